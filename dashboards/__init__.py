@@ -1,0 +1,1 @@
+"""The review dashboard: server-rendered pages over the findings. Never loads torch."""

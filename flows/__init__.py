@@ -1,0 +1,1 @@
+"""Prefect flows: order, retries, caching and schedule of the night and of retraining."""

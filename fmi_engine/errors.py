@@ -1,0 +1,17 @@
+"""What the engine says when it is given something it cannot use."""
+
+
+class EngineError(Exception):
+    """Base of the engine's errors: says what was given, what was expected and what exists."""
+
+
+class UnknownLayerError(EngineError):
+    """A layer name, or a channel, that the network does not have."""
+
+
+class ClassifierError(EngineError):
+    """A network, checkpoint or preprocessing that does not fit together."""
+
+
+class TooFewReferencesError(EngineError):
+    """Too few correctly classified reference images to say what is normal."""

@@ -1,0 +1,1 @@
+"""The plant's words: defect logs, operations, recipes, training, store, report and the command line."""

@@ -1,0 +1,199 @@
+"""Every default, once: the settings of a workspace, kept in `fmi.toml` and stored with every run."""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from inspection.errors import WorkspaceError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """One table of fmi.toml; a key it does not know is an error, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DefectLogSettings(Section):
+    """How the plant's defect log is read."""
+
+    columns: dict[str, str] = Field(
+        {}, description='for example { image_path = "File", true_label = "Operator" }: ours = the plant\'s'
+    )
+    labels: dict[str, str] = Field(
+        {}, description='for example { NG = "scratch" }: the plant\'s word = the class of the model'
+    )
+    images_root: str = Field("", description="folder of relative image paths; empty: the log's folder")
+
+
+class ComputeSettings(Section):
+    """Where and how the network runs."""
+
+    device: str = Field("auto", description="auto takes a GPU when there is one; or cpu, cuda, cuda:1")
+    batch_size: Count = Field(32, description="images per forward pass")
+    seed: int = Field(0, ge=0, description="of every random draw: same seed, same night")
+
+
+class ReferenceSettings(Section):
+    """How the correctly classified reference images say what is normal."""
+
+    images_per_class: Count = Field(200, description="at most this many reference images of a class")
+    minimum_per_class: Count = Field(8, description="errors of a class with fewer are judged by all classes")
+
+
+class BlameSettings(Section):
+    """Which filters pushed to the wrong class."""
+
+    filters: Count = Field(20, description="K: filters patched together in one layer")
+    largest_share: Share = Field(0.25, description="K never exceeds this share of a layer's filters")
+    random_draws: Count = Field(8, description="draws of K random filters for the control")
+    collateral_images: Count = Field(64, description="correct images on which the patch's harm is counted")
+    most_errors: Count = Field(200, description="errors that are patched; more are screened but not patched")
+    bootstrap: Count = Field(1000, description="resamples for the 95 % intervals")
+
+
+class InversionSettings(Section):
+    """How a filter's texture primitives are made and trusted."""
+
+    preset: Literal["default"] = Field("default", description="how the descent runs")
+    filters: Count = Field(6, description="filters of a failure mode that are inverted")
+    sources: int = Field(3, ge=2, description="source images per filter; two or more for the trust test")
+    top_share: Share = Field(0.01, description="fed back, the filter must rank first or in this top share")
+    agreement: Share = Field(0.8, description="AUROC of same-filter likeness that a trusted primitive needs")
+    patches: Count = Field(6, description="real image patches shown beside a primitive")
+
+
+class MatchingSettings(Section):
+    """What changed in the world."""
+
+    reference_images: Count = Field(64, description="correct images on which each operation is measured")
+    claim_share: Share = Field(0.6, description="below this explained share no cause is claimed")
+    alternative_margin: Share = Field(0.05, description="operations this close to the best go in together")
+    fewest_errors: Count = Field(5, description="a failure mode with fewer errors is listed, not diagnosed")
+
+
+class RecipeSettings(Section):
+    """How the diagnosis becomes training images."""
+
+    share: Share = Field(0.5, description="of the training images that the recipe changes")
+    weakest: float = Field(0.2, gt=0, description="lowest strength drawn, as a multiple of the fitted one")
+    strongest: float = Field(1.3, gt=0, description="highest strength drawn, as a multiple of the fitted one")
+    examples: Count = Field(4, description="before and after pictures in the report")
+
+
+class TrainingSettings(Section):
+    """How models are trained and fine-tuned."""
+
+    architecture: str = Field(
+        "inspection.networks:small_resnet", description="torchvision name or module:function for `fmi train`"
+    )
+    input_size: Count = Field(96, description="pixels, both sides, for `fmi train`")
+    epochs: Count = Field(20, description="of `fmi train`")
+    learning_rate: float = Field(0.001, gt=0, description="of `fmi train` (AdamW, one cycle)")
+    fine_tune_epochs: Count = Field(4, description="of `fmi retrain`")
+    fine_tune_learning_rate: float = Field(0.0003, gt=0, description="of `fmi retrain` (AdamW, one cycle)")
+    batch_size: Count = Field(32, description="images per step")
+    weight_decay: float = Field(0.01, ge=0, description="of AdamW")
+
+
+class AcceptanceSettings(Section):
+    """When a candidate model is accepted."""
+
+    clean_margin: Share = Field(0.01, description="largest fall of clean accuracy that is accepted")
+    class_margin: Share = Field(0.05, description="largest fall in any one class of the clean images")
+    significance: Share = Field(0.05, description="p-value that the repair of the mode must reach")
+
+
+class ServeSettings(Section):
+    """The dashboard, on this machine only."""
+
+    port: int = Field(8321, ge=1, le=65535, description="of the dashboard on 127.0.0.1")
+    prefect_port: int = Field(4287, ge=1, le=65535, description="of the Prefect server that serve starts")
+
+
+class Settings(BaseSettings):
+    """Everything a workspace can set; environment variables such as FMI_BLAME__FILTERS win over the file."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="FMI_", env_nested_delimiter="__"
+    )
+
+    compute: ComputeSettings = ComputeSettings()
+    defect_log: DefectLogSettings = DefectLogSettings()
+    reference: ReferenceSettings = ReferenceSettings()
+    blame: BlameSettings = BlameSettings()
+    inversion: InversionSettings = InversionSettings()
+    matching: MatchingSettings = MatchingSettings()
+    recipe: RecipeSettings = RecipeSettings()
+    training: TrainingSettings = TrainingSettings()
+    acceptance: AcceptanceSettings = AcceptanceSettings()
+    serve: ServeSettings = ServeSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before file."""
+        return env_settings, init_settings
+
+
+def load_settings(path: Path) -> Settings:
+    """Read a workspace's fmi.toml. Raises WorkspaceError naming the key, what it holds and what it takes."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise WorkspaceError(
+            f"{path} cannot be read: {error}. Mend it, or make a new one with `fmi init`."
+        ) from None
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise WorkspaceError(f"{path} holds settings that cannot be used:\n{_complaints(error)}") from None
+
+
+def _complaints(error: ValidationError) -> str:
+    return "\n".join(
+        f"  {'.'.join(str(part) for part in item['loc'])} = {item['input']!r}: {item['msg']}"
+        for item in error.errors()
+    )
+
+
+def settings_rows() -> Iterator[tuple[str, str, Any, str]]:
+    """Yield (table, key, default, meaning) of every setting, in the order of fmi.toml."""
+    for table, section in Settings.model_fields.items():
+        assert isinstance(section.annotation, type)
+        assert issubclass(section.annotation, Section)
+        for key, setting in section.annotation.model_fields.items():
+            yield table, key, setting.default, setting.description or ""
+
+
+def default_toml() -> str:
+    """Return the text of a fresh fmi.toml: every setting with its default and a comment."""
+    lines = ["# Settings of this workspace. Every value shown is the default.", ""]
+    table_now = ""
+    for table, key, default, meaning in settings_rows():
+        if table != table_now:
+            section = Settings.model_fields[table].annotation
+            lines += ["", f"# {(section.__doc__ or '').strip()}", f"[{table}]"]
+            table_now = table
+        lines.append(f"{key} = {_toml(default)}  # {meaning}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    return repr(value) if not isinstance(value, dict) else "{}"

@@ -1,0 +1,40 @@
+"""What the plant's side of the software says when it cannot go on."""
+
+
+class InspectionError(Exception):
+    """Base of every error a user can cause: says what was given, what was expected and what to do.
+
+    The command line prints the message without a traceback and leaves with exit code 2.
+    """
+
+
+class LogError(InspectionError):
+    """A defect log that cannot be read as a whole (a bad row is set aside instead)."""
+
+
+class ImageError(InspectionError):
+    """An image file that is missing, unreadable or of an unsupported kind."""
+
+
+class ImageSetError(InspectionError):
+    """A folder or table of labelled images that cannot be used."""
+
+
+class ModelError(InspectionError):
+    """A model that cannot be registered, found or loaded."""
+
+
+class RecipeError(InspectionError):
+    """A recipe file that is damaged, tampered with or made for other versions."""
+
+
+class StoreError(InspectionError):
+    """The DuckDB store cannot be opened, migrated or written."""
+
+
+class WorkspaceError(InspectionError):
+    """A workspace that is missing, incomplete or read-only."""
+
+
+class FlowError(InspectionError):
+    """Prefect cannot run a flow: says what to start."""

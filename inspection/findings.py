@@ -1,0 +1,270 @@
+"""What a night finds: frozen records that the store keeps and the report and the dashboard show.
+
+Pictures are named by paths relative to the workspace, with forward slashes. Nothing here loads torch.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class ErrorKind(StrEnum):
+    """How an error costs money: the two that quality people count apart, and the rest."""
+
+    ESCAPE = "escape"  # a defect passed as good
+    OVERKILL = "overkill"  # a good part rejected
+    CONFUSION = "confusion"  # one defect class taken for another, or no good class is known
+
+
+class NightState(StrEnum):
+    """Where a night stands."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class Judgement(StrEnum):
+    """A reviewer's verdict on a failure mode."""
+
+    CONFIRM = "confirm"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A row of the defect log that the night could not use, and why."""
+
+    row: int  # 1-based data row of the log
+    reason: str  # one of defect_log.REASONS
+    detail: str
+    image_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedError:
+    """One misclassified image that the registered model reproduces."""
+
+    row: int  # 1-based data row of the log
+    inspection_id: str
+    image_path: str  # absolute
+    true_label: str
+    predicted_label: str
+    kind: ErrorKind
+    margin: float  # logits: predicted minus true, above 0
+    picture: str  # thumbnail, relative to the workspace
+
+
+@dataclass(frozen=True, slots=True)
+class FlipRate:
+    """What patching the top K filters of one layer achieves, beside its controls (all shares, 0 to 1)."""
+
+    layer: str
+    k: int  # filters patched
+    channels: int  # filters the layer has
+    blame: float  # errors that turn right when the K most blamed filters are patched
+    deviation: float  # control: the K filters whose energy deviates most
+    random: float  # control: K filters drawn at random, mean over draws
+    gain_lower: float  # 95 % bootstrap interval of blame minus the better control
+    gain_upper: float
+    collateral: float  # correct reference images that the blame patch breaks
+    margin_fall: float  # logits, mean fall of the margin under the blame patch
+
+    @property
+    def better_control(self) -> float:
+        """The flip rate of the stronger of the two controls."""
+        return max(self.deviation, self.random)
+
+    @property
+    def withheld(self) -> bool:
+        """Whether the finding fails to beat its controls and must not be claimed."""
+        return self.gain_lower <= 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Primitive:
+    """One texture primitive of a filter with the outcome of its trust test."""
+
+    picture: str
+    source_picture: str  # the image whose code the inversion started from
+    seed: int
+    residual: float  # ||code - target||^2 / ||target||^2 at the end
+    rank: int  # of the filter's standardised energy within its layer when fed back, 1 is best
+    energy: float  # that standardised energy, in sigma
+    agreement: float  # AUROC: alike those of the same filter, unlike those of others
+    trusted: bool
+    failed: tuple[str, ...] = ()  # the parts of the trust test that failed
+
+
+@dataclass(frozen=True, slots=True)
+class BlamedFilter:
+    """One filter on the shortlist of a failure mode."""
+
+    layer: str
+    channel: int
+    rank: int  # 1 is the most blamed of its layer
+    blame: float  # logits, mean over the mode's errors
+    energy_shift: float  # sigma, mean over the mode's errors
+    margin_fall: float  # logits, when this filter alone is patched
+    primitives: tuple[Primitive, ...] = ()
+    patches: tuple[str, ...] = ()  # real image patches that excite the filter most, strongest first
+
+    @property
+    def name(self) -> str:
+        """The shorthand `layer:channel`."""
+        return f"{self.layer}:{self.channel}"
+
+
+@dataclass(frozen=True, slots=True)
+class OperationMatch:
+    """How much of the observed shift one operation explains at its fitted strength."""
+
+    operation: str
+    family: str
+    strength: float
+    unit: str
+    share: float  # explained share, at most 1; below 0 it is worse than nothing
+    alternative: bool = False  # within the margin of the best: cannot be told apart from it
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The cause claimed for a failure mode, or why none is claimed."""
+
+    claimed: bool
+    sentence: str  # for a person, in plain words
+    family: str | None  # of the best operation, where claimed
+    operation: str | None
+    strength: float | None
+    unit: str | None
+    share: float  # explained share of the best operation
+    matches: tuple[OperationMatch, ...] = ()  # every operation tried, best first
+    control_share: float | None = None  # the best share on correct images without the fault
+    reasons: tuple[str, ...] = ()  # why nothing is claimed
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFile:
+    """The augmentation recipe written for a failure mode."""
+
+    path: str  # relative to the workspace
+    sha256: str
+    summary: str  # the transforms and their ranges in words
+    examples: tuple[tuple[str, str], ...] = ()  # pictures (before, after), before is a reference image
+
+
+@dataclass(frozen=True, slots=True)
+class FailureMode:
+    """A group of a night's errors with one cause, and everything found about it."""
+
+    mode_id: str  # "<night_id>-1"
+    title: str
+    errors: tuple[LoggedError, ...]
+    flip_rates: tuple[FlipRate, ...]  # one per layer verified, best first
+    filters: tuple[BlamedFilter, ...]
+    diagnosis: Diagnosis
+    recipe: RecipeFile | None
+
+    @property
+    def best(self) -> FlipRate | None:
+        """The layer whose patches achieve most."""
+        return self.flip_rates[0] if self.flip_rates else None
+
+    def count(self, kind: ErrorKind) -> int:
+        """How many errors of the mode are of one kind."""
+        return sum(error.kind is kind for error in self.errors)
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """One run over a defect log."""
+
+    night_id: str
+    model_hash: str
+    log_path: str
+    log_sha256: str
+    started_at: datetime  # UTC
+    finished_at: datetime | None
+    state: NightState
+    message: str = ""  # why it failed, or what it could not do
+    rows_read: int = 0
+    errors_read: int = 0  # errors that the registered model reproduces
+    settings: dict[str, object] = field(default_factory=dict)  # every setting the night ran with
+    seconds: dict[str, float] = field(default_factory=dict)  # wall time by step
+    report_path: str | None = None  # relative to the workspace
+    set_aside: tuple[SetAside, ...] = ()
+    modes: tuple[FailureMode, ...] = ()
+    unclustered: tuple[LoggedError, ...] = ()  # errors that belong to no failure mode
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A reviewer's verdict on a failure mode; verdicts are only ever added."""
+
+    mode_id: str
+    judgement: Judgement
+    comment: str
+    reviewer: str
+    given_at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """How many of a set of images a model gets right, before and after retraining."""
+
+    name: str  # for example "clean validation" or "holdout"
+    images: int
+    before: int  # images right
+    after: int
+    fixed: int  # wrong before, right after
+    broken: int  # right before, wrong after
+    p_value: float  # exact McNemar test, two-sided
+    gain_lower: float  # 95 % interval of the change in accuracy
+    gain_upper: float
+    per_class: dict[str, tuple[int, int, int]] = field(default_factory=dict)  # images, before, after
+
+
+@dataclass(frozen=True, slots=True)
+class Retraining:
+    """One targeted retraining: the candidate model with its measurements."""
+
+    retraining_id: str
+    mode_id: str
+    model_hash: str  # the deployed model it started from
+    candidate_hash: str
+    started_at: datetime  # UTC
+    finished_at: datetime
+    accepted: bool
+    reasons: tuple[str, ...]  # what decided it, in words
+    accuracies: tuple[Accuracy, ...]
+    settings: dict[str, object] = field(default_factory=dict)
+    logged_images: int = 0  # logged images that joined the training set
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A model that the workspace knows, by the hash of its weights."""
+
+    model_hash: str  # SHA-256 of the weights, hexadecimal
+    architecture: str  # a torchvision name, or module:function
+    class_names: tuple[str, ...]
+    good_classes: tuple[str, ...]  # classes that mean "this part is good"
+    channels: int  # 1 or 3
+    height: int  # pixels
+    width: int  # pixels
+    mean: tuple[float, ...]  # per channel, of values in 0 to 1
+    std: tuple[float, ...]
+    weights_path: str  # relative to the workspace
+    registered_at: datetime  # UTC
+    role: str = "deployed"  # or "candidate"
+    parent_hash: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceImage:
+    """A labelled image that the model was trained ('train') or validated ('val') on."""
+
+    image_path: str  # absolute
+    label: str
+    split: str
