@@ -1,0 +1,224 @@
+"""Blame: which filters pushed an image to the wrong class. Screened by gradient, verified by patching."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fmi_engine.classifier import Classifier
+from fmi_engine.energy import energies, patch_energy
+from fmi_engine.probe import Resumption, recorded, resumption
+from fmi_engine.reference import Reference
+from fmi_engine.types import FloatArray, Layer, Screening, Verification
+
+Progress = Callable[[int], None] | None
+
+
+def margins(logits: Float[Tensor, "batch label"], predicted: Tensor, true: Tensor) -> Float[Tensor, " batch"]:
+    """m(x) = logit(predicted) - logit(true), above 0 for an error."""
+    rows = torch.arange(len(logits), device=logits.device)
+    return logits[rows, predicted] - logits[rows, true]
+
+
+def screen(
+    classifier: Classifier,
+    layers: Sequence[Layer],
+    reference: Reference,
+    images: NDArray[np.uint8],
+    true: NDArray[np.int64],
+    batch_size: int = 32,
+    progress: Progress = None,
+) -> Screening:
+    """Blame every filter of every layer with one forward and one backward pass per batch.
+
+    B_c = sum over positions of (e_c - mu[t,c]) * dm/da_c: the first-order change of the margin, in
+    logits, that the filter's energy shift caused. `images` is (errors, height, width, channel).
+    """
+    parts = [
+        _screen_batch(classifier, layers, reference, images[i : i + batch_size], true[i : i + batch_size])
+        for i in _steps(len(images), batch_size, progress)
+    ]
+    return _join(parts, layers)
+
+
+def _screen_batch(
+    classifier: Classifier,
+    layers: Sequence[Layer],
+    reference: Reference,
+    images: NDArray[np.uint8],
+    true: NDArray[np.int64],
+) -> Screening:
+    names = [layer.name for layer in layers]
+    with torch.enable_grad(), recorded(classifier.network, names) as codes:
+        x = classifier.prepare(images).requires_grad_(True)  # the weights are frozen: the graph starts here
+        logits = classifier.network(x)
+        predicted = logits.argmax(1)
+        margin = margins(logits, predicted, torch.from_numpy(true).to(logits.device))
+        gradients = torch.autograd.grad(margin.sum(), [codes[name] for name in names])
+    energy = {name: energies(codes[name].detach()).cpu().numpy() for name in names}
+    blame = {
+        name: (energy[name] - reference.layers[name].energy[true]) * gradient.sum((2, 3)).cpu().numpy()
+        for name, gradient in zip(names, gradients, strict=True)
+    }
+    return Screening(blame, energy, margin.detach().cpu().numpy(), predicted.cpu().numpy(), true)
+
+
+def _join(parts: list[Screening], layers: Sequence[Layer]) -> Screening:
+    return Screening(
+        {layer.name: np.concatenate([part.blame[layer.name] for part in parts]) for layer in layers},
+        {layer.name: np.concatenate([part.energy[layer.name] for part in parts]) for layer in layers},
+        np.concatenate([part.margin for part in parts]),
+        np.concatenate([part.predicted for part in parts]),
+        np.concatenate([part.true for part in parts]),
+    )
+
+
+def most_blamed(screening: Screening, layer: str, k: int) -> list[int]:
+    """The K filters of a layer with the highest mean blame over the errors, most blamed first."""
+    return [int(c) for c in np.argsort(-screening.blame[layer].mean(0), kind="stable")[:k]]
+
+
+def most_deviating(screening: Screening, reference: Reference, layer: str, k: int) -> list[int]:
+    """The control: the K filters whose mean energy shift is largest in either direction, in sigma."""
+    shift = reference.standardise(layer, screening.energy[layer], screening.true).mean(0)
+    return [int(c) for c in np.argsort(-np.abs(shift), kind="stable")[:k]]
+
+
+def patch_count(channels: int, wanted: int, largest_share: float) -> int:
+    """K for a layer: as many filters as wanted, but never more than a share of the layer."""
+    return max(1, min(wanted, int(channels * largest_share)))
+
+
+def verify(
+    classifier: Classifier,
+    layer: Layer,
+    reference: Reference,
+    screening: Screening,
+    images: NDArray[np.uint8],
+    correct: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    k: int,
+    random_draws: int = 8,
+    seed: int = 0,
+    batch_size: int = 32,
+    progress: Progress = None,
+) -> Verification:
+    """Patch the top K filters of one layer exactly, beside both controls, and count the flips.
+
+    `images` are the errors of `screening` in the same order; `correct` is (images, classes) on which the
+    collateral is counted. Only the layers after the patched one are run again.
+    """
+    rng = np.random.default_rng(seed)
+    blamed = most_blamed(screening, layer.name, k)
+    controls = [most_deviating(screening, reference, layer.name, k)]
+    controls += [list(rng.choice(layer.channels, k, replace=False)) for _ in range(random_draws)]
+    cut = resumption(classifier.network, layer.name)
+    patched = patched_margins(
+        classifier,
+        cut,
+        layer,
+        reference,
+        images,
+        screening.true,
+        [blamed, *controls],
+        batch_size,
+        progress,
+        screening.predicted,
+    )
+    flips = patched.right
+    return Verification(
+        layer=layer.name,
+        filters=tuple(blamed),
+        flips=flips[0],
+        deviation_flips=flips[1],
+        random_flips=flips[2:].mean(0, dtype=np.float32),
+        margin_fall=np.asarray(screening.margin - patched.margin[0], np.float32),
+        collateral=_collateral(classifier, cut, layer, reference, correct, blamed, batch_size),
+    )
+
+
+class Patched:
+    """The verdicts and margins (sets, images) after patching several sets of filters."""
+
+    def __init__(self, right: NDArray[np.bool_], margin: FloatArray) -> None:
+        self.right = right
+        self.margin = margin
+
+
+@torch.no_grad()
+def patched_margins(
+    classifier: Classifier,
+    cut: Resumption,
+    layer: Layer,
+    reference: Reference,
+    images: NDArray[np.uint8],
+    true: NDArray[np.int64],
+    sets: Sequence[Sequence[int]],
+    batch_size: int = 32,
+    progress: Progress = None,
+    predicted: NDArray[np.int64] | None = None,
+) -> Patched:
+    """Run images once up to `layer`, then on from there once for each set of patched filters.
+
+    The margin is measured against `predicted`, the classes that the unpatched network chose.
+    """
+    normal = reference.layers[layer.name]
+    right = np.zeros((len(sets), len(images)), bool)
+    margin = np.zeros((len(sets), len(images)), np.float32)
+    for i in _steps(len(images), batch_size, progress):
+        rows = slice(i, i + batch_size)
+        code, *values = cut.head(classifier.prepare(images[rows]))
+        labels = torch.from_numpy(true[rows]).to(code.device)
+        wrong = (
+            cut.tail(code, *values).argmax(1)
+            if predicted is None
+            else torch.from_numpy(predicted[rows]).to(code.device)
+        )
+        for which, channels in enumerate(sets):
+            picked = list(channels)
+            energy = torch.from_numpy(normal.energy[true[rows]][:, picked]).to(code.device)
+            spread = torch.from_numpy(normal.spread[true[rows]][:, picked]).to(code.device)
+            logits = cut.tail(patch_energy(code, picked, energy, spread, layer.nonnegative), *values)
+            right[which, rows] = (logits.argmax(1) == labels).cpu().numpy()
+            margin[which, rows] = margins(logits, wrong, labels).cpu().numpy()
+    return Patched(right, margin)
+
+
+def _collateral(
+    classifier: Classifier,
+    cut: Resumption,
+    layer: Layer,
+    reference: Reference,
+    correct: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    filters: list[int],
+    batch_size: int,
+) -> float:
+    images, true = correct
+    if not len(images):
+        return 0.0
+    patched = patched_margins(classifier, cut, layer, reference, images, true, [filters], batch_size)
+    return float(1 - patched.right[0].mean())
+
+
+def _steps(count: int, batch_size: int, progress: Progress) -> Iterator[int]:
+    for i in range(0, count, batch_size):
+        yield i
+        if progress:
+            progress(min(batch_size, count - i))
+
+
+def bootstrap_gain(verification: Verification, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the flip rate's gain over the better control, resampling errors in pairs.
+
+    In every resample the better control is chosen anew, so the interval pays for the choice.
+    """
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(0, len(verification.flips), (resamples, len(verification.flips)))
+    blame = verification.flips[draws].mean(1)
+    control = np.maximum(
+        verification.deviation_flips[draws].mean(1), verification.random_flips[draws].mean(1)
+    )
+    lower, upper = np.quantile(blame - control, (0.025, 0.975))
+    return float(lower), float(upper)

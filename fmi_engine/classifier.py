@@ -1,0 +1,288 @@
+"""A classifier: network, class names, preprocessing and the hash of its weights; how one is loaded."""
+
+import hashlib
+import importlib
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fmi_engine.errors import ClassifierError
+from fmi_engine.vision import torchvision
+
+STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How an 8-bit image becomes the network's input."""
+
+    height: int  # pixels
+    width: int  # pixels
+    channels: int  # 1 or 3
+    mean: tuple[float, ...]  # per channel, of values in 0 to 1
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise ClassifierError(f"{self.channels} channels given; expected 1 (grey) or 3 (RGB)")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != self.channels:
+                raise ClassifierError(f"{name} has {len(values)} values for {self.channels} channels")
+        if min(self.std) <= 0:
+            raise ClassifierError(f"std is {self.std}; every value must be above 0")
+
+    def normalise(self, images: Float[Tensor, "batch channel height width"]) -> Tensor:
+        """Standardise images in 0 to 1."""
+        mean = images.new_tensor(self.mean)[:, None, None]
+        return (images - mean) / images.new_tensor(self.std)[:, None, None]
+
+    def __call__(self, images: NDArray[np.uint8]) -> Float[Tensor, "batch channel height width"]:
+        """Turn 8-bit images (batch, height, width, channel) into the network's input."""
+        batch = rearrange(torch.from_numpy(np.ascontiguousarray(images)), "b h w c -> b c h w")
+        return self.normalise(batch.float() / 255)
+
+
+class Classifier:
+    """A network in inference mode with what is needed to feed it and read it.
+
+    The network is frozen: no gradient is stored for its weights, and its in-place activations are made
+    ordinary ones, for an in-place operation would overwrite the code that a probe has just read.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        class_names: Sequence[str],
+        preprocessing: Preprocessing,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.network = freeze(network).to(device)
+        self.class_names = tuple(class_names)
+        self.preprocessing = preprocessing
+        self.device = torch.device(device)
+        self.weights_hash = hash_weights(network.state_dict())
+        self._check_output()
+
+    def _check_output(self) -> None:
+        p = self.preprocessing
+        try:
+            logits = self.logits(torch.zeros(1, p.channels, p.height, p.width, device=self.device))
+        except RuntimeError as error:
+            size = f"{p.channels} x {p.height} x {p.width}"
+            raise ClassifierError(
+                f"the network does not accept a {size} image: {_first_line(error)}"
+            ) from None
+        if logits.ndim != 2 or logits.shape[1] != len(self.class_names):
+            raise ClassifierError(
+                f"the network answers with shape {tuple(logits.shape)}; expected one logit for each of the "
+                f"{len(self.class_names)} classes: {', '.join(self.class_names)}"
+            )
+
+    def prepare(self, images: NDArray[np.uint8]) -> Float[Tensor, "batch channel height width"]:
+        """Preprocess 8-bit images (batch, height, width, channel) onto the network's device."""
+        return self.preprocessing(images).to(self.device)
+
+    @torch.no_grad()
+    def logits(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch label"]:
+        """Run the whole network."""
+        return cast(Tensor, self.network(x))
+
+    def predict(self, images: NDArray[np.uint8], batch_size: int = 32) -> NDArray[np.float32]:
+        """Class probabilities (images, classes) of 8-bit images (images, height, width, channel)."""
+        batches = [
+            self.logits(self.prepare(images[i : i + batch_size])).softmax(1).cpu().numpy()
+            for i in range(0, len(images), batch_size)
+        ]
+        return np.concatenate(batches) if batches else np.zeros((0, len(self.class_names)), np.float32)
+
+
+def freeze(network: nn.Module) -> nn.Module:
+    """Put a network into inference mode: no weight gradients, no in-place activations."""
+    for module in network.modules():
+        if getattr(module, "inplace", False):
+            setattr(module, "inplace", False)  # noqa: B010  (a plain flag, unknown to nn.Module's types)
+    return network.eval().requires_grad_(False)
+
+
+def hash_weights(state: Mapping[str, Any]) -> str:
+    """SHA-256 of a state dict: names, types, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name]
+        if isinstance(value, Tensor):
+            array = value.detach().cpu().contiguous()
+            digest.update(f"{name}|{array.dtype}|{tuple(array.shape)}|".encode())
+            digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def build_network(architecture: str, classes: int, channels: int) -> nn.Module:
+    """Make an untrained network from a torchvision name or a `module:function` factory.
+
+    A factory is called with (classes, channels). A torchvision network for grey images gets a first
+    convolution with one input channel. Raises ClassifierError saying what exists.
+    """
+    if ":" in architecture:
+        return _from_factory(architecture, classes, channels)
+    models = torchvision().models
+    names = models.list_models(module=models)
+    if architecture not in names:
+        raise ClassifierError(
+            f"no architecture {architecture!r} in torchvision; it has: {', '.join(names)}. "
+            "For your own network give module:function."
+        )
+    network: nn.Module = models.get_model(
+        architecture, weights=None, num_classes=classes, **_plain(architecture)
+    )
+    return network if channels == 3 else _accept_grey(network)
+
+
+def _plain(architecture: str) -> dict[str, bool]:
+    """Leave out the auxiliary heads, which exist for training from scratch only."""
+    if architecture in ("googlenet", "inception_v3"):
+        return {"aux_logits": False, "init_weights": True}
+    return {}
+
+
+def _from_factory(architecture: str, classes: int, channels: int) -> nn.Module:
+    module_name, _, function_name = architecture.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ClassifierError(
+            f"{architecture!r} cannot be imported: {error}. Expected module:function, with the module on the "
+            "Python path (the current folder is on it)."
+        ) from None
+    network = _call_factory(architecture, factory, classes, channels)
+    if not isinstance(network, nn.Module):
+        raise ClassifierError(
+            f"{architecture} returned a {type(network).__name__}; expected a torch.nn.Module"
+        )
+    return network
+
+
+def _call_factory(name: str, factory: Callable[..., object], classes: int, channels: int) -> object:
+    try:
+        return factory(classes, channels)
+    except Exception as error:  # whatever the user's own function raises is theirs to read, in one line
+        raise ClassifierError(
+            f"{name}(classes={classes}, channels={channels}) failed: "
+            f"{type(error).__name__}: {_first_line(error)}. "
+            "The function is called with the number of classes and the number of channels."
+        ) from None
+
+
+def _accept_grey(network: nn.Module) -> nn.Module:
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            parent = network.get_submodule(name.rpartition(".")[0])
+            setattr(parent, name.rpartition(".")[2], _one_channel(module))
+            return network
+    raise ClassifierError("the network has no convolution that could take a grey image")
+
+
+def _one_channel(conv: nn.Conv2d) -> nn.Conv2d:
+    return nn.Conv2d(
+        1,
+        conv.out_channels,
+        conv.kernel_size,  # type: ignore[arg-type]
+        conv.stride,  # type: ignore[arg-type]
+        conv.padding,  # type: ignore[arg-type]
+        conv.dilation,  # type: ignore[arg-type]
+        bias=conv.bias is not None,
+        padding_mode=conv.padding_mode,
+    )
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Read the state dict of a checkpoint file, bare or under a usual key, without running its code.
+
+    Raises ClassifierError where the file is missing, damaged or holds no state dict.
+    """
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ClassifierError(f"no checkpoint at {path}") from None
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise ClassifierError(
+            f"{path} is no readable checkpoint: {_first_line(error)}. Expected a state dict saved with "
+            "torch.save(network.state_dict(), path)."
+        ) from None
+    for key in STATE_DICT_KEYS:
+        if isinstance(held, dict) and isinstance(held.get(key), dict):
+            held = held[key]
+    if not isinstance(held, dict) or not any(isinstance(value, Tensor) for value in held.values()):
+        raise ClassifierError(f"{path} holds no state dict; expected names of weights with their tensors")
+    return {name.removeprefix("module."): value for name, value in held.items() if isinstance(value, Tensor)}
+
+
+def load_weights(network: nn.Module, state: Mapping[str, Tensor], source: str) -> nn.Module:
+    """Put weights into a network that they fit exactly. Raises ClassifierError listing what does not fit."""
+    own = network.state_dict()
+    missing = sorted(set(own) - set(state))
+    unexpected = sorted(set(state) - set(own))
+    shapes = [
+        f"{name} is {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
+        for name in sorted(set(own) & set(state))
+        if own[name].shape != state[name].shape
+    ]
+    if missing or unexpected or shapes:
+        raise ClassifierError(_misfit(source, missing, unexpected, shapes))
+    network.load_state_dict(dict(state))
+    return network
+
+
+def _misfit(source: str, missing: list[str], unexpected: list[str], shapes: list[str]) -> str:
+    parts = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for what, names in (
+            ("weights missing", missing),
+            ("weights unexpected", unexpected),
+            ("shapes differ", shapes),
+        )
+        if names
+    ]
+    return (
+        f"{source} does not fit the architecture: {'; '.join(parts)}. "
+        "Check the architecture's name, the number of classes and the number of channels."
+    )
+
+
+def load_classifier(
+    architecture: str,
+    checkpoint: Path,
+    class_names: Sequence[str],
+    preprocessing: Preprocessing,
+    device: torch.device | str = "cpu",
+) -> Classifier:
+    """Build a network, load its weights and check that it answers for every class."""
+    network = build_network(architecture, len(class_names), preprocessing.channels)
+    load_weights(network, read_checkpoint(checkpoint), str(checkpoint))
+    return Classifier(network, class_names, preprocessing, device)
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn 'auto', 'cpu' or 'cuda[:n]' into a device. Raises ClassifierError where it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ClassifierError(
+            f"device {name!r} cannot be used: {_first_line(error)}. Expected auto, cpu or cuda"
+        ) from None
+    return device
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,298 @@
+"""The only module that hooks a network: codes, truncated and resumed forward passes."""
+
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, fx, nn
+
+from fmi_engine.errors import ClassifierError, UnknownLayerError
+from fmi_engine.types import FilterRef, Layer
+
+ACTIVATIONS = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.PReLU,
+    nn.ELU,
+    nn.CELU,
+    nn.SELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Softplus,
+    nn.Hardswish,
+)
+OUT_OF_PLACE = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+}
+
+
+@contextmanager
+def recorded(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Within the block, every forward pass leaves the codes of `layers` in the dictionary given."""
+    codes: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            codes[name] = output
+
+        return hook
+
+    handles = [find_module(network, name).register_forward_hook(keep(name)) for name in layers]
+    try:
+        yield codes
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Reached(Exception):  # noqa: N818  (not an error: it ends a truncated pass)
+    def __init__(self, code: Tensor) -> None:
+        self.code = code
+
+
+@contextmanager
+def truncated(
+    network: nn.Module, layer: str
+) -> Iterator[Callable[[Float[Tensor, "batch channel height width"]], Tensor]]:
+    """Within the block, the function given returns the code of `layer` and runs nothing after it."""
+
+    def stop(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        raise _Reached(output)
+
+    def code(x: Tensor) -> Tensor:
+        try:
+            network(x)
+        except _Reached as reached:
+            return reached.code
+        raise ClassifierError(f"layer {layer!r} was not reached by the forward pass")
+
+    handle = find_module(network, layer).register_forward_hook(stop)
+    try:
+        yield code
+    finally:
+        handle.remove()
+
+
+def find_module(network: nn.Module, name: str) -> nn.Module:
+    """The module of a dotted name. Raises UnknownLayerError naming those that exist."""
+    modules: dict[str, nn.Module] = dict(network.named_modules())
+    if not name or name not in modules:
+        raise UnknownLayerError(
+            f"no layer {name!r}; this network has: {', '.join(key for key in modules if key)}"
+        )
+    return modules[name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    names: list[str]  # modules that returned this tensor, innermost first
+    module: nn.Module  # the innermost
+    before: nn.Module | None  # the leaf that ran before it
+    tensor: Tensor
+
+
+def find_layers(network: nn.Module, x: Float[Tensor, "batch channel height width"]) -> tuple[Layer, ...]:
+    """The layers whose output is a post-activation code, in the order of the forward pass.
+
+    A layer is named by the outermost module that returns the code and runs once in a pass: `layer2` of a
+    ResNet, `features.3` of a VGG. Where a network has no such layer, its convolutions serve. Raises
+    ClassifierError where it has neither.
+    """
+    outputs, calls = _trace_outputs(network, x)
+    layers = [layer for output in outputs if (layer := _as_layer(output, calls)) is not None]
+    layers = layers or [layer for output in outputs if (layer := _as_convolution(output, calls)) is not None]
+    if not layers:
+        raise ClassifierError("the network has no layer with feature maps of more than one position")
+    return tuple(layers)
+
+
+def _trace_outputs(network: nn.Module, x: Tensor) -> tuple[list[_Output], Counter[str]]:
+    found: dict[int, _Output] = {}  # by identity; the tensors are kept, so identities stay distinct
+    calls: Counter[str] = Counter()
+    last_leaf: list[nn.Module | None] = [None]
+
+    def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
+            calls[name] += 1
+            if isinstance(output, Tensor):
+                if id(output) not in found:
+                    found[id(output)] = _Output([], module, last_leaf[0], output)
+                found[id(output)].names.append(name)
+            if not any(True for _ in module.children()):
+                last_leaf[0] = module
+
+        return hook
+
+    handles = [module.register_forward_hook(watch(name)) for name, module in network.named_modules() if name]
+    try:
+        with torch.no_grad():
+            network(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return list(found.values()), calls
+
+
+def _as_layer(output: _Output, calls: Counter[str]) -> Layer | None:
+    is_leaf = not any(True for _ in output.module.children())
+    if is_leaf and (not isinstance(output.module, ACTIVATIONS) or isinstance(output.before, nn.Linear)):
+        return None
+    nonnegative = _is_code(output.tensor) and bool(output.tensor.min() >= 0)
+    return _named(output, calls, nonnegative) if is_leaf or nonnegative else None
+
+
+def _as_convolution(output: _Output, calls: Counter[str]) -> Layer | None:
+    return _named(output, calls, nonnegative=False) if isinstance(output.module, nn.Conv2d) else None
+
+
+def _named(output: _Output, calls: Counter[str], nonnegative: bool) -> Layer | None:
+    names = [name for name in output.names if calls[name] == 1]
+    if not names or not _is_code(output.tensor):
+        return None
+    _, channels, height, width = output.tensor.shape
+    return Layer(min(names, key=lambda name: name.count(".")), channels, height, width, nonnegative)
+
+
+def _is_code(tensor: Tensor) -> bool:
+    return tensor.ndim == 4 and tensor.shape[2] * tensor.shape[3] > 1
+
+
+def find_layer(layers: Sequence[Layer], name: str) -> Layer:
+    """The layer of a name. Raises UnknownLayerError naming those that exist."""
+    for layer in layers:
+        if layer.name == name:
+            return layer
+    raise UnknownLayerError(f"no layer {name!r}; this network has: {', '.join(each.name for each in layers)}")
+
+
+def check_filter(layers: Sequence[Layer], wanted: FilterRef) -> FilterRef:
+    """Return a filter that exists. Raises UnknownLayerError naming the layers or the channels that do."""
+    layer = find_layer(layers, wanted.layer)
+    if not 0 <= wanted.channel < layer.channels:
+        raise UnknownLayerError(
+            f"layer {layer.name!r} has no channel {wanted.channel}; it has 0 to {layer.channels - 1}"
+        )
+    return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """A network cut at one layer: `head` up to its code, `tail` from a (changed) code to the logits.
+
+    `head(x)` returns the code, then the values that pass the layer by (a residual branch, say);
+    `tail(code, *values)` runs only what depends on the code.
+    """
+
+    head: Callable[[Tensor], tuple[Tensor, ...]]
+    tail: Callable[..., Tensor]
+
+
+def resumption(network: nn.Module, layer: str) -> Resumption:
+    """Cut a network at `layer`, by its graph where it can be traced.
+
+    A network with data-dependent control flow cannot be traced; there the tail runs the whole network
+    and puts the changed code in place: the same answer, at the price of a full pass.
+    """
+    find_module(network, layer)
+    try:
+        graph = _trace_with_leaf(network, layer)
+        return _cut(network, graph, layer)
+    except _CannotCut:
+        return _replaying(network, layer)
+
+
+class _CannotCut(Exception):  # noqa: N818  (internal: choose the slower way)
+    pass
+
+
+class _LeafTracer(fx.Tracer):
+    def __init__(self, leaf: str) -> None:
+        super().__init__()
+        self.leaf = leaf
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return module_qualified_name == self.leaf or super().is_leaf_module(m, module_qualified_name)
+
+
+def _trace_with_leaf(network: nn.Module, layer: str) -> fx.Graph:
+    try:
+        graph = _LeafTracer(layer).trace(network)
+    except Exception as error:  # tracing runs the user's forward with stand-ins: anything may be raised
+        raise _CannotCut from error
+    for node in graph.nodes:
+        if node.op == "call_function" and node.target in OUT_OF_PLACE:
+            node.target = OUT_OF_PLACE[node.target]
+    return graph
+
+
+def _cut(network: nn.Module, graph: fx.Graph, layer: str) -> Resumption:
+    nodes = list(graph.nodes)
+    targets = [node for node in nodes if node.op == "call_module" and node.target == layer]
+    if len(targets) != 1 or sum(node.op == "placeholder" for node in nodes) != 1:
+        raise _CannotCut
+    after = _descendants(nodes, targets[0])
+    passing = _passing(nodes, after, targets[0])
+    head = _head_graph(nodes, after, [targets[0], *passing])
+    tail = _tail_graph(nodes, after, [targets[0], *passing])
+    return Resumption(
+        cast(Callable[[Tensor], tuple[Tensor, ...]], fx.GraphModule(network, head)),
+        fx.GraphModule(network, tail),
+    )
+
+
+def _descendants(nodes: list[fx.Node], target: fx.Node) -> set[fx.Node]:
+    after: set[fx.Node] = set()
+    for node in nodes:
+        if any(source is target or source in after for source in node.all_input_nodes):
+            after.add(node)
+    return after
+
+
+def _passing(nodes: list[fx.Node], after: set[fx.Node], target: fx.Node) -> list[fx.Node]:
+    used = {source for node in after for source in node.all_input_nodes}
+    return [node for node in nodes if node in used and node not in after and node is not target]
+
+
+def _head_graph(nodes: list[fx.Node], after: set[fx.Node], outputs: list[fx.Node]) -> fx.Graph:
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for node in nodes:
+        if node not in after and node.op != "output":
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+    graph.output(tuple(copies[node] for node in outputs))
+    graph.eliminate_dead_code()
+    return graph
+
+
+def _tail_graph(nodes: list[fx.Node], after: set[fx.Node], inputs: list[fx.Node]) -> fx.Graph:
+    graph = fx.Graph()
+    copies = {node: graph.placeholder(f"value_{i}") for i, node in enumerate(inputs)}
+    for node in nodes:
+        if node in after:
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+    return graph
+
+
+def _replaying(network: nn.Module, layer: str) -> Resumption:
+    def head(x: Tensor) -> tuple[Tensor, ...]:
+        with truncated(network, layer) as code:
+            return code(x), x
+
+    def tail(code: Tensor, x: Tensor) -> Tensor:
+        handle = find_module(network, layer).register_forward_hook(lambda *_: code)
+        try:
+            return cast(Tensor, network(x))
+        finally:
+            handle.remove()
+
+    return Resumption(head, tail)

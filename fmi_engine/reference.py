@@ -1,0 +1,128 @@
+"""What is normal: the energies of correctly classified reference images, per class and layer."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fmi_engine.classifier import Classifier
+from fmi_engine.energy import energies, spreads
+from fmi_engine.errors import TooFewReferencesError
+from fmi_engine.probe import recorded
+from fmi_engine.types import FloatArray, Layer
+
+Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images (n, height, width, channel), class indices
+SIGMA_FLOOR = 0.05  # of the layer's median sigma: a filter that never varies must not divide by nothing
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReference:
+    """The normal energies of one layer."""
+
+    energy: FloatArray  # (classes, channels): mu, mean energy
+    spread: FloatArray  # (classes, channels): sd, mean spread
+    sigma: FloatArray  # (channels,): spread of energies between images of one class
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The normal energies of every layer, and how many correct images of each class they rest on."""
+
+    layers: Mapping[str, LayerReference]
+    counts: NDArray[np.int64]  # (classes,)
+
+    def standardise(self, layer: str, energy: FloatArray, true: NDArray[np.int64]) -> FloatArray:
+        """The energy shift (images, channels) of images against their true class, in sigma."""
+        normal = self.layers[layer]
+        return np.asarray((energy - normal.energy[true]) / normal.sigma, np.float32)
+
+
+def measure_energies(
+    classifier: Classifier, layers: Sequence[str], images: NDArray[np.uint8], batch_size: int = 32
+) -> tuple[dict[str, FloatArray], dict[str, FloatArray], NDArray[np.int64]]:
+    """Energies and spreads (images, channels) by layer, and the predicted class of each image."""
+    energy: dict[str, list[FloatArray]] = {name: [] for name in layers}
+    spread: dict[str, list[FloatArray]] = {name: [] for name in layers}
+    predicted = []
+    with recorded(classifier.network, layers) as codes:
+        for i in range(0, len(images), batch_size):
+            predicted.append(classifier.logits(classifier.prepare(images[i : i + batch_size])).argmax(1))
+            for name in layers:
+                energy[name].append(energies(codes[name]).cpu().numpy())
+                spread[name].append(spreads(codes[name]).cpu().numpy())
+    return (
+        {name: np.concatenate(parts) for name, parts in energy.items()},
+        {name: np.concatenate(parts) for name, parts in spread.items()},
+        torch.cat(predicted).cpu().numpy(),
+    )
+
+
+def build_reference(
+    classifier: Classifier,
+    layers: Sequence[Layer],
+    batches: Iterable[Batch],
+    minimum_per_class: int = 8,
+    progress: Callable[[int], None] | None = None,
+) -> Reference:
+    """Measure the energies of the correctly classified images of `batches`.
+
+    A class with fewer than `minimum_per_class` correct images takes the mean over all classes, weighted
+    by their images. Raises TooFewReferencesError where fewer than that many are correct in all.
+    """
+    names = [layer.name for layer in layers]
+    energy: dict[str, list[FloatArray]] = {name: [] for name in names}
+    spread: dict[str, list[FloatArray]] = {name: [] for name in names}
+    classes: list[NDArray[np.int64]] = []
+    for images, labels in batches:
+        batch_energy, batch_spread, predicted = measure_energies(classifier, names, images, len(images))
+        correct = predicted == labels
+        classes.append(labels[correct])
+        for name in names:
+            energy[name].append(batch_energy[name][correct])
+            spread[name].append(batch_spread[name][correct])
+        if progress:
+            progress(len(images))
+    true = np.concatenate(classes) if classes else np.zeros(0, np.int64)
+    _check_enough(len(true), minimum_per_class)
+    return Reference(
+        {
+            name: summarise(
+                np.concatenate(energy[name]),
+                np.concatenate(spread[name]),
+                true,
+                len(classifier.class_names),
+                minimum_per_class,
+            )
+            for name in names
+        },
+        np.bincount(true, minlength=len(classifier.class_names)),
+    )
+
+
+def _check_enough(correct: int, minimum: int) -> None:
+    if correct < minimum:
+        raise TooFewReferencesError(
+            f"{correct} reference images are classified correctly; at least {minimum} are needed. "
+            "Check that class names, input size and normalisation are those the model was trained with."
+        )
+
+
+def summarise(
+    energy: FloatArray, spread: FloatArray, true: NDArray[np.int64], classes: int, minimum: int
+) -> LayerReference:
+    """Mean energy and spread by class, and sigma: the root of the mean within-class variance."""
+    mu = np.repeat(energy.mean(0, keepdims=True), classes, 0)
+    sd = np.repeat(spread.mean(0, keepdims=True), classes, 0)
+    variances = []
+    for label in range(classes):
+        mine = true == label
+        if mine.sum() >= minimum:
+            mu[label], sd[label] = energy[mine].mean(0), spread[mine].mean(0)
+            variances.append(energy[mine].var(0))
+    sigma = np.sqrt(np.mean(variances or [energy.var(0)], axis=0))
+    floor = SIGMA_FLOOR * float(np.median(sigma[sigma > 0])) if (sigma > 0).any() else 1.0
+    return LayerReference(
+        mu.astype(np.float32), sd.astype(np.float32), np.maximum(sigma, floor).astype(np.float32)
+    )

@@ -1,0 +1,98 @@
+"""Response matching: which change of the world moves the filters as the errors moved them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmi_engine.classifier import Classifier
+from fmi_engine.reference import Reference, measure_energies
+from fmi_engine.types import FloatArray, Match, Screening
+
+
+def observed_shift(screening: Screening, reference: Reference, layers: Sequence[str]) -> FloatArray:
+    """o[l,c] = mean over the errors of (e_c - mu[t,c]) / sigma_c, all layers in a row, in sigma."""
+    return np.concatenate(
+        [reference.standardise(name, screening.energy[name], screening.true).mean(0) for name in layers]
+    )
+
+
+def blame_weights(screening: Screening, layers: Sequence[str]) -> FloatArray:
+    """w[l,c], proportional to the positive part of the mean blame; every layer has the same total."""
+    parts = []
+    for name in layers:
+        positive = np.maximum(screening.blame[name].mean(0), 0)
+        parts.append(positive / max(float(positive.sum()), 1e-12))
+    return np.asarray(np.concatenate(parts) / len(parts), np.float32)
+
+
+def induced_shift(
+    classifier: Classifier,
+    reference: Reference,
+    layers: Sequence[str],
+    before: NDArray[np.uint8],
+    after: NDArray[np.uint8],
+    batch_size: int = 32,
+) -> FloatArray:
+    """d_op[l,c] = mean((e_c(op(x)) - e_c(x)) / sigma_c), all layers in a row, in sigma."""
+    energy_before, _, _ = measure_energies(classifier, layers, before, batch_size)
+    return shift_between(classifier, reference, layers, energy_before, after, batch_size)
+
+
+def shift_between(
+    classifier: Classifier,
+    reference: Reference,
+    layers: Sequence[str],
+    energy_before: Mapping[str, FloatArray],
+    after: NDArray[np.uint8],
+    batch_size: int = 32,
+) -> FloatArray:
+    """The same where the energies before the operation are known already."""
+    energy_after, _, _ = measure_energies(classifier, layers, after, batch_size)
+    return np.concatenate(
+        [
+            ((energy_after[name] - energy_before[name]) / reference.layers[name].sigma).mean(0)
+            for name in layers
+        ]
+    )
+
+
+def explained_share(observed: FloatArray, induced: FloatArray, weights: FloatArray) -> float:
+    """1 - sum w (o - d)^2 / sum w o^2: 1 explains everything, 0 nothing, below 0 is worse than nothing."""
+    total = float((weights * observed**2).sum())
+    return 1 - float((weights * (observed - induced) ** 2).sum()) / total if total > 0 else 0.0
+
+
+def fit_strength(
+    observed: FloatArray, strengths: Sequence[float], induced: Sequence[FloatArray], weights: FloatArray
+) -> tuple[float, float]:
+    """The strength that explains most, and its share, along the path through the measured strengths.
+
+    Between two measured strengths the induced shift is interpolated linearly (0 at strength 0), where
+    the share is a parabola in the strength: its top is found in closed form.
+    """
+    best = (0.0, 0.0)
+    previous_strength, previous = 0.0, np.zeros_like(observed)
+    for strength, shift in zip(strengths, induced, strict=True):
+        step = shift - previous
+        length = float((weights * step**2).sum())
+        along = float((weights * (observed - previous) * step).sum()) / length if length > 0 else 0.0
+        along = min(max(along, 0.0), 1.0)
+        share = explained_share(observed, previous + along * step, weights)
+        if share > best[1]:
+            best = (previous_strength + along * (strength - previous_strength), share)
+        previous_strength, previous = strength, shift
+    return best
+
+
+def match(
+    observed: FloatArray,
+    responses: Mapping[str, tuple[Sequence[float], Sequence[FloatArray]]],
+    weights: FloatArray,
+) -> list[Match]:
+    """Fit every operation (its measured strengths and induced shifts), best explained share first."""
+    matches = [
+        Match(name, *fit_strength(observed, strengths, induced, weights))
+        for name, (strengths, induced) in responses.items()
+    ]
+    return sorted(matches, key=lambda each: -each.share)

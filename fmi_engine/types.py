@@ -1,0 +1,125 @@
+"""The engine's frozen records, in NumPy: importable without torch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmi_engine.errors import UnknownLayerError
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FilterRef:
+    """One filter: a layer by its dotted module name and a channel of its output."""
+
+    layer: str
+    channel: int
+
+    def __str__(self) -> str:
+        return f"{self.layer}:{self.channel}"
+
+    @classmethod
+    def parse(cls, text: str) -> "FilterRef":
+        """Read the shorthand `layer:channel`. Raises UnknownLayerError where it is no such thing."""
+        layer, _, channel = text.rpartition(":")
+        if not layer or not channel.isdecimal():
+            raise UnknownLayerError(f"{text!r} is no filter; expected layer:channel, for example layer2:17")
+        return cls(layer, int(channel))
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer whose output is a code: maps of positions by filter."""
+
+    name: str  # dotted module name
+    channels: int
+    height: int  # positions
+    width: int  # positions
+    nonnegative: bool  # post-ReLU: an energy patch is cut at zero
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """The first-order blame of every filter for each error, one forward and one backward per batch."""
+
+    blame: dict[str, FloatArray]  # layer -> (errors, channels), logits
+    energy: dict[str, FloatArray]  # layer -> (errors, channels)
+    margin: FloatArray  # (errors,), logits, predicted minus true
+    predicted: NDArray[np.int64]  # (errors,), class index
+    true: NDArray[np.int64]  # (errors,), class index
+
+    def subset(self, index: NDArray[np.int64]) -> "Screening":
+        """The screening of some of the errors, by position."""
+        return Screening(
+            {layer: values[index] for layer, values in self.blame.items()},
+            {layer: values[index] for layer, values in self.energy.items()},
+            self.margin[index],
+            self.predicted[index],
+            self.true[index],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What exact energy patches of one layer achieve for a group of errors, with both controls."""
+
+    layer: str
+    filters: tuple[int, ...]  # the K most blamed, most blamed first
+    flips: NDArray[np.bool_]  # (errors,): turned right by the blame patch
+    deviation_flips: NDArray[np.bool_]  # (errors,): by the K most deviating filters
+    random_flips: FloatArray  # (errors,): share of the random draws that turned it right
+    margin_fall: FloatArray  # (errors,), logits
+    collateral: float  # share of correct images that the blame patch breaks
+
+    @property
+    def flip_rate(self) -> float:
+        """Share of the errors that the blame patch turns right."""
+        return float(self.flips.mean())
+
+    @property
+    def deviation_rate(self) -> float:
+        """The same for the K most deviating filters."""
+        return float(self.deviation_flips.mean())
+
+    @property
+    def random_rate(self) -> float:
+        """The same for K filters drawn at random, mean over draws."""
+        return float(self.random_flips.mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Inversion:
+    """The outcome of one descent: an image whose code approaches a target."""
+
+    filter: FilterRef
+    source: int  # position of the source image
+    seed: int
+    image: FloatArray  # (channels, height, width), 0 to 1
+    residual: float  # ||code - target||^2 / ||target||^2
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The trust test of one texture primitive."""
+
+    rank: int  # of the filter's standardised energy within its layer when fed back; 1 is best
+    energy: float  # that energy, in sigma
+    residual: float
+    agreement: float  # AUROC: nearer to primitives of the same filter than to those of others
+    failed: tuple[str, ...]  # parts that failed, in words
+
+    @property
+    def trusted(self) -> bool:
+        """Whether every part passed."""
+        return not self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An operation at the strength that explains most of an observed shift."""
+
+    operation: str
+    strength: float
+    share: float  # explained share, at most 1

@@ -1,0 +1,283 @@
+"""The night's report: one self-contained HTML file, and the words and pictures it shares with the dashboard."""
+
+import base64
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from inspection.errors import WorkspaceError
+from inspection.findings import (
+    ErrorKind,
+    FailureMode,
+    FlipRate,
+    LoggedError,
+    Night,
+    NightState,
+    RegisteredModel,
+)
+from inspection.workspace import Workspace
+
+PictureUrl = Callable[[str], str | None]
+"""Maps a picture's path, relative to the workspace, to an address; None where there is no such picture."""
+
+MEDIA_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+}
+
+
+def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> Path:
+    """Write the night's report and return its path; a reader sees the old file or the new one, never a part.
+
+    Raises WorkspaceError where the workspace cannot be written to.
+    """
+    path = workspace.report_path(night.night_id)
+    html = _html(night, workspace, model)
+    try:
+        _replace(path, html)
+    except OSError as error:
+        raise WorkspaceError(
+            f"the report {path} cannot be written: {error.strerror}. "
+            "Make room, or give the workspace to the user who runs fmi, and run the night again."
+        ) from None
+    return path
+
+
+def _html(night: Night, workspace: Workspace, model: RegisteredModel) -> str:
+    style = stylesheet()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    page = environment(lambda path: _embedded(workspace.root, path)).get_template("report.html")
+    return page.render(
+        night=night, model=model, style=Markup(style), style_hash=digest, written_at=datetime.now(UTC)
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# --- what the report and the dashboard share ---
+
+
+def environment(picture_url: PictureUrl, *packages: str) -> Environment:
+    """Return the Jinja environment of the shared macros; templates of `packages` are found before them."""
+    loaders = [PackageLoader(package) for package in (*packages, "inspection")]
+    pages = Environment(
+        loader=ChoiceLoader(loaders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters.update(FILTERS)
+    pages.filters["picture_url"] = picture_url
+    pages.globals["NightState"] = NightState
+    return pages
+
+
+@cache
+def stylesheet() -> str:
+    """Return the CSS of the shared macros."""
+    return resources.files("inspection").joinpath("templates", "findings.css").read_text(encoding="utf-8")
+
+
+def picture_file(root: Path, path: str) -> Path | None:
+    """Find a picture below `root`; None where it is missing, no picture, or outside `root`."""
+    if Path(path).suffix.lower() not in MEDIA_TYPES:
+        return None
+    try:
+        file = (root / path).resolve()
+        found = file.is_relative_to(root.resolve()) and file.is_file()
+    except (OSError, ValueError):  # for example a name that is too long, or one with a zero byte
+        return None
+    return file if found else None
+
+
+def _embedded(root: Path, path: str) -> str | None:
+    file = picture_file(root, path)
+    if file is None:
+        return None
+    try:
+        content = base64.b64encode(file.read_bytes()).decode()
+    except OSError:
+        return None
+    return f"data:{MEDIA_TYPES[file.suffix.lower()]};base64,{content}"
+
+
+# --- the night in sentences ---
+
+
+def headline(night: Night) -> str:
+    """Say in one or two sentences what the night found."""
+    if night.state is NightState.RUNNING:
+        return "The night is still running."
+    if night.state is NightState.FAILED:
+        return "The night failed before it had findings to show."
+    if not night.errors_read:
+        return "No errors: the registered model reproduces none from this defect log."
+    return f"{plural(night.errors_read, 'error')}: {kinds(all_errors(night))}. {_causes(night.modes)}"
+
+
+def all_errors(night: Night) -> tuple[LoggedError, ...]:
+    """Return every error of the night, those of its failure modes first."""
+    return tuple(error for mode in night.modes for error in mode.errors) + night.unclustered
+
+
+def kinds(errors: Iterable[LoggedError]) -> str:
+    """Count errors by kind, in words: `21 escapes, 1 overkill and 0 confusions`."""
+    counted = Counter(error.kind for error in errors)
+    escapes, overkills, confusions = (plural(counted[kind], kind.value) for kind in ErrorKind)
+    return f"{escapes}, {overkills} and {confusions}"
+
+
+def _causes(modes: Iterable[FailureMode]) -> str:
+    claims = [
+        f"{mode.diagnosis.family or mode.diagnosis.operation} "
+        f"({plural(len(mode.errors), 'error')}, explained share {percent(mode.diagnosis.share)})"
+        for mode in modes
+        if mode.diagnosis.claimed
+    ]
+    if not claims:
+        return "No appearance cause claimed."
+    return f"{'Cause' if len(claims) == 1 else 'Causes'} claimed: {'; '.join(claims)}."
+
+
+def withheld_reason(rate: FlipRate) -> str:
+    """Say why a layer's finding is withheld."""
+    return (
+        f"patching the {rate.k} most blamed filters of {rate.layer} turns {percent(rate.blame)} of the errors "
+        f"right, the better control {percent(rate.better_control)}; the 95{NBSP}% interval of the gain, "
+        f"{interval(rate.gain_lower, rate.gain_upper)}, does not lie above zero"
+    )
+
+
+def no_recipe_reason(mode: FailureMode) -> str:
+    """Say why a failure mode has no recipe."""
+    if mode.diagnosis.claimed:
+        return "A cause is claimed, but the night wrote no recipe for it."
+    if mode.diagnosis.reasons:
+        return "No cause is claimed, so there is nothing to make the model immune to."
+    return "No cause is claimed, and the night gives no reason."
+
+
+def setting_rows(settings: Mapping[str, object], table: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (dotted key, value) of nested settings, in their order."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from setting_rows(value, f"{table}{key}.")
+        else:
+            yield f"{table}{key}", "none" if value in ({}, [], "", None) else str(value)
+
+
+# --- numbers as people write them ---
+
+NBSP = "\N{NO-BREAK SPACE}"
+MINUS = "\N{MINUS SIGN}"
+
+
+def percent(share: float) -> str:
+    """Write a share: 0.85 as 85 %; one decimal where whole numbers would claim none or all."""
+    value = 100 * share
+    digits = 1 if 0 < abs(value) < 1 or 99 < value < 100 else 0
+    return f"{_minus(f'{value:.{digits}f}')}{NBSP}%"
+
+
+def points(change: float) -> str:
+    """Write a change of a share in signed percentage points, without the unit: 0.12 as +12."""
+    return signed(100 * change, 0 if abs(change) >= 0.02 else 1)
+
+
+def interval(lower: float, upper: float) -> str:
+    """Write an interval of changes of a share: `+12 to +31 points`."""
+    return f"{points(lower)} to {points(upper)}{NBSP}points"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Write a number with its sign; zero has none."""
+    text = f"{value:+.{digits}f}"
+    return _minus(text.lstrip("+-") if float(text) == 0 else text)
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Write a number with a fixed count of decimals."""
+    return _minus(f"{value:.{digits}f}")
+
+
+def strength(value: float) -> str:
+    """Write an operation's strength with three significant digits."""
+    return _minus(f"{value:.3g}")
+
+
+def p_value(p: float) -> str:
+    """Write a p-value: `p < 0.001`, `p = 0.012`."""
+    return f"p{NBSP}<{NBSP}0.001" if p < 0.001 else f"p{NBSP}={NBSP}{p:.{3 if p < 0.1 else 2}f}"
+
+
+def plural(count: int, word: str) -> str:
+    """Write a count with its noun: `1 error`, `1,351 errors`."""
+    return f"{count:,}{NBSP}{word}{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Write a wall time: `0.8 s`, `42 s`, `3 min 05 s`, `1 h 02 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}{NBSP}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_rest = divmod(minutes, 60)
+    if hours:
+        return f"{hours}{NBSP}h {minutes_rest:02d}{NBSP}min"
+    return f"{minutes}{NBSP}min {rest:02d}{NBSP}s" if minutes else f"{rest}{NBSP}s"
+
+
+def moment(when: datetime) -> str:
+    """Write a time in UTC, to the minute."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}{NBSP}UTC"
+
+
+def reach(share: float) -> str:
+    """Write a share as the length of a bar, 0 to 100 %."""
+    return f"{100 * min(max(share, 0.0), 1.0):.1f}%"
+
+
+def _minus(text: str) -> str:
+    text = text.lstrip("-") if not text.strip("-0.") else text
+    return text.replace("-", MINUS)
+
+
+FILTERS: dict[str, Callable[..., object]] = {
+    "all_errors": all_errors,
+    "duration": duration,
+    "headline": headline,
+    "interval": interval,
+    "kinds": kinds,
+    "moment": moment,
+    "no_recipe_reason": no_recipe_reason,
+    "number": number,
+    "p_value": p_value,
+    "percent": percent,
+    "plural": plural,
+    "points": points,
+    "reach": reach,
+    "setting_rows": setting_rows,
+    "signed": signed,
+    "strength": strength,
+    "withheld_reason": withheld_reason,
+}

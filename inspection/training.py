@@ -1,0 +1,259 @@
+"""Training, targeted fine-tuning and the measurements that accept or refuse a candidate model."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import albumentations as A
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from fmi_engine.classifier import Classifier, Preprocessing, freeze
+from inspection.config import AcceptanceSettings
+from inspection.findings import Accuracy
+from inspection.images import read_image
+
+Progress = Callable[[int], None] | None
+Augmentation = Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]  # image, epoch, index -> image
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Decoded images with their class indices."""
+
+    images: NDArray[np.uint8]  # (n, height, width, channel)
+    labels: NDArray[np.int64]  # (n,)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> "Labelled":
+        """Some of the images, by position or mask."""
+        return Labelled(self.images[index], self.labels[index])
+
+    def joined(self, other: "Labelled") -> "Labelled":
+        """These images followed by others."""
+        return Labelled(
+            np.concatenate([self.images, other.images]), np.concatenate([self.labels, other.labels])
+        )
+
+
+def load_images(
+    paths: Sequence[Path], preprocessing: Preprocessing, progress: Progress = None
+) -> NDArray[np.uint8]:
+    """Decode images to the network's size and channels, in order. Raises ImageError."""
+    size = (preprocessing.height, preprocessing.width)
+
+    def load(path: Path) -> NDArray[np.uint8]:
+        image = read_image(path, size, preprocessing.channels)
+        if progress:
+            progress(1)
+        return image
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        images = list(pool.map(load, paths))
+    return np.stack(images) if images else np.zeros((0, *size, preprocessing.channels), np.uint8)
+
+
+def plain_augmentation(seed: int) -> Augmentation:
+    """Flips and small shifts: what every training here applies, reproducible per sample."""
+    transform = A.Compose(
+        [
+            A.HorizontalFlip(p=0.5),
+            A.VerticalFlip(p=0.5),
+            A.Affine(translate_percent=(-0.04, 0.04), border_mode=2, p=0.5),  # cv2.BORDER_REFLECT
+        ]
+    )
+
+    def augment(image: NDArray[np.uint8], epoch: int, index: int) -> NDArray[np.uint8]:
+        transform.set_random_seed(sample_seed(seed, epoch, index))
+        changed: NDArray[np.uint8] = transform(image=image)["image"]
+        return changed
+
+    return augment
+
+
+def sample_seed(seed: int, epoch: int, index: int) -> int:
+    """One seed for one sample of one epoch, whatever worker draws it."""
+    return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0])
+
+
+class _Samples(Dataset[tuple[NDArray[np.uint8], int]]):
+    def __init__(self, data: Labelled, augmentations: Sequence[Augmentation]) -> None:
+        self.data = data
+        self.augmentations = augmentations
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], int]:
+        image = self.data.images[index]
+        for augment in self.augmentations:
+            image = augment(image, self.epoch, index)
+        return image, int(self.data.labels[index])
+
+
+def _collate(
+    samples: list[tuple[NDArray[np.uint8], int]],
+) -> tuple[NDArray[np.uint8], torch.Tensor]:
+    return np.stack([image for image, _ in samples]), torch.tensor([label for _, label in samples])
+
+
+def fit(
+    network: nn.Module,
+    preprocessing: Preprocessing,
+    data: Labelled,
+    *,
+    augmentations: Sequence[Augmentation],
+    epochs: int,
+    learning_rate: float,
+    weight_decay: float,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    progress: Progress = None,
+) -> nn.Module:
+    """Train a network in place with AdamW and one learning-rate cycle; returns it frozen.
+
+    `progress` receives the number of images after every step.
+    """
+    torch.manual_seed(seed)
+    network = network.to(device, memory_format=torch.channels_last).requires_grad_(True).train()  # type: ignore[call-overload]
+    samples = _Samples(data, augmentations)
+    loader = DataLoader(
+        samples,
+        batch_size,
+        shuffle=True,
+        drop_last=len(data) > batch_size,  # a last batch of one image would break batch normalisation
+        collate_fn=_collate,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, learning_rate, total_steps=max(2, epochs * len(loader)), pct_start=0.2
+    )
+    for epoch in range(epochs):
+        samples.epoch = epoch
+        for images, labels in loader:
+            _step(network, preprocessing, optimiser, images, labels, device)
+            schedule.step()
+            if progress:
+                progress(len(labels))
+    return freeze(network)
+
+
+def _step(
+    network: nn.Module,
+    preprocessing: Preprocessing,
+    optimiser: torch.optim.Optimizer,
+    images: NDArray[np.uint8],
+    labels: torch.Tensor,
+    device: torch.device,
+) -> None:
+    x = preprocessing(images).to(device, memory_format=torch.channels_last)
+    loss = nn.functional.cross_entropy(network(x), labels.to(device))
+    optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    optimiser.step()
+
+
+def right(classifier: Classifier, data: Labelled, batch_size: int = 32) -> NDArray[np.bool_]:
+    """Which images the model classifies correctly."""
+    return np.asarray(classifier.predict(data.images, batch_size).argmax(1) == data.labels)
+
+
+def compare(
+    name: str,
+    labels: NDArray[np.int64],
+    class_names: Sequence[str],
+    before: NDArray[np.bool_],
+    after: NDArray[np.bool_],
+) -> Accuracy:
+    """Set two models side by side on the same images: exact McNemar test and a paired 95 % interval.
+
+    McNemar, Note on the sampling error of the difference between correlated proportions, 1947; the
+    interval is Agresti and Min's adjusted Wald interval for paired proportions, 2005.
+    """
+    fixed, broken = int((after & ~before).sum()), int((before & ~after).sum())
+    n = len(labels)
+    lower, upper = paired_interval(fixed, broken, n)
+    return Accuracy(
+        name=name,
+        images=n,
+        before=int(before.sum()),
+        after=int(after.sum()),
+        fixed=fixed,
+        broken=broken,
+        p_value=mcnemar(fixed, broken),
+        gain_lower=lower,
+        gain_upper=upper,
+        per_class={
+            class_name: (
+                int((labels == i).sum()),
+                int(before[labels == i].sum()),
+                int(after[labels == i].sum()),
+            )
+            for i, class_name in enumerate(class_names)
+            if (labels == i).any()
+        },
+    )
+
+
+def mcnemar(fixed: int, broken: int) -> float:
+    """Two-sided exact p-value that as many images were fixed as broken; 1 where none changed."""
+    if fixed + broken == 0:
+        return 1.0
+    return float(stats.binomtest(fixed, fixed + broken, 0.5).pvalue)
+
+
+def paired_interval(fixed: int, broken: int, n: int) -> tuple[float, float]:
+    """95 % interval of (fixed - broken) / n with Agresti and Min's half observation in each cell."""
+    if n == 0:
+        return 0.0, 0.0
+    up, down, total = fixed + 0.5, broken + 0.5, n + 2
+    change = (up - down) / total
+    half = 1.959964 * float(np.sqrt(up + down - (up - down) ** 2 / total)) / total
+    return change - half, change + half
+
+
+def judge(failing: Accuracy, clean: Accuracy, settings: AcceptanceSettings) -> tuple[bool, tuple[str, ...]]:
+    """Accept a candidate only if it repairs the mode and harms nothing else; the reasons in words."""
+    complaints = [*_repair_complaints(failing, settings), *_harm_complaints(clean, settings)]
+    if complaints:
+        return False, tuple(complaints)
+    return True, (
+        f"{failing.name}: {failing.before} of {failing.images} right before, {failing.after} after "
+        f"(p = {failing.p_value:.2g})",
+        f"{clean.name}: {clean.before} of {clean.images} right before, {clean.after} after",
+    )
+
+
+def _repair_complaints(failing: Accuracy, settings: AcceptanceSettings) -> Iterable[str]:
+    if failing.images == 0:
+        yield f"{failing.name}: no image to measure the repair on"
+    elif failing.fixed <= failing.broken or failing.p_value > settings.significance:
+        yield (
+            f"{failing.name}: {failing.fixed} fixed and {failing.broken} broken of {failing.images}; "
+            f"not a significant repair (p = {failing.p_value:.2g}, needed {settings.significance:g})"
+        )
+
+
+def _harm_complaints(clean: Accuracy, settings: AcceptanceSettings) -> Iterable[str]:
+    if clean.images == 0:
+        yield f"{clean.name}: no clean image to measure harm on"
+        return
+    fall = (clean.before - clean.after) / clean.images
+    if fall > settings.clean_margin:
+        yield f"{clean.name}: accuracy falls by {fall:.1%}; at most {settings.clean_margin:.1%} is accepted"
+    for name, (images, before, after) in clean.per_class.items():
+        if (before - after) / images > settings.class_margin:
+            yield (
+                f"{clean.name}, class {name}: {before} of {images} right before, {after} after; "
+                f"at most {settings.class_margin:.1%} may be lost"
+            )
