@@ -34,8 +34,10 @@ def screen(
 ) -> Screening:
     """Blame every filter of every layer with one forward and one backward pass per batch.
 
-    B_c = sum over positions of (e_c - mu[t,c]) * dm/da_c: the first-order change of the margin, in
-    logits, that the filter's energy shift caused. `images` is (errors, height, width, channel).
+    B_c = sum over positions of (a_c - patch(a_c)) * dm/da_c, in logits: the first-order change of the
+    margin that the filter's departure from normal caused, energy and spread alike. With the shift of
+    the mean alone, (e_c - mu[t,c]) in place of the patch, the same filters flip fewer errors at the same
+    cost. `images` is (errors, height, width, channel).
     """
     parts = [
         _screen_batch(classifier, layers, reference, images[i : i + batch_size], true[i : i + batch_size])
@@ -58,12 +60,25 @@ def _screen_batch(
         predicted = logits.argmax(1)
         margin = margins(logits, predicted, torch.from_numpy(true).to(logits.device))
         gradients = torch.autograd.grad(margin.sum(), [codes[name] for name in names])
-    energy = {name: energies(codes[name].detach()).cpu().numpy() for name in names}
+    detached = {name: codes[name].detach() for name in names}
     blame = {
-        name: (energy[name] - reference.layers[name].energy[true]) * gradient.sum((2, 3)).cpu().numpy()
-        for name, gradient in zip(names, gradients, strict=True)
+        layer.name: _patch_effect(detached[layer.name], gradient, layer, reference, true)
+        for layer, gradient in zip(layers, gradients, strict=True)
     }
+    energy = {name: energies(code).cpu().numpy() for name, code in detached.items()}
     return Screening(blame, energy, margin.detach().cpu().numpy(), predicted.cpu().numpy(), true)
+
+
+@torch.no_grad()
+def _patch_effect(
+    code: Tensor, gradient: Tensor, layer: Layer, reference: Reference, true: NDArray[np.int64]
+) -> FloatArray:
+    normal = reference.layers[layer.name]
+    energy = torch.from_numpy(normal.energy[true]).to(code.device)
+    spread = torch.from_numpy(normal.spread[true]).to(code.device)
+    patched = patch_energy(code, list(range(layer.channels)), energy, spread, layer.nonnegative)
+    effect: FloatArray = ((code - patched) * gradient).sum((2, 3)).cpu().numpy()
+    return effect
 
 
 def _join(parts: list[Screening], layers: Sequence[Layer]) -> Screening:

@@ -41,12 +41,11 @@ def spectrum(start: Float[Tensor, "batch channel height width"]) -> Parametrizat
     return Parametrization([coefficients], picture)
 
 
-def _one_over_f(height: int, width: int, device: torch.device) -> Float[Tensor, "height half"]:
+def _one_over_f(height: int, width: int, device: torch.device) -> Tensor:
     fy = torch.fft.fftfreq(height, device=device)[:, None]
     fx = torch.fft.rfftfreq(width, device=device)[None]
-    scale = 1 / torch.sqrt(fy**2 + fx**2).clamp_min(1 / max(height, width))
-    normalised: Tensor = torch.div(scale, scale.mean())
-    return normalised
+    scale = torch.hypot(fy, fx).clamp_min(1 / max(height, width)).reciprocal()
+    return torch.div(scale, scale.mean())
 
 
 def _logit(image: Tensor) -> Tensor:

@@ -242,7 +242,7 @@ def _cut(network: nn.Module, graph: fx.Graph, layer: str) -> Resumption:
         raise _CannotCut
     after = _descendants(nodes, targets[0])
     passing = _passing(nodes, after, targets[0])
-    head = _head_graph(nodes, after, [targets[0], *passing])
+    head = _head_graph(nodes, [targets[0], *passing])
     tail = _tail_graph(nodes, after, [targets[0], *passing])
     return Resumption(
         cast(Callable[[Tensor], tuple[Tensor, ...]], fx.GraphModule(network, head)),
@@ -263,14 +263,17 @@ def _passing(nodes: list[fx.Node], after: set[fx.Node], target: fx.Node) -> list
     return [node for node in nodes if node in used and node not in after and node is not target]
 
 
-def _head_graph(nodes: list[fx.Node], after: set[fx.Node], outputs: list[fx.Node]) -> fx.Graph:
+def _head_graph(nodes: list[fx.Node], outputs: list[fx.Node]) -> fx.Graph:
+    needed = set(outputs)
+    for node in reversed(nodes):
+        if node in needed:
+            needed.update(node.all_input_nodes)
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     for node in nodes:
-        if node not in after and node.op != "output":
+        if node in needed or node.op == "placeholder":
             copies[node] = graph.node_copy(node, copies.__getitem__)
     graph.output(tuple(copies[node] for node in outputs))
-    graph.eliminate_dead_code()
     return graph
 
 

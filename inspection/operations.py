@@ -186,8 +186,8 @@ class HotSpot(A.ImageOnlyTransform):  # type: ignore[misc]
         across = _bell(width, middle[0], sigma)
         down = _bell(height, middle[1], sigma)
         spot = _like(down[:, None] * across[None, :], img)
-        glare = np.float32(img.mean())
-        return _grey_values(img + np.float32(gain / 2.0) * spot * (img + glare))
+        light = img.astype(np.float32)
+        return _grey_values(light + np.float32(gain / 2.0) * spot * (light + light.mean()))
 
 
 class LineBlur(A.ImageOnlyTransform):  # type: ignore[misc]
@@ -337,7 +337,7 @@ CATALOGUE: tuple[Operation, ...] = (
         name="brighter lamp",
         family="brighter",
         unit="stops",
-        grid=(0.25, 0.5, 1.0, 1.5),
+        grid=(0.25, 0.5, 0.75, 1.0, 1.5),
         meaning="the light is brighter or the exposure longer, up to burnt-out highlights",
         transform=partial(_scaling, 1),
     ),
@@ -482,7 +482,7 @@ CATALOGUE: tuple[Operation, ...] = (
         name="JPEG compression",
         family="compression",
         unit="points of quality below 100",
-        grid=(40.0, 60.0, 80.0, 90.0),
+        grid=(20.0, 40.0, 60.0, 80.0, 90.0),
         meaning="the image is compressed more",
         transform=_jpeg,
         limit=99.0,

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from inspection.errors import WorkspaceError
 from inspection.findings import (
@@ -89,7 +90,6 @@ def environment(picture_url: PictureUrl, *packages: str) -> Environment:
     )
     pages.filters.update(FILTERS)
     pages.filters["picture_url"] = picture_url
-    pages.globals["NightState"] = NightState
     return pages
 
 
@@ -126,14 +126,28 @@ def _embedded(root: Path, path: str) -> str | None:
 
 
 def headline(night: Night) -> str:
-    """Say in one or two sentences what the night found."""
+    """Say in one sentence how many errors of which kind the night found."""
     if night.state is NightState.RUNNING:
         return "The night is still running."
     if night.state is NightState.FAILED:
-        return "The night failed before it had findings to show."
+        return "The night failed before it was done."
     if not night.errors_read:
         return "No errors: the registered model reproduces none from this defect log."
-    return f"{plural(night.errors_read, 'error')}: {kinds(all_errors(night))}. {_causes(night.modes)}"
+    return f"{plural(night.errors_read, 'error')}: {kinds(all_errors(night))}."
+
+
+def causes(night: Night) -> str:
+    """Say in one sentence which causes the night claims; empty where it looked for none."""
+    claims = [_claim(mode) for mode in night.modes if mode.diagnosis.claimed]
+    if claims:
+        return f"{'Cause' if len(claims) == 1 else 'Causes'} claimed: {'; '.join(claims)}."
+    looked = night.state is NightState.FINISHED and night.errors_read
+    return "No appearance cause claimed." if looked else ""
+
+
+def _claim(mode: FailureMode) -> str:
+    cause = mode.diagnosis.family or mode.diagnosis.operation
+    return f"{cause} ({plural(len(mode.errors), 'error')}, explained share {percent(mode.diagnosis.share)})"
 
 
 def all_errors(night: Night) -> tuple[LoggedError, ...]:
@@ -146,18 +160,6 @@ def kinds(errors: Iterable[LoggedError]) -> str:
     counted = Counter(error.kind for error in errors)
     escapes, overkills, confusions = (plural(counted[kind], kind.value) for kind in ErrorKind)
     return f"{escapes}, {overkills} and {confusions}"
-
-
-def _causes(modes: Iterable[FailureMode]) -> str:
-    claims = [
-        f"{mode.diagnosis.family or mode.diagnosis.operation} "
-        f"({plural(len(mode.errors), 'error')}, explained share {percent(mode.diagnosis.share)})"
-        for mode in modes
-        if mode.diagnosis.claimed
-    ]
-    if not claims:
-        return "No appearance cause claimed."
-    return f"{'Cause' if len(claims) == 1 else 'Causes'} claimed: {'; '.join(claims)}."
 
 
 def withheld_reason(rate: FlipRate) -> str:
@@ -173,9 +175,13 @@ def no_recipe_reason(mode: FailureMode) -> str:
     """Say why a failure mode has no recipe."""
     if mode.diagnosis.claimed:
         return "A cause is claimed, but the night wrote no recipe for it."
-    if mode.diagnosis.reasons:
-        return "No cause is claimed, so there is nothing to make the model immune to."
-    return "No cause is claimed, and the night gives no reason."
+    why = "; ".join(mode.diagnosis.reasons) or "the night gives no reason"
+    return f"No cause is claimed, so there is nothing to make the model immune to: {why}."
+
+
+def prose(text: str) -> Markup:
+    """Set what stands between backticks in a message as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def setting_rows(settings: Mapping[str, object], table: str = "") -> Iterator[tuple[str, str]]:
@@ -194,8 +200,12 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def percent(share: float) -> str:
-    """Write a share: 0.85 as 85 %; one decimal where whole numbers would claim none or all."""
+    """Write a share: 0.85 as 85 %; more exactly where whole numbers would claim none or all."""
     value = 100 * share
+    if 99.9 < value < 100:
+        return f">{NBSP}99.9{NBSP}%"
+    if 0 < value < 0.1:
+        return f"<{NBSP}0.1{NBSP}%"
     digits = 1 if 0 < abs(value) < 1 or 99 < value < 100 else 0
     return f"{_minus(f'{value:.{digits}f}')}{NBSP}%"
 
@@ -264,6 +274,7 @@ def _minus(text: str) -> str:
 
 FILTERS: dict[str, Callable[..., object]] = {
     "all_errors": all_errors,
+    "causes": causes,
     "duration": duration,
     "headline": headline,
     "interval": interval,
@@ -275,6 +286,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "percent": percent,
     "plural": plural,
     "points": points,
+    "prose": prose,
     "reach": reach,
     "setting_rows": setting_rows,
     "signed": signed,

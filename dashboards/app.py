@@ -1,0 +1,277 @@
+"""The dashboard's addresses: nights, failure modes with verdicts and retraining, models, pictures, reports."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Depends, FastAPI, Form, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from pydantic import StringConstraints
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from dashboards.guard import REPORT_POLICY, guard, own_form, secured
+from dashboards.pages import Pages
+from dashboards.retraining import RetrainingRun, RetrainingStarter
+from inspection.errors import FlowError, InspectionError
+from inspection.findings import FailureMode, Judgement, Retraining, Verdict
+from inspection.report import MEDIA_TYPES, stylesheet
+from inspection.store import ModeOverview, NightOverview, Store
+from inspection.workspace import Workspace
+
+LONGEST_NAME = 80  # characters of a reviewer's name
+LONGEST_COMMENT = 2000  # characters
+TITLES = {403: "Not accepted", 404: "Not found", 405: "Not possible", 409: "Not possible now"}
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the pages of one workspace work with."""
+
+    workspace: Workspace
+    store: Store
+    retraining: RetrainingStarter
+    pages: Pages
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """What is known about retraining for one failure mode."""
+
+    runs: list[RetrainingRun]
+    finished: list[Retraining]
+    blocked: str  # why no retraining can start now; empty where it can
+    warnings: list[str]
+
+    @property
+    def live(self) -> bool:
+        """Whether a run may still change."""
+        return any(run.live for run in self.runs)
+
+
+def create_app(workspace: Workspace, store: Store, retraining: RetrainingStarter) -> FastAPI:
+    """Return the dashboard of a workspace."""
+    app = FastAPI(title="fmi", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.desk = Desk(workspace, store, retraining, Pages(workspace))
+    guard(app)
+    _answer_problems(app)
+    app.include_router(router)
+    app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
+    return app
+
+
+def _desk(request: Request) -> Desk:
+    return cast(Desk, request.app.state.desk)
+
+
+router = APIRouter(default_response_class=HTMLResponse)
+AtDesk = Annotated[Desk, Depends(_desk)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME)]
+Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_COMMENT)]
+
+
+# --- pages ---
+
+
+@router.get("/")
+def nights_page(desk: AtDesk) -> Response:
+    """List the nights, newest first."""
+    return desk.pages.page("nights.html", nights=desk.store.nights(), reports=_reports(desk))
+
+
+@router.get("/nights/{night_id}")
+def night_page(night_id: str, desk: AtDesk) -> Response:
+    """Show a night with its failure modes."""
+    overview = _night(desk, night_id)
+    return desk.pages.page(
+        "night.html",
+        night=desk.store.night(night_id),
+        model=desk.store.model(overview.model_hash),
+        judgements={mode.mode_id: mode.judgement for mode in overview.modes},
+        report=night_id in _reports(desk),
+    )
+
+
+@router.get("/modes/{mode_id}")
+def mode_page(request: Request, mode_id: str, desk: AtDesk, saved: str = "") -> Response:
+    """Show a failure mode with its verdicts and retrainings."""
+    night, overview = _mode(desk, mode_id)
+    mode = desk.store.mode(mode_id)
+    return desk.pages.form_page(
+        request,
+        "mode.html",
+        night=night,
+        overview=overview,
+        mode=mode,
+        verdicts=desk.store.verdicts(mode_id),
+        panel=_panel(desk, mode, overview.judgement),
+        saved=saved,
+        longest_name=LONGEST_NAME,
+        longest_comment=LONGEST_COMMENT,
+    )
+
+
+@router.get("/modes/{mode_id}/retraining")
+def retraining_fragment(request: Request, mode_id: str, desk: AtDesk) -> Response:
+    """Return the retraining part of a failure mode's page, to refresh it without the rest."""
+    _, overview = _mode(desk, mode_id)
+    mode = desk.store.mode(mode_id)
+    panel = _panel(desk, mode, overview.judgement)
+    return desk.pages.form_page(request, "retraining.html", mode=mode, panel=panel)
+
+
+@router.get("/models")
+def models_page(desk: AtDesk) -> Response:
+    """List the models."""
+    return desk.pages.page("models.html", models=desk.store.models())
+
+
+# --- forms ---
+
+
+@router.post("/modes/{mode_id}/verdicts", dependencies=[Depends(own_form)])
+def give_verdict(
+    mode_id: str,
+    desk: AtDesk,
+    judgement: Annotated[Judgement, Form()],
+    reviewer: Annotated[Name, Form()],
+    comment: Annotated[Comment, Form()] = "",
+) -> Response:
+    """Add a reviewer's verdict."""
+    _mode(desk, mode_id)
+    desk.store.add_verdict(Verdict(mode_id, judgement, comment, reviewer, datetime.now(UTC)))
+    return RedirectResponse(f"/modes/{mode_id}?saved=verdict#verdicts", 303)
+
+
+@router.post("/modes/{mode_id}/retraining", dependencies=[Depends(own_form)])
+def start_retraining(mode_id: str, desk: AtDesk) -> Response:
+    """Start a targeted retraining."""
+    _mode(desk, mode_id)
+    blocked = _blocked(desk.store.mode(mode_id), desk.retraining.runs(mode_id))
+    if blocked:
+        raise HTTPException(409, blocked)
+    desk.retraining.start(mode_id)
+    return RedirectResponse(f"/modes/{mode_id}?saved=retraining#retraining", 303)
+
+
+# --- files ---
+
+
+@router.get("/artifacts/{path:path}")
+def artifact(path: str, desk: AtDesk) -> Response:
+    """Send a picture of the artifacts folder, and nothing else."""
+    file = desk.pages.picture(path)
+    if file is None:
+        raise HTTPException(404, "There is no such picture among the artifacts of this workspace.")
+    kept = {"Cache-Control": "private, max-age=3600"}
+    return FileResponse(file, media_type=MEDIA_TYPES[file.suffix.lower()], headers=kept)
+
+
+@router.get("/reports/{night_id}")
+def report(night_id: str, desk: AtDesk) -> Response:
+    """Send a night's report."""
+    if night_id not in _reports(desk):
+        raise HTTPException(404, f"There is no report of night {night_id}. A night writes it when it finishes.")
+    policy = {"Content-Security-Policy": REPORT_POLICY}
+    return FileResponse(desk.workspace.report_path(night_id), media_type="text/html", headers=policy)
+
+
+@router.get("/static/findings.css")
+def findings_css() -> Response:
+    """Send the style that the pages share with the report."""
+    return Response(stylesheet(), media_type="text/css", headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/healthz")
+def health() -> Response:
+    """Say that the dashboard answers."""
+    return Response('{"status": "ok"}', media_type="application/json")
+
+
+# --- what the pages need to know ---
+
+
+def _night(desk: Desk, night_id: str) -> NightOverview:
+    for night in desk.store.nights():
+        if night.night_id == night_id:
+            return night
+    raise HTTPException(404, f"There is no night {night_id} in this workspace.")
+
+
+def _mode(desk: Desk, mode_id: str) -> tuple[NightOverview, ModeOverview]:
+    for night in desk.store.nights():
+        for mode in night.modes:
+            if mode.mode_id == mode_id:
+                return night, mode
+    raise HTTPException(404, f"There is no failure mode {mode_id} in this workspace.")
+
+
+def _reports(desk: Desk) -> set[str]:
+    """Name the nights whose report is there."""
+    return {path.stem for path in (desk.workspace.root / "reports").glob("*.html")}
+
+
+def _panel(desk: Desk, mode: FailureMode, judgement: Judgement | None) -> Panel:
+    finished = desk.store.retrainings(mode.mode_id)
+    try:
+        runs = desk.retraining.runs(mode.mode_id)
+    except FlowError as error:
+        return Panel([], finished, str(error), _warnings(mode, judgement))
+    return Panel(runs, finished, _blocked(mode, runs), _warnings(mode, judgement))
+
+
+def _blocked(mode: FailureMode, runs: list[RetrainingRun]) -> str:
+    if mode.recipe is None:
+        return "This failure mode has no recipe, so there is nothing to retrain with."
+    for run in runs:
+        if run.live:
+            return (
+                f"A retraining of this failure mode is {run.state.lower()} already. Wait for it, "
+                f"or end it with `prefect flow-run cancel {run.flow_run_id}`."
+            )
+    return ""
+
+
+def _warnings(mode: FailureMode, judgement: Judgement | None) -> list[str]:
+    warnings = []
+    if judgement is Judgement.REJECT:
+        warnings.append("A reviewer rejected this failure mode: retraining follows a diagnosis held to be wrong.")
+    if mode.best and mode.best.withheld:
+        warnings.append("The filters of this failure mode are withheld: they do not beat their controls.")
+    return warnings
+
+
+# --- problems, said without tracebacks ---
+
+
+def _answer_problems(app: FastAPI) -> None:
+    app.add_exception_handler(StarletteHTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(InspectionError, _unavailable)
+    app.add_exception_handler(Exception, _failed)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)
+    title = TITLES.get(error.status_code, "Not possible")
+    unknown = error.status_code == 404 and error.detail == "Not Found"
+    message = f"There is no page {request.url.path} here." if unknown else error.detail
+    return _desk(request).pages.problem(error.status_code, title, message)
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    complaints = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
+    message = f"The form could not be used ({complaints}). Nothing was changed. Go back and mend it."
+    return _desk(request).pages.problem(422, "Not complete", message)
+
+
+def _unavailable(request: Request, error: Exception) -> Response:
+    return _desk(request).pages.problem(503, "Not available now", str(error))
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    message = "The dashboard made a mistake. What happened is written where `fmi serve` runs; report it from there."
+    return secured(_desk(request).pages.problem(500, "Something went wrong", message))

@@ -1,0 +1,48 @@
+"""The pages: the shared macros of the report, with pictures served instead of embedded."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+
+from dashboards.guard import FIELD, form_token, remember_token
+from inspection.report import environment, picture_file
+from inspection.workspace import Workspace
+
+
+class Pages:
+    """Renders the templates of one workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.artifacts = workspace.root / "artifacts"
+        self._templates = environment(self.picture_url, "dashboards")
+        self._templates.globals["workspace_name"] = workspace.root.name
+        self._templates.globals["workspace_path"] = str(workspace.root)
+
+    def picture_url(self, path: str) -> str | None:
+        """Map a picture's path, relative to the workspace, to its address; None where it is missing."""
+        folder, _, name = path.partition("/")
+        if folder != self.artifacts.name or self.picture(name) is None:
+            return None
+        return f"/artifacts/{quote(name)}"
+
+    def picture(self, name: str) -> Path | None:
+        """Find a picture of the artifacts folder; None where there is none of that name."""
+        return picture_file(self.artifacts, name)
+
+    def page(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+        """Render a page without forms."""
+        return HTMLResponse(self._templates.get_template(template).render(context), status)
+
+    def form_page(self, request: Request, template: str, **context: Any) -> HTMLResponse:
+        """Render a page with forms, which carry the browser's token."""
+        token = form_token(request)
+        response = self.page(template, csrf_field=FIELD, csrf_token=token, **context)
+        remember_token(response, token)
+        return response
+
+    def problem(self, status: int, title: str, message: str) -> HTMLResponse:
+        """Render a page that says what went wrong and what to do."""
+        return self.page("problem.html", status, title=title, message=message)

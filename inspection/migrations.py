@@ -1,0 +1,394 @@
+"""The schema of the store, as numbered migrations that are never changed once released, only added to.
+
+There are no keys: the store replaces a record by deleting and inserting it, and it alone writes. Every
+nested row carries the night_id and mode_id it belongs to, so that a query needs few joins, and `position`
+(from 1), its place in the order found.
+"""
+
+from collections.abc import Sequence
+
+import duckdb
+
+from inspection.errors import StoreError
+
+Migration = tuple[int, str, tuple[str, ...]]  # number, name, SQL statements
+
+_TABLES = (
+    """CREATE TABLE models (
+        model_hash VARCHAR NOT NULL,
+        architecture VARCHAR NOT NULL,
+        class_names VARCHAR[] NOT NULL,
+        good_classes VARCHAR[] NOT NULL,
+        channels INTEGER NOT NULL CHECK (channels IN (1, 3)),
+        height INTEGER NOT NULL,
+        width INTEGER NOT NULL,
+        mean DOUBLE[] NOT NULL,
+        std DOUBLE[] NOT NULL,
+        weights_path VARCHAR NOT NULL,
+        registered_at TIMESTAMPTZ NOT NULL,
+        role VARCHAR NOT NULL CHECK (role IN ('deployed', 'candidate')),
+        parent_hash VARCHAR,
+        note VARCHAR NOT NULL
+    )""",
+    """CREATE TABLE reference_images (
+        model_hash VARCHAR NOT NULL,
+        image_path VARCHAR NOT NULL,
+        label VARCHAR NOT NULL,
+        split VARCHAR NOT NULL CHECK (split IN ('train', 'val'))
+    )""",
+    """CREATE TABLE nights (
+        night_id VARCHAR NOT NULL,
+        model_hash VARCHAR NOT NULL,
+        log_path VARCHAR NOT NULL,
+        log_sha256 VARCHAR NOT NULL,
+        started_at TIMESTAMPTZ NOT NULL,
+        finished_at TIMESTAMPTZ,
+        state VARCHAR NOT NULL CHECK (state IN ('running', 'finished', 'failed')),
+        message VARCHAR NOT NULL,
+        rows_read INTEGER NOT NULL,
+        errors_read INTEGER NOT NULL,
+        settings VARCHAR NOT NULL,
+        seconds VARCHAR NOT NULL,
+        report_path VARCHAR
+    )""",
+    """CREATE TABLE set_aside (
+        night_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        row INTEGER NOT NULL,
+        reason VARCHAR NOT NULL,
+        detail VARCHAR NOT NULL,
+        image_path VARCHAR
+    )""",
+    """CREATE TABLE failure_modes (
+        night_id VARCHAR NOT NULL,
+        mode_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        title VARCHAR NOT NULL,
+        claimed BOOLEAN NOT NULL,
+        sentence VARCHAR NOT NULL,
+        family VARCHAR,
+        operation VARCHAR,
+        strength DOUBLE,
+        unit VARCHAR,
+        share DOUBLE NOT NULL,
+        control_share DOUBLE,
+        reasons VARCHAR[] NOT NULL
+    )""",
+    """CREATE TABLE errors (
+        night_id VARCHAR NOT NULL,
+        mode_id VARCHAR,
+        position INTEGER NOT NULL,
+        row INTEGER NOT NULL,
+        inspection_id VARCHAR NOT NULL,
+        image_path VARCHAR NOT NULL,
+        true_label VARCHAR NOT NULL,
+        predicted_label VARCHAR NOT NULL,
+        kind VARCHAR NOT NULL CHECK (kind IN ('escape', 'overkill', 'confusion')),
+        margin DOUBLE NOT NULL,
+        picture VARCHAR NOT NULL
+    )""",
+    """CREATE TABLE flip_rates (
+        night_id VARCHAR NOT NULL,
+        mode_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        layer VARCHAR NOT NULL,
+        k INTEGER NOT NULL,
+        channels INTEGER NOT NULL,
+        blame DOUBLE NOT NULL,
+        deviation DOUBLE NOT NULL,
+        random DOUBLE NOT NULL,
+        gain_lower DOUBLE NOT NULL,
+        gain_upper DOUBLE NOT NULL,
+        collateral DOUBLE NOT NULL,
+        margin_fall DOUBLE NOT NULL
+    )""",
+    """CREATE TABLE blamed_filters (
+        night_id VARCHAR NOT NULL,
+        mode_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        layer VARCHAR NOT NULL,
+        channel INTEGER NOT NULL,
+        rank INTEGER NOT NULL,
+        blame DOUBLE NOT NULL,
+        energy_shift DOUBLE NOT NULL,
+        margin_fall DOUBLE NOT NULL
+    )""",
+    """CREATE TABLE primitives (
+        night_id VARCHAR NOT NULL,
+        mode_id VARCHAR NOT NULL,
+        layer VARCHAR NOT NULL,
+        channel INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        picture VARCHAR NOT NULL,
+        source_picture VARCHAR NOT NULL,
+        seed BIGINT NOT NULL,
+        residual DOUBLE NOT NULL,
+        rank INTEGER NOT NULL,
+        energy DOUBLE NOT NULL,
+        agreement DOUBLE NOT NULL,
+        trusted BOOLEAN NOT NULL,
+        failed VARCHAR[] NOT NULL
+    )""",
+    """CREATE TABLE patches (
+        night_id VARCHAR NOT NULL,
+        mode_id VARCHAR NOT NULL,
+        layer VARCHAR NOT NULL,
+        channel INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        picture VARCHAR NOT NULL
+    )""",
+    """CREATE TABLE matches (
+        night_id VARCHAR NOT NULL,
+        mode_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        operation VARCHAR NOT NULL,
+        family VARCHAR NOT NULL,
+        strength DOUBLE NOT NULL,
+        unit VARCHAR NOT NULL,
+        share DOUBLE NOT NULL,
+        alternative BOOLEAN NOT NULL
+    )""",
+    """CREATE TABLE recipes (
+        night_id VARCHAR NOT NULL,
+        mode_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        path VARCHAR NOT NULL,
+        sha256 VARCHAR NOT NULL,
+        summary VARCHAR NOT NULL,
+        examples STRUCT(before VARCHAR, after VARCHAR)[] NOT NULL
+    )""",
+    """CREATE TABLE verdicts (
+        mode_id VARCHAR NOT NULL,
+        judgement VARCHAR NOT NULL CHECK (judgement IN ('confirm', 'reject')),
+        comment VARCHAR NOT NULL,
+        reviewer VARCHAR NOT NULL,
+        given_at TIMESTAMPTZ NOT NULL
+    )""",
+    """CREATE TABLE retrainings (
+        retraining_id VARCHAR NOT NULL,
+        mode_id VARCHAR NOT NULL,
+        model_hash VARCHAR NOT NULL,
+        candidate_hash VARCHAR NOT NULL,
+        started_at TIMESTAMPTZ NOT NULL,
+        finished_at TIMESTAMPTZ NOT NULL,
+        accepted BOOLEAN NOT NULL,
+        reasons VARCHAR[] NOT NULL,
+        settings VARCHAR NOT NULL,
+        logged_images INTEGER NOT NULL
+    )""",
+    """CREATE TABLE accuracies (
+        retraining_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        name VARCHAR NOT NULL,
+        images INTEGER NOT NULL,
+        before INTEGER NOT NULL,
+        after INTEGER NOT NULL,
+        fixed INTEGER NOT NULL,
+        broken INTEGER NOT NULL,
+        p_value DOUBLE NOT NULL,
+        gain_lower DOUBLE NOT NULL,
+        gain_upper DOUBLE NOT NULL
+    )""",
+    """CREATE TABLE class_accuracies (
+        retraining_id VARCHAR NOT NULL,
+        name VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        class_name VARCHAR NOT NULL,
+        images INTEGER NOT NULL,
+        before INTEGER NOT NULL,
+        after INTEGER NOT NULL
+    )""",
+)
+
+_VIEWS = (
+    """CREATE VIEW latest_verdicts AS
+    SELECT mode_id, judgement, comment, reviewer, given_at
+    FROM verdicts
+    QUALIFY row_number() OVER (PARTITION BY mode_id ORDER BY given_at DESC, rowid DESC) = 1""",
+    """CREATE VIEW mode_overview AS
+    SELECT
+        mode.night_id,
+        mode.mode_id,
+        mode.position,
+        mode.title,
+        (SELECT count(*) FROM errors AS e WHERE e.mode_id = mode.mode_id) AS errors,
+        (SELECT count(*) FROM errors AS e WHERE e.mode_id = mode.mode_id AND kind = 'escape') AS escapes,
+        (SELECT count(*) FROM errors AS e WHERE e.mode_id = mode.mode_id AND kind = 'overkill') AS overkills,
+        mode.family,
+        mode.share,
+        best.blame AS flip_rate,
+        greatest(best.deviation, best.random) AS better_control,
+        best.gain_lower <= 0 AS withheld,
+        latest.judgement,
+        (SELECT count(*) FROM retrainings AS r WHERE r.mode_id = mode.mode_id) AS retrainings,
+        (SELECT count(*) FROM retrainings AS r WHERE r.mode_id = mode.mode_id AND accepted) AS accepted
+    FROM failure_modes AS mode
+    LEFT JOIN flip_rates AS best ON best.mode_id = mode.mode_id AND best.position = 1
+    LEFT JOIN latest_verdicts AS latest ON latest.mode_id = mode.mode_id""",
+    """CREATE VIEW night_overview AS
+    SELECT
+        night.night_id,
+        night.started_at,
+        night.finished_at,
+        night.state,
+        night.message,
+        night.log_path,
+        night.model_hash,
+        night.rows_read,
+        night.errors_read,
+        (SELECT count(*) FROM set_aside AS s WHERE s.night_id = night.night_id) AS set_aside,
+        coalesce(total.modes, 0) AS modes,
+        coalesce(total.retrainings, 0) AS retrainings,
+        coalesce(total.accepted, 0) AS accepted
+    FROM nights AS night
+    LEFT JOIN (
+        SELECT
+            night_id,
+            count(*) AS modes,
+            sum(retrainings)::BIGINT AS retrainings,
+            sum(accepted)::BIGINT AS accepted
+        FROM mode_overview
+        GROUP BY night_id
+    ) AS total ON total.night_id = night.night_id""",
+)
+
+_COMMENTS = {
+    "TABLE models": "models that the workspace knows, by the SHA-256 of their weights",
+    "COLUMN models.good_classes": "classes that mean: this part is good",
+    "COLUMN models.height": "pixels",
+    "COLUMN models.width": "pixels",
+    "COLUMN models.mean": "per channel, of values in 0 to 1",
+    "COLUMN models.std": "per channel, of values in 0 to 1",
+    "COLUMN models.weights_path": "relative to the workspace",
+    "TABLE reference_images": "labelled images that a model was trained or validated on",
+    "TABLE nights": "runs over a defect log",
+    "COLUMN nights.errors_read": "errors that the registered model reproduces",
+    "COLUMN nights.settings": "JSON: every setting of the run, for example settings->>'$.blame.filters'",
+    "COLUMN nights.seconds": "JSON: wall time by step, seconds",
+    "COLUMN nights.report_path": "relative to the workspace",
+    "TABLE set_aside": "rows of the defect log that a night could not use, and why",
+    "COLUMN set_aside.row": "data row of the log, from 1",
+    "TABLE failure_modes": "groups of a night's errors with one cause, and the cause claimed",
+    "COLUMN failure_modes.strength": "of the best operation, in unit",
+    "COLUMN failure_modes.share": "explained share of the best operation, at most 1",
+    "COLUMN failure_modes.control_share": "best explained share on correct images without the fault",
+    "COLUMN failure_modes.reasons": "why nothing is claimed",
+    "TABLE errors": "misclassified images that the registered model reproduces",
+    "COLUMN errors.mode_id": "NULL where the error belongs to no failure mode",
+    "COLUMN errors.row": "data row of the log, from 1",
+    "COLUMN errors.kind": "escape: a defect passed; overkill: a good part rejected; confusion: the rest",
+    "COLUMN errors.margin": "logits: predicted minus true, above 0",
+    "COLUMN errors.picture": "thumbnail, relative to the workspace",
+    "TABLE flip_rates": "shares of a mode's errors that turn right when K filters of a layer are patched",
+    "COLUMN flip_rates.k": "filters patched",
+    "COLUMN flip_rates.channels": "filters the layer has",
+    "COLUMN flip_rates.blame": "share, the K most blamed filters",
+    "COLUMN flip_rates.deviation": "share, control: the K filters whose energy deviates most",
+    "COLUMN flip_rates.random": "share, control: K filters drawn at random, mean over draws",
+    "COLUMN flip_rates.gain_lower": "share: 95 % bootstrap interval of blame minus the better control",
+    "COLUMN flip_rates.gain_upper": "share: 95 % bootstrap interval of blame minus the better control",
+    "COLUMN flip_rates.collateral": "share of correct reference images that the blame patch breaks",
+    "COLUMN flip_rates.margin_fall": "logits, mean under the blame patch",
+    "TABLE blamed_filters": "filters on the shortlist of a failure mode",
+    "COLUMN blamed_filters.rank": "within its layer, 1 is the most blamed",
+    "COLUMN blamed_filters.blame": "logits, mean over the mode's errors",
+    "COLUMN blamed_filters.energy_shift": "sigma, mean over the mode's errors",
+    "COLUMN blamed_filters.margin_fall": "logits, when this filter alone is patched",
+    "TABLE primitives": "texture primitives of filters with the outcome of their trust test",
+    "COLUMN primitives.picture": "relative to the workspace",
+    "COLUMN primitives.residual": "||code - target||^2 / ||target||^2 at the end",
+    "COLUMN primitives.rank": "of the filter's energy within its layer when fed back, 1 is best",
+    "COLUMN primitives.energy": "that energy, in sigma",
+    "COLUMN primitives.agreement": "AUROC: alike those of the same filter, unlike those of others",
+    "TABLE patches": "real image patches that excite a filter most, strongest first",
+    "COLUMN patches.picture": "relative to the workspace",
+    "TABLE matches": "how much of a mode's observed shift each operation explains, best first",
+    "COLUMN matches.share": "explained share, at most 1; below 0 it is worse than nothing",
+    "COLUMN matches.alternative": "cannot be told apart from the best",
+    "TABLE recipes": "augmentation recipes written for failure modes",
+    "COLUMN recipes.path": "relative to the workspace",
+    "COLUMN recipes.examples": "pictures, relative to the workspace",
+    "TABLE verdicts": "reviewers' verdicts on failure modes, only ever added to",
+    "TABLE retrainings": "targeted retrainings, each with its candidate model",
+    "COLUMN retrainings.settings": "JSON: every setting of the retraining",
+    "COLUMN retrainings.logged_images": "logged images that joined the training set",
+    "TABLE accuracies": "images a model gets right before and after a retraining",
+    "COLUMN accuracies.fixed": "wrong before, right after",
+    "COLUMN accuracies.broken": "right before, wrong after",
+    "COLUMN accuracies.p_value": "exact McNemar test, two-sided",
+    "COLUMN accuracies.gain_lower": "share: 95 % interval of the change in accuracy",
+    "COLUMN accuracies.gain_upper": "share: 95 % interval of the change in accuracy",
+    "TABLE class_accuracies": "the same by class, for one name of accuracies",
+    "VIEW latest_verdicts": "the newest verdict on each failure mode",
+    "VIEW mode_overview": "one line per failure mode; flip_rate and its control are those of the best layer",
+    "VIEW night_overview": "one line per night",
+}
+
+
+def _comment(target: str, text: str) -> str:
+    quoted = text.replace("'", "''")
+    return f"COMMENT ON {target} IS '{quoted}'"
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    (1, "findings", _TABLES),
+    (2, "overviews and comments", _VIEWS + tuple(_comment(*item) for item in _COMMENTS.items())),
+)
+
+_VERSION_TABLE = """CREATE TABLE IF NOT EXISTS schema_version (
+    number INTEGER NOT NULL,
+    name VARCHAR NOT NULL,
+    applied_at TIMESTAMPTZ NOT NULL
+)"""
+
+
+def migrate(connection: duckdb.DuckDBPyConnection, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+    """Apply the migrations that the store lacks, each in one transaction; return the schema's number.
+
+    Raises StoreError where the store is newer than the migrations known. After any other error close the
+    connection: what the migration had done goes with it.
+    """
+    _refuse_newer(applied(connection), migrations)
+    for migration in migrations:
+        if migration[0] > applied(connection):
+            _apply(connection, migration)
+    return applied(connection)
+
+
+def applied(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return the number of the last migration applied; 0 for a database without findings."""
+    try:
+        row = connection.execute("SELECT coalesce(max(number), 0) FROM schema_version").fetchone()
+    except duckdb.CatalogException:  # no such table
+        return 0
+    return int(row[0]) if row else 0
+
+
+def check_schema(connection: duckdb.DuckDBPyConnection) -> None:
+    """Raise StoreError where the store's schema is not the one that this version works with."""
+    found, known = applied(connection), MIGRATIONS[-1][0]
+    _refuse_newer(found, MIGRATIONS)
+    if found < known:
+        raise StoreError(
+            f"the store has schema {found}, and this version of fmi works with {known}. "
+            "Run `fmi init` on the workspace: it brings the store up to date and keeps what is in it."
+        )
+
+
+def _refuse_newer(found: int, migrations: Sequence[Migration]) -> None:
+    known = migrations[-1][0]
+    if found > known:
+        raise StoreError(
+            f"the store has schema {found}, made by a newer fmi; this version knows schemas up to {known}. "
+            "Update fmi, or name another workspace."
+        )
+
+
+def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
+    number, name, statements = migration
+    connection.begin()
+    connection.execute(_VERSION_TABLE)
+    for statement in statements:
+        connection.execute(statement)
+    connection.execute("INSERT INTO schema_version VALUES (?, ?, now())", [number, name])
+    connection.commit()

@@ -1,0 +1,365 @@
+import itertools
+import json
+import math
+import os
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+import albumentations as A
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspection.errors import InspectionError
+from inspection.operations import (
+    CATALOGUE,
+    FAMILIES,
+    HotSpot,
+    LineBlur,
+    Operation,
+    SideLight,
+    find_operation,
+    line_kernel,
+    operations_for,
+)
+
+Image = NDArray[np.uint8]
+
+
+def constant(value: int, height: int = 24, width: int = 24, channels: int = 1) -> Image:
+    return np.full((height, width, channels), value, np.uint8)
+
+
+def textured(channels: int) -> Image:
+    """A picture with coarse and fine structure, slightly coloured where it has three channels."""
+    rng = np.random.default_rng(5)
+    noise = [rng.standard_normal((96, 96, channels)) for _ in range(2)]
+    coarse, fine = (
+        cv2.GaussianBlur(each, (0, 0), sigma) for each, sigma in zip(noise, (6, 0.8), strict=True)
+    )
+    grey = [field.reshape(96, 96, channels).mean(axis=2, keepdims=True) for field in (coarse, fine)]
+    tint = fine.reshape(96, 96, channels) - grey[1]
+    light = 115 + 25 * grey[0] / grey[0].std() + 12 * grey[1] / grey[1].std() + 4 * tint
+    return np.asarray(np.clip(light, 0, 255), np.uint8)
+
+
+every = pytest.mark.parametrize(
+    ("operation", "channels"),
+    [
+        pytest.param(operation, channels, id=f"{operation.name}-{channels}")
+        for operation in CATALOGUE
+        for channels in operation.channels
+    ],
+)
+
+
+def distance(one: Image, other: Image) -> float:
+    return float(np.abs(one.astype(float) - other).mean())
+
+
+# --- the catalogue as a whole -----------------------------------------------------------------------------
+
+
+def test_catalogue_is_well_formed() -> None:
+    assert len({operation.name for operation in CATALOGUE}) == len(CATALOGUE)
+    for operation in CATALOGUE:
+        assert operation.family in FAMILIES
+        assert len(operation.grid) in (4, 5)
+        assert list(operation.grid) == sorted(set(operation.grid))
+        assert 0 < operation.grid[0] < operation.grid[-1] <= operation.limit
+
+
+@every
+def test_every_step_of_the_grid_moves_the_image_further(operation: Operation, channels: int) -> None:
+    image = textured(channels)
+    moved = [distance(operation.apply(image, strength, 3), image) for strength in operation.grid]
+    assert moved[0] > 0.25  # grey levels
+    assert all(weaker < stronger for weaker, stronger in itertools.pairwise(moved))
+
+
+@every
+def test_same_seed_same_image_and_the_original_stays(operation: Operation, channels: int) -> None:
+    image, before = textured(channels), textured(channels)
+    first = operation.apply(image, operation.grid[1], 11)
+    assert np.array_equal(operation.apply(image, operation.grid[1], 11), first)
+    assert first.shape == image.shape
+    assert first.dtype == np.uint8
+    assert np.array_equal(image, before)
+
+
+@pytest.mark.parametrize("name", ["hot spot", "motion blur", "sensor noise"])
+def test_another_seed_another_image(name: str) -> None:
+    operation, image = find_operation(name), textured(1)
+    assert (
+        distance(operation.apply(image, operation.grid[1], 0), operation.apply(image, operation.grid[1], 1))
+        > 1
+    )
+
+
+@every
+def test_strength_zero_changes_nothing(operation: Operation, channels: int) -> None:
+    image = textured(channels)
+    same = operation.apply(image, 0.0, 0)
+    assert np.array_equal(same, image)
+    assert same is not image
+
+
+@pytest.mark.parametrize("operation", operations_for(1), ids=lambda operation: operation.name)
+def test_images_without_a_channel_axis_change_alike(operation: Operation) -> None:
+    image = textured(1)
+    flat = operation.apply(image[:, :, 0], operation.grid[2], 4)
+    assert np.array_equal(flat, operation.apply(image, operation.grid[2], 4)[:, :, 0])
+
+
+@every
+def test_serialises_and_comes_back_equal_in_effect(operation: Operation, channels: int) -> None:
+    transform = operation.transform(operation.grid[0], operation.grid[-1])
+    returned = A.from_dict(json.loads(json.dumps(transform.to_dict())))
+    image = textured(channels)
+    for each in (transform, returned):
+        each.set_random_seed(8)
+    drawn = [(transform(image=image)["image"], returned(image=image)["image"]) for _ in range(5)]
+    assert all(np.array_equal(one, other) for one, other in drawn)
+    assert any(distance(one, drawn[0][0]) > 0 for one, _ in drawn[1:])  # it does draw
+
+
+@every
+def test_a_range_from_zero_is_accepted(operation: Operation, channels: int) -> None:
+    transform = operation.transform(0.0, operation.grid[0])
+    transform.set_random_seed(0)
+    image = textured(channels)
+    assert distance(transform(image=image)["image"], image) < 30
+
+
+@pytest.mark.parametrize(
+    "operation", [each for each in CATALOGUE if each.limit < math.inf], ids=lambda operation: operation.name
+)
+def test_the_limit_itself_works(operation: Operation) -> None:
+    image = textured(operation.channels[0])
+    weakest = operation.apply(image, operation.grid[0], 0)
+    assert distance(operation.apply(image, operation.limit, 0), image) > distance(weakest, image)
+
+
+@pytest.mark.parametrize(
+    ("strength", "image"),
+    [
+        (-0.1, constant(9)),
+        (1.1, constant(9)),
+        (math.nan, constant(9)),
+        (0.5, constant(9, channels=2)),
+        (0.5, constant(9).astype(np.float32)),
+        (0.5, constant(9)[None]),
+    ],
+)
+def test_what_it_cannot_do_is_refused(strength: float, image: Image) -> None:
+    with pytest.raises(InspectionError, match="lower contrast"):
+        find_operation("lower contrast").apply(image, strength, 0)
+
+
+def test_an_infinite_strength_is_refused() -> None:
+    with pytest.raises(InspectionError, match="inf stops"):
+        find_operation("dimmer lamp").apply(constant(9), math.inf, 0)
+
+
+def test_operations_for_channels() -> None:
+    grey, colour = operations_for(1), operations_for(3)
+    assert {each.name for each in colour} - {each.name for each in grey} == {"colour noise"}
+    assert {each.name for each in grey} < {each.name for each in colour}
+    with pytest.raises(InspectionError, match="4 channels"):
+        operations_for(4)
+
+
+def test_find_operation() -> None:
+    assert find_operation("hot spot").family == "hot spot"
+    with pytest.raises(InspectionError, match="no operation 'fog'; the catalogue has: dimmer lamp, brighter"):
+        find_operation("fog")
+
+
+# --- numbers worked out by hand ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "strength", "before", "after"),
+    [
+        ("dimmer lamp", 1.0, 100, 50),
+        ("dimmer lamp", 2.0, 100, 25),
+        ("brighter lamp", 1.0, 60, 120),
+        ("brighter lamp", 1.0, 200, 255),
+        ("gamma darker", 1.0, 128, 64),  # 255 * (128 / 255) ** 2 = 64.25
+        ("gamma brighter", 1.0, 64, 127),  # 255 * (64 / 255) ** 0.5 = 127.75, cut off
+        ("gamma darker", 1.0, 255, 255),
+        ("offset darker", 0.2, 100, 49),
+        ("offset darker", 0.2, 30, 0),
+        ("offset brighter", 0.2, 100, 151),
+        ("offset brighter", 0.2, 230, 255),
+        ("lower contrast", 0.5, 100, 100),
+        ("higher contrast", 1.0, 100, 100),
+    ],
+)
+def test_a_constant_image(name: str, strength: float, before: int, after: int, channels: int) -> None:
+    changed = find_operation(name).apply(constant(before, channels=channels), strength, 0)
+    assert np.array_equal(changed, constant(after, channels=channels))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "strength", "after"),
+    [
+        ("lower contrast", 0.5, (90, 110)),
+        ("lower contrast", 1.0, (100, 100)),
+        ("higher contrast", 1.0, (60, 140)),
+    ],
+)
+def test_contrast_turns_about_the_mean(
+    name: str, strength: float, after: tuple[int, int], channels: int
+) -> None:
+    image = np.concatenate([constant(80, channels=channels), constant(120, channels=channels)])
+    changed = find_operation(name).apply(image, strength, 0)
+    assert np.unique(changed[:24]).tolist() == [after[0]]
+    assert np.unique(changed[24:]).tolist() == [after[1]]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
+def test_side_light_keeps_the_mean_and_has_the_stated_ratio(side: str, channels: int) -> None:
+    changed = find_operation(f"side light from the {side}").apply(constant(120, 41, 41, channels), 1.0, 0)
+    lines = changed if side in ("top", "bottom") else changed.transpose(1, 0, 2)
+    assert all(np.ptp(line) == 0 for line in lines)  # the light changes along one axis only
+    ramp = lines[:, 0, 0].astype(float)
+    ramp = ramp if side in ("left", "top") else ramp[::-1]
+    # (1 + a) / (1 - a) = 2 gives a = 1/3.
+    assert (ramp[0], ramp[20], ramp[-1]) == (160, 120, 80)
+    assert np.all(np.diff(ramp) <= -1)
+    assert changed.mean() == pytest.approx(120, abs=0.1)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 2.0), (1.0, 1.5)])
+def test_side_light_draws_its_stops_uniformly(low: float, high: float) -> None:
+    light = SideLight(side="left", stops_range=(low, high), p=1.0)
+    light.set_random_seed(0)
+    images = [light(image=constant(100, 3, 64))["image"].astype(float) for _ in range(600)]
+    stops = np.array([math.log2(image[0, 0, 0] / image[0, -1, 0]) for image in images])
+    assert stops.min() > low - 0.03
+    assert stops.max() < high + 0.03
+    quarters = np.histogram(stops, bins=4, range=(low, high))[0]
+    assert np.all(np.abs(quarters - 150) < 45)  # four standard deviations are 42
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_hot_spot_written_again_slowly(channels: int) -> None:
+    spot = HotSpot(gain_range=(1.5, 1.5), radius_range=(0.2, 0.3), p=1.0)
+    spot.set_random_seed(2)
+    image = textured(channels)[:10, :14]
+    changed = spot(image=image)["image"]
+    drawn = spot.get_applied_params()
+    assert 0.2 <= drawn["radius"] <= 0.3
+    x0, y0, sigma = drawn["middle"][0] * 13, drawn["middle"][1] * 9, drawn["radius"] * 10
+    mean = image.astype(float).mean()
+    for y in range(10):
+        for x in range(14):
+            bright = math.exp(-((x - x0) ** 2 + (y - y0) ** 2) / (2 * sigma**2))
+            for channel in range(channels):
+                light = float(image[y, x, channel])
+                wanted = min(light + 1.5 * bright * (light + mean) / 2, 255)
+                assert abs(float(changed[y, x, channel]) - wanted) <= 0.51
+
+
+def test_hot_spot_doubles_the_light_in_its_middle() -> None:
+    for seed in range(5):
+        changed = find_operation("hot spot").apply(constant(60, 96, 96), 1.0, seed)
+        assert changed.max() in (119, 120)
+        assert changed.min() < 62  # far away nothing happens
+
+
+def test_defocus_spreads_a_point_into_a_gaussian() -> None:
+    image = constant(0, 15, 15)
+    image[7, 7] = 255
+    changed = find_operation("defocus").apply(image, 1.0, 0)[:, :, 0].astype(float)
+    total = sum(math.exp(-(x**2) / 2) for x in range(-3, 4))
+    for dx, dy in [(0, 0), (1, 0), (1, 1), (0, 2), (2, 2)]:
+        wanted = 255 * math.exp(-(dx**2 + dy**2) / 2) / total**2
+        assert abs(changed[7 + dy, 7 + dx] - wanted) <= 0.51
+
+
+def test_line_kernel_by_hand() -> None:
+    assert line_kernel(1.0, 0.0) == pytest.approx(np.array([[0, 0, 0], [1 / 8, 3 / 4, 1 / 8], [0, 0, 0]]))
+    # A way of 3 pixels covers the middle pixel whole, its neighbours to 7/8, the ones beyond to 1/8.
+    upright = line_kernel(3.0, math.pi / 2)
+    assert upright[:, 2] == pytest.approx(np.array([1, 7, 8, 7, 1]) / 24, abs=5e-4)
+    assert upright.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("length", "angle"), [(0.0, 0.3), (2.5, 0.3), (7.0, 1.2), (12.0, 2.8)])
+def test_line_kernel_has_the_length_and_direction(length: float, angle: float) -> None:
+    kernel = line_kernel(length, angle).astype(float)
+    half = len(kernel) // 2
+    assert kernel.sum() == pytest.approx(1, abs=1e-5)
+    y, x = np.mgrid[-half : half + 1, -half : half + 1]
+    along = x * math.cos(angle) + y * math.sin(angle)
+    across = y * math.cos(angle) - x * math.sin(angle)
+    # A line of a length has the variance length^2 / 12; sharing among pixels adds up to a quarter.
+    assert 0 <= (kernel * along**2).sum() - length**2 / 12 < 0.26
+    assert (kernel * across**2).sum() < 0.26
+
+
+def test_motion_blur_leaves_even_light_alone() -> None:
+    changed = find_operation("motion blur").apply(constant(93, channels=3), 8.0, 0)
+    assert np.array_equal(changed, constant(93, channels=3))
+
+
+@pytest.mark.parametrize("name", ["sensor noise", "colour noise"])
+@pytest.mark.parametrize("strength", [0.01, 0.02, 0.04, 0.08])
+def test_noise_has_its_standard_deviation(name: str, strength: float) -> None:
+    changed = find_operation(name).apply(constant(128, 256, 256, 3), strength, 1).astype(float)
+    assert changed.std() / 255 == pytest.approx(strength, rel=0.015)
+    assert changed.mean() == pytest.approx(128, abs=0.2)
+
+
+def test_only_colour_noise_has_colours() -> None:
+    image = constant(128, channels=3)
+    assert np.ptp(find_operation("sensor noise").apply(image, 0.05, 0), axis=2).max() == 0
+    assert np.ptp(find_operation("colour noise").apply(image, 0.05, 0), axis=2).mean() > 5
+
+
+def test_sharpening_by_hand() -> None:
+    image = constant(90, 5, 5)
+    image[2, 2] = 100
+    changed = find_operation("sharpening").apply(image, 0.1, 0)[:, :, 0]
+    # 0.1 of eight times the pixel less its eight neighbours: + 8 in the middle, - 1 around it.
+    wanted = np.pad(np.pad([[108]], 1, constant_values=89), 1, constant_values=90)
+    assert np.array_equal(changed, wanted)
+
+
+@pytest.mark.parametrize(("strength", "quality"), [(60.0, 40), (60.4, 40), (89.6, 10), (99.0, 1)])
+def test_jpeg_strength_is_the_quality_lost(strength: float, quality: int) -> None:
+    image = textured(1)
+    _, file = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    wanted = cv2.imdecode(file, cv2.IMREAD_GRAYSCALE)
+    changed = find_operation("JPEG compression").apply(image, strength, 0)
+    assert np.array_equal(changed[:, :, 0], np.asarray(wanted).reshape(96, 96))
+
+
+# --- our own transforms refuse what they cannot do --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments"),
+    [
+        (SideLight, {"side": "above"}),
+        (SideLight, {"stops_range": (2.0, 1.0)}),
+        (HotSpot, {"gain_range": (-1.0, 1.0)}),
+        (HotSpot, {"radius_range": (0.0, 0.2)}),
+        (LineBlur, {"length_range": (-2.0, 1.0)}),
+        (LineBlur, {"p": 2.0}),
+    ],
+)
+def test_bad_arguments_are_refused(make: type, arguments: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        make(**arguments)
+
+
+def test_an_unknown_argument_warns_as_everywhere_in_albumentations() -> None:
+    with pytest.warns(UserWarning, match="sides"):
+        SideLight(sides="left")  # type: ignore[call-arg]
