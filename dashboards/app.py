@@ -1,4 +1,4 @@
-"""The dashboard's addresses: nights, failure modes with verdicts and retraining, models, pictures, reports."""
+"""The dashboard's addresses: nights, failure modes, verdicts, retraining, models, pictures and reports."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -173,7 +173,9 @@ def artifact(path: str, desk: AtDesk) -> Response:
 def report(night_id: str, desk: AtDesk) -> Response:
     """Send a night's report."""
     if night_id not in _reports(desk):
-        raise HTTPException(404, f"There is no report of night {night_id}. A night writes it when it finishes.")
+        raise HTTPException(
+            404, f"There is no report of night {night_id}. A night writes it when it finishes."
+        )
     policy = {"Content-Security-Policy": REPORT_POLICY}
     return FileResponse(desk.workspace.report_path(night_id), media_type="text/html", headers=policy)
 
@@ -237,7 +239,9 @@ def _blocked(mode: FailureMode, runs: list[RetrainingRun]) -> str:
 def _warnings(mode: FailureMode, judgement: Judgement | None) -> list[str]:
     warnings = []
     if judgement is Judgement.REJECT:
-        warnings.append("A reviewer rejected this failure mode: retraining follows a diagnosis held to be wrong.")
+        warnings.append(
+            "A reviewer rejected this failure mode: retraining follows a diagnosis held to be wrong."
+        )
     if mode.best and mode.best.withheld:
         warnings.append("The filters of this failure mode are withheld: they do not beat their controls.")
     return warnings
@@ -273,5 +277,7 @@ def _unavailable(request: Request, error: Exception) -> Response:
 
 
 def _failed(request: Request, error: Exception) -> Response:
-    message = "The dashboard made a mistake. What happened is written where `fmi serve` runs; report it from there."
+    message = (
+        "The dashboard made a mistake. What happened is written where `fmi serve` runs; report it from there."
+    )
     return secured(_desk(request).pages.problem(500, "Something went wrong", message))

@@ -73,7 +73,9 @@ async def own_form(request: Request) -> None:
     sent = str((await request.form()).get(FIELD, ""))
     known = request.cookies.get(COOKIE, "")
     if not known or not secrets.compare_digest(sent.encode(), known.encode()):
-        raise HTTPException(403, "This form is out of date, so nothing was changed. Reload its page and send again.")
+        raise HTTPException(
+            403, "This form is out of date, so nothing was changed. Reload its page and send again."
+        )
 
 
 def _oversized(request: Request) -> bool:

@@ -5,9 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from inspection.errors import FlowError
+
+if TYPE_CHECKING:
+    from prefect.client.schemas import FlowRun
 
 DEPLOYMENT = "retrain/fmi"
 MOST_RUNS = 20  # newest runs of a failure mode that are shown
@@ -63,7 +66,7 @@ class PrefectRetraining:
                 idempotency_key=f"{self.root}:{mode_id}:after:{after}",
                 tags=[_tag(mode_id)],
             )
-        return str(run.id)
+        return str(cast("FlowRun", run).id)  # a coroutine only where an event loop runs
 
     def runs(self, mode_id: str) -> list[RetrainingRun]:
         """Return the runs of a failure mode, newest first."""

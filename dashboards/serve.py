@@ -1,6 +1,7 @@
 """Runs the dashboard on this machine, for this machine."""
 
 import socket
+from contextlib import suppress
 
 import uvicorn
 
@@ -15,11 +16,9 @@ HOST = "127.0.0.1"
 
 def serve(workspace: Workspace, port: int, prefect_url: str) -> None:
     """Serve the dashboard on 127.0.0.1 until interrupted. Raises WorkspaceError where the port is taken."""
-    app = create_app(
-        workspace, Store(workspace.store_path), PrefectRetraining(workspace.root, prefect_url)
-    )
-    config = uvicorn.Config(app, log_level="warning", server_header=False, proxy_headers=False)
-    with _listening(port) as listener:
+    app = create_app(workspace, Store(workspace.store_path), PrefectRetraining(workspace.root, prefect_url))
+    config = uvicorn.Config(app, log_level="warning", server_header=False, proxy_headers=False, ws="none")
+    with _listening(port) as listener, suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
 
 

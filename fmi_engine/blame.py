@@ -43,7 +43,7 @@ def screen(
         _screen_batch(classifier, layers, reference, images[i : i + batch_size], true[i : i + batch_size])
         for i in _steps(len(images), batch_size, progress)
     ]
-    return _join(parts, layers)
+    return join(parts)
 
 
 def _screen_batch(
@@ -81,10 +81,12 @@ def _patch_effect(
     return effect
 
 
-def _join(parts: list[Screening], layers: Sequence[Layer]) -> Screening:
+def join(parts: Sequence[Screening]) -> Screening:
+    """The screenings of several batches as one, in order."""
+    layers = parts[0].blame
     return Screening(
-        {layer.name: np.concatenate([part.blame[layer.name] for part in parts]) for layer in layers},
-        {layer.name: np.concatenate([part.energy[layer.name] for part in parts]) for layer in layers},
+        {layer: np.concatenate([part.blame[layer] for part in parts]) for layer in layers},
+        {layer: np.concatenate([part.energy[layer] for part in parts]) for layer in layers},
         np.concatenate([part.margin for part in parts]),
         np.concatenate([part.predicted for part in parts]),
         np.concatenate([part.true for part in parts]),

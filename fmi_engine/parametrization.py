@@ -36,7 +36,8 @@ def spectrum(start: Float[Tensor, "batch channel height width"]) -> Parametrizat
     coefficients = (torch.fft.rfft2(_logit(start), norm="ortho") / scale).requires_grad_(True)
 
     def picture() -> Tensor:
-        return torch.fft.irfft2(coefficients * scale, s=(height, width), norm="ortho").sigmoid()
+        field: Tensor = torch.fft.irfft2(coefficients * scale, s=(height, width), norm="ortho")
+        return field.sigmoid()
 
     return Parametrization([coefficients], picture)
 
@@ -44,8 +45,8 @@ def spectrum(start: Float[Tensor, "batch channel height width"]) -> Parametrizat
 def _one_over_f(height: int, width: int, device: torch.device) -> Tensor:
     fy = torch.fft.fftfreq(height, device=device)[:, None]
     fx = torch.fft.rfftfreq(width, device=device)[None]
-    scale = torch.hypot(fy, fx).clamp_min(1 / max(height, width)).reciprocal()
-    return torch.div(scale, scale.mean())
+    scale: Tensor = torch.hypot(fy, fx).clamp_min(1 / max(height, width)).reciprocal()
+    return scale.div(scale.mean())
 
 
 def _logit(image: Tensor) -> Tensor:

@@ -55,6 +55,10 @@ class BlameSettings(Section):
     random_draws: Count = Field(8, description="draws of K random filters for the control")
     collateral_images: Count = Field(64, description="correct images on which the patch's harm is counted")
     most_errors: Count = Field(200, description="errors that are patched; more are screened but not patched")
+    sounding_errors: Count = Field(
+        48, description="errors on which layers and single filters are tried first"
+    )
+    verified_layers: Count = Field(3, description="layers that are verified with controls")
     bootstrap: Count = Field(1000, description="resamples for the 95 % intervals")
 
 

@@ -285,13 +285,11 @@ def _read_csv(path: Path, text: str) -> _Table:
     lines = text.lstrip("\n").split("\n")
     delimiter = max(",;\t", key=lines[0].count)
     columns = tuple(next(csv.reader(lines[:1], delimiter=delimiter), ()))
-    # DuckDB skips blank lines but counts them; as rows of empty cells they keep the count plain.
-    blank = delimiter * (len(columns) - 1)
-    lines = [line if line.strip() else blank for line in lines[1:]]
+    lines = lines[1:]
     unclosed: dict[str, str] = {}  # the line put in place of a row -> the row
     while True:
-        rows, rejects = _parse_csv(path, lines, len(columns), delimiter)
-        data = "\n".join(lines).encode()
+        data = "\n".join(_blanks_filled(lines, delimiter * (len(columns) - 1))).encode()
+        rows, rejects = _parse_csv(path, data, len(columns), delimiter)
         swallowing = [data.count(b"\n", 0, reject.starts_at) for reject in rejects if reject.swallows_rows]
         if not swallowing:
             malformed = [_malformed(reject, unclosed) for reject in rejects]
@@ -301,11 +299,19 @@ def _read_csv(path: Path, text: str) -> _Table:
             unclosed[stand_in], lines[line] = lines[line], stand_in
 
 
+def _blanks_filled(lines: Sequence[str], empty_row: str) -> Iterator[str]:
+    """Make blank lines rows of empty cells: DuckDB would skip them, and the row numbers with them."""
+    in_quotes = False
+    for line in lines:
+        yield line if in_quotes or line.strip() else empty_row
+        in_quotes ^= line.count('"') % 2 == 1
+
+
 def _parse_csv(
-    path: Path, lines: Sequence[str], columns: int, delimiter: str
+    path: Path, data: bytes, columns: int, delimiter: str
 ) -> tuple[list[tuple[str | None, ...]], list[_Reject]]:
     """Parse lines without a header: the good rows in order, and the others, each with its row number."""
-    with _copied(path, "\n".join(lines).encode()) as copy, duckdb.connect() as connection:
+    with _copied(path, data) as copy, duckdb.connect() as connection:
         # Never parallel=false: DuckDB 1.5 and 2.0 then drop all after an unclosed quotation mark, silently.
         rows = connection.execute(
             "SELECT * FROM read_csv(?, auto_detect=false, header=false, columns=?, delim=?, "

@@ -12,13 +12,10 @@ To add an operation, add one entry to CATALOGUE.
 """
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
-
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # or its import asks the network for a newer version
 
 import albumentations as A
 import cv2

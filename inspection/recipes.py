@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 import random
 import textwrap
 import warnings
@@ -16,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
-
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # or its import asks the network for a newer version
 
 import albumentations as A
 import cv2
@@ -77,7 +74,7 @@ class RecipeTransform:
         self._check(image, epoch, index)
         # Not set_random_seed: it gives every transform a generator of its own with one and the same seed,
         # so that the strength repeats the draw that decided the share, and only weak changes ever happen.
-        self._pipeline.set_random_state(*_generators(self.recipe.seed, epoch, index))
+        self._pipeline.set_random_state(*sample_generators(self.recipe.seed, epoch, index))
         return np.asarray(self._pipeline(image=image)["image"], dtype=np.uint8)
 
     def _check(self, image: Image, epoch: int, index: int) -> None:
@@ -206,7 +203,7 @@ def _libraries() -> dict[str, str]:
     return {"albumentations": A.__version__, "numpy": np.__version__, "opencv": cv2.__version__}
 
 
-def _generators(seed: int, epoch: int, index: int) -> tuple[np.random.Generator, random.Random]:
+def sample_generators(seed: int, epoch: int, index: int) -> tuple[np.random.Generator, random.Random]:
     """The two generators that albumentations draws from, as no other sample has them."""
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch, index])))
     return generator, random.Random(int(generator.integers(2**63)))

@@ -1,4 +1,4 @@
-"""The night's report: one self-contained HTML file, and the words and pictures it shares with the dashboard."""
+"""The night's report, one self-contained HTML file, and what its pages share with the dashboard's."""
 
 import base64
 import hashlib
@@ -164,10 +164,11 @@ def kinds(errors: Iterable[LoggedError]) -> str:
 
 def withheld_reason(rate: FlipRate) -> str:
     """Say why a layer's finding is withheld."""
+    gain = interval(rate.gain_lower, rate.gain_upper)
     return (
-        f"patching the {rate.k} most blamed filters of {rate.layer} turns {percent(rate.blame)} of the errors "
-        f"right, the better control {percent(rate.better_control)}; the 95{NBSP}% interval of the gain, "
-        f"{interval(rate.gain_lower, rate.gain_upper)}, does not lie above zero"
+        f"patching the {rate.k} most blamed filters of {rate.layer} turns {percent(rate.blame)} "
+        f"of the errors right, the better control {percent(rate.better_control)}; "
+        f"the 95{NBSP}% interval of the gain, {gain}, does not lie above zero"
     )
 
 

@@ -17,6 +17,7 @@ from fmi_engine.classifier import Classifier, Preprocessing, freeze
 from inspection.config import AcceptanceSettings
 from inspection.findings import Accuracy
 from inspection.images import read_image
+from inspection.recipes import sample_generators
 
 Progress = Callable[[int], None] | None
 Augmentation = Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]  # image, epoch, index -> image
@@ -71,16 +72,11 @@ def plain_augmentation(seed: int) -> Augmentation:
     )
 
     def augment(image: NDArray[np.uint8], epoch: int, index: int) -> NDArray[np.uint8]:
-        transform.set_random_seed(sample_seed(seed, epoch, index))
+        transform.set_random_state(*sample_generators(seed, epoch, index))
         changed: NDArray[np.uint8] = transform(image=image)["image"]
         return changed
 
     return augment
-
-
-def sample_seed(seed: int, epoch: int, index: int) -> int:
-    """One seed for one sample of one epoch, whatever worker draws it."""
-    return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0])
 
 
 class _Samples(Dataset[tuple[NDArray[np.uint8], int]]):

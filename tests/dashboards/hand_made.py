@@ -1,7 +1,6 @@
 """A hand-made night with everything filled, over small real pictures: what the report and pages are shown."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import cv2
 import numpy as np

@@ -1,4 +1,3 @@
-import hashlib
 import struct
 import subprocess
 import sys
@@ -280,7 +279,6 @@ def test_sha256(tmp_path: Path) -> None:
     # FIPS 180-2, example B.1
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_of(saved(tmp_path / "abc", b"abc")) == expected
-    assert hashlib.sha256(b"abc").hexdigest() == expected
     with pytest.raises(ImageError, match="there is no such"):
         sha256_of(tmp_path / "none")
 
@@ -302,5 +300,6 @@ def test_reading_images_and_tables_loads_neither_torch_nor_albumentations() -> N
         "import sys, inspection.images, inspection.image_sets, inspection.defect_log; "
         "print(sorted({'torch', 'albumentations'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -1,0 +1,126 @@
+"""The demo: a rendered line, a model, a lamp that ages, a finish that changes, nights and retraining."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from flows.night import night as night_flow
+from flows.progress import step
+from flows.retrain import retrain as retrain_flow
+from inspection import first_model, models
+from inspection.defect_log import write_defect_log
+from inspection.evaluation import score
+from inspection.findings import Night, RegisteredModel
+from inspection.image_sets import read_image_set
+from inspection.sample_line import DEFECTS, SampleLine, write_images
+from inspection.store import Store
+from inspection.summaries import print_night, print_retraining
+from inspection.workspace import Workspace
+
+GOOD = "good"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large the demo is."""
+
+    pixels: int
+    per_class: int  # images of a class for training and validation
+    per_class_logged: int  # images of a class that the drifted line makes
+    epochs: int
+
+
+FULL = Size(pixels=96, per_class=150, per_class_logged=60, epochs=12)
+QUICK = Size(pixels=64, per_class=80, per_class_logged=30, epochs=10)
+
+
+def run_demo(console: Console, workspace: Workspace, quick: bool) -> None:
+    """Run the whole demo in a workspace, telling what happens."""
+    size, store = QUICK if quick else FULL, Store(workspace.store_path)
+    store.create()
+    line = SampleLine(finish="brushed", size=size.pixels)
+    console.rule("1. The line as commissioned, and a model")
+    model = _train(console, workspace, store, line, size)
+    console.rule("2. The lamp ages to 45 % of its light")
+    aged = _night(console, workspace, store, model, line.aged(0.45), "lamp-aged", size)
+    console.rule("3. Targeted retraining with the recipe of that night")
+    _retrain(console, workspace, store, aged, size)
+    console.rule("4. The finish of the parts changes from brushed to cast")
+    cast = _night(console, workspace, store, model, line.with_finish("cast"), "finish-changed", size)
+    console.rule("What was found")
+    for name, found in (("lamp aged to 45 %", aged), ("finish changed to cast", cast)):
+        for mode in found.modes:
+            console.print(
+                f"[bold]Truth:[/] {name}. [bold]Found:[/] {mode.diagnosis.sentence}", soft_wrap=True
+            )
+        console.print(f"Report: {workspace.root / (found.report_path or '')}", soft_wrap=True)
+    console.print(f"\nLook at it in the dashboard: fmi serve --workspace {workspace.root}", soft_wrap=True)
+
+
+def _train(
+    console: Console, workspace: Workspace, store: Store, line: SampleLine, size: Size
+) -> RegisteredModel:
+    folder = _render(workspace, line, "commissioned", size.per_class, 1)
+    plan = first_model.plan(
+        workspace.settings,
+        read_image_set(folder),
+        (GOOD,),
+        "",
+        (size.pixels, size.pixels),
+        1,
+        size.epochs,
+    )
+    with step("Training", len(plan.train) * plan.epochs) as advance:
+        network, spec = first_model.train(workspace.settings, plan, first_model.load(plan), advance)
+    model = models.keep(workspace, network, spec, note="demo")
+    store.add_model(model, plan.references)
+    right, count = models.reference_accuracy(workspace, model, plan.references)["val"]
+    console.print(f"{len(plan.train)} images trained; right on {right} of {count} validation images")
+    return model
+
+
+def _render(workspace: Workspace, line: SampleLine, name: str, per_class: int, seed: int) -> Path:
+    folder = workspace.root / "images" / name
+    with step(f"Rendering {name}", per_class * len(DEFECTS)) as advance:
+        done = [0]
+
+        def tell(count: int) -> None:
+            advance(count - done[0])
+            done[0] = count
+
+        write_images(line, folder, per_class, seed, tell)
+    return folder
+
+
+def _night(
+    console: Console,
+    workspace: Workspace,
+    store: Store,
+    model: RegisteredModel,
+    line: SampleLine,
+    name: str,
+    size: Size,
+) -> Night:
+    folder = _render(workspace, line, name, size.per_class_logged, 2)
+    rows = score(workspace, model, read_image_set(folder))
+    wrong = [row for row in rows if row["predicted_label"] != row["true_label"]]
+    console.print(f"The drifted line: {len(rows) - len(wrong)} of {len(rows)} parts judged right")
+    log = workspace.root / "logs" / f"{name}.csv"
+    log.parent.mkdir(exist_ok=True)
+    write_defect_log(log, wrong)
+    found = store.night(night_flow(str(workspace.root), str(log), model.model_hash))
+    print_night(console, found, workspace)
+    return found
+
+
+def _retrain(console: Console, workspace: Workspace, store: Store, found: Night, size: Size) -> None:
+    mode = next((mode for mode in found.modes if mode.recipe), None)
+    if mode is None:
+        console.print("No recipe was written, so nothing is retrained.")
+        return
+    line = SampleLine(finish="brushed", size=size.pixels).aged(0.45)
+    unseen = _render(workspace, line, "lamp-aged-unseen", size.per_class_logged, 3)
+    done_id = retrain_flow(str(workspace.root), mode.mode_id, str(unseen))
+    done = next(each for each in store.retrainings(mode.mode_id) if each.retraining_id == done_id)
+    print_retraining(console, done)

@@ -1,0 +1,203 @@
+"""The night as a Prefect flow: a task per step, over batches, each resumable and each one library call.
+
+A task's result is kept under a key of the night's identity, so a night that was killed goes on after its
+last finished step.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.tasks import Task
+
+from flows.progress import step
+from fmi_engine.blame import join
+from fmi_engine.errors import EngineError
+from fmi_engine.types import Screening
+from inspection import blame, diagnosis, mode_recipe, nights, primitives, responses
+from inspection.admission import Admitted, admit
+from inspection.defect_log import DefectLog
+from inspection.errors import InspectionError
+from inspection.findings import BlamedFilter, Diagnosis, FailureMode, FlipRate, Night, NightState, RecipeFile
+from inspection.subject import subject_of
+
+BATCH = 256  # errors screened in one task
+
+
+def _key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """The night, the step and the part of it: what a stored result may be used again for."""
+    return "-".join([parameters["night_id"], context.task.name, str(parameters.get("part", ""))])
+
+
+def _worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Retry what may pass by itself; never what a user has to mend."""
+    try:
+        state.result(raise_on_failure=True)
+    except (InspectionError, EngineError):
+        return False
+    except Exception:  # a crash of any other kind may be a passing one: memory, disk, a network drive
+        return True
+    return False
+
+
+night_task = task(
+    persist_result=True,
+    cache_key_fn=_key,
+    retries=1,
+    retry_delay_seconds=2,
+    retry_condition_fn=_worth_retrying,
+)
+
+
+@night_task
+def read_log(root: str, night_id: str, query: str | None) -> DefectLog:
+    """Read the log and check every row."""
+    site = nights.open_site(root)
+    night = site.store.night(night_id)
+    with step("Checking the log", 0) as advance:
+        return nights.read_log(site, night, query, advance)
+
+
+@night_task
+def admit_errors(root: str, night_id: str, log: DefectLog) -> Admitted:
+    """Decode the images and keep the errors that the model reproduces."""
+    site = nights.open_site(root)
+    night = site.store.night(night_id)
+    subject = subject_of(Path(root), night.model_hash)
+    with step("Reading the images", len(log.rows)) as advance:
+        return admit(site.workspace, night_id, subject.model, subject.classifier, log, advance)
+
+
+@night_task
+def screen_errors(root: str, night_id: str, model_hash: str, part: int, errors: Admitted) -> Screening:
+    """Blame every filter for one batch of errors."""
+    rows = slice(part, part + BATCH)
+    images, true = errors.images[rows], errors.true[rows]
+    with step("Blaming filters", len(images)) as advance:
+        return blame.screen(subject_of(Path(root), model_hash), images, true, advance)
+
+
+@night_task
+def choose_layers(
+    root: str, night_id: str, model_hash: str, screening: Screening, errors: Admitted
+) -> list[str]:
+    """Sound out every layer and name those worth verifying."""
+    return blame.layers_to_verify(subject_of(Path(root), model_hash), screening, errors.images)
+
+
+@night_task
+def verify_layer(
+    root: str, night_id: str, model_hash: str, part: str, screening: Screening, errors: Admitted
+) -> FlipRate:
+    """Patch the top filters of one layer beside both controls."""
+    with step(f"Patching {part}", len(errors.images)) as advance:
+        return blame.verify(subject_of(Path(root), model_hash), part, screening, errors.images, advance)
+
+
+@night_task
+def measure_responses(root: str, night_id: str, model_hash: str) -> None:
+    """Measure every operation on the model, where that is not known yet."""
+    subject = subject_of(Path(root), model_hash)
+    with step("Measuring operations", responses.count_measurements(subject)) as advance:
+        responses.measure_responses(subject, advance)
+
+
+@night_task
+def diagnose(root: str, night_id: str, model_hash: str, screening: Screening) -> Diagnosis:
+    """Match the errors' shift with the operations."""
+    subject = subject_of(Path(root), model_hash)
+    return diagnosis.diagnose(subject, screening, responses.measure_responses(subject))
+
+
+@night_task
+def invert_filters(
+    root: str, night_id: str, model_hash: str, layer: str, screening: Screening, errors: Admitted
+) -> tuple[BlamedFilter, ...]:
+    """Shortlist the most blamed filters and invert them to texture primitives."""
+    subject = subject_of(Path(root), model_hash)
+    filters = blame.shortlist(subject, layer, screening, errors.images)
+    with step("Inverting filters", len(filters) * subject.settings.inversion.sources) as advance:
+        return primitives.invert_filters(subject, night_id, filters, advance)
+
+
+@night_task
+def write_recipe(
+    root: str,
+    night_id: str,
+    model_hash: str,
+    found: Diagnosis,
+    flip_rates: list[FlipRate],
+    filters: tuple[BlamedFilter, ...],
+) -> RecipeFile | None:
+    """Turn a claimed diagnosis into a recipe."""
+    subject = subject_of(Path(root), model_hash)
+    return mode_recipe.write_mode_recipe(subject, night_id, f"{night_id}-1", found, flip_rates, filters)
+
+
+@task(retries=1, retry_delay_seconds=2, retry_condition_fn=_worth_retrying)
+def finish(
+    root: str,
+    night_id: str,
+    log: DefectLog,
+    errors: Admitted,
+    modes: Sequence[FailureMode],
+    seconds: dict[str, float],
+) -> Night:
+    """Write the report and the findings."""
+    site = nights.open_site(root)
+    rows_read = len(log.rows) + len(log.set_aside)
+    return nights.finish(
+        site, site.store.night(night_id), rows_read, len(errors.errors), errors.set_aside, modes, seconds
+    )
+
+
+@flow(name="night", validate_parameters=False)
+def night(
+    workspace: str, log: str, model_hash: str | None = None, query: str | None = None, again: bool = False
+) -> str:
+    """Diagnose one defect log; returns the night's id.
+
+    A night that fails is marked as failed with the reason, and goes on from there when started again.
+    """
+    site = nights.open_site(workspace)
+    begun = nights.begin(site, Path(log), model_hash, query, again)
+    if begun.state is NightState.FINISHED:
+        return begun.night_id
+    try:
+        _run(str(site.workspace.root), begun, query)
+    except Exception as error:
+        site.store.fail_night(begun.night_id, f"{error}")
+        raise
+    return begun.night_id
+
+
+def _run(root: str, begun: Night, query: str | None) -> None:
+    night_id, seconds = begun.night_id, dict[str, float]()
+    with nights.timed(seconds, "log"):
+        log = read_log(root, night_id, query)
+    with nights.timed(seconds, "images"):
+        errors = admit_errors(root, night_id, log)
+    modes = [_diagnose_mode(root, begun, errors, seconds)] if errors.errors else []
+    finish(root, night_id, log, errors, modes, seconds)
+
+
+def _diagnose_mode(root: str, begun: Night, errors: Admitted, seconds: dict[str, float]) -> FailureMode:
+    about = (root, begun.night_id, begun.model_hash)
+    with nights.timed(seconds, "blame"):
+        batches = range(0, len(errors.errors), BATCH)
+        screening = join([screen_errors(*about, part, errors) for part in batches])
+        layers = choose_layers(*about, screening, errors)
+        verified = [verify_layer(*about, layer, screening, errors) for layer in layers]
+        flip_rates = nights.best_first(verified)
+    with nights.timed(seconds, "operations"):
+        measure_responses(*about)
+    with nights.timed(seconds, "diagnosis"):
+        found = diagnose(*about, screening)
+    with nights.timed(seconds, "primitives"):
+        filters = invert_filters(*about, flip_rates[0].layer, screening, errors)
+    with nights.timed(seconds, "recipe"):
+        recipe = write_recipe(*about, found, flip_rates, filters)
+    return nights.failure_mode(begun.night_id, errors.errors, flip_rates, filters, found, recipe)

@@ -1,0 +1,28 @@
+"""Progress of a flow's steps on the terminal; nothing where there is no terminal."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+_console = Console(stderr=True)
+
+
+@contextmanager
+def step(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar for one step; the function given advances it by a number of images or steps."""
+    columns = (
+        TextColumn("{task.description:<34}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=_console, disable=not _console.is_terminal) as bars:
+        bar = bars.add_task(name, total=total)
+
+        def advance(count: int) -> None:
+            bars.advance(bar, count)
+
+        yield advance
+        bars.update(bar, completed=total)

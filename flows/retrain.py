@@ -1,0 +1,36 @@
+"""Targeted retraining as a Prefect flow, started from the command line or from the dashboard."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import flow, task
+
+from flows.progress import step
+from inspection import nights, retraining
+from inspection.image_sets import LabelledImage, read_image_set
+
+
+@task
+def fine_tune(root: str, mode_id: str, holdout: Sequence[LabelledImage], logged_images: int) -> str:
+    """Train and judge the candidate, and put it into the store."""
+    site = nights.open_site(root)
+    with step("Reading the images", 0) as advance:
+        material = retraining.gather(site.workspace, site.store, mode_id, holdout, logged_images, advance)
+    with step("Retraining", retraining.images_to_train(material, site.workspace.settings)) as advance:
+        done, candidate = retraining.retrain(site.workspace, material, advance)
+    site.store.add_retraining(done, candidate)
+    return done.retraining_id
+
+
+@flow(name="retrain", validate_parameters=False)
+def retrain(
+    workspace: str,
+    mode_id: str,
+    holdout: str | None = None,
+    where: str | None = None,
+    split: str | None = None,
+    logged_images: int = 0,
+) -> str:
+    """Retrain for one failure mode; returns the retraining's id."""
+    images = read_image_set(Path(holdout), where, split) if holdout else []
+    return fine_tune(workspace, mode_id, images, logged_images)

@@ -1,0 +1,134 @@
+"""Blame as findings: which filters of which layer caused a failure mode, beside the controls."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmi_engine import blame as engine
+from fmi_engine.probe import find_layer, resumption
+from fmi_engine.types import Layer, Screening, Verification
+from inspection.config import Settings
+from inspection.findings import BlamedFilter, FlipRate
+from inspection.subject import Progress, Subject, sample
+
+
+def screen(
+    subject: Subject, images: NDArray[np.uint8], true: NDArray[np.int64], progress: Progress = None
+) -> Screening:
+    """Blame every filter of every layer for a batch of errors."""
+    return engine.screen(
+        subject.classifier,
+        subject.layers,
+        subject.reference,
+        images,
+        true,
+        subject.settings.compute.batch_size,
+        progress,
+    )
+
+
+def layers_to_verify(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -> list[str]:
+    """The layers whose blamed filters, patched on a sample of the errors, flip most of them."""
+    settings = subject.settings.blame
+    few = sample(len(images), settings.sounding_errors, subject.settings.compute.seed)
+    tried = screening.subset(few)
+    scores = []
+    for layer in subject.layers:
+        patched = engine.patched_margins(
+            subject.classifier,
+            resumption(subject.classifier.network, layer.name),
+            layer,
+            subject.reference,
+            images[few],
+            tried.true,
+            [engine.most_blamed(tried, layer.name, _k(subject, layer))],
+            subject.settings.compute.batch_size,
+            predicted=tried.predicted,
+        )
+        fall = float((tried.margin - patched.margin[0]).mean())
+        scores.append((float(patched.right.mean()), fall, layer.name))
+    return [name for _, _, name in sorted(scores, reverse=True)[: settings.verified_layers]]
+
+
+def verify(
+    subject: Subject,
+    layer_name: str,
+    screening: Screening,
+    images: NDArray[np.uint8],
+    progress: Progress = None,
+) -> FlipRate:
+    """Patch the most blamed filters of one layer exactly, beside both controls."""
+    settings = subject.settings
+    layer = find_layer(subject.layers, layer_name)
+    few = sample(len(images), settings.blame.most_errors, settings.compute.seed)
+    harmless = sample(len(subject.correct), settings.blame.collateral_images, settings.compute.seed)
+    correct = subject.correct.subset(harmless)
+    verification = engine.verify(
+        subject.classifier,
+        layer,
+        subject.reference,
+        screening.subset(few),
+        images[few],
+        (correct.images, correct.labels),
+        _k(subject, layer),
+        settings.blame.random_draws,
+        settings.compute.seed,
+        settings.compute.batch_size,
+        progress,
+    )
+    return _flip_rate(verification, layer, settings)
+
+
+def _flip_rate(verification: Verification, layer: Layer, settings: Settings) -> FlipRate:
+    lower, upper = engine.bootstrap_gain(verification, settings.blame.bootstrap, settings.compute.seed)
+    return FlipRate(
+        layer=layer.name,
+        k=len(verification.filters),
+        channels=layer.channels,
+        blame=verification.flip_rate,
+        deviation=verification.deviation_rate,
+        random=verification.random_rate,
+        gain_lower=lower,
+        gain_upper=upper,
+        collateral=verification.collateral,
+        margin_fall=float(verification.margin_fall.mean()),
+    )
+
+
+def shortlist(
+    subject: Subject, layer_name: str, screening: Screening, images: NDArray[np.uint8]
+) -> tuple[BlamedFilter, ...]:
+    """The most blamed filters of a layer, each also patched alone."""
+    settings = subject.settings
+    layer = find_layer(subject.layers, layer_name)
+    few = sample(len(images), settings.blame.sounding_errors, settings.compute.seed)
+    filters = engine.most_blamed(screening, layer_name, min(settings.inversion.filters, layer.channels))
+    patched = engine.patched_margins(
+        subject.classifier,
+        resumption(subject.classifier.network, layer_name),
+        layer,
+        subject.reference,
+        images[few],
+        screening.true[few],
+        [[channel] for channel in filters],
+        settings.compute.batch_size,
+        predicted=screening.predicted[few],
+    )
+    falls = (screening.margin[few] - patched.margin).mean(1)
+    shift = subject.reference.standardise(layer_name, screening.energy[layer_name], screening.true).mean(0)
+    mean_blame = screening.blame[layer_name].mean(0)
+    return tuple(
+        BlamedFilter(
+            layer_name,
+            channel,
+            rank,
+            float(mean_blame[channel]),
+            float(shift[channel]),
+            float(falls[rank - 1]),
+        )
+        for rank, channel in enumerate(filters, 1)
+    )
+
+
+def _k(subject: Subject, layer: Layer) -> int:
+    settings = subject.settings.blame
+    return engine.patch_count(layer.channels, settings.filters, settings.largest_share)

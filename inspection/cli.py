@@ -1,0 +1,477 @@
+"""The command line, `fmi`: one command for each thing a plant does."""
+
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fmi_engine.errors import EngineError
+from inspection.errors import FlowError, InspectionError
+from inspection.workspace import Workspace, create_workspace, find_workspace
+
+app = typer.Typer(
+    help="Learn every night why a visual-inspection model was wrong, and mend exactly that.\n\n"
+    "First steps: fmi demo shows all of it on a rendered line. With your own data: fmi init, then "
+    "fmi register (or fmi train), then fmi night LOG, then fmi serve.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+console = Console()
+errors = Console(stderr=True)
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace", "-w", help="The workspace; by default this folder or the nearest above that is one."
+    ),
+]
+WhereOption = Annotated[
+    str | None,
+    typer.Option(help="A SQL condition on the columns of the images' table, e.g. \"cell_type = 'mono'\"."),
+]
+SplitOption = Annotated[str | None, typer.Option(help="Only this split of the images: train, val or test.")]
+GoodOption = Annotated[
+    str,
+    typer.Option(help="The classes that mean a good part, by comma: tells escapes from overkills."),
+]
+
+
+def main() -> None:
+    """Run the command line: every error a user can cause ends in one message and exit code 2."""
+    _quiet_parts()
+    try:
+        app(standalone_mode=False)
+    except (InspectionError, EngineError) as error:
+        errors.print(f"[bold red]fmi:[/] {_escaped(str(error))}", soft_wrap=True)
+        sys.exit(2)
+    except typer.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        errors.print("fmi: interrupted; what was finished is kept, and the same command goes on from there")
+        sys.exit(130)
+    except Exception as error:
+        _usage_or_crash(error)
+
+
+def _usage_or_crash(error: Exception) -> None:
+    show = getattr(error, "show", None)  # click's own usage errors know how to print themselves
+    if show is not None:
+        show()
+        sys.exit(2)
+    path = _crash_file()
+    errors.print(
+        f"[bold red]fmi:[/] something went wrong that this software did not expect: {type(error).__name__}: "
+        f"{_escaped(str(error))}. Details are in {path}; nothing that was finished is lost.",
+        soft_wrap=True,
+    )
+    sys.exit(1)
+
+
+def _crash_file() -> str:
+    name = f"fmi-crash-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.txt"
+    for folder in (Path.cwd(), Path(os.environ.get("TMPDIR", "/tmp"))):
+        try:
+            (folder / name).write_text(traceback.format_exc(), encoding="utf-8")
+        except OSError:
+            continue
+        return str(folder / name)
+    return "no file, because none could be written"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def _quiet_parts() -> None:
+    """Settings that the parts read from the environment, before any of them is imported."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # errors are told here, once, in words
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # so that `module:function` finds the user's own file
+
+
+def _workspace(given: Path | None) -> Workspace:
+    return find_workspace(given or Path.cwd())
+
+
+@contextmanager
+def _flows(workspace: Workspace) -> Iterator[None]:
+    """Run Prefect at home in the workspace, or against the server that PREFECT_API_URL names."""
+    workspace.check_writable()
+    os.environ.setdefault("PREFECT_HOME", str(workspace.prefect_home))
+    os.environ.setdefault("PREFECT_LOCAL_STORAGE_PATH", str(workspace.prefect_home / "results"))
+    url = os.environ.get("PREFECT_API_URL")
+    if url:
+        from flows.server import answers
+
+        if not answers(url):
+            raise FlowError(
+                f"no Prefect server answers at {url} (PREFECT_API_URL). Start it with `prefect server start`, "
+                "or unset PREFECT_API_URL to run with a server of fmi's own."
+            )
+    logging.getLogger("prefect").setLevel(logging.CRITICAL)
+    yield
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="The folder to make a workspace of.")]) -> None:
+    """Make a workspace: settings, the DuckDB store, and folders for artifacts, reports and models."""
+    from inspection.store import Store
+
+    workspace = create_workspace(folder)
+    Store(workspace.store_path).create()
+    console.print(f"Workspace {workspace.root} is ready. Settings: {workspace.root / 'fmi.toml'}")
+    console.print("Next: fmi register (you have a model) or fmi train IMAGES (you have labelled images).")
+
+
+@app.command()
+def register(
+    checkpoint: Annotated[Path, typer.Argument(help="The weights: a state dict saved by torch.save.")],
+    architecture: Annotated[
+        str,
+        typer.Option(
+            "--architecture", "-a", help="A torchvision name such as resnet18, or your own module:function."
+        ),
+    ],
+    classes: Annotated[str, typer.Option(help="Class names by comma, in the order of the logits.")],
+    reference: Annotated[
+        Path,
+        typer.Option(
+            help="Labelled images the model was trained or validated on: folders per class, or a table."
+        ),
+    ],
+    good: GoodOption = "",
+    input_size: Annotated[str, typer.Option(help="Pixels: one number, or HEIGHTxWIDTH.")] = "224",
+    channels: Annotated[int, typer.Option(help="1 for grey images, 3 for RGB.")] = 3,
+    mean: Annotated[
+        str,
+        typer.Option(
+            help="Normalisation by comma, of values in 0 to 1. Default: ImageNet's, or 0.5 for grey."
+        ),
+    ] = "",
+    std: Annotated[
+        str, typer.Option(help="Normalisation by comma. Default: ImageNet's, or 0.5 for grey.")
+    ] = "",
+    where: WhereOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Register the model that the line runs, with the images it was trained or validated on.
+
+    Blame and matching compare errors with the reference images that the model classifies correctly, so
+    its class order, input size and normalisation must be those it was trained with: the share of right
+    answers printed at the end is the check.
+    """
+    from fmi_engine.classifier import Preprocessing
+    from inspection import models
+    from inspection.image_sets import read_image_set
+
+    site = _workspace(workspace)
+    site.check_writable()
+    height, width = _size(input_size)
+    means, stds = _normalisation(channels, mean, std)
+    spec = models.ModelSpec(
+        architecture, _names(classes), _names(good), Preprocessing(height, width, channels, means, stds)
+    )
+    references = models.reference_images(read_image_set(reference, where))
+    record = models.register(site, spec, checkpoint, references)
+    _keep_registered(site, record, references)
+
+
+@app.command()
+def train(
+    images: Annotated[
+        Path,
+        typer.Argument(
+            help="Folders per class (train/val/test folders are respected), or a table with image and label."
+        ),
+    ],
+    good: GoodOption = "",
+    architecture: Annotated[str, typer.Option("--architecture", "-a", help="Default: the setting.")] = "",
+    input_size: Annotated[str, typer.Option(help="Pixels; default: the setting.")] = "",
+    channels: Annotated[int, typer.Option(help="1 for grey images, 3 for RGB; 0 looks at the images.")] = 0,
+    epochs: Annotated[int, typer.Option(help="Passes over the images; 0 takes the setting.")] = 0,
+    where: WhereOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Train a model for those who have none, and register it with its images as the reference set."""
+    from flows.progress import step
+    from inspection import first_model, models
+    from inspection.image_sets import read_image_set
+
+    site = _workspace(workspace)
+    site.check_writable()
+    labelled = read_image_set(images, where)
+    plan = first_model.plan(
+        site.settings,
+        labelled,
+        _names(good),
+        architecture,
+        _size(input_size) if input_size else None,
+        channels,
+        epochs,
+    )
+    with step("Reading the images", len(plan.train) + len(plan.validation)) as advance:
+        data = first_model.load(plan, advance)
+    with step("Training", len(plan.train) * plan.epochs) as advance:
+        network, spec = first_model.train(site.settings, plan, data, advance)
+    record = models.keep(site, network, spec, note=f"trained on {images}")
+    _keep_registered(site, record, plan.references)
+
+
+def _keep_registered(workspace: Workspace, record: object, references: object) -> None:
+    from inspection.findings import ReferenceImage, RegisteredModel
+    from inspection.models import reference_accuracy
+    from inspection.store import Store
+
+    assert isinstance(record, RegisteredModel)
+    assert isinstance(references, list)
+    held: list[ReferenceImage] = references
+    store = Store(workspace.store_path)
+    store.create()
+    store.add_model(record, held)
+    console.print(f"Model {record.model_hash[:12]} is registered with {len(held)} reference images.")
+    for split, (right, count) in reference_accuracy(workspace, record, held).items():
+        console.print(f"  right on {right} of {count} {split} images ({right / count:.1%})")
+        if right / count <= 1.5 / len(record.class_names):
+            errors.print(
+                "[yellow]That is hardly better than guessing: check the order of --classes, the input size and "
+                "the normalisation.[/]"
+            )
+    console.print("Next: fmi night LOG")
+
+
+@app.command()
+def evaluate(
+    images: Annotated[Path, typer.Argument(help="Labelled images: folders per class, or a table.")],
+    log: Annotated[Path, typer.Option(help="Where to write the log: .csv, .parquet or .jsonl.")],
+    every: Annotated[
+        bool, typer.Option("--all", help="Log the correct images too, not only errors.")
+    ] = False,
+    where: WhereOption = None,
+    split: SplitOption = None,
+    model: Annotated[str | None, typer.Option(help="A model's hash; default: the newest deployed.")] = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Score labelled images with a registered model and write its errors as a defect log."""
+    from flows.progress import step
+    from inspection.defect_log import write_defect_log
+    from inspection.evaluation import score
+    from inspection.image_sets import read_image_set
+    from inspection.store import Store
+
+    site = _workspace(workspace)
+    record = Store(site.store_path).model(model)
+    labelled = read_image_set(images, where, split)
+    with step("Scoring", len(labelled)) as advance:
+        rows = score(site, record, labelled, advance)
+    wrong = [row for row in rows if row["predicted_label"] != row["true_label"]]
+    write_defect_log(log, rows if every else wrong)
+    console.print(
+        f"{len(rows) - len(wrong)} of {len(rows)} images right ({1 - len(wrong) / len(rows):.1%}); "
+        f"{len(rows) if every else len(wrong)} rows written to {log}"
+    )
+
+
+@app.command()
+def night(
+    log: Annotated[Path, typer.Argument(help="The defect log: CSV, Parquet, JSON lines, or a DuckDB file.")],
+    query: Annotated[
+        str | None, typer.Option(help="For a DuckDB file: the SELECT that gives the log.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A model's hash; default: the newest deployed.")] = None,
+    again: Annotated[bool, typer.Option(help="Run anew although this night is finished already.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary that a script can read.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Diagnose a defect log: blame, texture primitives, the cause, a recipe, and a report.
+
+    The same log with the same model and settings is the same night: started again, it resumes after the
+    last finished step, or shows what it found. Bad rows are set aside with the reason.
+    """
+    from inspection.nights import summary
+    from inspection.store import Store
+
+    site = _workspace(workspace)
+    with _flows(site):
+        from flows.night import night as night_flow
+
+        night_id = night_flow(str(site.root), str(log.absolute()), model, query, again)
+    done = Store(site.store_path).night(night_id)
+    if as_json:
+        typer.echo(json.dumps(summary(done, site), ensure_ascii=False, indent=2))
+    else:
+        from inspection.summaries import print_night
+
+        print_night(console, done, site)
+
+
+@app.command()
+def retrain(
+    mode: Annotated[
+        str | None,
+        typer.Argument(help="A failure mode, e.g. 20260102-1a2b3c4d-1; default: the newest night's."),
+    ] = None,
+    holdout: Annotated[
+        Path | None,
+        typer.Option(help="Labelled images like the failing ones, not in the log, that judge the candidate."),
+    ] = None,
+    where: WhereOption = None,
+    split: SplitOption = None,
+    logged_images: Annotated[
+        int, typer.Option(help="How many logged images join the training set with the operators' labels.")
+    ] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result for a script.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Fine-tune the registered model with the recipe of a failure mode and judge the candidate model.
+
+    The deployed model is not touched. Without --holdout, the logged images judge the repair.
+    """
+    from dataclasses import asdict
+
+    from inspection.store import Store
+    from inspection.summaries import newest_mode, print_retraining
+
+    site = _workspace(workspace)
+    store = Store(site.store_path)
+    chosen = mode or newest_mode(store)
+    with _flows(site):
+        from flows.retrain import retrain as retrain_flow
+
+        done_id = retrain_flow(
+            str(site.root), chosen, str(holdout.absolute()) if holdout else None, where, split, logged_images
+        )
+    done = next(each for each in store.retrainings(chosen) if each.retraining_id == done_id)
+    if as_json:
+        typer.echo(json.dumps(asdict(done), ensure_ascii=False, indent=2, default=str))
+    else:
+        print_retraining(console, done)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Of the dashboard on 127.0.0.1; 0 takes the setting.")] = 0,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Open the dashboard on this machine: nights, findings, verdicts and retraining.
+
+    Starts a Prefect server and a worker for the retraining button, or uses the server that
+    PREFECT_API_URL names.
+    """
+    from contextlib import ExitStack
+
+    site = _workspace(workspace)
+    with _flows(site), ExitStack() as running:
+        from dashboards.serve import serve as run_dashboard
+        from flows.server import prefect_server, worker
+
+        url = os.environ.get("PREFECT_API_URL")
+        if not url:
+            errors.print("Starting Prefect (up to half a minute the first time) ...")
+            url = running.enter_context(prefect_server(site.prefect_home, site.settings.serve.prefect_port))
+        running.enter_context(worker(site.prefect_home, site.root, url))
+        chosen = port or site.settings.serve.port
+        console.print(f"The dashboard is at http://127.0.0.1:{chosen} - end it with Ctrl+C")
+        run_dashboard(site, chosen, url)
+
+
+@app.command()
+def worker(workspace: WorkspaceOption = None) -> None:
+    """Execute nights and retrainings that the dashboard or a schedule starts (fmi serve does it for you)."""
+    site = _workspace(workspace)
+    with _flows(site):
+        from flows.worker import work
+
+        work()
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="A SELECT on the store; try: SHOW TABLES")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Ask the DuckDB store of the findings anything, read-only."""
+    from inspection.store import Store
+
+    columns, rows = Store(_workspace(workspace).store_path).query(query)
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(_escaped(str(value)) for value in row))
+    console.print(table)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this installation: the parts, their versions, the device, and known clashes."""
+    from inspection.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        mark = "[green]ok[/]  " if finding.fine else "[red]bad[/] "
+        console.print(f"{mark} {_escaped(finding.subject)}: {_escaped(finding.detail)}", soft_wrap=True)
+    if not all(finding.fine for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the demo's workspace and images go.")] = Path(
+        "fmi-demo"
+    ),
+    quick: Annotated[bool, typer.Option(help="Smaller images and fewer of them: under 150 seconds.")] = False,
+) -> None:
+    """Show the main job on a rendered production line with a known cause: no data of yours is needed.
+
+    Trains a small model, ages the lamp and changes the finish, logs the errors, runs the nights,
+    retrains, and prints what was found, before and after, and the report's path.
+    """
+    workspace = create_workspace(folder)
+    with _flows(workspace):
+        from flows.demo import run_demo
+
+        run_demo(console, workspace, quick)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise InspectionError(f"--input-size is {text!r}; expected pixels such as 224, or HEIGHTxWIDTH")
+    sizes = [int(part) for part in parts]
+    return sizes[0], sizes[-1]
+
+
+def _normalisation(channels: int, mean: str, std: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    usual_mean = (0.485, 0.456, 0.406) if channels == 3 else (0.5,) * channels
+    usual_std = (0.229, 0.224, 0.225) if channels == 3 else (0.5,) * channels
+    return _numbers("--mean", mean, usual_mean), _numbers("--std", std, usual_std)
+
+
+def _numbers(option: str, text: str, usual: tuple[float, ...]) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(",")) if text else usual
+    except ValueError:
+        raise InspectionError(
+            f"{option} is {text!r}; expected numbers by comma, e.g. 0.485,0.456,0.406"
+        ) from None
+
+
+if __name__ == "__main__":
+    main()

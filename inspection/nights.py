@@ -1,0 +1,242 @@
+"""A night from its first to its last line: identity, assembly, and the summary that a script reads."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+from inspection.defect_log import DefectLog, read_defect_log
+from inspection.errors import LogError
+from inspection.findings import (
+    BlamedFilter,
+    Diagnosis,
+    ErrorKind,
+    FailureMode,
+    FlipRate,
+    LoggedError,
+    Night,
+    NightState,
+    RecipeFile,
+    SetAside,
+)
+from inspection.images import sha256_of
+from inspection.report import write_report
+from inspection.store import Store
+from inspection.subject import Progress
+from inspection.workspace import Workspace, open_workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A workspace with its store, as every step opens it."""
+
+    workspace: Workspace
+    store: Store
+
+
+def open_site(root: str | Path) -> Site:
+    """Open a workspace and its store."""
+    workspace = open_workspace(Path(root))
+    return Site(workspace, Store(workspace.store_path))
+
+
+def begin(site: Site, log: Path, model_hash: str | None, query: str | None, again: bool) -> Night:
+    """Start a night over a log, take up the one that was interrupted, or return the one already finished.
+
+    A night is known by its log, its model and its settings: the same three are the same night, so a
+    second run resumes or costs nothing. `again` asks for a fresh one. Raises LogError or StoreError.
+    """
+    site.workspace.check_writable()
+    model = site.store.model(model_hash)
+    if not log.is_file():
+        raise LogError(f"no defect log at {log}; give a CSV, Parquet, JSON lines or DuckDB file")
+    settings = site.workspace.settings.model_dump(mode="json")
+    log_sha256 = sha256_of(log)
+    mark = fingerprint(log_sha256, model.model_hash, settings, query)
+    earlier = [each for each in site.store.nights() if f"-{mark}" in each.night_id]
+    if earlier and not again:
+        night = site.store.night(earlier[0].night_id)
+        if night.state is NightState.FINISHED:
+            return night
+        night = replace(night, state=NightState.RUNNING, message="", finished_at=None)
+    else:
+        night = Night(
+            night_id=_new_id(mark, len(earlier)),
+            model_hash=model.model_hash,
+            log_path=str(log.absolute()),
+            log_sha256=log_sha256,
+            started_at=datetime.now(UTC),
+            finished_at=None,
+            state=NightState.RUNNING,
+            settings=settings,
+        )
+    site.store.start_night(night)
+    return night
+
+
+def fingerprint(log_sha256: str, model_hash: str, settings: dict[str, object], query: str | None) -> str:
+    """Eight hexadecimal digits that tell this night from any other."""
+    text = json.dumps([log_sha256, model_hash, settings, query], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _new_id(mark: str, earlier: int) -> str:
+    day = datetime.now().astimezone().strftime("%Y%m%d")
+    return f"{day}-{mark}" + (f"-{earlier + 1}" if earlier else "")
+
+
+def read_log(site: Site, night: Night, query: str | None, progress: Progress = None) -> DefectLog:
+    """Read and check the night's log with the workspace's column and label maps."""
+    settings = site.workspace.settings.defect_log
+    model = site.store.model(night.model_hash)
+    return read_defect_log(
+        Path(night.log_path),
+        settings.columns,
+        model.class_names,
+        Path(settings.images_root) if settings.images_root else None,
+        settings.labels,
+        query,
+        progress,
+    )
+
+
+def failure_mode(
+    night_id: str,
+    errors: Sequence[LoggedError],
+    flip_rates: Sequence[FlipRate],
+    filters: Sequence[BlamedFilter],
+    diagnosis: Diagnosis,
+    recipe: RecipeFile | None,
+) -> FailureMode:
+    """Put the findings about a group of errors together."""
+    return FailureMode(
+        mode_id=f"{night_id}-1",
+        title=_title(errors),
+        errors=tuple(errors),
+        flip_rates=tuple(flip_rates),
+        filters=tuple(filters),
+        diagnosis=diagnosis,
+        recipe=recipe,
+    )
+
+
+def _title(errors: Sequence[LoggedError]) -> str:
+    confusions = Counter((error.true_label, error.predicted_label) for error in errors)
+    (true, predicted), count = confusions.most_common(1)[0]
+    return f"{true} taken for {predicted} ({count} of {len(errors)} errors)"
+
+
+def best_first(flip_rates: Sequence[FlipRate]) -> list[FlipRate]:
+    """Layers in the order of what their patches achieve: those that beat both controls first."""
+    return sorted(flip_rates, key=lambda each: (each.withheld, -(each.blame - each.better_control)))
+
+
+def finish(
+    site: Site,
+    night: Night,
+    rows_read: int,
+    errors_read: int,
+    set_aside: Sequence[SetAside],
+    modes: Sequence[FailureMode],
+    seconds: dict[str, float],
+) -> Night:
+    """Write the report and put everything the night found into the store in one transaction."""
+    report = site.workspace.report_path(night.night_id)
+    done = replace(
+        night,
+        state=NightState.FINISHED,
+        finished_at=datetime.now(UTC),
+        message="" if errors_read else _nothing_left(rows_read, set_aside),
+        rows_read=rows_read,
+        errors_read=errors_read,
+        seconds={**night.seconds, **seconds},
+        report_path=site.workspace.relative(report),
+        set_aside=tuple(set_aside),
+        modes=tuple(modes),
+    )
+    write_report(done, site.workspace, site.store.model(night.model_hash))
+    site.store.finish_night(done)
+    return done
+
+
+def _nothing_left(rows_read: int, set_aside: Sequence[SetAside]) -> str:
+    reasons = Counter(each.reason for each in set_aside)
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    return f"no error is left to diagnose: of {rows_read} rows {len(set_aside)} were set aside ({counts})"
+
+
+@contextmanager
+def timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    """Add the wall time of a block to `seconds` under the step's name."""
+    start = perf_counter()
+    try:
+        yield
+    finally:
+        seconds[step] = round(seconds.get(step, 0.0) + perf_counter() - start, 3)
+
+
+def summary(night: Night, workspace: Workspace) -> dict[str, object]:
+    """What `fmi night --json` prints: plain values, paths absolute."""
+    return {
+        "night_id": night.night_id,
+        "state": night.state.value,
+        "message": night.message,
+        "model": night.model_hash,
+        "rows_read": night.rows_read,
+        "errors_read": night.errors_read,
+        "errors_by_kind": {kind.value: sum(mode.count(kind) for mode in night.modes) for kind in ErrorKind},
+        "rows_set_aside": len(night.set_aside),
+        "set_aside_reasons": dict(Counter(each.reason for each in night.set_aside)),
+        "failure_modes": [_mode_summary(mode, workspace) for mode in night.modes],
+        "report": str(workspace.root / night.report_path) if night.report_path else None,
+        "seconds": night.seconds,
+    }
+
+
+def _mode_summary(mode: FailureMode, workspace: Workspace) -> dict[str, object]:
+    diagnosis = mode.diagnosis
+    return {
+        "mode_id": mode.mode_id,
+        "title": mode.title,
+        "errors": len(mode.errors),
+        "filters": [
+            {
+                "filter": each.name,
+                "blame": each.blame,
+                "energy_shift": each.energy_shift,
+                "margin_fall": each.margin_fall,
+                "trusted_primitives": sum(primitive.trusted for primitive in each.primitives),
+                "primitives": len(each.primitives),
+            }
+            for each in mode.filters
+        ],
+        "flip_rates": [
+            {
+                "layer": each.layer,
+                "k": each.k,
+                "flip_rate": each.blame,
+                "control_deviation": each.deviation,
+                "control_random": each.random,
+                "gain_interval": [each.gain_lower, each.gain_upper],
+                "collateral": each.collateral,
+                "withheld": each.withheld,
+            }
+            for each in mode.flip_rates
+        ],
+        "claimed": diagnosis.claimed,
+        "family": diagnosis.family,
+        "operation": diagnosis.operation,
+        "strength": diagnosis.strength,
+        "unit": diagnosis.unit,
+        "explained_share": diagnosis.share,
+        "control_share": diagnosis.control_share,
+        "alternatives": [each.operation for each in diagnosis.matches if each.alternative],
+        "sentence": diagnosis.sentence,
+        "reasons": list(diagnosis.reasons),
+        "recipe": str(workspace.root / mode.recipe.path) if mode.recipe else None,
+    }

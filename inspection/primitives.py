@@ -1,0 +1,111 @@
+"""Texture primitives as findings: inverted, tested, and drawn beside the real patches."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmi_engine.inversion import PRESETS, Job, invert
+from fmi_engine.patches import Patch, exciting_patches
+from fmi_engine.probe import find_layer
+from fmi_engine.texture import trust_test
+from fmi_engine.types import FilterRef, Inversion, Trust
+from inspection.findings import BlamedFilter, Primitive
+from inspection.images import write_image
+from inspection.subject import Progress, Subject, evenly
+
+
+def invert_filters(
+    subject: Subject, night_id: str, filters: Sequence[BlamedFilter], progress: Progress = None
+) -> tuple[BlamedFilter, ...]:
+    """Invert the shortlisted filters from several sources, test the primitives, and find real patches."""
+    if not filters:
+        return ()
+    layer = find_layer(subject.layers, filters[0].layer)
+    sources = subject.correct.subset(evenly(subject.correct.labels, subject.settings.inversion.sources))
+    jobs = [
+        Job(FilterRef(layer.name, each.channel), source, _job_seed(subject, each.channel, source))
+        for each in filters
+        for source in range(len(sources))
+    ]
+    preset = PRESETS[subject.settings.inversion.preset]
+    inversions = invert(subject.classifier, jobs, sources.images, preset, progress=progress)
+    trusts = trust_test(
+        subject.classifier,
+        layer,
+        subject.reference,
+        inversions,
+        subject.settings.inversion.top_share,
+        subject.settings.inversion.agreement,
+    )
+    folder = subject.workspace.night_folder(night_id) / "primitives"
+    source_pictures = [
+        _write(subject, folder / f"source-{i}.png", image) for i, image in enumerate(sources.images)
+    ]
+    patches = exciting_patches(
+        subject.classifier,
+        layer,
+        [each.channel for each in filters],
+        subject.correct.images,
+        subject.settings.inversion.patches,
+    )
+    return tuple(
+        replace(
+            each,
+            primitives=tuple(
+                _primitive(subject, folder, inversion, trust, source_pictures[inversion.source])
+                for inversion, trust in zip(inversions, trusts, strict=True)
+                if inversion.filter.channel == each.channel
+            ),
+            patches=_write_patches(subject, folder, patches[each.channel]),
+        )
+        for each in filters
+    )
+
+
+def _job_seed(subject: Subject, channel: int, source: int) -> int:
+    text = f"{subject.settings.compute.seed}/{channel}/{source}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:4], "big")
+
+
+def _primitive(
+    subject: Subject, folder: Path, inversion: Inversion, trust: Trust, source_picture: str
+) -> Primitive:
+    name = f"{inversion.filter.layer}-{inversion.filter.channel}-{inversion.source}.png"
+    return Primitive(
+        picture=_write(subject, folder / name, stretched(inversion.image)),
+        source_picture=source_picture,
+        seed=inversion.seed,
+        residual=trust.residual,
+        rank=trust.rank,
+        energy=trust.energy,
+        agreement=trust.agreement,
+        trusted=trust.trusted,
+        failed=trust.failed,
+    )
+
+
+def stretched(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A primitive (channel, height, width) as an 8-bit picture (height, width, channel) with full contrast.
+
+    The 1st and 99th percentile become black and white: what a filter sees is a pattern, and its contrast
+    depends on the descent. The trust test uses the picture as inverted.
+    """
+    low, high = np.percentile(image, (1, 99))
+    scaled = np.clip((image - low) / max(float(high - low), 1e-6), 0, 1)
+    return np.ascontiguousarray(np.round(scaled.transpose(1, 2, 0) * 255).astype(np.uint8))
+
+
+def _write_patches(subject: Subject, folder: Path, patches: Sequence[Patch]) -> tuple[str, ...]:
+    return tuple(
+        _write(subject, folder / f"{each.filter.layer}-{each.filter.channel}-patch-{i}.png", each.pixels)
+        for i, each in enumerate(patches)
+    )
+
+
+def _write(subject: Subject, path: Path, image: NDArray[np.uint8]) -> str:
+    write_image(path, image)
+    return subject.workspace.relative(path)

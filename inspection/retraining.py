@@ -1,0 +1,188 @@
+"""Targeted retraining: the deployed model, the recipe, and the measurements that judge the candidate."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+
+from fmi_engine.classifier import Classifier, build_network, choose_device, load_weights, read_checkpoint
+from inspection.config import Settings
+from inspection.errors import ModelError, RecipeError
+from inspection.findings import FailureMode, LoggedError, ReferenceImage, RegisteredModel, Retraining
+from inspection.image_sets import LabelledImage
+from inspection.models import check_references, keep, load, spec_of
+from inspection.recipes import Recipe, RecipeTransform, load_recipe
+from inspection.store import Store
+from inspection.training import (
+    Augmentation,
+    Labelled,
+    compare,
+    fit,
+    judge,
+    load_images,
+    plain_augmentation,
+    right,
+)
+from inspection.workspace import Workspace
+
+Progress = Callable[[int], None] | None
+HOLDOUT = "images not in the log"
+LOGGED = "logged images not trained on"
+CLEAN = "clean validation images"
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Everything a retraining needs, decoded."""
+
+    mode: FailureMode
+    model: RegisteredModel
+    recipe: Recipe
+    train: Labelled
+    clean: Labelled  # validation images the model was never trained on
+    failing: Labelled  # images like the mode's that the candidate never sees
+    failing_name: str
+    logged_images: int  # logged images that joined the training set
+
+
+def gather(
+    workspace: Workspace,
+    store: Store,
+    mode_id: str,
+    holdout: Sequence[LabelledImage] = (),
+    logged_images: int = 0,
+    progress: Progress = None,
+) -> Material:
+    """Load the recipe, the training set and the images that will judge the candidate.
+
+    Without `holdout`, the mode's own logged images that do not join the training set judge the repair.
+    `logged_images` of the mode's errors, with the operators' labels, join the training set. Images of
+    the holdout that stand in the log are left out. Raises RecipeError where the mode has no recipe.
+    """
+    mode = store.mode(mode_id)
+    if mode.recipe is None:
+        raise RecipeError(f"failure mode {mode_id} has no recipe: {mode.diagnosis.sentence}")
+    recipe = load_recipe(workspace.root / mode.recipe.path)
+    model = store.model(str(recipe.findings["model"]))
+    check_references(holdout, model.class_names)
+    references = store.references(model.model_hash)
+    joining, rest = _split_log(mode.errors, logged_images, workspace.settings.compute.seed)
+    failing = [(Path(e.image_path), e.true_label) for e in rest]
+    if holdout:
+        in_log = {error.image_path for error in mode.errors}
+        failing = [(each.path, each.label) for each in holdout if str(each.path) not in in_log]
+    return Material(
+        mode=mode,
+        model=model,
+        recipe=recipe,
+        train=_load(model, [*_of(references, "train"), *_labels(joining)], progress),
+        clean=_load(model, _of(references, "val"), progress),
+        failing=_load(model, failing, progress),
+        failing_name=HOLDOUT if holdout else LOGGED,
+        logged_images=len(joining),
+    )
+
+
+def _split_log(
+    errors: Sequence[LoggedError], joining: int, seed: int
+) -> tuple[list[LoggedError], list[LoggedError]]:
+    order = np.random.default_rng(seed).permutation(len(errors))
+    chosen = set(order[:joining].tolist())
+    return (
+        [error for i, error in enumerate(errors) if i in chosen],
+        [error for i, error in enumerate(errors) if i not in chosen],
+    )
+
+
+def _labels(errors: Sequence[LoggedError]) -> list[tuple[Path, str]]:
+    return [(Path(error.image_path), error.true_label) for error in errors]
+
+
+def _of(references: Sequence[ReferenceImage], split: str) -> list[tuple[Path, str]]:
+    return [(Path(each.image_path), each.label) for each in references if each.split == split]
+
+
+def _load(model: RegisteredModel, images: Sequence[tuple[Path, str]], progress: Progress) -> Labelled:
+    labels = np.array([model.class_names.index(label) for _, label in images], np.int64)
+    return Labelled(load_images([path for path, _ in images], spec_of(model).preprocessing, progress), labels)
+
+
+def retrain(
+    workspace: Workspace, material: Material, progress: Progress = None
+) -> tuple[Retraining, RegisteredModel]:
+    """Fine-tune a copy of the deployed model and judge it; the deployed model is not touched.
+
+    Returns the retraining and the candidate's record; the caller stores both. `progress` receives the
+    number of images after every step.
+    """
+    started, settings, model = datetime.now(UTC), workspace.settings, material.model
+    if not len(material.train):
+        raise ModelError(
+            f"model {model.model_hash[:12]} has no training images among its references; register it with a "
+            "reference set that has a train split (or none, and one image in five is kept for validation)"
+        )
+    device = choose_device(settings.compute.device)
+    spec = spec_of(model)
+    network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
+    load_weights(network, read_checkpoint(workspace.root / model.weights_path), model.weights_path)
+    fit(
+        network,
+        spec.preprocessing,
+        material.train,
+        augmentations=[plain_augmentation(settings.compute.seed), with_recipe(material.recipe)],
+        epochs=settings.training.fine_tune_epochs,
+        learning_rate=settings.training.fine_tune_learning_rate,
+        weight_decay=settings.training.weight_decay,
+        batch_size=settings.training.batch_size,
+        seed=settings.compute.seed,
+        device=device,
+        progress=progress,
+    )
+    candidate = Classifier(network, spec.class_names, spec.preprocessing, device)
+    record = keep(
+        workspace, network, spec, "candidate", model.model_hash, f"recipe of {material.mode.mode_id}"
+    )
+    deployed = load(workspace.root, model, settings.compute.device)
+    return _judged(workspace.settings, material, deployed, candidate, record, started), record
+
+
+def with_recipe(recipe: Recipe) -> Augmentation:
+    """The recipe as a step of training."""
+    transform = RecipeTransform(recipe)
+    return lambda image, epoch, index: transform(image, epoch=epoch, index=index)
+
+
+def _judged(
+    settings: Settings,
+    material: Material,
+    deployed: Classifier,
+    candidate: Classifier,
+    record: RegisteredModel,
+    started: datetime,
+) -> Retraining:
+    accuracies = tuple(
+        compare(name, data.labels, deployed.class_names, right(deployed, data), right(candidate, data))
+        for name, data in ((material.failing_name, material.failing), (CLEAN, material.clean))
+    )
+    accepted, reasons = judge(accuracies[0], accuracies[1], settings.acceptance)
+    return Retraining(
+        retraining_id=f"{material.mode.mode_id}-{uuid4().hex[:8]}",
+        mode_id=material.mode.mode_id,
+        model_hash=material.model.model_hash,
+        candidate_hash=record.model_hash,
+        started_at=started,
+        finished_at=datetime.now(UTC),
+        accepted=accepted,
+        reasons=reasons,
+        accuracies=accuracies,
+        settings=settings.model_dump(mode="json"),
+        logged_images=material.logged_images,
+    )
+
+
+def images_to_train(material: Material, settings: Settings) -> int:
+    """How many images the fine-tuning passes over, for a progress bar."""
+    return len(material.train) * settings.training.fine_tune_epochs

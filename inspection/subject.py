@@ -1,0 +1,108 @@
+"""The subject of a diagnosis: a registered model with what is normal for it, before the first error."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fmi_engine.classifier import Classifier
+from fmi_engine.probe import find_layers
+from fmi_engine.reference import Reference, build_reference
+from fmi_engine.types import Layer
+from inspection.config import Settings
+from inspection.findings import ReferenceImage, RegisteredModel
+from inspection.models import load
+from inspection.store import Store
+from inspection.training import Labelled, load_images
+from inspection.workspace import Workspace, open_workspace
+
+Progress = Callable[[int], None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model under diagnosis with everything that is known of it before the first error."""
+
+    workspace: Workspace
+    model: RegisteredModel
+    classifier: Classifier
+    layers: tuple[Layer, ...]
+    reference: Reference
+    correct: Labelled  # correctly classified reference images, drawn evenly over the classes
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the workspace."""
+        return self.workspace.settings
+
+    @property
+    def layer_names(self) -> list[str]:
+        """The names of the layers, in the order of the forward pass."""
+        return [layer.name for layer in self.layers]
+
+
+def open_subject(
+    workspace: Workspace,
+    model: RegisteredModel,
+    references: Sequence[ReferenceImage],
+    progress: Progress = None,
+) -> Subject:
+    """Load a model and measure its normal energies on its reference images.
+
+    Raises EngineError where too few of them are classified correctly.
+    """
+    settings = workspace.settings
+    classifier = load(workspace.root, model, settings.compute.device)
+    p = classifier.preprocessing
+    probe = torch.randn(1, p.channels, p.height, p.width, generator=torch.Generator().manual_seed(0))
+    layers = find_layers(classifier.network, probe.to(classifier.device))
+    chosen = draw_references(references, settings.reference.images_per_class, settings.compute.seed)
+    images = load_images([Path(each.image_path) for each in chosen], p, progress)
+    labels = np.array([model.class_names.index(each.label) for each in chosen], np.int64)
+    labelled = Labelled(images, labels)
+    size = settings.compute.batch_size
+    reference = build_reference(
+        classifier,
+        layers,
+        ((images[i : i + size], labels[i : i + size]) for i in range(0, len(images), size)),
+        settings.reference.minimum_per_class,
+        progress,
+    )
+    right = classifier.predict(images, size).argmax(1) == labels
+    return Subject(workspace, model, classifier, layers, reference, labelled.subset(right))
+
+
+def draw_references(references: Sequence[ReferenceImage], per_class: int, seed: int) -> list[ReferenceImage]:
+    """At most `per_class` images of each class, validation images first, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    shuffled = [references[i] for i in rng.permutation(len(references))]
+    shuffled.sort(key=lambda each: each.split != "val")  # stable: the draw within a split stays
+    taken: dict[str, list[ReferenceImage]] = {}
+    for each in shuffled:
+        taken.setdefault(each.label, []).append(each)
+    return [each for label in sorted(taken) for each in taken[label][:per_class]]
+
+
+@lru_cache(maxsize=2)
+def subject_of(root: Path, model_hash: str) -> Subject:
+    """The subject of a workspace's model; opened once in a process."""
+    workspace = open_workspace(root)
+    store = Store(workspace.store_path)
+    return open_subject(workspace, store.model(model_hash), store.references(model_hash))
+
+
+def sample(count: int, most: int, seed: int) -> NDArray[np.int64]:
+    """Positions of at most `most` of `count` things, the same for the same seed."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).permutation(count)[:most])
+
+
+def evenly(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Positions of about `count` images, as even over the classes as the classes allow."""
+    order = np.argsort([(labels[:i] == labels[i]).sum() for i in range(len(labels))], kind="stable")
+    return np.sort(order[:count])

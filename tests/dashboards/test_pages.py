@@ -1,0 +1,197 @@
+"""What the pages show, and how they say that something is wrong."""
+
+import html
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dashboards.retraining import RetrainingRun
+from inspection.findings import Accuracy, Judgement, NightState, Retraining, Verdict
+from inspection.store import Store
+from inspection.workspace import Workspace
+from tests.dashboards.conftest import BEGUN, Visitor, Workbench
+from tests.dashboards.hand_made import HOSTILE, MODE_ID, MODEL, NIGHT_ID, STARTED, make_night
+
+
+def words(page: str) -> str:
+    """What a person reads: no tags, single spaces."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def test_an_empty_store_teaches_the_next_command(visitor: Visitor, store: Store) -> None:
+    assert "No night has run yet" in visitor.get("/").text
+    assert "<code>fmi night " in visitor.get("/").text
+    assert "No model is registered yet" in visitor.get("/models").text
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_the_nights_list_causes_beside_controls(visitor: Visitor) -> None:
+    text = words(visitor.get("/").text)
+    assert (
+        "2026-07-04 02:00 UTC finished Report 10 errors in 1,351 rows of defects.csv , 3 rows set aside"
+        in text
+    )
+    assert "low contrast on scratch 6 4 escapes 2 overkills contrast 94 % 85 % 57 % no verdict –" in text
+    assert "pit taken for scratch 3 confusions none claimed 21 % 33 % withheld 29 % no verdict –" in text
+
+
+def test_the_newest_night_comes_first_and_states_are_told(
+    visitor: Visitor, workspace: Workspace, store: Store
+) -> None:
+    night = replace(make_night(workspace), modes=(), unclustered=())
+    later = STARTED + timedelta(days=1)
+    store.finish_night(night)
+    store.finish_night(
+        replace(night, night_id="b", started_at=later, state=NightState.FAILED, message="start `fmi serve`")
+    )
+    page = visitor.get("/").text
+    assert page.index("2026-07-05 02:00") < page.index("2026-07-04 02:00")
+    assert "start <code>fmi serve</code>" in page
+    assert "The night failed before it was done." not in page
+
+
+def test_the_newest_verdict_is_the_badge(visitor: Visitor, reviewed: Store) -> None:
+    for judgement, hour in ((Judgement.CONFIRM, 8), (Judgement.REJECT, 9)):
+        given_at = datetime(2026, 7, 4, hour, tzinfo=UTC)
+        reviewed.add_verdict(Verdict(MODE_ID, judgement, "", "Sato", given_at))
+    text = words(visitor.get("/").text)
+    assert "85 % 57 % rejected –" in text
+    assert "low contrast on scratch rejected cause claimed" in words(visitor.get(f"/nights/{NIGHT_ID}").text)
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_a_night_shows_the_report_with_served_pictures(visitor: Visitor) -> None:
+    page = visitor.get(f"/nights/{NIGHT_ID}").text
+    assert "10 errors: 4 escapes, 2 overkills and 4 confusions." in words(page)
+    assert "layer2 20 of 128 85 % 57 % 31 % +28 (+12 to +41) 3 % 1.42 holds" in words(page)
+    assert f'src="/artifacts/{NIGHT_ID}/primitive-17-1.png"' in page
+    assert "withheld-17-3.png" not in page
+    assert "data:image" not in page
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_every_picture_of_a_page_is_there(visitor: Visitor) -> None:
+    sources = set(re.findall(r'src="(/artifacts/[^"]+)"', visitor.get(f"/modes/{MODE_ID}").text))
+    assert (
+        len(sources) == 6 + 2 * 8 + 4
+    )  # errors; per filter patches, primitives and sources; recipe examples
+    for source in sources:
+        answer = visitor.get(source)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+        assert answer.content.startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_a_hostile_class_name_stays_text(visitor: Visitor) -> None:
+    for path in (f"/nights/{NIGHT_ID}", f"/modes/{MODE_ID}", "/models"):
+        page = visitor.get(path).text
+        assert re.findall(r"<script[^>]*>", page) == ['<script src="/static/dashboard.js" defer>']
+        assert HOSTILE in words(page)
+
+
+def test_the_models_say_where_they_come_from(visitor: Visitor, reviewed: Store) -> None:
+    candidate = replace(MODEL, model_hash="9f" * 32, role="candidate", parent_hash=MODEL.model_hash)
+    reviewed.add_model(candidate, [])
+    text = words(visitor.get("/models").text)
+    assert "9f9f9f9f9f9f candidate registered 2026-06-01 09:30 UTC" in text
+    assert "input 96 × 96 pixels, colour" in text
+    assert "fine-tuned from ab12ab12ab12 SHA-256 " + "9f" * 32 in text
+
+
+def test_a_retraining_shows_before_after_and_why(visitor: Visitor, reviewed: Store) -> None:
+    accuracies = (
+        Accuracy("holdout", 60, 4, 51, 48, 1, 1e-9, 0.66, 0.88),
+        Accuracy("clean validation", 600, 582, 580, 5, 7, 0.774, -0.012, 0.006, {"pit": (100, 96, 95)}),
+    )
+    done = BEGUN + timedelta(minutes=7)
+    reasons = ("clean accuracy falls by 0.3 points",)
+    retraining = Retraining(
+        "r1", MODE_ID, MODEL.model_hash, "9f" * 32, BEGUN, done, True, reasons, accuracies, logged_images=20
+    )
+    reviewed.add_retraining(retraining, replace(MODEL, model_hash="9f" * 32, role="candidate"))
+    text = words(visitor.get(f"/modes/{MODE_ID}/retraining").text)
+    assert "2026-07-04 08:22 UTC accepted candidate 9f9f9f9f9f9f from ab12ab12ab12" in text
+    assert "20 logged images added, 7 min 00 s clean accuracy falls by 0.3 points" in text
+    assert "holdout 60 7 % 85 % +78 (+66 to +88) 48 1 p < 0.001" in text
+    assert "clean validation 600 97 % 97 % −0.3 (−1.2 to +0.6) 5 7 p = 0.77" in text
+    assert "clean validation pit 100 96 % 95 %" in text
+    assert "no verdict accepted" in words(visitor.get("/").text)
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_the_fragment_asks_often_only_while_a_run_is_live(visitor: Visitor, workbench: Workbench) -> None:
+    workbench.start(MODE_ID)
+    live = visitor.get(f"/modes/{MODE_ID}/retraining").text
+    workbench.end(MODE_ID, "Failed", "no memory left")
+    ended = visitor.get(f"/modes/{MODE_ID}/retraining").text
+    assert 'data-every="3"' in live
+    assert "Running 2026-07-04 08:15 UTC – run-1" in words(live)
+    assert 'data-every="20"' in ended
+    assert "Failed 2026-07-04 08:15 UTC no memory left run-1" in words(ended)
+    assert "<html" not in ended
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_a_page_stays_readable_without_prefect(visitor: Visitor, workbench: Workbench) -> None:
+    workbench.unreachable = "Prefect cannot be reached: start `fmi serve`"
+    answer = visitor.get(f"/modes/{MODE_ID}")
+    assert answer.status_code == 200
+    assert "Prefect cannot be reached: start <code>fmi serve</code>" in answer.text
+    assert '<button disabled aria-describedby="blocked">' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("state", "live"),
+    [("Scheduled", True), ("Late", True), ("Running", True), ("Completed", False), ("Crashed", False)],
+)
+def test_which_runs_may_still_change(state: str, live: bool) -> None:
+    assert RetrainingRun("r", state, None, "").live is live
+
+
+# --- problems ---
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/nope", "There is no page /nope here."),
+        ("/nights/2026", "There is no night 2026 in this workspace."),
+        ("/modes/x-1", "There is no failure mode x-1 in this workspace."),
+        ("/reports/x", "There is no report of night x."),
+    ],
+)
+def test_what_is_not_there_is_said_kindly(visitor: Visitor, path: str, message: str) -> None:
+    answer = visitor.get(path)
+    assert answer.status_code == 404
+    assert message in words(answer.text)
+    assert "To the nights" in answer.text
+
+
+def test_an_unusable_store_says_what_to_do(visitor: Visitor, store: Store) -> None:
+    store.path.unlink()
+    answer = visitor.get("/")
+    assert answer.status_code == 503
+    assert "Make one with <code>fmi init</code>." in answer.text
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_a_mistake_of_ours_shows_no_traceback(visitor: Visitor, workbench: Workbench) -> None:
+    workbench.started = {MODE_ID: None}  # type: ignore[dict-item]
+    answer = visitor.get(f"/modes/{MODE_ID}")
+    assert answer.status_code == 500
+    assert "Something went wrong" in answer.text
+    assert "TypeError" not in answer.text
+    assert "Traceback" not in answer.text
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_the_dashboard_loads_no_heavy_part() -> None:
+    heavy = "('torch', 'torchvision', 'albumentations', 'prefect')"
+    code = f"import sys, dashboards.app, dashboards.serve; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
