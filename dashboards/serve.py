@@ -31,7 +31,7 @@ def _listening(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise WorkspaceError(
-            f"port {port} of {HOST} cannot be used: {error.strerror}. End what runs there, or set another "
-            "under [serve] in fmi.toml."
+            f"port {port} of {HOST} cannot be used: {error.strerror}. End what runs there, or give "
+            "another with --port."
         ) from None
     return listener

@@ -120,8 +120,8 @@ def _flows(workspace: Workspace) -> Iterator[None]:
 
         if not answers(url):
             raise FlowError(
-                f"no Prefect server answers at {url} (PREFECT_API_URL). Start it with `prefect server start`, "
-                "or unset PREFECT_API_URL to run with a server of fmi's own."
+                f"no Prefect server answers at {url} (PREFECT_API_URL). "
+                "Start it with `prefect server start`, or unset PREFECT_API_URL to run with a server of fmi's own."
             )
     logging.getLogger("prefect").setLevel(logging.CRITICAL)
     yield
@@ -163,9 +163,7 @@ def register(
             help="Normalisation by comma, of values in 0 to 1. Default: ImageNet's, or 0.5 for grey."
         ),
     ] = "",
-    std: Annotated[
-        str, typer.Option(help="Normalisation by comma. Default: ImageNet's, or 0.5 for grey.")
-    ] = "",
+    std: Annotated[str, typer.Option(help="Normalisation by comma. Default: ImageNet's; grey: 0.5.")] = "",
     where: WhereOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -248,8 +246,8 @@ def _keep_registered(workspace: Workspace, record: object, references: object) -
         console.print(f"  right on {right} of {count} {split} images ({right / count:.1%})")
         if right / count <= 1.5 / len(record.class_names):
             errors.print(
-                "[yellow]That is hardly better than guessing: check the order of --classes, the input size and "
-                "the normalisation.[/]"
+                "[yellow]That is hardly better than guessing: check the order of --classes, the input size "
+                "and the normalisation.[/]"
             )
     console.print("Next: fmi night LOG")
 

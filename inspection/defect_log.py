@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from inspection.errors import ImageError, LogError
+from inspection.findings import SetAside
 from inspection.images import is_file, locate_image, read_image, replacing, sha256_of
 
 REASONS = (
@@ -93,21 +94,11 @@ class LogRow:
 
 
 @dataclass(frozen=True, slots=True)
-class SetAsideRow:
-    """A row that is not used, and why."""
-
-    row: int
-    reason: str  # one of REASONS
-    detail: str
-    image_path: str | None  # as spelt in the log
-
-
-@dataclass(frozen=True, slots=True)
 class DefectLog:
     """The usable errors of one log, and the rows set aside, both in the log's order."""
 
     rows: tuple[LogRow, ...]
-    set_aside: tuple[SetAsideRow, ...]
+    set_aside: tuple[SetAside, ...]
     sha256: str  # of the file
     path: Path
 
@@ -217,7 +208,7 @@ def decode_text(data: bytes) -> str:
 class _Table:
     columns: tuple[str, ...]  # the plant's names
     rows: list[tuple[int, Sequence[str | None]]]  # row number, one text for each column
-    malformed: list[SetAsideRow]
+    malformed: list[SetAside]
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +281,8 @@ def _read_csv(path: Path, text: str) -> _Table:
     while True:
         data = "\n".join(_blanks_filled(lines, delimiter * (len(columns) - 1))).encode()
         rows, rejects = _parse_csv(path, data, len(columns), delimiter)
-        swallowing = [data.count(b"\n", 0, reject.starts_at) for reject in rejects if reject.swallows_rows]
+        starts = [data.count(b"\n", 0, reject.starts_at) for reject in rejects if reject.swallows_rows]
+        swallowing = [start for start in starts if '"' in lines[start]]
         if not swallowing:
             malformed = [_malformed(reject, unclosed) for reject in rejects]
             return _Table(columns, _numbered(rows, rejects), malformed)
@@ -334,7 +326,7 @@ def _numbered(
     return [(number, row) for number, row in zip(free, rows, strict=False) if any(row)]
 
 
-def _malformed(reject: _Reject, unclosed: Mapping[str, str]) -> SetAsideRow:
+def _malformed(reject: _Reject, unclosed: Mapping[str, str]) -> SetAside:
     if reject.text in unclosed:
         return _malformed_line(
             reject.row, "a quotation mark is not closed in this line", unclosed[reject.text]
@@ -342,8 +334,8 @@ def _malformed(reject: _Reject, unclosed: Mapping[str, str]) -> SetAsideRow:
     return _malformed_line(reject.row, reject.message, reject.text)
 
 
-def _malformed_line(row: int, why: str, line: str) -> SetAsideRow:
-    return SetAsideRow(row, "malformed", f"{why.rstrip('.')}: {line.strip()[:200]}", None)
+def _malformed_line(row: int, why: str, line: str) -> SetAside:
+    return SetAside(row, "malformed", f"{why.rstrip('.')}: {line.strip()[:200]}", None)
 
 
 def _read_json(path: Path, text: str) -> _Table:
@@ -391,7 +383,6 @@ def _read_query(path: Path, query: str | None) -> _Table:
     # Locked: the query sees the tables of this file and nothing else of the machine.
     locks: dict[str, str | bool | int | float | list[str]] = {
         "enable_external_access": "false",
-        "python_enable_replacements": "false",
         "lock_configuration": "true",
     }
     try:
@@ -426,17 +417,17 @@ class _Entry:
     def is_error(self) -> bool:
         return self.row.predicted_label != self.row.true_label
 
-    def aside(self, reason: str, detail: str) -> SetAsideRow:
-        return SetAsideRow(self.row.row, reason, detail, self.spelt)
+    def aside(self, reason: str, detail: str) -> SetAside:
+        return SetAside(self.row.row, reason, detail, self.spelt)
 
 
-_Checked = _Entry | SetAsideRow
+_Checked = _Entry | SetAside
 _Failure = tuple[str, str]  # reason, detail
 
 
-def _split(checked: Iterable[_Checked]) -> tuple[list[_Entry], list[SetAsideRow]]:
+def _split(checked: Iterable[_Checked]) -> tuple[list[_Entry], list[SetAside]]:
     good: list[_Entry] = []
-    bad: list[SetAsideRow] = []
+    bad: list[SetAside] = []
     for each in checked:
         if isinstance(each, _Entry):
             good.append(each)
@@ -508,13 +499,13 @@ def _labelled(
     spelt = cells["image_path"]
     for name in ("image_path", "predicted_label"):
         if not cells[name]:
-            return SetAsideRow(number, "malformed", f"{name} is empty", spelt or None)
+            return SetAside(number, "malformed", f"{name} is empty", spelt or None)
     if not cells["true_label"]:
-        return SetAsideRow(number, "not_verified", "no label by an operator", spelt)
+        return SetAside(number, "not_verified", "no label by an operator", spelt)
     labels = {name: label_map.get(cells[name], cells[name]) for name in ("predicted_label", "true_label")}
     for name, label in labels.items():
         if label not in class_names:
-            return SetAsideRow(number, "unknown_class", _unknown_class(name, label, class_names), spelt)
+            return SetAside(number, "unknown_class", _unknown_class(name, label, class_names), spelt)
     path = locate_image(root, spelt)
     row = LogRow(
         row=number,

@@ -65,8 +65,8 @@ def plan(
     trained = {each.label for each in references if each.split == "train"}
     if set(names) - trained:
         raise ModelError(
-            f"no training image of class {', '.join(sorted(set(names) - trained))}; every class needs some in "
-            "the train split"
+            f"no training image of class {', '.join(sorted(set(names) - trained))}; every class needs "
+            "some in the train split"
         )
     height, width = size or (settings.training.input_size, settings.training.input_size)
     return Plan(

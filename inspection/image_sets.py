@@ -193,7 +193,7 @@ def _loaded(table: Path) -> Iterator[duckdb.DuckDBPyRelation]:
         # A copy under a plain path: DuckDB reads UTF-8 only, and takes [, * and ? for a pattern.
         copy = Path(folder) / f"images{suffix}"
         copy.write_bytes(_utf8(table))
-        with duckdb.connect(config={"python_enable_replacements": "false"}) as connection:
+        with duckdb.connect() as connection:
             try:
                 _load(connection, copy)
             except duckdb.Error as error:

@@ -50,7 +50,7 @@ def read_image(path: Path, size: tuple[int, int] | None, channels: int) -> NDArr
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write a PNG file as a whole or not at all.
+    """Write a PNG file as a whole or not at all, in a folder that is made where it is missing.
 
     ``image`` is (height, width, 3) RGB, or (height, width) or (height, width, 1) grey, uint8.
     Errors: ImageError for another suffix than .png, another shape or type, a folder that cannot be written.
@@ -70,6 +70,7 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     in_file_order = image[:, :, ::-1] if image.shape[2:] == (3,) else image
     encoded = cv2.imencode(".png", np.ascontiguousarray(in_file_order))[1].tobytes()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             temporary.write_bytes(encoded)
     except OSError as error:

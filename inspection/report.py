@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import math
 import os
 import re
 from collections import Counter
@@ -146,8 +147,10 @@ def causes(night: Night) -> str:
 
 
 def _claim(mode: FailureMode) -> str:
-    cause = mode.diagnosis.family or mode.diagnosis.operation
-    return f"{cause} ({plural(len(mode.errors), 'error')}, explained share {percent(mode.diagnosis.share)})"
+    family, operation = mode.diagnosis.family, mode.diagnosis.operation
+    exactly = f"{operation}, " if operation != family else ""
+    share = percent(mode.diagnosis.share)
+    return f"{family} ({exactly}{plural(len(mode.errors), 'error')}, explained share {share})"
 
 
 def all_errors(night: Night) -> tuple[LoggedError, ...]:
@@ -202,6 +205,8 @@ MINUS = "\N{MINUS SIGN}"
 
 def percent(share: float) -> str:
     """Write a share: 0.85 as 85 %; more exactly where whole numbers would claim none or all."""
+    if math.isnan(share):
+        return "–"
     value = 100 * share
     if 99.9 < value < 100:
         return f">{NBSP}99.9{NBSP}%"
@@ -265,10 +270,13 @@ def moment(when: datetime) -> str:
 
 def reach(share: float) -> str:
     """Write a share as the length of a bar, 0 to 100 %."""
-    return f"{100 * min(max(share, 0.0), 1.0):.1f}%"
+    return f"{100 * min(max(0.0, share), 1.0):.1f}%"
 
 
 def _minus(text: str) -> str:
+    """Set a true minus sign, none before a zero, and a dash for what is not a number."""
+    if "nan" in text:
+        return "–"
     text = text.lstrip("-") if not text.strip("-0.") else text
     return text.replace("-", MINUS)
 

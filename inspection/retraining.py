@@ -1,5 +1,6 @@
 """Targeted retraining: the deployed model, the recipe, and the measurements that judge the candidate."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -133,7 +134,7 @@ def retrain(
         spec.preprocessing,
         material.train,
         augmentations=[plain_augmentation(settings.compute.seed), with_recipe(material.recipe)],
-        epochs=settings.training.fine_tune_epochs,
+        epochs=epochs(material, settings),
         learning_rate=settings.training.fine_tune_learning_rate,
         weight_decay=settings.training.weight_decay,
         batch_size=settings.training.batch_size,
@@ -183,6 +184,12 @@ def _judged(
     )
 
 
+def epochs(material: Material, settings: Settings) -> int:
+    """Passes over the training images: as set, and more where they are so few that the steps would be."""
+    steps = max(1, len(material.train) // settings.training.batch_size)
+    return max(settings.training.fine_tune_epochs, math.ceil(settings.training.fine_tune_steps / steps))
+
+
 def images_to_train(material: Material, settings: Settings) -> int:
     """How many images the fine-tuning passes over, for a progress bar."""
-    return len(material.train) * settings.training.fine_tune_epochs
+    return len(material.train) * epochs(material, settings)

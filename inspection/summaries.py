@@ -61,9 +61,8 @@ def print_mode(console: Console, mode: FailureMode) -> None:
     console.print(table)
     trusted = sum(primitive.trusted for each in mode.filters for primitive in each.primitives)
     tried = sum(len(each.primitives) for each in mode.filters)
-    console.print(
-        f"Most blamed: {', '.join(each.name for each in mode.filters)}; {trusted} of {tried} primitives trusted"
-    )
+    names = ", ".join(each.name for each in mode.filters)
+    console.print(f"Most blamed: {names}; {trusted} of {tried} primitives trusted", soft_wrap=True)
 
 
 def print_retraining(console: Console, done: Retraining) -> None:

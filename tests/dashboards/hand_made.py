@@ -26,6 +26,7 @@ NIGHT_ID = "2026-07-04-0200"
 MODE_ID = f"{NIGHT_ID}-1"
 WITHHELD_ID = f"{NIGHT_ID}-2"
 HOSTILE = '<script>alert("x")</script>'
+FAILED = ("fed back, its filter ranks 9 of 128 (needed: 1)", "its pictures agree by 0.55 (needed: 0.80)")
 STARTED = datetime(2026, 7, 4, 2, 0, tzinfo=UTC)
 
 MODEL = RegisteredModel(
@@ -123,7 +124,7 @@ def _claimed_mode(pictures: Pictures) -> FailureMode:
         filters=(_filter(pictures, 17, 1, 30), _filter(pictures, 93, 2, 75)),
         diagnosis=Diagnosis(
             claimed=True,
-            sentence="The errors look as if the contrast had fallen to 0.55 of the usual.",
+            sentence="Less contrast: low contrast by 0.55 x explains 94% of what moved the blamed filters.",
             family="contrast",
             operation="low contrast",
             strength=0.55,
@@ -169,7 +170,7 @@ def _filter(pictures: Pictures, channel: int, rank: int, angle: float) -> Blamed
         primitives=(
             _primitive(pictures, channel, 1, angle, 0.93),
             _primitive(pictures, channel, 2, angle + 8, 0.91),
-            _primitive(pictures, channel, 3, angle + 60, 0.55, ("rank 9 of 128", "agreement below 0.8")),
+            _primitive(pictures, channel, 3, angle + 60, 0.55, FAILED),
         ),
         patches=tuple(pictures.draw(f"patch-{channel}-{n}", angle + 3 * n) for n in range(4)),
     )
@@ -200,14 +201,14 @@ def _withheld_mode(pictures: Pictures) -> FailureMode:
         filters=(BlamedFilter("layer1", 5, 1, 0.2, 1.1, 0.05),),
         diagnosis=Diagnosis(
             claimed=False,
-            sentence="No operation of the catalogue explains these errors.",
+            sentence="No appearance cause is claimed. Check these labels.",
             family=None,
             operation=None,
             strength=None,
             unit=None,
             share=0.21,
             matches=(OperationMatch("noise", "noise", 6.0, "grey levels", 0.21),),
-            reasons=("the best operation explains 21 %, below 60 %", "check these labels"),
+            reasons=("the best operation, noise, explains 21% of the shift; 60% is needed",),
         ),
         recipe=None,
     )

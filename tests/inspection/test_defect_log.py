@@ -13,11 +13,11 @@ from inspection.defect_log import (
     REASONS,
     DefectLog,
     LogRow,
-    SetAsideRow,
     read_defect_log,
     write_defect_log,
 )
 from inspection.errors import LogError
+from inspection.findings import SetAside
 from inspection.images import sha256_of, write_image
 
 CLASSES = ["good", "scratch", "stain"]
@@ -164,19 +164,19 @@ def test_what_a_set_aside_row_says(plant: Path) -> None:
         )
     )
     assert log.set_aside == (
-        SetAsideRow(1, "malformed", "Expected Number of Columns: 3 Found: 2: 1.png,good", None),
-        SetAsideRow(2, "malformed", "image_path is empty", None),
-        SetAsideRow(3, "not_verified", "no label by an operator", "2.png"),
-        SetAsideRow(
+        SetAside(1, "malformed", "Expected Number of Columns: 3 Found: 2: 1.png,good", None),
+        SetAside(2, "malformed", "image_path is empty", None),
+        SetAside(3, "not_verified", "no label by an operator", "2.png"),
+        SetAside(
             4,
             "unknown_class",
             "true_label 'NG' is no class of the model (good, scratch, stain); "
             "if it is the plant's word for one, map it in fmi.toml under [defect_log.labels]",
             "3.png",
         ),
-        SetAsideRow(5, "not_an_error", "both labels are 'good'", "4.png"),
-        SetAsideRow(6, "missing_image", f"there is no file {plant / 'no.png'}", "no.png"),
-        SetAsideRow(
+        SetAside(5, "not_an_error", "both labels are 'good'", "4.png"),
+        SetAside(6, "missing_image", f"there is no file {plant / 'no.png'}", "no.png"),
+        SetAside(
             7,
             "unreadable_image",
             f"{plant / 'cut.png'}: the image file is cut short or damaged; copy it again from its source",
@@ -261,6 +261,8 @@ def test_the_verdict_stands_in_for_an_absent_true_label(plant: Path) -> None:
     assert reasons(log) == [(2, "not_verified")]
     both = read(logged(plant, "image_path,predicted_label,verdict,true_label\n1.png,good,stain,\n"))
     assert reasons(both) == [(1, "not_verified")]
+    with pytest.raises(LogError, match=r"no column true_label \(as 'Sato'\)"):
+        read(plant / "log.csv", column_map={"true_label": "Sato"})
 
 
 def test_image_paths(plant: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -293,7 +295,7 @@ def test_the_hash_of_the_image_is_checked(plant: Path) -> None:
     log = read(logged(plant, f"{HEADER},image_sha256\n1.png,good,stain,{right}\n3.png,good,stain,{wrong}\n"))
     assert kept(log) == [(1, "1.png")]
     assert log.set_aside == (
-        SetAsideRow(
+        SetAside(
             2,
             "hash_mismatch",
             f"image_sha256 is {wrong}, the file's is {sha256_of(plant / '3.png')}",

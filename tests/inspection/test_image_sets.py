@@ -189,9 +189,12 @@ def test_the_first_name_wins(tmp_path: Path) -> None:
 
 
 def test_labels_and_names_stay_texts(tmp_path: Path) -> None:
-    draw(tmp_path, "007", "008")
-    (tmp_path / "t.csv").write_text("image,label,split\n007,01,1\n008,02,2\n")
-    assert listed(tmp_path, read_image_set(tmp_path / "t.csv")) == [("007", "01", "1"), ("008", "02", "2")]
+    draw(tmp_path, "007", "1.50")
+    (tmp_path / "t.csv").write_text("image,Label,split\n007,TRUE,2.0\n1.50,FALSE,1e3\n")
+    assert listed(tmp_path, read_image_set(tmp_path / "t.csv")) == [
+        ("007", "TRUE", "2.0"),
+        ("1.50", "FALSE", "1e3"),
+    ]
 
 
 def test_a_table_from_japanese_excel_on_windows(tmp_path: Path) -> None:

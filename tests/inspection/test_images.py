@@ -121,10 +121,10 @@ def test_opaque_16_bit_alpha_does_not_hide_12_bit_colour(tmp_path: Path) -> None
 
 
 def test_shrinking_averages_areas(tmp_path: Path) -> None:
-    grey = np.array([[0, 8, 100, 100], [4, 0, 100, 104]], np.uint8)
+    grey = np.array([[80, 0, 0, 0, 90, 100, 100, 110]] * 4, np.uint8)
     path = saved(tmp_path / "a.png", encoded(".png", grey))
-    assert read_image(path, (1, 2), 1).tolist() == [[[3], [101]]]
-    assert read_image(path, (1, 2), 3).tolist() == [[[3] * 3, [101] * 3]]
+    assert read_image(path, (1, 2), 1).tolist() == [[[20], [100]]]
+    assert read_image(path, (2, 2), 3).tolist() == [[[20] * 3, [100] * 3]] * 2
 
 
 def test_growing_interpolates_between_pixel_centres(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_cut_file_is_refused_wherever_it_is_cut(
 def test_the_end_of_a_preview_is_not_the_end_of_a_jpeg(tmp_path: Path) -> None:
     data = encoded(".jpg", NOISE)
     preview = b"\xff\xe1" + struct.pack(">H", 2 + 8) + b"\xff\xd8....\xff\xd9"
-    whole = data[:2] + preview + b"\xff" + data[2:]  # and a padding byte before the next segment
+    whole = data[:2] + b"\xff" + preview + data[2:]  # with a padding byte before it
     assert read_image(saved(tmp_path / "a.jpg", whole), None, 3).shape == (40, 30, 3)
     with pytest.raises(ImageError, match="cut short"):
         read_image(saved(tmp_path / "b.jpg", whole[:-2]), None, 3)

@@ -59,6 +59,7 @@ def embedded(workspace: Workspace, name: str) -> str:
         (0.9996, "> 99.9 %"),
         (-0.2, "−20 %"),
         (-0.0, "0 %"),
+        (float("nan"), "–"),
     ],
 )
 def test_percent(share: float, expected: str) -> None:
@@ -95,6 +96,13 @@ def test_a_bar_stays_on_its_track(share: float, expected: str) -> None:
     assert report.reach(share) == expected
 
 
+def test_what_is_not_a_number_is_a_dash() -> None:
+    assert [report.number(float("nan")), report.signed(float("nan")), report.strength(float("nan"))] == [
+        "–"
+    ] * 3
+    assert report.reach(float("nan")) == "0.0%"
+
+
 def test_settings_become_dotted_rows() -> None:
     settings: dict[str, object] = {"blame": {"filters": 20, "deep": {"er": False}}, "columns": {}, "root": ""}
     assert list(report.setting_rows(settings)) == [
@@ -115,7 +123,7 @@ def test_messages_keep_their_markup_to_themselves() -> None:
 def test_the_report_begins_with_counts_and_cause(night: Night, workspace: Workspace) -> None:
     text = words(written(night, workspace))
     assert "10 errors: 4 escapes, 2 overkills and 4 confusions." in text
-    assert "Cause claimed: contrast (6 errors, explained share 94 %)." in text
+    assert "Cause claimed: contrast (low contrast, 6 errors, explained share 94 %)." in text
 
 
 def test_it_says_what_was_set_aside_and_why(night: Night, workspace: Workspace) -> None:
@@ -191,7 +199,10 @@ def test_a_primitive_that_failed_the_trust_test_is_not_shown(night: Night, works
     page = written(night, workspace)
     assert embedded(workspace, "withheld-17-3") not in page
     assert embedded(workspace, "withheld-93-3") not in page
-    assert words(page).count("Failed the trust test: rank 9 of 128; agreement below 0.8") == 2
+    text = words(page)
+    assert (
+        text.count("Withheld It failed the trust test: fed back, its filter ranks 9 of 128 (needed: 1);") == 2
+    )
 
 
 def test_the_recipe_and_the_lack_of_one(night: Night, workspace: Workspace) -> None:
