@@ -85,6 +85,15 @@ def fit_strength(
     return best
 
 
+def shift_at(strength: float, strengths: Sequence[float], induced: Sequence[FloatArray]) -> FloatArray:
+    """The induced shift at any strength, linear between the measured ones (0 at strength 0)."""
+    knots = np.array([0.0, *strengths])
+    shifts = np.stack([np.zeros_like(induced[0]), *induced])
+    upper = min(max(int(np.searchsorted(knots, strength)), 1), len(knots) - 1)
+    along = (min(strength, knots[upper]) - knots[upper - 1]) / (knots[upper] - knots[upper - 1])
+    return np.asarray((1 - along) * shifts[upper - 1] + along * shifts[upper], np.float32)
+
+
 def match(
     observed: FloatArray,
     responses: Mapping[str, tuple[Sequence[float], Sequence[FloatArray]]],

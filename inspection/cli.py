@@ -1,5 +1,6 @@
 """The command line, `fmi`: one command for each thing a plant does."""
 
+import atexit
 import json
 import logging
 import os
@@ -49,34 +50,53 @@ GoodOption = Annotated[
 
 
 def main() -> None:
-    """Run the command line: every error a user can cause ends in one message and exit code 2."""
+    """Run the command line and leave with its exit code."""
     _quiet_parts()
+    code = run()
+    if "prefect" in sys.modules:
+        _leave(code)
+    sys.exit(code)
+
+
+def run() -> int:
+    """Run one command; every error a user can cause ends in one message and exit code 2."""
     try:
-        app(standalone_mode=False)
+        left = app(standalone_mode=False)
     except (InspectionError, EngineError) as error:
         errors.print(f"[bold red]fmi:[/] {_escaped(str(error))}", soft_wrap=True)
-        sys.exit(2)
-    except typer.Exit as leaving:
-        sys.exit(leaving.exit_code)
+        return 2
     except (typer.Abort, KeyboardInterrupt):
         errors.print("fmi: interrupted; what was finished is kept, and the same command goes on from there")
-        sys.exit(130)
-    except Exception as error:
-        _usage_or_crash(error)
+        return 130
+    except Exception as error:  # the last net: a usage error of the command line, or a fault of ours
+        return _usage_or_crash(error)
+    return left if isinstance(left, int) else 0
 
 
-def _usage_or_crash(error: Exception) -> None:
+def _leave(code: int) -> None:
+    """Leave after what Prefect registered for the exit has run, without tearing the interpreter down.
+
+    Prefect's threads outlive the exit and hold DuckDB's classes, whose teardown would then print pages
+    of warnings about leaks to the user.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _usage_or_crash(error: Exception) -> int:
     show = getattr(error, "show", None)  # click's own usage errors know how to print themselves
     if show is not None:
         show()
-        sys.exit(2)
+        return 2
     path = _crash_file()
     errors.print(
         f"[bold red]fmi:[/] something went wrong that this software did not expect: {type(error).__name__}: "
         f"{_escaped(str(error))}. Details are in {path}; nothing that was finished is lost.",
         soft_wrap=True,
     )
-    sys.exit(1)
+    return 1
 
 
 def _crash_file() -> str:
@@ -121,7 +141,8 @@ def _flows(workspace: Workspace) -> Iterator[None]:
         if not answers(url):
             raise FlowError(
                 f"no Prefect server answers at {url} (PREFECT_API_URL). "
-                "Start it with `prefect server start`, or unset PREFECT_API_URL to run with a server of fmi's own."
+                "Start it with `prefect server start`, or unset PREFECT_API_URL: "
+                "fmi then runs a server of its own."
             )
     logging.getLogger("prefect").setLevel(logging.CRITICAL)
     yield
@@ -300,10 +321,11 @@ def night(
     The same log with the same model and settings is the same night: started again, it resumes after the
     last finished step, or shows what it found. Bad rows are set aside with the reason.
     """
-    from inspection.nights import summary
+    from inspection.nights import check_start, open_site, summary
     from inspection.store import Store
 
     site = _workspace(workspace)
+    check_start(open_site(site.root), log, model)
     with _flows(site):
         from flows.night import night as night_flow
 

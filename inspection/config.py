@@ -77,7 +77,10 @@ class MatchingSettings(Section):
     """What changed in the world."""
 
     reference_images: Count = Field(64, description="correct images on which each operation is measured")
-    claim_share: Share = Field(0.6, description="below this explained share no cause is claimed")
+    claim_share: Share = Field(0.75, description="explained share, weighted by blame, that a claim needs")
+    overall_share: Share = Field(
+        0.65, description="explained share over all filters alike that a claim needs"
+    )
     alternative_margin: Share = Field(0.05, description="operations this close to the best go in together")
     fewest_errors: Count = Field(5, description="a failure mode with fewer errors is listed, not diagnosed")
 

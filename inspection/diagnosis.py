@@ -1,9 +1,11 @@
 """The diagnosis of a failure mode: the operation that explains its shift, or why none is claimed."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.response import blame_weights, match, observed_shift
+from fmi_engine.response import blame_weights, explained_share, match, observed_shift, shift_at
 from fmi_engine.types import FloatArray, Screening
 from inspection.findings import Diagnosis, OperationMatch
 from inspection.operations import find_operation
@@ -30,6 +32,7 @@ def diagnose(subject: Subject, screening: Screening, responses: Responses) -> Di
             strength=each.strength,
             unit=find_operation(each.operation).unit,
             share=each.share,
+            overall_share=_overall_share(observed, induced[each.operation], each.strength),
             alternative=rank > 0 and each.share >= best - settings.alternative_margin,
         )
         for rank, each in enumerate(found)
@@ -37,6 +40,12 @@ def diagnose(subject: Subject, screening: Screening, responses: Responses) -> Di
     control = _control_share(subject, screening.true, responses, weights)
     reasons = _doubts(subject, len(screening.true), matches[0], control)
     return _diagnosis(matches, control, reasons)
+
+
+def _overall_share(
+    observed: FloatArray, path: tuple[Sequence[float], Sequence[FloatArray]], strength: float
+) -> float:
+    return explained_share(observed, shift_at(strength, *path), np.ones_like(observed))
 
 
 def _control_share(
@@ -61,6 +70,12 @@ def _doubts(subject: Subject, errors: int, best: OperationMatch, control: float)
             f"the best operation, {best.operation}, explains {best.share:.0%} of the shift; "
             f"{settings.claim_share:.0%} is needed"
         )
+    if best.overall_share < settings.overall_share:
+        doubts.append(
+            f"over all filters alike {best.operation} explains only {best.overall_share:.0%}, and "
+            f"{settings.overall_share:.0%} is needed: a change of the image moves every filter, not only "
+            "those that fooled the model"
+        )
     if best.share <= control:
         doubts.append(f"logs without a fault reach {control:.0%} by chance")
     if best.strength < smallest:
@@ -75,8 +90,9 @@ def _diagnosis(matches: tuple[OperationMatch, ...], control: float, reasons: tup
     best = matches[0]
     if reasons:
         sentence = (
-            "No appearance cause is claimed. Check these labels, or look for a new kind of defect or for "
-            "parts that are simply hard."
+            "No appearance cause is claimed: no operation of the catalogue explains these errors. Check the "
+            "labels; if they are right, look for a texture the catalogue does not hold, a new kind of defect, "
+            "or parts that are simply hard."
         )
         return Diagnosis(False, sentence, None, None, None, None, best.share, matches, control, reasons)
     return Diagnosis(

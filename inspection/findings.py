@@ -124,6 +124,7 @@ class OperationMatch:
     strength: float
     unit: str
     share: float  # explained share, at most 1; below 0 it is worse than nothing
+    overall_share: float  # the same with every filter counting alike, at the same strength
     alternative: bool = False  # within the margin of the best: cannot be told apart from it
 
 

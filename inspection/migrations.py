@@ -146,6 +146,7 @@ _TABLES = (
         strength DOUBLE NOT NULL,
         unit VARCHAR NOT NULL,
         share DOUBLE NOT NULL,
+        overall_share DOUBLE NOT NULL,
         alternative BOOLEAN NOT NULL
     )""",
     """CREATE TABLE recipes (
@@ -304,6 +305,7 @@ _COMMENTS = {
     "COLUMN patches.picture": "relative to the workspace",
     "TABLE matches": "how much of a mode's observed shift each operation explains, best first",
     "COLUMN matches.share": "explained share, at most 1; below 0 it is worse than nothing",
+    "COLUMN matches.overall_share": "the same with every filter counting alike",
     "COLUMN matches.alternative": "cannot be told apart from the best",
     "TABLE recipes": "augmentation recipes written for failure modes",
     "COLUMN recipes.path": "relative to the workspace",

@@ -22,6 +22,7 @@ from inspection.findings import (
     Night,
     NightState,
     RecipeFile,
+    RegisteredModel,
     SetAside,
 )
 from inspection.images import sha256_of
@@ -51,10 +52,7 @@ def begin(site: Site, log: Path, model_hash: str | None, query: str | None, agai
     A night is known by its log, its model and its settings: the same three are the same night, so a
     second run resumes or costs nothing. `again` asks for a fresh one. Raises LogError or StoreError.
     """
-    site.workspace.check_writable()
-    model = site.store.model(model_hash)
-    if not log.is_file():
-        raise LogError(f"no defect log at {log}; give a CSV, Parquet, JSON lines or DuckDB file")
+    model = check_start(site, log, model_hash)
     settings = site.workspace.settings.model_dump(mode="json")
     log_sha256 = sha256_of(log)
     mark = fingerprint(log_sha256, model.model_hash, settings, query)
@@ -77,6 +75,14 @@ def begin(site: Site, log: Path, model_hash: str | None, query: str | None, agai
         )
     site.store.start_night(night)
     return night
+
+
+def check_start(site: Site, log: Path, model_hash: str | None) -> RegisteredModel:
+    """The model a night would diagnose; raises at once what would stop the night before it began."""
+    site.workspace.check_writable()
+    if not log.is_file():
+        raise LogError(f"no defect log at {log}; give a CSV, Parquet, JSON lines or DuckDB file")
+    return site.store.model(model_hash)
 
 
 def fingerprint(log_sha256: str, model_hash: str, settings: dict[str, object], query: str | None) -> str:
