@@ -186,6 +186,16 @@ def settings_rows() -> Iterator[tuple[str, str, Any, str]]:
             yield table, key, setting.default, setting.description or ""
 
 
+def settings_table() -> str:
+    """Return every setting as the table that stands in the README."""
+    rows = ["| setting | default | meaning |", "| --- | --- | --- |"]
+    rows += [
+        f"| `{table}.{key}` | `{_toml(default)}` | {meaning} |"
+        for table, key, default, meaning in settings_rows()
+    ]
+    return "\n".join(rows)
+
+
 def default_toml() -> str:
     """Return the text of a fresh fmi.toml: every setting with its default and a comment."""
     lines = ["# Settings of this workspace. Every value shown is the default.", ""]

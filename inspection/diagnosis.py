@@ -90,9 +90,9 @@ def _diagnosis(matches: tuple[OperationMatch, ...], control: float, reasons: tup
     best = matches[0]
     if reasons:
         sentence = (
-            "No appearance cause is claimed: no operation of the catalogue explains these errors. Check the "
-            "labels; if they are right, look for a texture the catalogue does not hold, a new kind of defect, "
-            "or parts that are simply hard."
+            "No appearance cause is claimed: no operation of the catalogue explains these errors. Check "
+            "the labels; if they are right, look for a texture that the catalogue does not hold, a new kind "
+            "of defect, or parts that are simply hard."
         )
         return Diagnosis(False, sentence, None, None, None, None, best.share, matches, control, reasons)
     return Diagnosis(

@@ -1,28 +1,24 @@
-"""A network that learns the rendered line in seconds: the smallest on which the whole night makes sense."""
+"""A network that learns the rendered line in a second: the smallest on which a whole night makes sense."""
 
-from torch import Tensor, nn
+from collections import OrderedDict
 
-
-class _Stage(nn.Module):
-    def __init__(self, inputs: int, filters: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, filters, 3, stride=1, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(filters)
-        self.act = nn.ReLU()
-        self.pool = nn.MaxPool2d(2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.pool(self.act(self.norm(self.conv(x))))
-        return y
+from torch import nn
 
 
 def tiny_network(classes: int, channels: int) -> nn.Module:
     """Three stages of 8, 16 and 16 filters, the mean of each map, and one linear layer."""
     return nn.Sequential(
-        _Stage(channels, 8),
-        _Stage(8, 16),
-        _Stage(16, 16),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(16, classes),
+        OrderedDict(
+            stage1=_stage(channels, 8),
+            stage2=_stage(8, 16),
+            stage3=_stage(16, 16),
+            mean=nn.AdaptiveAvgPool2d(1),
+            flat=nn.Flatten(),
+            head=nn.Linear(16, classes),
+        )
     )
+
+
+def _stage(inputs: int, filters: int) -> nn.Module:
+    convolution = nn.Conv2d(inputs, filters, kernel_size=3, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(filters), nn.ReLU(), nn.MaxPool2d(2))

@@ -1,0 +1,165 @@
+"""One tiny plant for all tests: a rendered line, a model trained on it, and a lamp that aged.
+
+It is made once, in a few seconds, and never written to: a test that writes works on a copy of it.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from inspection.config import Settings, load_settings
+from inspection.defect_log import DefectLog, read_defect_log, write_defect_log
+from inspection.findings import ReferenceImage, RegisteredModel
+from inspection.image_sets import read_image_set
+from inspection.sample_line import DEFECTS, SampleLine, write_images
+from inspection.store import Store
+from inspection.workspace import Workspace, create_workspace, open_workspace
+
+if TYPE_CHECKING:  # torch takes a second to import, and most tests here do without
+    from fmi_engine.types import Screening
+    from inspection.admission import Admitted
+    from inspection.subject import Subject
+
+SIZE = 32  # pixels
+SETTINGS = """
+[compute]
+device = "cpu"
+batch_size = 16
+[reference]
+minimum_per_class = 4
+[blame]
+random_draws = 3
+bootstrap = 100
+sounding_errors = 12
+verified_layers = 2
+collateral_images = 20
+[inversion]
+filters = 2
+sources = 2
+patches = 3
+[matching]
+reference_images = 10
+[recipe]
+examples = 2
+[training]
+architecture = "tests.inspection.tiny_network:tiny_network"
+input_size = 32
+epochs = 30
+learning_rate = 0.03
+batch_size = 16
+fine_tune_epochs = 2
+fine_tune_steps = 60
+fine_tune_learning_rate = 0.01
+"""
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A workspace with a registered model, and the images and the log around it."""
+
+    workspace: Workspace
+    images: Path  # commissioned, aged, unseen: a folder of images by class each
+    log: Path  # the errors on the aged images
+    model: RegisteredModel
+    references: list[ReferenceImage]
+
+    @property
+    def store(self) -> Store:
+        return Store(self.workspace.store_path)
+
+    @property
+    def settings(self) -> Settings:
+        return self.workspace.settings
+
+    def read_log(self) -> DefectLog:
+        return read_defect_log(self.log, {}, self.model.class_names)
+
+    def copied(self, folder: Path, changes: str = "") -> "Plant":
+        """The same plant in a workspace of its own, with some settings changed; the images stay."""
+        shutil.copytree(self.workspace.root, folder)
+        if changes:
+            rewrite_settings(folder, changes)
+        return replace(self, workspace=open_workspace(folder))
+
+
+def rewrite_settings(root: Path, changes: str) -> None:
+    """Change single values of a workspace's settings, given as lines of `table.key = value`."""
+    path = root / "fmi.toml"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for change in changes.splitlines():
+        name, _, value = change.partition(" = ")
+        table, _, key = name.partition(".")
+        if f"[{table}]" not in lines:
+            lines.append(f"[{table}]")
+        start = lines.index(f"[{table}]") + 1
+        end = next((i for i in range(start, len(lines)) if lines[i].startswith("[")), len(lines))
+        lines[start:end] = [f"{key} = {value}", *(x for x in lines[start:end] if not x.startswith(f"{key} ="))]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread: on busy cores several wait for each other longer than they compute."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def plant(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Plant:
+    from inspection import first_model, models
+    from inspection.evaluation import score
+
+    root = tmp_path_factory.mktemp("plant")
+    images, workspace = root / "images", _workspace(root / "workspace")
+    line = SampleLine(finish="brushed", size=SIZE)
+    write_images(line, images / "commissioned", per_class=24, seed=1)
+    write_images(line.aged(0.4), images / "aged", per_class=12, seed=2)
+    write_images(line.aged(0.4), images / "unseen", per_class=12, seed=3)
+    labelled = read_image_set(images / "commissioned")
+    plan = first_model.plan(workspace.settings, labelled, ("good",), "", None, 0, 0)
+    network, spec = first_model.train(workspace.settings, plan, first_model.load(plan))
+    model = models.keep(workspace, network, spec)
+    Store(workspace.store_path).add_model(model, plan.references)
+    rows = score(workspace, model, read_image_set(images / "aged"))
+    log = root / "lamp-aged.csv"
+    write_defect_log(log, [row for row in rows if row["predicted_label"] != row["true_label"]])
+    return Plant(workspace, images, log, model, plan.references)
+
+
+def _workspace(root: Path) -> Workspace:
+    root.mkdir()
+    (root / "fmi.toml").write_text(SETTINGS, encoding="utf-8")
+    workspace = create_workspace(root)
+    Store(workspace.store_path).create()
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def subject(plant: Plant) -> "Subject":
+    from inspection.subject import open_subject
+
+    return open_subject(plant.workspace, plant.model, plant.references)
+
+
+@pytest.fixture(scope="session")
+def admitted(plant: Plant, subject: "Subject", tmp_path_factory: pytest.TempPathFactory) -> "Admitted":
+    """The errors of the plant's log, their thumbnails in a workspace of their own."""
+    from inspection.admission import admit
+
+    elsewhere = plant.copied(tmp_path_factory.mktemp("admitted") / "workspace").workspace
+    return admit(elsewhere, "a-night", plant.model, subject.classifier, plant.read_log())
+
+
+@pytest.fixture(scope="session")
+def screening(subject: "Subject", admitted: "Admitted") -> "Screening":
+    from inspection.blame import screen
+
+    return screen(subject, admitted.images, admitted.true)
