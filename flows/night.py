@@ -106,10 +106,10 @@ def measure_responses(root: str, night_id: str, model_hash: str) -> None:
 
 
 @night_task
-def diagnose(root: str, night_id: str, model_hash: str, screening: Screening) -> Diagnosis:
+def diagnose(root: str, night_id: str, model_hash: str, screening: Screening, errors: Admitted) -> Diagnosis:
     """Match the errors' shift with the operations."""
     subject = subject_of(Path(root), model_hash)
-    return diagnosis.diagnose(subject, screening, responses.measure_responses(subject))
+    return diagnosis.diagnose(subject, screening, errors.images, responses.measure_responses(subject))
 
 
 @night_task
@@ -195,7 +195,7 @@ def _diagnose_mode(root: str, begun: Night, errors: Admitted, seconds: dict[str,
     with nights.timed(seconds, "operations"):
         measure_responses(*about)
     with nights.timed(seconds, "diagnosis"):
-        found = diagnose(*about, screening)
+        found = diagnose(*about, screening, errors)
     with nights.timed(seconds, "primitives"):
         filters = invert_filters(*about, flip_rates[0].layer, screening, errors)
     with nights.timed(seconds, "recipe"):

@@ -1,6 +1,6 @@
 """The diagnosis of a failure mode: the operation that explains its shift, or why none is claimed."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,43 +9,68 @@ from fmi_engine.response import blame_weights, explained_share, match, observed_
 from fmi_engine.types import FloatArray, Screening
 from inspection.findings import Diagnosis, OperationMatch
 from inspection.operations import find_operation
-from inspection.responses import Responses
+from inspection.responses import ResponsePath, Responses
 from inspection.subject import Subject
 
 CONTROL_LOGS = 200  # logs without a fault, drawn for the control of the explained share
 CONTROL_QUANTILE = 0.95
 
 
-def diagnose(subject: Subject, screening: Screening, responses: Responses) -> Diagnosis:
-    """Name the operation that explains most of the errors' shift, or say why none is claimed."""
-    settings = subject.settings.matching
-    names = subject.layer_names
-    weights = blame_weights(screening, names)
-    observed = observed_shift(screening, subject.reference, names)
-    induced = responses.weighted(screening.true)
-    found = match(observed, induced, weights)
-    best = found[0].share
-    matches = tuple(
+def diagnose(
+    subject: Subject, screening: Screening, images: NDArray[np.uint8], responses: Responses
+) -> Diagnosis:
+    """Name the operation that explains most of the errors' shift, or say why none is claimed.
+
+    `images` are the errors of the screening, in order. Three explained shares have to be high: that of
+    the shift weighted by blame, that of all filters alike, and that of the images' own look.
+    """
+    weights = blame_weights(screening, subject.layer_names)
+    matches = _ranked(subject, _matches(subject, screening, images, responses, weights))
+    control = _control_share(subject, screening.true, responses, weights)
+    return _diagnosis(matches, control, _doubts(subject, len(images), matches[0], control))
+
+
+def _matches(
+    subject: Subject,
+    screening: Screening,
+    images: NDArray[np.uint8],
+    responses: Responses,
+    weights: FloatArray,
+) -> list[OperationMatch]:
+    observed = observed_shift(screening, subject.reference, subject.layer_names)
+    look = subject.looks.standardise(images, screening.true).mean(0)
+    filters, looks = responses.of_filters(screening.true), responses.of_looks(screening.true)
+    return [
         OperationMatch(
             operation=each.operation,
             family=find_operation(each.operation).family,
             strength=each.strength,
             unit=find_operation(each.operation).unit,
             share=each.share,
-            overall_share=_overall_share(observed, induced[each.operation], each.strength),
-            alternative=rank > 0 and each.share >= best - settings.alternative_margin,
+            overall_share=_share_at(each.strength, observed, filters[each.operation]),
+            look_share=_share_at(each.strength, look, looks[each.operation]),
         )
-        for rank, each in enumerate(found)
-    )
-    control = _control_share(subject, screening.true, responses, weights)
-    reasons = _doubts(subject, len(screening.true), matches[0], control)
-    return _diagnosis(matches, control, reasons)
+        for each in match(observed, filters, weights)
+    ]
 
 
-def _overall_share(
-    observed: FloatArray, path: tuple[Sequence[float], Sequence[FloatArray]], strength: float
-) -> float:
+def _share_at(strength: float, observed: FloatArray, path: ResponsePath) -> float:
     return explained_share(observed, shift_at(strength, *path), np.ones_like(observed))
+
+
+def _ranked(subject: Subject, matches: list[OperationMatch]) -> tuple[OperationMatch, ...]:
+    """Best first; among those that the filters cannot tell apart, the look of the images decides.
+
+    Alternatives are those that neither tells from the best.
+    """
+    settings = subject.settings.matching
+    near = [each for each in matches if each.share >= matches[0].share - settings.alternative_margin]
+    near.sort(key=lambda each: -each.look_share)
+    alike = [
+        replace(each, alternative=each.look_share >= near[0].look_share - settings.look_margin)
+        for each in near[1:]
+    ]
+    return near[0], *alike, *matches[len(near) :]
 
 
 def _control_share(
@@ -53,7 +78,7 @@ def _control_share(
 ) -> float:
     """The explained share that logs of as many correct images, without any fault, reach by chance."""
     rng = np.random.default_rng(subject.settings.compute.seed)
-    induced = responses.weighted(true)
+    induced = responses.of_filters(true)
     draws = rng.integers(0, len(responses.labels), (CONTROL_LOGS, min(len(true), 1000)))
     shares = [match(responses.energies[draw].mean(0), induced, weights)[0].share for draw in draws]
     return float(np.quantile(shares, CONTROL_QUANTILE))
@@ -75,6 +100,11 @@ def _doubts(subject: Subject, errors: int, best: OperationMatch, control: float)
             f"over all filters alike {best.operation} explains only {best.overall_share:.0%}, and "
             f"{settings.overall_share:.0%} is needed: a change of the image moves every filter, not only "
             "those that fooled the model"
+        )
+    if best.look_share < settings.look_share:
+        doubts.append(
+            f"{best.operation} explains {max(best.look_share, 0):.0%} of how the images themselves look "
+            f"(brightness, spectrum by scale and direction); {settings.look_share:.0%} is needed"
         )
     if best.share <= control:
         doubts.append(f"logs without a fault reach {control:.0%} by chance")

@@ -147,6 +147,7 @@ _TABLES = (
         unit VARCHAR NOT NULL,
         share DOUBLE NOT NULL,
         overall_share DOUBLE NOT NULL,
+        look_share DOUBLE NOT NULL,
         alternative BOOLEAN NOT NULL
     )""",
     """CREATE TABLE recipes (
@@ -306,6 +307,7 @@ _COMMENTS = {
     "TABLE matches": "how much of a mode's observed shift each operation explains, best first",
     "COLUMN matches.share": "explained share, at most 1; below 0 it is worse than nothing",
     "COLUMN matches.overall_share": "the same with every filter counting alike",
+    "COLUMN matches.look_share": "the same of the images' own brightness and spectrum, without the network",
     "COLUMN matches.alternative": "cannot be told apart from the best",
     "TABLE recipes": "augmentation recipes written for failure modes",
     "COLUMN recipes.path": "relative to the workspace",

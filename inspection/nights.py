@@ -240,6 +240,8 @@ def _mode_summary(mode: FailureMode, workspace: Workspace) -> dict[str, object]:
         "strength": diagnosis.strength,
         "unit": diagnosis.unit,
         "explained_share": diagnosis.share,
+        "overall_share": diagnosis.matches[0].overall_share if diagnosis.matches else None,
+        "look_share": diagnosis.matches[0].look_share if diagnosis.matches else None,
         "control_share": diagnosis.control_share,
         "alternatives": [each.operation for each in diagnosis.matches if each.alternative],
         "sentence": diagnosis.sentence,

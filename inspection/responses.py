@@ -15,25 +15,35 @@ from inspection.images import replacing
 from inspection.operations import Operation, find_operation, operations_for
 from inspection.subject import Progress, Subject, evenly
 
+ResponsePath = tuple[Sequence[float], list[FloatArray]]  # strengths, and the shift at each
+
 
 @dataclass(frozen=True, slots=True)
 class Responses:
-    """What every operation does to the filters of a model, per class, measured once and kept."""
+    """What every operation does to the filters of a model and to the look of its images, per class."""
 
     shifts: dict[str, FloatArray]  # operation -> (strengths, classes, filters of all layers), in sigma
+    looks: dict[str, FloatArray]  # operation -> (strengths, classes, entries of the look), in sigma
     classes: NDArray[np.bool_]  # (classes,): measured
     energies: FloatArray  # (images, filters), standardised: the correct images themselves
     labels: NDArray[np.int64]  # (images,)
 
-    def weighted(self, true: NDArray[np.int64]) -> dict[str, tuple[Sequence[float], list[FloatArray]]]:
-        """The strengths and shifts of every operation, for errors of these true classes."""
-        weight = np.bincount(true, minlength=len(self.classes)).astype(np.float32)
-        weight = np.where(self.classes, weight, 0)
-        weight = weight / weight.sum() if weight.sum() else self.classes / self.classes.sum()
+    def of_filters(self, true: NDArray[np.int64]) -> dict[str, ResponsePath]:
+        """The strengths and the filters' shifts of every operation, for errors of these true classes."""
         return {
-            name: (find_operation(name).grid, list(np.einsum("stf,t->sf", shift, weight).astype(np.float32)))
-            for name, shift in self.shifts.items()
+            name: (find_operation(name).grid, self._mixed(rows, true)) for name, rows in self.shifts.items()
         }
+
+    def of_looks(self, true: NDArray[np.int64]) -> dict[str, ResponsePath]:
+        """The same for the look of the images."""
+        return {
+            name: (find_operation(name).grid, self._mixed(rows, true)) for name, rows in self.looks.items()
+        }
+
+    def _mixed(self, rows: FloatArray, true: NDArray[np.int64]) -> list[FloatArray]:
+        weight = np.where(self.classes, np.bincount(true, minlength=len(self.classes)), 0).astype(np.float32)
+        weight = weight / weight.sum() if weight.sum() else self.classes / self.classes.sum()
+        return list(np.einsum("stf,t->sf", rows, weight).astype(np.float32))
 
 
 def measure_responses(subject: Subject, progress: Progress = None) -> Responses:
@@ -53,24 +63,29 @@ def measure_responses(subject: Subject, progress: Progress = None) -> Responses:
 
 
 def _measure(subject: Subject, progress: Progress) -> Responses:
-    settings = subject.settings
-    chosen = subject.correct.subset(evenly(subject.correct.labels, settings.matching.reference_images))
-    before = _standardised(subject, chosen.images, chosen.labels)
-    present = [label for label in range(len(subject.model.class_names)) if (chosen.labels == label).any()]
-    shifts = {}
+    count = subject.settings.matching.reference_images
+    chosen = subject.correct.subset(evenly(subject.correct.labels, count))
+    classes = np.isin(np.arange(len(subject.model.class_names)), chosen.labels)
+    before = _observe(subject, chosen.images, chosen.labels)
+    shifts, looks = {}, {}
     for operation in operations_for(subject.model.channels):
-        rows = np.zeros((len(operation.grid), len(subject.model.class_names), before.shape[1]), np.float32)
-        for i, strength in enumerate(operation.grid):
-            changed = _standardised(subject, _changed(operation, chosen.images, strength), chosen.labels)
-            for label in present:
-                mine = chosen.labels == label
-                rows[i, label] = (changed[mine] - before[mine]).mean(0)
+        rows: tuple[list[FloatArray], list[FloatArray]] = ([], [])
+        for strength in operation.grid:
+            after = _observe(subject, _changed(operation, chosen.images, strength), chosen.labels)
+            for kind in (0, 1):
+                rows[kind].append(_by_class(after[kind] - before[kind], chosen.labels, classes))
             if progress:
                 progress(1)
-        shifts[operation.name] = rows
-    classes = np.isin(np.arange(len(subject.model.class_names)), present)
+        shifts[operation.name], looks[operation.name] = np.stack(rows[0]), np.stack(rows[1])
     pool = subject.correct
-    return Responses(shifts, classes, _standardised(subject, pool.images, pool.labels), pool.labels)
+    return Responses(shifts, looks, classes, _observe(subject, pool.images, pool.labels)[0], pool.labels)
+
+
+def _by_class(shift: FloatArray, labels: NDArray[np.int64], classes: NDArray[np.bool_]) -> FloatArray:
+    rows = np.zeros((len(classes), shift.shape[1]), np.float32)
+    for label in np.flatnonzero(classes):
+        rows[label] = shift[labels == label].mean(0)
+    return rows
 
 
 def count_measurements(subject: Subject) -> int:
@@ -82,13 +97,15 @@ def _changed(operation: Operation, images: NDArray[np.uint8], strength: float) -
     return np.stack([operation.apply(image, strength, seed) for seed, image in enumerate(images)])
 
 
-def _standardised(subject: Subject, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> FloatArray:
+def _observe(
+    subject: Subject, images: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> tuple[FloatArray, FloatArray]:
+    """The standardised energies of all filters, and the standardised look, of images."""
     energy, _, _ = measure_energies(
         subject.classifier, subject.layer_names, images, subject.settings.compute.batch_size
     )
-    return np.concatenate(
-        [subject.reference.standardise(name, energy[name], labels) for name in subject.layer_names], axis=1
-    )
+    filters = [subject.reference.standardise(name, energy[name], labels) for name in subject.layer_names]
+    return np.concatenate(filters, axis=1), subject.looks.standardise(images, labels)
 
 
 def _response_key(subject: Subject) -> str:
@@ -99,7 +116,8 @@ def _response_key(subject: Subject) -> str:
 
 
 def _write_responses(path: Path, responses: Responses) -> None:
-    arrays = {f"shift/{name}": shift for name, shift in responses.shifts.items()}
+    arrays = {f"shift/{name}": rows for name, rows in responses.shifts.items()}
+    arrays |= {f"look/{name}": rows for name, rows in responses.looks.items()}
     with replacing(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
@@ -112,5 +130,8 @@ def _write_responses(path: Path, responses: Responses) -> None:
 
 def _read_responses(path: Path) -> Responses:
     with np.load(path) as held:
-        shifts = {name.removeprefix("shift/"): held[name] for name in held if name.startswith("shift/")}
-        return Responses(shifts, held["classes"], held["energies"], held["labels"])
+        shifts, looks = (
+            {name.removeprefix(kind): held[name] for name in held if name.startswith(kind)}
+            for kind in ("shift/", "look/")
+        )
+        return Responses(shifts, looks, held["classes"], held["energies"], held["labels"])

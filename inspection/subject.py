@@ -15,6 +15,7 @@ from fmi_engine.reference import Reference, build_reference
 from fmi_engine.types import Layer
 from inspection.config import Settings
 from inspection.findings import ReferenceImage, RegisteredModel
+from inspection.looks import Looks, normal_looks
 from inspection.models import load
 from inspection.store import Store
 from inspection.training import Labelled, load_images
@@ -32,6 +33,7 @@ class Subject:
     classifier: Classifier
     layers: tuple[Layer, ...]
     reference: Reference
+    looks: Looks  # the normal look of each class
     correct: Labelled  # correctly classified reference images, drawn evenly over the classes
 
     @property
@@ -73,7 +75,9 @@ def open_subject(
         progress,
     )
     right = classifier.predict(images, size).argmax(1) == labels
-    return Subject(workspace, model, classifier, layers, reference, labelled.subset(right))
+    correct = labelled.subset(right)
+    looks = normal_looks(correct, len(model.class_names), settings.reference.minimum_per_class)
+    return Subject(workspace, model, classifier, layers, reference, looks, correct)
 
 
 def draw_references(references: Sequence[ReferenceImage], per_class: int, seed: int) -> list[ReferenceImage]:

@@ -150,12 +150,12 @@ def _claimed_mode(pictures: Pictures) -> FailureMode:
 
 def _matches() -> tuple[OperationMatch, ...]:
     return (
-        OperationMatch("low contrast", "contrast", 0.55, "x", 0.94, 0.94, True),
-        OperationMatch("gamma", "gamma", 1.6, "", 0.91, 0.91, True),
-        OperationMatch("dimming", "brightness", 0.7, "x", 0.62, 0.62),
-        OperationMatch("defocus", "blur", 2.5, "px", 0.31, 0.31),
-        OperationMatch("hot spot", "side light", 0.4, "", 0.18, 0.18),
-        OperationMatch("noise", "noise", 12.0, "grey levels", -0.2, -0.2),
+        OperationMatch("low contrast", "contrast", 0.55, "x", 0.94, 0.94, 0.94, True),
+        OperationMatch("gamma", "gamma", 1.6, "", 0.91, 0.91, 0.91, True),
+        OperationMatch("dimming", "brightness", 0.7, "x", 0.62, 0.62, 0.62),
+        OperationMatch("defocus", "blur", 2.5, "px", 0.31, 0.31, 0.31),
+        OperationMatch("hot spot", "side light", 0.4, "", 0.18, 0.18, 0.18),
+        OperationMatch("noise", "noise", 12.0, "grey levels", -0.2, -0.2, -0.2),
     )
 
 
@@ -207,7 +207,7 @@ def _withheld_mode(pictures: Pictures) -> FailureMode:
             strength=None,
             unit=None,
             share=0.21,
-            matches=(OperationMatch("noise", "noise", 6.0, "grey levels", 0.21, 0.21),),
+            matches=(OperationMatch("noise", "noise", 6.0, "grey levels", 0.21, 0.21, 0.21),),
             reasons=("the best operation, noise, explains 21% of the shift; 60% is needed",),
         ),
         recipe=None,

@@ -97,7 +97,10 @@ def rewrite_settings(root: Path, changes: str) -> None:
             lines.append(f"[{table}]")
         start = lines.index(f"[{table}]") + 1
         end = next((i for i in range(start, len(lines)) if lines[i].startswith("[")), len(lines))
-        lines[start:end] = [f"{key} = {value}", *(x for x in lines[start:end] if not x.startswith(f"{key} ="))]
+        lines[start:end] = [
+            f"{key} = {value}",
+            *(x for x in lines[start:end] if not x.startswith(f"{key} =")),
+        ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

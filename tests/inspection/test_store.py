@@ -84,8 +84,8 @@ def _filter(layer: str, channel: int) -> BlamedFilter:
 
 def _mode(night_id: str, number: int) -> FailureMode:
     matches = (
-        OperationMatch("gamma", "lighting", 0.7, "exponent", 0.84, 0.7, True),
-        OperationMatch("blur", "focus", 2.5, "pixels", -3.5, -4.0, True),
+        OperationMatch("gamma", "lighting", 0.7, "exponent", 0.84, 0.7, 0.6, True),
+        OperationMatch("blur", "focus", 2.5, "pixels", -3.5, -4.0, -5.0, True),
     )
     diagnosis = Diagnosis(
         True, "It's the lamp; 「暗い」", "lighting", "dim", 0.4, "x", 0.9, matches, 0.12, ("a", "b")

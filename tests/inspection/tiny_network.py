@@ -9,9 +9,9 @@ def tiny_network(classes: int, channels: int) -> nn.Module:
     """Three stages of 8, 16 and 16 filters, the mean of each map, and one linear layer."""
     return nn.Sequential(
         OrderedDict(
-            stage1=_stage(channels, 8),
-            stage2=_stage(8, 16),
-            stage3=_stage(16, 16),
+            stage1=_stage(channels, 8, stride=1),
+            stage2=_stage(8, 16, stride=2),
+            stage3=_stage(16, 16, stride=2),
             mean=nn.AdaptiveAvgPool2d(1),
             flat=nn.Flatten(),
             head=nn.Linear(16, classes),
@@ -19,6 +19,6 @@ def tiny_network(classes: int, channels: int) -> nn.Module:
     )
 
 
-def _stage(inputs: int, filters: int) -> nn.Module:
-    convolution = nn.Conv2d(inputs, filters, kernel_size=3, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(filters), nn.ReLU(), nn.MaxPool2d(2))
+def _stage(inputs: int, filters: int, stride: int) -> nn.Module:
+    convolution = nn.Conv2d(inputs, filters, kernel_size=3, stride=stride, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(filters), nn.ReLU())
