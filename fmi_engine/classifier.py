@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import math
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ class Preprocessing:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels:
                 raise ClassifierError(f"{name} has {len(values)} values for {self.channels} channels")
+        if not all(math.isfinite(value) for value in (*self.mean, *self.std)):
+            raise ClassifierError(f"mean is {self.mean} and std {self.std}; expected finite numbers")
         if min(self.std) <= 0:
             raise ClassifierError(f"std is {self.std}; every value must be above 0")
 
@@ -212,10 +215,15 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ClassifierError(f"no checkpoint at {path}") from None
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError:
         raise ClassifierError(
-            f"{path} is no readable checkpoint: {_first_line(error)}. Expected a state dict saved with "
-            "torch.save(network.state_dict(), path)."
+            f"{path} is damaged, or holds a whole network or other objects; expected a state dict saved with "
+            "torch.save(network.state_dict(), path)"
+        ) from None
+    except Exception as error:  # torch's unpickler raises nearly anything on bytes that are no checkpoint
+        raise ClassifierError(
+            f"{path} is no readable checkpoint ({type(error).__name__}: {_first_line(error)}). Expected a state "
+            "dict saved with torch.save(network.state_dict(), path)."
         ) from None
     for key in STATE_DICT_KEYS:
         if isinstance(held, dict) and isinstance(held.get(key), dict):

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fmi_engine.errors import EngineError
@@ -63,7 +64,7 @@ def run() -> int:
     try:
         left = app(standalone_mode=False)
     except (InspectionError, EngineError) as error:
-        errors.print(f"[bold red]fmi:[/] {_escaped(str(error))}", soft_wrap=True)
+        errors.print(f"[bold red]fmi:[/] {escape(str(error))}", soft_wrap=True)
         return 2
     except (typer.Abort, KeyboardInterrupt):
         errors.print("fmi: interrupted; what was finished is kept, and the same command goes on from there")
@@ -93,7 +94,7 @@ def _usage_or_crash(error: Exception) -> int:
     path = _crash_file()
     errors.print(
         f"[bold red]fmi:[/] something went wrong that this software did not expect: {type(error).__name__}: "
-        f"{_escaped(str(error))}. Details are in {path}; nothing that was finished is lost.",
+        f"{escape(str(error))}. Details are in {path}; nothing that was finished is lost.",
         soft_wrap=True,
     )
     return 1
@@ -108,10 +109,6 @@ def _crash_file() -> str:
             continue
         return str(folder / name)
     return "no file, because none could be written"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
 
 
 def _quiet_parts() -> None:
@@ -430,7 +427,7 @@ def sql(
     columns, rows = Store(_workspace(workspace).store_path).query(query)
     table = Table(*columns)
     for row in rows:
-        table.add_row(*(_escaped(str(value)) for value in row))
+        table.add_row(*(escape(str(value)) for value in row))
     console.print(table)
 
 
@@ -442,7 +439,7 @@ def doctor() -> None:
     findings = examine()
     for finding in findings:
         mark = "[green]ok[/]  " if finding.fine else "[red]bad[/] "
-        console.print(f"{mark} {_escaped(finding.subject)}: {_escaped(finding.detail)}", soft_wrap=True)
+        console.print(f"{mark} {escape(finding.subject)}: {escape(finding.detail)}", soft_wrap=True)
     if not all(finding.fine for finding in findings):
         raise typer.Exit(1)
 

@@ -117,8 +117,10 @@ class TrainingSettings(Section):
 class AcceptanceSettings(Section):
     """When a candidate model is accepted."""
 
-    clean_margin: Share = Field(0.01, description="largest fall of clean accuracy that is accepted")
-    class_margin: Share = Field(0.05, description="largest fall in any one class of the clean images")
+    clean_margin: Share = Field(
+        0.01, description="largest fall of clean accuracy that is accepted (one image always is)"
+    )
+    class_margin: Share = Field(0.05, description="largest fall in any one class (one image always is)")
     significance: Share = Field(0.05, description="p-value that the repair of the mode must reach")
 
 
@@ -166,7 +168,7 @@ def load_settings(path: Path) -> Settings:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise WorkspaceError(
-            f"{path} cannot be read: {error}. Mend it, or make a new one with `fmi init`."
+            f"{path} cannot be read: {error}. Mend it, or remove it and run `fmi init`, which keeps all else."
         ) from None
     try:
         return Settings(**values)

@@ -141,17 +141,22 @@ def spec_of(model: RegisteredModel) -> ModelSpec:
 @lru_cache(maxsize=4)
 def load(workspace: Path, model: RegisteredModel, device: str) -> Classifier:
     """Load a registered model. Raises ModelError where its weights are not those that were registered."""
-    spec = spec_of(model)
+    spec, path = spec_of(model), workspace / model.weights_path
+    if not path.is_file():
+        raise ModelError(
+            f"the weights of model {model.model_hash[:12]} are gone: no {path}. Restore the file, or register "
+            "the model again with `fmi register`."
+        )
     classifier = load_classifier(
         spec.architecture,
-        workspace / model.weights_path,
+        path,
         spec.class_names,
         spec.preprocessing,
         choose_device(device),
     )
     if classifier.weights_hash != model.model_hash:
         raise ModelError(
-            f"the weights in {workspace / model.weights_path} have hash {classifier.weights_hash[:16]}; "
+            f"the weights in {path} have hash {classifier.weights_hash[:16]}; "
             f"{model.model_hash[:16]} was registered. The file was changed: register the model again."
         )
     return classifier

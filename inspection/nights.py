@@ -55,7 +55,7 @@ def begin(site: Site, log: Path, model_hash: str | None, query: str | None, agai
     model = check_start(site, log, model_hash)
     settings = site.workspace.settings.model_dump(mode="json")
     log_sha256 = sha256_of(log)
-    mark = fingerprint(log_sha256, model.model_hash, settings, query)
+    mark = fingerprint(log.absolute(), log_sha256, model.model_hash, settings, query)
     earlier = [each for each in site.store.nights() if f"-{mark}" in each.night_id]
     if earlier and not again:
         night = site.store.night(earlier[0].night_id)
@@ -82,12 +82,19 @@ def check_start(site: Site, log: Path, model_hash: str | None) -> RegisteredMode
     site.workspace.check_writable()
     if not log.is_file():
         raise LogError(f"no defect log at {log}; give a CSV, Parquet, JSON lines or DuckDB file")
+    if log.stat().st_size == 0:
+        raise LogError(f"{log}: the defect log is empty (0 bytes); export it again from its source")
     return site.store.model(model_hash)
 
 
-def fingerprint(log_sha256: str, model_hash: str, settings: dict[str, object], query: str | None) -> str:
-    """Eight hexadecimal digits that tell this night from any other."""
-    text = json.dumps([log_sha256, model_hash, settings, query], sort_keys=True)
+def fingerprint(
+    log: Path, log_sha256: str, model_hash: str, settings: dict[str, object], query: str | None
+) -> str:
+    """Eight hexadecimal digits that tell this night from any other.
+
+    The log's place counts beside its content, for relative image paths start there.
+    """
+    text = json.dumps([str(log), log_sha256, model_hash, settings, query], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +56,11 @@ def measure_responses(subject: Subject, progress: Progress = None) -> Responses:
     path = (
         subject.workspace.model_folder(subject.model.model_hash) / f"responses-{_response_key(subject)}.npz"
     )
-    if path.is_file():
-        return _read_responses(path)
-    responses = _measure(subject, progress)
-    _write_responses(path, responses)
-    return responses
+    kept = _read_responses(path)
+    if kept is None:
+        kept = _measure(subject, progress)
+        _write_responses(path, kept)
+    return kept
 
 
 def _measure(subject: Subject, progress: Progress) -> Responses:
@@ -128,10 +129,14 @@ def _write_responses(path: Path, responses: Responses) -> None:
         )
 
 
-def _read_responses(path: Path) -> Responses:
-    with np.load(path) as held:
-        shifts, looks = (
-            {name.removeprefix(kind): held[name] for name in held if name.startswith(kind)}
-            for kind in ("shift/", "look/")
-        )
-        return Responses(shifts, looks, held["classes"], held["energies"], held["labels"])
+def _read_responses(path: Path) -> Responses | None:
+    """What was kept, or None where nothing was or the file is damaged: then it is measured again."""
+    try:
+        with np.load(path) as held:
+            shifts, looks = (
+                {name.removeprefix(kind): held[name] for name in held if name.startswith(kind)}
+                for kind in ("shift/", "look/")
+            )
+            return Responses(shifts, looks, held["classes"], held["energies"], held["labels"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

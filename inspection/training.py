@@ -244,12 +244,17 @@ def _harm_complaints(clean: Accuracy, settings: AcceptanceSettings) -> Iterable[
     if clean.images == 0:
         yield f"{clean.name}: no clean image to measure harm on"
         return
-    fall = (clean.before - clean.after) / clean.images
-    if fall > settings.clean_margin:
+    if _harmed(clean.images, clean.before, clean.after, settings.clean_margin):
+        fall = (clean.before - clean.after) / clean.images
         yield f"{clean.name}: accuracy falls by {fall:.1%}; at most {settings.clean_margin:.1%} is accepted"
     for name, (images, before, after) in clean.per_class.items():
-        if (before - after) / images > settings.class_margin:
+        if _harmed(images, before, after, settings.class_margin):
             yield (
                 f"{clean.name}, class {name}: {before} of {images} right before, {after} after; "
                 f"at most {settings.class_margin:.1%} may be lost"
             )
+
+
+def _harmed(images: int, before: int, after: int, margin: float) -> bool:
+    """Whether more images are lost than the margin allows; one image alone is no evidence of harm."""
+    return before - after > max(1.0, margin * images)

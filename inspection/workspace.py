@@ -90,6 +90,8 @@ def find_workspace(start: Path) -> Workspace:
 
 
 def _try_writing(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise WorkspaceError(f"{folder} is a file, and fmi needs a folder there: move the file away.")
     probe = folder / f".fmi-write-check-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
