@@ -11,7 +11,7 @@ from inspection.image_sets import LabelledImage, read_image_set
 
 
 @task
-def fine_tune(root: str, mode_id: str, holdout: Sequence[LabelledImage], logged_images: int) -> str:
+def fine_tune(root: str, mode_id: str, holdout: Sequence[LabelledImage], logged_images: int | None) -> str:
     """Train and judge the candidate, and put it into the store."""
     site = nights.open_site(root)
     with step("Reading the images", 0) as advance:
@@ -29,7 +29,7 @@ def retrain(
     holdout: str | None = None,
     where: str | None = None,
     split: str | None = None,
-    logged_images: int = 0,
+    logged_images: int | None = None,
 ) -> str:
     """Retrain for one failure mode; returns the retraining's id."""
     images = read_image_set(Path(holdout), where, split) if holdout else []

@@ -222,8 +222,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         ) from None
     except Exception as error:  # torch's unpickler raises nearly anything on bytes that are no checkpoint
         raise ClassifierError(
-            f"{path} is no readable checkpoint ({type(error).__name__}: {_first_line(error)}). Expected a state "
-            "dict saved with torch.save(network.state_dict(), path)."
+            f"{path} is no readable checkpoint ({type(error).__name__}: {_first_line(error)}). Expected a "
+            "state dict saved with torch.save(network.state_dict(), path)."
         ) from None
     for key in STATE_DICT_KEYS:
         if isinstance(held, dict) and isinstance(held.get(key), dict):

@@ -349,14 +349,20 @@ def retrain(
     where: WhereOption = None,
     split: SplitOption = None,
     logged_images: Annotated[
-        int, typer.Option(help="How many logged images join the training set with the operators' labels.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            help="How many logged images join the training set with the operators' labels; "
+            "default: none with a recipe, half of them without one."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for a script.")] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Fine-tune the registered model with the recipe of a failure mode and judge the candidate model.
 
-    The deployed model is not touched. Without --holdout, the logged images judge the repair.
+    The deployed model is not touched. Without --holdout, logged images that are not trained on judge the
+    repair. Where no cause was claimed there is no recipe: half of the logged images join the training set
+    instead, and the other half judge - check their labels first.
     """
     from dataclasses import asdict
 

@@ -168,6 +168,11 @@ class FailureMode:
     recipe: RecipeFile | None
 
     @property
+    def night_id(self) -> str:
+        """The night that found it."""
+        return self.mode_id.rpartition("-")[0]
+
+    @property
     def best(self) -> FlipRate | None:
         """The layer whose patches achieve most."""
         return self.flip_rates[0] if self.flip_rates else None

@@ -144,8 +144,8 @@ def load(workspace: Path, model: RegisteredModel, device: str) -> Classifier:
     spec, path = spec_of(model), workspace / model.weights_path
     if not path.is_file():
         raise ModelError(
-            f"the weights of model {model.model_hash[:12]} are gone: no {path}. Restore the file, or register "
-            "the model again with `fmi register`."
+            f"the weights of model {model.model_hash[:12]} are gone: no {path}. Restore the file, or "
+            "register the model again with `fmi register`."
         )
     classifier = load_classifier(
         spec.architecture,

@@ -33,6 +33,10 @@ Progress = Callable[[int], None] | None
 HOLDOUT = "images not in the log"
 LOGGED = "logged images not trained on"
 CLEAN = "clean validation images"
+ONLY_ERRORS = (
+    "the logged images are all errors of the deployed model: they show the repair, not what it may break on "
+    "the line; --holdout with labelled images of the line shows both"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Material:
 
     mode: FailureMode
     model: RegisteredModel
-    recipe: Recipe
+    recipe: Recipe | None  # None: the logged images alone have to mend it
     train: Labelled
     clean: Labelled  # validation images the model was never trained on
     failing: Labelled  # images like the mode's that the candidate never sees
@@ -54,20 +58,27 @@ def gather(
     store: Store,
     mode_id: str,
     holdout: Sequence[LabelledImage] = (),
-    logged_images: int = 0,
+    logged_images: int | None = None,
     progress: Progress = None,
 ) -> Material:
     """Load the recipe, the training set and the images that will judge the candidate.
 
     Without `holdout`, the mode's own logged images that do not join the training set judge the repair.
-    `logged_images` of the mode's errors, with the operators' labels, join the training set. Images of
-    the holdout that stand in the log are left out. Raises RecipeError where the mode has no recipe.
+    `logged_images` of the mode's errors, with the operators' labels, join the training set: by default
+    none where there is a recipe, and half of them where no cause was claimed and so no recipe written.
+    Images of the holdout that stand in the log are left out. Raises RecipeError where nothing is left to
+    train with.
     """
     mode = store.mode(mode_id)
-    if mode.recipe is None:
-        raise RecipeError(f"failure mode {mode_id} has no recipe: {mode.diagnosis.sentence}")
-    recipe = load_recipe(workspace.root / mode.recipe.path)
-    model = store.model(str(recipe.findings["model"]))
+    recipe = load_recipe(workspace.root / mode.recipe.path) if mode.recipe else None
+    model = store.model(store.night(mode.night_id).model_hash)
+    if logged_images is None:
+        logged_images = 0 if recipe else len(mode.errors) // 2
+    if recipe is None and logged_images == 0:
+        raise RecipeError(
+            f"failure mode {mode_id} has no recipe ({mode.diagnosis.sentence}) and no logged image is to "
+            "join the training set: nothing would change. Give --logged-images a number."
+        )
     check_references(holdout, model.class_names)
     references = store.references(model.model_hash)
     joining, rest = _split_log(mode.errors, logged_images, workspace.settings.compute.seed)
@@ -133,7 +144,7 @@ def retrain(
         network,
         spec.preprocessing,
         material.train,
-        augmentations=[plain_augmentation(settings.compute.seed), with_recipe(material.recipe)],
+        augmentations=_augmentations(material, settings),
         epochs=epochs(material, settings),
         learning_rate=settings.training.fine_tune_learning_rate,
         weight_decay=settings.training.weight_decay,
@@ -144,10 +155,15 @@ def retrain(
     )
     candidate = Classifier(network, spec.class_names, spec.preprocessing, device)
     record = keep(
-        workspace, network, spec, "candidate", model.model_hash, f"recipe of {material.mode.mode_id}"
+        workspace, network, spec, "candidate", model.model_hash, f"retrained for {material.mode.mode_id}"
     )
     deployed = load(workspace.root, model, settings.compute.device)
     return _judged(workspace.settings, material, deployed, candidate, record, started), record
+
+
+def _augmentations(material: Material, settings: Settings) -> list[Augmentation]:
+    plain = plain_augmentation(settings.compute.seed)  # first: it turns the part, the recipe the light
+    return [plain, with_recipe(material.recipe)] if material.recipe else [plain]
 
 
 def with_recipe(recipe: Recipe) -> Augmentation:
@@ -169,6 +185,8 @@ def _judged(
         for name, data in ((material.failing_name, material.failing), (CLEAN, material.clean))
     )
     accepted, reasons = judge(accuracies[0], accuracies[1], settings.acceptance)
+    if material.failing_name == LOGGED:
+        reasons += (ONLY_ERRORS,)
     return Retraining(
         retraining_id=f"{material.mode.mode_id}-{uuid4().hex[:8]}",
         mode_id=material.mode.mode_id,

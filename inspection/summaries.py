@@ -13,12 +13,11 @@ from inspection.workspace import Workspace
 
 
 def newest_mode(store: Store) -> str:
-    """The failure mode of the newest night that has a recipe. Raises StoreError where there is none."""
-    for overview in store.nights():
-        for mode in store.night(overview.night_id).modes:
-            if mode.recipe:
-                return mode.mode_id
-    raise StoreError("no night has a failure mode with a recipe; run `fmi night LOG` first, or name a mode")
+    """The first failure mode of the newest night that has one. Raises StoreError where there is none."""
+    for night in store.nights():
+        if night.modes:
+            return night.modes[0].mode_id
+    raise StoreError("no night has found a failure mode yet; run `fmi night LOG` first, or name a mode")
 
 
 def print_night(console: Console, night: Night, workspace: Workspace) -> None:

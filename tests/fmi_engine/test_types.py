@@ -50,7 +50,7 @@ def test_records_are_frozen() -> None:
 def test_a_subset_takes_the_same_errors_from_every_field() -> None:
     rows = np.arange(4, dtype=np.float32)
     screening = Screening(
-        blame={"a": rows[:, None] + [[0.0, 10.0]]},
+        blame={"a": np.stack([rows, rows + 10], 1)},
         energy={"a": rows[:, None] * 100},
         margin=rows + 0.5,
         predicted=np.array([1, 0, 2, 3]),

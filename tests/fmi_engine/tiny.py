@@ -21,6 +21,14 @@ def noise(count: int, side: int, channels: int, seed: int = 0) -> NDArray[np.uin
     return np.random.default_rng(seed).integers(0, 256, (count, side, side, channels), dtype=np.uint8)
 
 
+def varied(count: int, side: int, channels: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Random images of random colour and contrast."""
+    rng = np.random.default_rng(seed)
+    tint, contrast = rng.random((count, 1, 1, channels)), rng.random((count, 1, 1, 1))
+    grain = rng.random((count, side, side, channels))
+    return np.round(255 * (contrast * grain + (1 - contrast) * tint)).astype(np.uint8)
+
+
 def unit(images: NDArray[np.uint8]) -> FloatArray:
     """The network's input under `plain`, as NumPy: (batch, channel, height, width)."""
     return np.asarray(images.transpose(0, 3, 1, 2) / 255, np.float32)
@@ -83,6 +91,9 @@ class Deep(nn.Module):
 
 
 def deep(side: int = 8, channels: int = 3, classes: int = 3, seed: int = 0) -> Classifier:
-    """A classifier around `Deep` with seeded weights."""
-    names = [f"class{i}" for i in range(classes)]
-    return Classifier(seeded(Deep(channels, classes), seed), names, plain(side, channels))
+    """A classifier around `Deep` with seeded weights, balanced so that each class is predicted at times."""
+    network = seeded(Deep(channels, classes), seed)
+    with torch.no_grad():
+        answers = network(torch.from_numpy(unit(varied(64, side, channels))))
+        network.get_parameter("head.bias").sub_(answers.mean(0))
+    return Classifier(network, [f"class{i}" for i in range(classes)], plain(side, channels))

@@ -13,8 +13,8 @@ import pytest
 
 from inspection.config import Settings, load_settings
 from inspection.defect_log import DefectLog, read_defect_log, write_defect_log
-from inspection.findings import ReferenceImage, RegisteredModel
-from inspection.image_sets import read_image_set
+from inspection.findings import Diagnosis, Night, OperationMatch, ReferenceImage, RegisteredModel
+from inspection.image_sets import LabelledImage, read_image_set
 from inspection.sample_line import DEFECTS, SampleLine, write_images
 from inspection.store import Store
 from inspection.workspace import Workspace, create_workspace, open_workspace
@@ -77,6 +77,9 @@ class Plant:
 
     def read_log(self) -> DefectLog:
         return read_defect_log(self.log, {}, self.model.class_names)
+
+    def labelled(self, name: str) -> list[LabelledImage]:
+        return read_image_set(self.images / name)
 
     def copied(self, folder: Path, changes: str = "") -> "Plant":
         """The same plant in a workspace of its own, with some settings changed; the images stay."""
@@ -166,3 +169,88 @@ def screening(subject: "Subject", admitted: "Admitted") -> "Screening":
     from inspection.blame import screen
 
     return screen(subject, admitted.images, admitted.true)
+
+
+DIMMED = Diagnosis(
+    claimed=True,
+    sentence="The light is dimmer.",
+    family="darker",
+    operation="dimmer lamp",
+    strength=1.25,
+    unit="stops",
+    share=0.97,
+    matches=(
+        OperationMatch(
+            operation="dimmer lamp",
+            family="darker",
+            strength=1.25,
+            unit="stops",
+            share=0.97,
+            overall_share=0.9,
+            look_share=0.8,
+        ),
+        OperationMatch(
+            operation="offset darker",
+            family="darker",
+            strength=0.25,
+            unit="of full scale",
+            share=0.95,
+            overall_share=0.88,
+            look_share=0.7,
+            alternative=True,
+        ),
+        OperationMatch(
+            operation="defocus",
+            family="defocus",
+            strength=2.0,
+            unit="pixels (sigma)",
+            share=0.3,
+            overall_share=0.2,
+            look_share=0.1,
+        ),
+    ),
+    control_share=0.2,
+)
+"""What a night would say of the aged lamp, as records: the tests after the diagnosis start from it."""
+
+
+@dataclass(frozen=True)
+class FinishedNight:
+    """A plant after a night that named the lamp and wrote a recipe."""
+
+    plant: Plant
+    night: Night
+
+    def copied(self, folder: Path, changes: str = "") -> "FinishedNight":
+        return replace(self, plant=self.plant.copied(folder, changes))
+
+
+@pytest.fixture(scope="session")
+def finished(
+    plant: Plant,
+    subject: "Subject",
+    admitted: "Admitted",
+    screening: "Screening",
+    tmp_path_factory: pytest.TempPathFactory,
+) -> FinishedNight:
+    """A night put together of real parts, all but the diagnosis."""
+    from inspection import blame, mode_recipe, nights, primitives
+    from inspection.admission import admit
+
+    mine = plant.copied(tmp_path_factory.mktemp("finished") / "workspace")
+    site = nights.open_site(mine.workspace.root)
+    night = nights.begin(site, mine.log, None, None, again=False)
+    here = replace(subject, workspace=mine.workspace)
+    log = nights.read_log(site, night, None)
+    errors = admit(mine.workspace, night.night_id, mine.model, here.classifier, log)
+    layers = blame.layers_to_verify(here, screening, errors.images)
+    rates = nights.best_first([blame.verify(here, each, screening, errors.images) for each in layers])
+    filters = blame.shortlist(here, rates[0].layer, screening, errors.images)
+    filters = primitives.invert_filters(here, night.night_id, filters)
+    mode_id = f"{night.night_id}-1"
+    recipe = mode_recipe.write_mode_recipe(here, night.night_id, mode_id, DIMMED, rates, filters)
+    mode = nights.failure_mode(night.night_id, errors.errors, rates, filters, DIMMED, recipe)
+    done = nights.finish(
+        site, night, len(log.rows), len(errors.errors), errors.set_aside, [mode], {"blame": 1.5}
+    )
+    return FinishedNight(mine, done)

@@ -1,0 +1,144 @@
+"""What every test stands on: Prefect at home in a temporary folder, the command line, the real data sets."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from inspection.store import Store
+from tests.inspection.conftest import Plant, one_thread, plant
+
+__all__ = ["one_thread", "plant"]
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DATA_SETS = ("xsdd_hot_rolled_steel", "elpv_solar_cells")
+_HOME = Path(tempfile.mkdtemp(prefix="fmi-tests-"))
+
+# Set before anything imports Prefect, and inherited by every process that a test starts.
+os.environ |= {
+    "PREFECT_HOME": str(_HOME),
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PYTHONPATH": str(REPOSITORY),  # so that a child process finds the tiny network
+}
+os.environ.pop("PREFECT_API_URL", None)
+
+Answer = subprocess.CompletedProcess[str]
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of the real data sets, which are no part of the project."""
+    given = os.environ.get("FMI_TEST_DATA")
+    folder = Path(given) if given else REPOSITORY.parent / "shared" / "data"
+    missing = [name for name in DATA_SETS if not (folder / name).is_dir()]
+    if missing:
+        pytest.skip(f"no {' and '.join(missing)} in {folder}: name their folder in FMI_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prefect_api() -> Iterator[str]:
+    """One real Prefect server for the session; gives its address, and makes this process use it."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    from flows.server import prefect_server
+    from tests.dashboards.test_serve import free_port
+
+    with (
+        prefect_server(_HOME, free_port()) as url,
+        temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),  # 1 s a flow
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("PREFECT_API_URL", url)
+        yield url
+
+
+@pytest.fixture
+def prefect(prefect_api: str, tmp_path: Path) -> Iterator[str]:
+    """Prefect, with the results of this test's steps in a folder of their own."""
+    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path / "results"}):
+        yield prefect_api
+
+
+@dataclass(frozen=True)
+class Diagnosed:
+    """The plant after one night; what the night measured of the model makes a second one quick."""
+
+    plant: Plant
+    night_id: str
+
+    def copied(self, folder: Path, changes: str = "") -> "Diagnosed":
+        """The same in a workspace of its own, with some settings changed; the images stay."""
+        return replace(self, plant=self.plant.copied(folder, changes))
+
+    @property
+    def root(self) -> Path:
+        return self.plant.workspace.root
+
+    @property
+    def store(self) -> Store:
+        return self.plant.store
+
+    def log(self, path: Path, rows: list[str]) -> Path:
+        """Write a log of some of the plant's rows, or of rows made of them."""
+        path.write_text("\n".join([self.header, *rows]) + "\n", encoding="utf-8")
+        return path
+
+    @property
+    def header(self) -> str:
+        return self.plant.log.read_text(encoding="utf-8").splitlines()[0]
+
+    @property
+    def rows(self) -> list[str]:
+        return self.plant.log.read_text(encoding="utf-8").splitlines()[1:]
+
+
+@pytest.fixture(scope="session")
+def diagnosed(plant: Plant, prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Diagnosed:
+    """The plant after one night, made once: a test that writes works on a copy of it."""
+    from flows.night import night
+
+    done = plant.copied(tmp_path_factory.mktemp("diagnosed") / "workspace")
+    return Diagnosed(done, night(str(done.workspace.root), str(done.log)))
+
+
+@pytest.fixture
+def fmi(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Run one command of the command line in this process, as a child process would be run."""
+    from inspection import cli
+
+    def run(*arguments: object) -> Answer:
+        command = ["fmi", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", command)
+        capsys.readouterr()
+        code = cli.run()
+        said = capsys.readouterr()
+        return Answer(command, code, said.out, said.err)
+
+    return run
+
+
+def fmi_process(*arguments: object) -> Answer:
+    """Run one command of the command line in a process of its own."""
+    command = [sys.executable, "-m", "inspection.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=quick())
+
+
+def quick() -> dict[str, str]:
+    """The environment of a child process: one thread, for several wait for each other on busy cores."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -1,0 +1,205 @@
+import numpy as np
+import pytest
+
+from fmi_engine.classifier import Classifier
+from fmi_engine.reference import LayerReference, Reference, measure_energies
+from fmi_engine.response import (
+    blame_weights,
+    explained_share,
+    fit_strength,
+    induced_shift,
+    match,
+    observed_shift,
+    shift_at,
+    shift_between,
+)
+from fmi_engine.types import FloatArray, Screening
+from tests.fmi_engine.tiny import Readout, deep, noise, plain
+
+
+def row(*values: float) -> FloatArray:
+    return np.array(values, np.float32)
+
+
+def screening(blame: dict[str, FloatArray], energy: dict[str, FloatArray], true: list[int]) -> Screening:
+    count = len(true)
+    return Screening(blame, energy, np.ones(count, np.float32), np.zeros(count, np.int64), np.array(true))
+
+
+def normal(energy: list[list[float]], sigma: list[float]) -> LayerReference:
+    mu = np.array(energy, np.float32)
+    return LayerReference(mu, np.zeros_like(mu), row(*sigma))
+
+
+# Shifts
+
+
+def test_the_observed_shift_is_the_mean_over_errors_layer_after_layer() -> None:
+    reference = Reference(
+        {"a": normal([[1, 2], [3, 4]], [0.5, 2]), "b": normal([[0], [10]], [5])}, np.array([8, 8])
+    )
+    errors = screening(
+        {},
+        {"a": np.array([[2, 2], [4, 8]], np.float32), "b": np.array([[5], [5]], np.float32)},
+        true=[0, 1],
+    )
+    # a: (2, 0) and (2, 2); b: 1 and -1
+    assert observed_shift(errors, reference, ["a", "b"]).tolist() == [2, 1, 0]
+    assert observed_shift(errors, reference, ["b", "a"]).tolist() == [0, 2, 1]
+
+
+def test_an_operation_shifts_each_filter_by_its_weights_in_sigma() -> None:
+    """Brighter by 51 (0.2): filters x, 2x and 1 - x after a ReLU, of pictures between 0.2 and 0.6."""
+    network = Readout([[1.0], [2.0], [-1.0]], [[1, 0, 0], [0, 1, 1]])
+    classifier = Classifier(network, ["a", "b"], plain(4, 1))
+    reference = Reference({"act": normal([[9, 9, 9]], [0.1, 0.1, 0.5])}, np.array([8]))
+    before = np.random.default_rng(0).integers(51, 153, (5, 4, 4, 1), dtype=np.uint8)
+    shift = induced_shift(classifier, reference, ["act"], before, before + 51, batch_size=2)
+    assert shift == pytest.approx([2, 4, 0], abs=1e-5)  # the third filter is shut before and after
+
+
+def test_an_operation_that_changes_nothing_shifts_nothing() -> None:
+    classifier, images = deep(), noise(3, 8, 3)
+    reference = Reference({"first": normal([[1, 1, 1, 1]], [1, 1, 1, 1])}, np.array([8]))
+    assert induced_shift(classifier, reference, ["first"], images, images).tolist() == [0, 0, 0, 0]
+
+
+def test_known_energies_give_the_same_shift() -> None:
+    classifier, before, after = deep(), noise(3, 8, 3, seed=1), noise(3, 8, 3, seed=2)
+    reference = Reference(
+        {"first": normal([[1] * 4], [1, 2, 3, 4]), "third": normal([[1] * 6], [1] * 6)}, np.array([8])
+    )
+    layers = ["first", "third"]
+    energy, _, _ = measure_energies(classifier, layers, before)
+    known = shift_between(classifier, reference, layers, energy, after)
+    assert np.array_equal(known, induced_shift(classifier, reference, layers, before, after))
+    assert known.shape == (10,)
+    assert np.abs(known).max() > 0
+
+
+# Weights
+
+
+def test_weights_are_positive_blame_with_the_same_total_for_each_layer() -> None:
+    errors = screening(
+        {
+            "a": np.array([[1, -5, 2], [3, 1, 0]], np.float32),
+            "b": np.array([[100, 0], [100, 200]], np.float32),
+        },
+        {},
+        true=[0, 0],
+    )
+    # means: a 2, -2, 1; b 100, 100
+    weights = blame_weights(errors, ["a", "b"])
+    assert weights == pytest.approx([1 / 3, 0, 1 / 6, 1 / 4, 1 / 4])
+    assert weights.sum() == pytest.approx(1)
+
+
+def test_a_layer_without_positive_blame_weighs_nothing() -> None:
+    errors = screening(
+        {"a": np.array([[-1, -2]], np.float32), "b": np.array([[3, 1]], np.float32)}, {}, true=[0]
+    )
+    assert blame_weights(errors, ["a", "b"]).tolist() == [0, 0, 0.375, 0.125]
+
+
+# The explained share
+
+
+@pytest.mark.parametrize(
+    ("induced", "share"),
+    [
+        (row(2, 1), 1.0),  # everything
+        (row(0, 0), 0.0),  # nothing
+        (row(1, 1), 1 - 3 / 13),  # w o^2 = 3 * 4 + 1 = 13, what is left 3 * 1
+        (row(-2, -1), 1 - 4),  # the opposite
+        (row(2, 9), 1 - 64 / 13),
+    ],
+)
+def test_the_explained_share_is_one_minus_what_is_left(induced: FloatArray, share: float) -> None:
+    assert explained_share(row(2, 1), induced, row(3, 1)) == pytest.approx(share, abs=1e-6)
+
+
+def test_a_filter_without_weight_does_not_count() -> None:
+    assert explained_share(row(2, 7), row(2, -100), row(1, 0)) == 1
+
+
+def test_where_nothing_shifted_nothing_is_explained() -> None:
+    assert explained_share(row(0, 0), row(1, 1), row(1, 1)) == 0
+    assert explained_share(row(1, 1), row(1, 1), row(0, 0)) == 0
+
+
+# The strength
+
+
+@pytest.mark.parametrize("strength", [0.1, 0.5, 0.75, 1.3, 2.0])
+def test_on_a_linear_path_the_strength_is_recovered_exactly(strength: float) -> None:
+    direction = row(1, -2, 0.5)
+    strengths = [0.5, 1.0, 2.0]
+    found, share = fit_strength(
+        direction * strength, strengths, [direction * s for s in strengths], row(1, 2, 3)
+    )
+    assert found == pytest.approx(strength, abs=1e-6)
+    assert share == pytest.approx(1, abs=1e-6)
+
+
+def test_a_shift_beyond_the_strongest_measured_is_fitted_by_the_strongest() -> None:
+    found, share = fit_strength(row(3), [1.0, 2.0], [row(1), row(2)], row(1))
+    assert found == 2
+    assert share == pytest.approx(1 - 1 / 9)
+
+
+def test_an_operation_in_the_other_direction_explains_nothing_at_strength_zero() -> None:
+    assert fit_strength(row(-1, 0), [1.0, 2.0], [row(1, 0), row(2, 0)], row(1, 1)) == (0, 0)
+
+
+def test_strengths_that_change_nothing_are_passed_over() -> None:
+    found, share = fit_strength(row(1.0), [1.0, 2.0, 3.0], [row(0), row(0), row(2)], row(1))
+    assert (found, share) == (2.5, 1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_on_a_bent_path_the_strength_is_that_of_a_fine_grid(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    strengths = [0.3, 1.0, 1.5, 4.0]
+    induced = [row(*shift) for shift in np.cumsum(rng.normal(0.3, 1, (4, 5)), 0)]
+    observed = row(*(induced[1 + seed % 3] * 0.8 + rng.normal(0, 0.3, 5)))
+    weights = row(*rng.random(5))
+    grid = np.linspace(0, 4, 20001)
+    knots = np.array([0.0, *strengths])
+    path = np.stack([np.interp(grid, knots, [0, *[shift[c] for shift in induced]]) for c in range(5)], 1)
+    shares = 1 - (weights * (observed - path) ** 2).sum(1) / (weights * observed**2).sum()
+    found, share = fit_strength(observed, strengths, induced, weights)
+    assert share == pytest.approx(shares.max(), abs=1e-5)
+    assert found == pytest.approx(grid[shares.argmax()], abs=2e-3)
+    assert share > 0.2  # the case is not the trivial one
+
+
+@pytest.mark.parametrize(
+    ("strength", "shift"),
+    [(0, [0, 0]), (0.25, [1, -0.5]), (0.5, [2, -1]), (1.0, [3, 1]), (1.5, [4, 3]), (9.0, [4, 3])],
+)
+def test_the_shift_at_a_strength_lies_on_the_path(strength: float, shift: list[float]) -> None:
+    assert shift_at(strength, [0.5, 1.5], [row(2, -1), row(4, 3)]).tolist() == pytest.approx(shift)
+
+
+def test_the_shift_at_the_fitted_strength_explains_the_fitted_share() -> None:
+    strengths, induced = [0.5, 1.0, 2.0], [row(1, 0), row(1, 2), row(4, 2)]
+    observed, weights = row(1.7, 2.4), row(1, 0.5)
+    strength, share = fit_strength(observed, strengths, induced, weights)
+    assert explained_share(observed, shift_at(strength, strengths, induced), weights) == pytest.approx(
+        share, abs=1e-6
+    )
+
+
+def test_matches_come_best_first_with_their_strengths() -> None:
+    responses = {
+        "dim": ([1.0], [row(-1, 0)]),
+        "blur": ([2.0, 4.0], [row(0, 1), row(0, 2)]),
+        "glare": ([1.0, 3.0], [row(1, 1), row(3, 3)]),
+    }
+    found = match(row(2, 2), responses, row(1, 1))
+    assert [(each.operation, each.strength, each.share) for each in found] == [
+        ("glare", 2, 1),
+        ("blur", 4, 0.5),
+        ("dim", 0, 0),
+    ]

@@ -1,0 +1,234 @@
+"""Blame as findings, against patching by hand: one image at a time, one whole pass for every patch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fmi_engine.types import Screening
+from inspection.admission import Admitted
+from inspection.blame import layers_to_verify, screen, shortlist, verify
+from inspection.subject import Subject, open_subject, sample
+from tests.inspection.conftest import Plant
+
+STAGES = ("stage1", "stage2", "stage3")
+
+
+def patched_logits(subject: Subject, layer: str, filters: Sequence[int], image: np.ndarray, true: int) -> Tensor:  # type: ignore[type-arg]
+    """The logits of one image with some filters of a layer brought back to normal, map by map."""
+    normal = subject.reference.layers[layer]
+    with torch.no_grad():
+        x = subject.classifier.prepare(image[None])
+        for name, module in subject.classifier.network.named_children():
+            x = module(x)
+            if name == layer:
+                x = x.clone()
+                for c in filters:
+                    energy, spread = x[0, c].mean(), x[0, c].std(correction=0)
+                    layout = (x[0, c] - energy) / spread if spread > 1e-5 * abs(energy) else 0.0 * x[0, c]
+                    x[0, c] = torch.relu(layout * normal.spread[true, c] + normal.energy[true, c])
+    return x[0]
+
+
+def flips_and_margins(
+    subject: Subject, layer: str, filters: Sequence[int], errors: Admitted, few: Sequence[int]
+) -> tuple[list[bool], list[float]]:
+    """Whether each error turns right, and its margin against the class that was predicted."""
+    names = subject.model.class_names
+    flips, margins = [], []
+    for i in few:
+        logits = patched_logits(subject, layer, filters, errors.images[i], int(errors.true[i]))
+        flips.append(int(logits.argmax()) == errors.true[i])
+        predicted = names.index(errors.errors[i].predicted_label)
+        margins.append(float(logits[predicted] - logits[errors.true[i]]))
+    return flips, margins
+
+
+def top(values: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]", count: int) -> list[int]:
+    """The positions of the highest values, highest first."""
+    return sorted(range(len(values)), key=lambda i: -float(values[i]))[:count]
+
+
+def most_blamed(screening: Screening, layer: str, count: int) -> list[int]:
+    return top(screening.blame[layer].mean(0), count)
+
+
+def shifts(subject: Subject, screening: Screening, layer: str) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+    normal = subject.reference.layers[layer]
+    rows = [
+        (energy - normal.energy[true]) / normal.sigma
+        for energy, true in zip(screening.energy[layer], screening.true, strict=True)
+    ]
+    return np.asarray(np.mean(rows, axis=0), np.float32)
+
+
+# --- the screen ---
+
+
+def test_the_margins_of_the_screen_are_those_of_admission(screening: Screening, admitted: Admitted) -> None:
+    np.testing.assert_allclose(screening.margin, [error.margin for error in admitted.errors], rtol=1e-4)
+    np.testing.assert_array_equal(screening.true, admitted.true)
+
+
+@pytest.mark.parametrize("layer", STAGES)
+def test_the_screen_is_the_first_order_change_of_the_margin(
+    subject: Subject, screening: Screening, admitted: Admitted, layer: str
+) -> None:
+    """Blame is the slope of the margin along the way from the patched code to the code, filter by filter."""
+    names = subject.model.class_names
+    normal = subject.reference.layers[layer]
+    for i in (0, len(admitted.errors) // 2):
+        true, predicted = int(admitted.true[i]), names.index(admitted.errors[i].predicted_label)
+        x = subject.classifier.prepare(admitted.images[i : i + 1])
+        code = x
+        for name, module in subject.classifier.network.named_children():
+            x = module(x)
+            if name == layer:
+                code = x = x.detach().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(x[0, predicted] - x[0, true], code)
+        for c in range(code.shape[1]):
+            channel = code[0, c].detach()
+            energy, spread = channel.mean(), channel.std(correction=0)
+            layout = (channel - energy) / spread if spread > 1e-5 * abs(energy) else 0.0 * channel
+            patched = torch.relu(layout * normal.spread[true, c] + normal.energy[true, c])
+            expected = float(((channel - patched) * gradient[0, c]).sum())
+            assert screening.blame[layer][i, c] == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+def test_progress_counts_every_error(subject: Subject, admitted: Admitted) -> None:
+    counted: list[int] = []
+    screen(subject, admitted.images[:20], admitted.true[:20], counted.append)
+    assert counted == [16, 4]  # batches of 16
+
+
+# --- verified exactly ---
+
+
+@pytest.mark.parametrize(("layer", "channels", "k"), [("stage1", 8, 2), ("stage2", 16, 4), ("stage3", 16, 4)])
+def test_flip_rates_against_patching_by_hand(
+    subject: Subject, screening: Screening, admitted: Admitted, layer: str, channels: int, k: int
+) -> None:
+    """K is a quarter of the layer here, as 20 filters would be more."""
+    found = verify(subject, layer, screening, admitted.images)
+    everyone = range(len(admitted.errors))
+    blamed = most_blamed(screening, layer, k)
+    flips, margins = flips_and_margins(subject, layer, blamed, admitted, everyone)
+    assert (found.layer, found.k, found.channels) == (layer, k, channels)
+    assert found.blame == pytest.approx(np.mean(flips))
+    assert found.margin_fall == pytest.approx(float(np.mean(screening.margin - margins)), rel=1e-3)
+    deviating = top(np.abs(shifts(subject, screening, layer)), k)
+    control, _ = flips_and_margins(subject, layer, deviating, admitted, everyone)
+    assert found.deviation == pytest.approx(np.mean(control))
+    rng = np.random.default_rng(0)
+    draws = [rng.choice(channels, k, replace=False).tolist() for _ in range(3)]
+    drawn = [flips_and_margins(subject, layer, draw, admitted, everyone)[0] for draw in draws]
+    assert found.random == pytest.approx(np.mean(drawn))
+    bootstrapped = gains(flips, control, np.mean(drawn, axis=0).tolist())
+    assert (found.gain_lower, found.gain_upper) == pytest.approx(bootstrapped, abs=1e-6)
+
+
+def gains(flips: Sequence[bool], deviation: Sequence[bool], random: Sequence[float]) -> tuple[float, float]:
+    """The interval of the gain over the better control, one resample after the other."""
+    draws = np.random.default_rng(0).integers(0, len(flips), (100, len(flips)))
+    differences = []
+    for draw in draws.tolist():
+        blame, *controls = (sum(values[i] for i in draw) / len(draw) for values in (flips, deviation, random))
+        differences.append(blame - max(controls))
+    lower, upper = np.quantile(differences, (0.025, 0.975))
+    return float(lower), float(upper)
+
+
+def test_collateral_is_the_share_of_correct_images_that_the_patch_breaks(
+    subject: Subject, screening: Screening, admitted: Admitted
+) -> None:
+    harmless = sample(len(subject.correct), 20, 0)
+    for layer, k in (("stage1", 2), ("stage2", 4)):
+        blamed = most_blamed(screening, layer, k)
+        broken = [
+            int(
+                patched_logits(
+                    subject, layer, blamed, subject.correct.images[i], int(subject.correct.labels[i])
+                ).argmax()
+            )
+            != subject.correct.labels[i]
+            for i in harmless
+        ]
+        found = verify(subject, layer, screening, admitted.images)
+        assert found.collateral == pytest.approx(np.mean(broken))
+
+
+def test_of_many_errors_a_sample_is_patched(
+    plant: Plant, screening: Screening, admitted: Admitted, tmp_path: Path
+) -> None:
+    less = plant.copied(tmp_path / "less", "blame.most_errors = 9\nblame.largest_share = 0.125")
+    subject = open_subject(less.workspace, less.model, less.references)
+    counted: list[int] = []
+    found = verify(subject, "stage2", screening, admitted.images, counted.append)
+    few = sample(len(admitted.errors), 9, 0)
+    # The blamed are those of the errors that are patched, not of all.
+    blamed = top(screening.blame["stage2"][few].mean(0), 2)
+    flips, margins = flips_and_margins(subject, "stage2", blamed, admitted, few.tolist())
+    assert (found.k, sum(counted)) == (2, 9)
+    assert found.blame == pytest.approx(np.mean(flips))
+    assert found.margin_fall == pytest.approx(float(np.mean(screening.margin[few] - margins)), rel=1e-3)
+
+
+# --- which layers, which filters ---
+
+
+def test_the_layers_to_verify_are_those_that_flip_most_of_a_sample(
+    subject: Subject, screening: Screening, admitted: Admitted
+) -> None:
+    few = sample(len(admitted.errors), 12, 0)
+    scores = {}
+    for layer, k in zip(STAGES, (2, 4, 4), strict=True):
+        blamed = top(screening.blame[layer][few].mean(0), k)
+        flips, margins = flips_and_margins(subject, layer, blamed, admitted, few.tolist())
+        scores[layer] = (np.mean(flips), float(np.mean(screening.margin[few] - margins)))
+    expected = sorted(STAGES, key=lambda layer: scores[layer], reverse=True)[:2]
+    assert layers_to_verify(subject, screening, admitted.images) == expected
+
+
+@pytest.mark.parametrize("layer", ["stage1", "stage2"])
+def test_the_shortlist_names_the_most_blamed_filters_each_patched_alone(
+    subject: Subject, screening: Screening, admitted: Admitted, layer: str
+) -> None:
+    found = shortlist(subject, layer, screening, admitted.images)
+    blamed = most_blamed(screening, layer, 2)
+    shift = shifts(subject, screening, layer)
+    few = sample(len(admitted.errors), 12, 0)
+    assert [(each.layer, each.channel, each.rank) for each in found] == [
+        (layer, blamed[0], 1),
+        (layer, blamed[1], 2),
+    ]
+    for each in found:
+        _, margins = flips_and_margins(subject, layer, [each.channel], admitted, few.tolist())
+        assert each.blame == pytest.approx(float(screening.blame[layer][:, each.channel].mean()), rel=1e-5)
+        assert each.energy_shift == pytest.approx(float(shift[each.channel]), rel=1e-4)
+        assert each.margin_fall == pytest.approx(
+            float(np.mean(screening.margin[few] - margins)), rel=1e-3, abs=1e-3
+        )
+        assert (each.primitives, each.patches) == ((), ())
+
+
+def test_a_layer_with_few_filters_lists_them_all(
+    plant: Plant, screening: Screening, admitted: Admitted, tmp_path: Path
+) -> None:
+    more = plant.copied(tmp_path / "more", "inversion.filters = 12")
+    subject = open_subject(more.workspace, more.model, more.references)
+    found = shortlist(subject, "stage1", screening, admitted.images)
+    assert sorted(each.channel for each in found) == list(range(8))
+    assert len(shortlist(subject, "stage2", screening, admitted.images)) == 12
+
+
+def test_a_single_error_is_blamed_too(subject: Subject, admitted: Admitted) -> None:
+    one = screen(subject, admitted.images[:1], admitted.true[:1])
+    assert len(layers_to_verify(subject, one, admitted.images[:1])) == 2
+    found = verify(subject, "stage2", one, admitted.images[:1])
+    flips, _ = flips_and_margins(subject, "stage2", most_blamed(one, "stage2", 4), admitted, [0])
+    assert found.blame == float(flips[0])
+    # Resampling one error always draws that one: the interval has no width.
+    assert found.gain_lower == found.gain_upper == pytest.approx(found.blame - found.better_control)

@@ -1,0 +1,140 @@
+"""The recipe of a diagnosis: what goes in, how strong, and where it says it comes from."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from inspection.config import RecipeSettings
+from inspection.findings import BlamedFilter, Diagnosis, FlipRate
+from inspection.images import read_image, sha256_of
+from inspection.mode_recipe import indistinguishable, ingredient, write_mode_recipe
+from inspection.recipes import Ingredient, RecipeTransform, load_recipe, summarise
+from inspection.subject import Subject, evenly
+from tests.inspection.conftest import DIMMED, Plant
+
+RATES = (
+    FlipRate("stage2", 4, 16, 0.85, 0.57, 0.31, 0.12, 0.41, 0.03, 1.4),
+    FlipRate("stage1", 2, 8, 0.4, 0.4, 0.1, -0.06, 0.13, 0.0, 0.6),
+)
+FILTERS = (BlamedFilter("stage2", 7, 1, 1.0, -2.0, 0.5), BlamedFilter("stage2", 3, 2, 0.5, 1.0, 0.2))
+
+
+@pytest.fixture
+def mine(plant: Plant, subject: Subject, tmp_path: Path) -> Subject:
+    return replace(subject, workspace=plant.copied(tmp_path / "workspace").workspace)
+
+
+def test_strengths_are_drawn_from_a_fifth_to_1_3_times_the_fitted_one() -> None:
+    lamp = ingredient(DIMMED.matches[0], RecipeSettings())
+    assert lamp == Ingredient("dimmer lamp", pytest.approx(0.25), pytest.approx(1.625))
+    offset = ingredient(DIMMED.matches[1], RecipeSettings(weakest=0.5, strongest=2.0))
+    assert offset == Ingredient("offset darker", pytest.approx(0.125), pytest.approx(0.5))
+
+
+def test_the_best_goes_in_with_its_alternatives_only() -> None:
+    assert indistinguishable(DIMMED) == list(DIMMED.matches[:2])
+    alone = replace(DIMMED, matches=(DIMMED.matches[0], DIMMED.matches[2]))
+    assert indistinguishable(alone) == [DIMMED.matches[0]]
+
+
+def test_the_recipe_file_draws_one_of_them_for_its_share_of_the_images(mine: Subject) -> None:
+    found = write_mode_recipe(mine, "n-1", "n-1-1", DIMMED, RATES, FILTERS)
+    assert found is not None
+    assert found.path == "artifacts/n-1/recipe-n-1-1.yaml"
+    path = mine.workspace.root / found.path
+    recipe = load_recipe(path)
+    assert found.sha256 == sha256_of(path)
+    assert recipe.ingredients == (
+        (
+            Ingredient("dimmer lamp", pytest.approx(0.25), pytest.approx(1.625)),
+            Ingredient("offset darker", pytest.approx(0.05), pytest.approx(0.325)),
+        ),
+    )
+    (group,) = recipe.pipeline["transform"]["transforms"]
+    assert group["__class_fullname__"] == "OneOf"
+    assert len(group["transforms"]) == 2
+    assert (recipe.share, recipe.seed, recipe.input_size, recipe.channels) == (0.5, 0, (32, 32), 1)
+    assert (
+        found.summary
+        == summarise(recipe)
+        == (
+            "dimmer lamp 0.25 to 1.62 stops or offset darker 0.05 to 0.325 of full scale, on 50 % of the images"
+        )
+    )
+
+
+def test_the_file_says_where_it_comes_from(mine: Subject) -> None:
+    found = write_mode_recipe(mine, "n-1", "n-1-1", DIMMED, RATES, FILTERS)
+    assert found is not None
+    held = yaml.safe_load((mine.workspace.root / found.path).read_text(encoding="utf-8"))
+    assert held["findings"] == {
+        "night": "n-1",
+        "failure_mode": "n-1-1",
+        "model": mine.model.model_hash,
+        "diagnosis": "The light is dimmer.",
+        "explained_shares": {"dimmer lamp": 0.97, "offset darker": 0.95},
+        "fitted_strengths": {"dimmer lamp": 1.25, "offset darker": 0.25},
+        "control_share": 0.2,
+        "flip_rates": [
+            {
+                "layer": "stage2",
+                "filters": 4,
+                "blame": 0.85,
+                "deviation": 0.57,
+                "random": 0.31,
+                "withheld": False,
+            },
+            {"layer": "stage1", "filters": 2, "blame": 0.4, "deviation": 0.4, "random": 0.1, "withheld": True},
+        ],
+        "blamed_filters": ["stage2:7", "stage2:3"],
+    }
+    assert held["seed"] == 0
+    assert set(held["libraries"]) >= {"albumentations", "numpy", "opencv"}
+
+
+def test_the_examples_are_correct_images_before_and_after(mine: Subject) -> None:
+    found = write_mode_recipe(mine, "n-1", "n-1-1", DIMMED, RATES, FILTERS)
+    assert found is not None
+    chosen = mine.correct.images[evenly(mine.correct.labels, 2)]
+    assert len(found.examples) == 2
+    for i, ((before, after), image) in enumerate(zip(found.examples, chosen, strict=True)):
+        assert (before, after) == (
+            f"artifacts/n-1/examples/{i}-before.png",
+            f"artifacts/n-1/examples/{i}-after.png",
+        )
+        shown, changed = (read_image(mine.workspace.root / path, None, 1) for path in (before, after))
+        np.testing.assert_array_equal(shown, image)
+        assert changed.mean() < shown.mean() - 5  # both operations darken
+
+
+def test_only_the_share_of_the_training_images_is_changed(mine: Subject) -> None:
+    found = write_mode_recipe(mine, "n-1", "n-1-1", DIMMED, RATES, FILTERS)
+    assert found is not None
+    change = RecipeTransform(load_recipe(mine.workspace.root / found.path))
+    image = mine.correct.images[0]
+    changed = sum(not np.array_equal(change(image, epoch=0, index=i), image) for i in range(200))
+    assert 70 <= changed <= 130  # half of 200
+
+
+def test_two_modes_of_a_night_have_a_recipe_each(mine: Subject) -> None:
+    paths = [write_mode_recipe(mine, "n-1", f"n-1-{i}", DIMMED, RATES, FILTERS) for i in (1, 2)]
+    recipes = [load_recipe(mine.workspace.root / found.path) for found in paths if found]
+    assert [recipe.findings["failure_mode"] for recipe in recipes] == ["n-1-1", "n-1-2"]
+
+
+def test_two_modes_of_a_night_keep_their_own_examples(mine: Subject) -> None:
+    first = write_mode_recipe(mine, "n-1", "n-1-1", DIMMED, RATES, FILTERS)
+    assert first is not None
+    before = [sha256_of(mine.workspace.root / path) for pair in first.examples for path in pair]
+    blurred = replace(DIMMED, matches=DIMMED.matches[2:])
+    write_mode_recipe(mine, "n-1", "n-1-2", blurred, RATES, FILTERS)
+    assert [sha256_of(mine.workspace.root / path) for pair in first.examples for path in pair] == before
+
+
+def test_where_nothing_is_claimed_there_is_no_recipe_and_no_file(mine: Subject) -> None:
+    doubted: Diagnosis = replace(DIMMED, claimed=False, family=None, operation=None, reasons=("too few",))
+    assert write_mode_recipe(mine, "n-1", "n-1-1", doubted, RATES, FILTERS) is None
+    assert not mine.workspace.night_folder("n-1").exists()
