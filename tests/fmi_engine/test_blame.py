@@ -20,7 +20,7 @@ from fmi_engine.classifier import Classifier
 from fmi_engine.probe import find_layers
 from fmi_engine.reference import LayerReference, Reference, build_reference
 from fmi_engine.types import FloatArray, Layer, Screening, Verification
-from tests.fmi_engine.tiny import Readout, deep, hooks, noise, plain, unit, varied
+from tests.fmi_engine.tiny import Readout, Unused, deep, hooks, noise, plain, seeded, unit, varied
 
 Hook = Callable[[object, object, torch.Tensor], torch.Tensor]
 
@@ -179,6 +179,16 @@ def test_a_screen_leaves_no_gradient_and_no_hook() -> None:
     screen(classifier, layers, references(classifier, layers), images, runner_up(classifier, images))
     assert all(weight.grad is None for weight in classifier.network.parameters())
     assert hooks(classifier.network) == 0
+
+
+def test_a_layer_that_the_answer_does_not_depend_on_has_no_blame() -> None:
+    classifier = Classifier(seeded(Unused()), ["a", "b", "c"], plain(8, 3))
+    layers, images = all_layers(classifier), varied(3, 8, 3)
+    assert [layer.name for layer in layers] == ["first", "second", "third"]
+    labels = runner_up(classifier, images)
+    screening = screen(classifier, layers, references(classifier, layers), images, labels)
+    assert screening.blame["second"].tolist() == [[0] * 4] * 3
+    assert np.abs(screening.blame["first"]).max() > 0
 
 
 def a_screening(blame: FloatArray, energy: FloatArray, true: list[int]) -> Screening:

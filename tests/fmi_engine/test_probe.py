@@ -18,7 +18,7 @@ from fmi_engine.probe import (
 )
 from fmi_engine.types import FilterRef, Layer
 from fmi_engine.vision import torchvision
-from tests.fmi_engine.tiny import Deep, hooks, seeded
+from tests.fmi_engine.tiny import Deep, Unused, hooks, seeded
 
 
 def picture(side: int = 8, channels: int = 3, count: int = 2, seed: int = 0) -> Tensor:
@@ -500,16 +500,6 @@ class WritesAMap(Deep):
 def test_a_network_that_works_in_place_is_cut_exactly(build: type[Deep], layer: str) -> None:
     network, x = freeze(seeded(build())), picture()
     assert_cut_is_right(network, layer, x, answer(network, x))
-
-
-class Unused(Deep):
-    """Its second stage runs and nothing comes of it."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        first = self.first(x)
-        self.second(first)
-        logits: Tensor = self.head(self.third(first).mean((2, 3)))
-        return logits
 
 
 def test_a_layer_that_the_answer_does_not_depend_on_is_cut_exactly() -> None:

@@ -90,6 +90,16 @@ class Deep(nn.Module):
         return logits
 
 
+class Unused(Deep):
+    """Its second stage runs and nothing comes of it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.first(x)
+        self.second(first)
+        logits: Tensor = self.head(self.third(first).mean((2, 3)))
+        return logits
+
+
 def deep(side: int = 8, channels: int = 3, classes: int = 3, seed: int = 0) -> Classifier:
     """A classifier around `Deep` with seeded weights, balanced so that each class is predicted at times."""
     network = seeded(Deep(channels, classes), seed)

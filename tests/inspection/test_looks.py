@@ -12,7 +12,8 @@ def striped(period: int, brightness: int, count: int) -> NDArray[np.uint8]:
     rows = np.where(np.arange(32) % period < period // 2, brightness + 20, brightness - 20)
     image = np.repeat(rows[:, None], 32, 1)[None, :, :, None]
     noise = np.random.default_rng(period).integers(0, 12, (count, 32, 32, 1))
-    return np.asarray(image + noise, np.uint8)
+    gain = 5 * np.arange(count)[:, None, None, None]  # brightness varies between images, too
+    return np.asarray(image + noise + gain, np.uint8)
 
 
 def test_descriptors_are_those_of_the_engine_in_order() -> None:
