@@ -57,7 +57,7 @@ def read_log(root: str, night_id: str, query: str | None) -> DefectLog:
     """Read the log and check every row."""
     site = nights.open_site(root)
     night = site.store.night(night_id)
-    with step("Checking the log", 0) as advance:
+    with step("Checking the log", None) as advance:
         return nights.read_log(site, night, query, advance)
 
 

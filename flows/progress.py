@@ -10,8 +10,11 @@ _console = Console(stderr=True)
 
 
 @contextmanager
-def step(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar for one step; the function given advances it by a number of images or steps."""
+def step(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a bar for one step; the function given advances it by a number of images or steps.
+
+    Where the total is not known beforehand (None) the bar only shows that something moves, and the count.
+    """
     columns = (
         TextColumn("{task.description:<34}"),
         BarColumn(),
@@ -25,4 +28,5 @@ def step(name: str, total: int) -> Iterator[Callable[[int], None]]:
             bars.advance(bar, count)
 
         yield advance
-        bars.update(bar, completed=total)
+        if total is not None:
+            bars.update(bar, completed=total)

@@ -14,7 +14,7 @@ from inspection.image_sets import LabelledImage, read_image_set
 def fine_tune(root: str, mode_id: str, holdout: Sequence[LabelledImage], logged_images: int | None) -> str:
     """Train and judge the candidate, and put it into the store."""
     site = nights.open_site(root)
-    with step("Reading the images", 0) as advance:
+    with step("Reading the images", None) as advance:
         material = retraining.gather(site.workspace, site.store, mode_id, holdout, logged_images, advance)
     with step("Retraining", retraining.images_to_train(material, site.workspace.settings)) as advance:
         done, candidate = retraining.retrain(site.workspace, material, advance)

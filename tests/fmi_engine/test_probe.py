@@ -437,6 +437,7 @@ def test_a_tail_runs_the_layers_after_the_cut_only_and_a_head_those_before() -> 
         if not list(module.children()):
             module.register_forward_hook(lambda *_, name=name: ran.append(name))
     cut = resumption(network, "second")
+    cut.head(x)  # the first time the cut may be compared with the whole network
     ran.clear()
     code, *values = cut.head(x)
     assert ran == ["first.0", "first.1", "second.0", "second.1"]

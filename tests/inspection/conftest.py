@@ -128,7 +128,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Plant:
     line = SampleLine(finish="brushed", size=SIZE)
     write_images(line, images / "commissioned", per_class=24, seed=1)
     write_images(line.aged(0.4), images / "aged", per_class=12, seed=2)
-    write_images(line.aged(0.4), images / "unseen", per_class=12, seed=3)
+    write_images(line.aged(0.4), images / "unseen", per_class=24, seed=3)
     labelled = read_image_set(images / "commissioned")
     plan = first_model.plan(workspace.settings, labelled, ("good",), "", None, 0, 0)
     network, spec = first_model.train(workspace.settings, plan, first_model.load(plan))

@@ -27,7 +27,10 @@ def logged(plant: Plant, folder: Path, rows: list[tuple[Path, str, str]]) -> Def
     """Write rows of (image, predicted label, true label) as a log and read it again."""
     write_defect_log(
         folder / "log.csv",
-        [{"image_path": path, "predicted_label": predicted, "true_label": true} for path, predicted, true in rows],
+        [
+            {"image_path": path, "predicted_label": predicted, "true_label": true}
+            for path, predicted, true in rows
+        ],
     )
     return read_defect_log(folder / "log.csv", {}, plant.model.class_names)
 
@@ -55,7 +58,9 @@ def test_the_images_and_classes_stand_in_the_order_of_the_errors(
     rows = rows_of(mine)[::-3]
     found = admitted_from(mine, subject, logged(mine, tmp_path, rows))
     assert image_paths(found.errors) == [path for path, _, _ in rows]
-    np.testing.assert_array_equal(found.images, np.stack([read_image(path, (32, 32), 1) for path, _, _ in rows]))
+    np.testing.assert_array_equal(
+        found.images, np.stack([read_image(path, (32, 32), 1) for path, _, _ in rows])
+    )
     assert [mine.model.class_names[i] for i in found.true] == [true for _, _, true in rows]
 
 
@@ -115,7 +120,9 @@ def test_a_log_of_another_model_leaves_nothing(mine: Plant, subject: Subject, tm
 
 def test_a_log_without_a_usable_row_leaves_nothing(mine: Plant, subject: Subject, tmp_path: Path) -> None:
     names = mine.model.class_names
-    found = admitted_from(mine, subject, logged(mine, tmp_path, [(tmp_path / "gone.png", names[0], names[1])]))
+    found = admitted_from(
+        mine, subject, logged(mine, tmp_path, [(tmp_path / "gone.png", names[0], names[1])])
+    )
     assert (found.errors, found.images.shape) == ((), (0, 32, 32, 1))
     assert [aside.reason for aside in found.set_aside] == ["missing_image"]
 
@@ -168,7 +175,9 @@ def checkered(height: int, width: int, channels: int) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize(
-    ("shape", "expected"), [((192, 192, 1), (96, 96, 1)), ((96, 192, 3), (48, 96, 3))], ids=["grey", "wide rgb"]
+    ("shape", "expected"),
+    [((192, 192, 1), (96, 96, 1)), ((96, 192, 3), (48, 96, 3))],
+    ids=["grey", "wide rgb"],
 )
 def test_a_large_image_is_shrunk_by_averaging(
     shape: tuple[int, int, int], expected: tuple[int, int, int]

@@ -17,7 +17,9 @@ from tests.inspection.conftest import Plant
 STAGES = ("stage1", "stage2", "stage3")
 
 
-def patched_logits(subject: Subject, layer: str, filters: Sequence[int], image: np.ndarray, true: int) -> Tensor:  # type: ignore[type-arg]
+def patched_logits(
+    subject: Subject, layer: str, filters: Sequence[int], image: np.ndarray, true: int
+) -> Tensor:  # type: ignore[type-arg]
     """The logits of one image with some filters of a layer brought back to normal, map by map."""
     normal = subject.reference.layers[layer]
     with torch.no_grad():
@@ -56,7 +58,9 @@ def most_blamed(screening: Screening, layer: str, count: int) -> list[int]:
     return top(screening.blame[layer].mean(0), count)
 
 
-def shifts(subject: Subject, screening: Screening, layer: str) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+def shifts(
+    subject: Subject, screening: Screening, layer: str
+) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
     normal = subject.reference.layers[layer]
     rows = [
         (energy - normal.energy[true]) / normal.sigma

@@ -148,7 +148,9 @@ def test_of_many_images_sixteen_or_more_are_looked_at_all_over_the_set(tmp_path:
     colour = np.repeat(np.arange(64, dtype=np.uint8)[:, None, None], 64, axis=1) * np.array(
         [1, 2, 3], np.uint8
     )
-    looked_at = {name: colour if i % 2 == 0 and i > 30 else image for i, (name, image) in enumerate(images.items())}
+    looked_at = {
+        name: colour if i % 2 == 0 and i > 30 else image for i, (name, image) in enumerate(images.items())
+    }
     assert planned(drawn(tmp_path / "a", images)).channels == 1
     assert planned(drawn(tmp_path / "b", looked_at)).channels == 3
 

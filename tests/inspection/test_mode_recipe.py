@@ -87,7 +87,14 @@ def test_the_file_says_where_it_comes_from(mine: Subject) -> None:
                 "random": 0.31,
                 "withheld": False,
             },
-            {"layer": "stage1", "filters": 2, "blame": 0.4, "deviation": 0.4, "random": 0.1, "withheld": True},
+            {
+                "layer": "stage1",
+                "filters": 2,
+                "blame": 0.4,
+                "deviation": 0.4,
+                "random": 0.1,
+                "withheld": True,
+            },
         ],
         "blamed_filters": ["stage2:7", "stage2:3"],
     }

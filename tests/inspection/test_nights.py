@@ -53,9 +53,7 @@ SETTINGS: dict[str, object] = {"blame": {"filters": 20}, "compute": {"seed": 0}}
         pytest.param({"log_sha256": "b" * 64}, False, id="the log"),
         pytest.param({"log": Path("/logs/b.csv")}, False, id="the log's place"),
         pytest.param({"model_hash": "d" * 64}, False, id="the model"),
-        pytest.param(
-            {"settings": {"blame": {"filters": 21}, "compute": {"seed": 0}}}, False, id="a setting"
-        ),
+        pytest.param({"settings": {"blame": {"filters": 21}, "compute": {"seed": 0}}}, False, id="a setting"),
         pytest.param({"query": "SELECT 1"}, False, id="the query"),
     ],
 )

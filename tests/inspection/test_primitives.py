@@ -53,7 +53,9 @@ def test_every_filter_gets_a_primitive_from_every_source(
     assert len(set(seeds)) == 4
 
 
-def test_the_sources_are_correct_images_shown_beside(mine: Subject, inverted: tuple[BlamedFilter, ...]) -> None:
+def test_the_sources_are_correct_images_shown_beside(
+    mine: Subject, inverted: tuple[BlamedFilter, ...]
+) -> None:
     sources = mine.correct.images[evenly(mine.correct.labels, 2)]
     for each in inverted:
         for i, primitive in enumerate(each.primitives):
@@ -87,7 +89,11 @@ def picture_bytes(folder: Path) -> dict[str, str]:
 
 
 def test_the_same_seed_draws_the_same_bytes_and_another_seed_others(
-    mine: Subject, blamed: tuple[BlamedFilter, ...], inverted: tuple[BlamedFilter, ...], plant: Plant, tmp_path: Path
+    mine: Subject,
+    blamed: tuple[BlamedFilter, ...],
+    inverted: tuple[BlamedFilter, ...],
+    plant: Plant,
+    tmp_path: Path,
 ) -> None:
     invert_filters(mine, "n-2", blamed)
     first = picture_bytes(mine.workspace.night_folder("n-1") / "primitives")

@@ -231,6 +231,14 @@ def test_the_batches_of_an_epoch(images: int, expected: list[int]) -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("steps", range(1, 13))
+def test_a_training_of_few_steps_ends(steps: int) -> None:
+    counted: list[int] = []
+    fitted(grey_set(8), epochs=steps, counted=counted)
+    assert counted == [8] * steps
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_fitted_network_is_frozen() -> None:
     network = fitted(grey_set(8), epochs=1)
     assert not network.training
