@@ -66,7 +66,8 @@ def admit_errors(root: str, night_id: str, log: DefectLog) -> Admitted:
     """Decode the images and keep the errors that the model reproduces."""
     site = nights.open_site(root)
     night = site.store.night(night_id)
-    subject = subject_of(Path(root), night.model_hash)
+    with step("Learning what is normal", None) as advance:
+        subject = subject_of(Path(root), night.model_hash, advance)
     with step("Reading the images", len(log.rows)) as advance:
         return admit(site.workspace, night_id, subject.model, subject.classifier, log, advance)
 

@@ -1,7 +1,7 @@
 """What is normal: the energies of correctly classified reference images, per class and layer."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ class Reference:
 
     layers: Mapping[str, LayerReference]
     counts: NDArray[np.int64]  # (classes,)
+    correct: NDArray[np.bool_] = field(  # (images,): which of those given it rests on, in their order
+        default_factory=lambda: np.zeros(0, bool)
+    )
 
     def standardise(self, layer: str, energy: FloatArray, true: NDArray[np.int64]) -> FloatArray:
         """The energy shift (images, channels) of images against their true class, in sigma."""
@@ -75,10 +78,12 @@ def build_reference(
     energy: dict[str, list[FloatArray]] = {name: [] for name in names}
     spread: dict[str, list[FloatArray]] = {name: [] for name in names}
     classes: list[NDArray[np.int64]] = []
+    rights: list[NDArray[np.bool_]] = []
     for images, labels in batches:
         batch_energy, batch_spread, predicted = measure_energies(classifier, names, images, len(images))
         correct = predicted == labels
         classes.append(labels[correct])
+        rights.append(correct)
         for name in names:
             energy[name].append(batch_energy[name][correct])
             spread[name].append(batch_spread[name][correct])
@@ -98,6 +103,7 @@ def build_reference(
             for name in names
         },
         np.bincount(true, minlength=len(classifier.class_names)),
+        np.concatenate(rights),
     )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +64,6 @@ def open_subject(
     chosen = draw_references(references, settings.reference.images_per_class, settings.compute.seed)
     images = load_images([Path(each.image_path) for each in chosen], p, progress)
     labels = np.array([model.class_names.index(each.label) for each in chosen], np.int64)
-    labelled = Labelled(images, labels)
     size = settings.compute.batch_size
     reference = build_reference(
         classifier,
@@ -74,8 +72,7 @@ def open_subject(
         settings.reference.minimum_per_class,
         progress,
     )
-    right = classifier.predict(images, size).argmax(1) == labels
-    correct = labelled.subset(right)
+    correct = Labelled(images, labels).subset(reference.correct)
     looks = normal_looks(correct, len(model.class_names), settings.reference.minimum_per_class)
     return Subject(workspace, model, classifier, layers, reference, looks, correct)
 
@@ -91,12 +88,18 @@ def draw_references(references: Sequence[ReferenceImage], per_class: int, seed: 
     return [each for label in sorted(taken) for each in taken[label][:per_class]]
 
 
-@lru_cache(maxsize=2)
-def subject_of(root: Path, model_hash: str) -> Subject:
+_opened: dict[tuple[Path, str], Subject] = {}  # of this process; a second task needs not measure again
+
+
+def subject_of(root: Path, model_hash: str, progress: Progress = None) -> Subject:
     """The subject of a workspace's model; opened once in a process."""
-    workspace = open_workspace(root)
-    store = Store(workspace.store_path)
-    return open_subject(workspace, store.model(model_hash), store.references(model_hash))
+    if (root, model_hash) not in _opened:
+        _opened.clear()  # one at a time: its reference images stay in memory
+        workspace = open_workspace(root)
+        store = Store(workspace.store_path)
+        model, references = store.model(model_hash), store.references(model_hash)
+        _opened[root, model_hash] = open_subject(workspace, model, references, progress)
+    return _opened[root, model_hash]
 
 
 def sample(count: int, most: int, seed: int) -> NDArray[np.int64]:

@@ -511,9 +511,10 @@ def test_a_layer_that_the_answer_does_not_depend_on_is_cut_exactly() -> None:
 def test_a_changed_code_is_not_changed_further_by_a_tail() -> None:
     network, x = freeze(seeded(AddsInPlace())), picture()
     with torch.no_grad():
-        code, *values = resumption(network, "first").head(x)
+        cut = resumption(network, "first")
+        code, *values = cut.head(x)
         before = code.clone()
-        resumption(network, "first").tail(code, *values)
+        cut.tail(code, *values)
     assert torch.equal(code, before)
 
 
@@ -525,6 +526,7 @@ def test_cutting_at_an_unknown_layer_is_refused() -> None:
 def test_cutting_leaves_the_network_as_it_was() -> None:
     network, x = freeze(seeded(Deep())), picture()
     before = answer(network, x)
-    resumption(network, "second").tail(*resumption(network, "second").head(x))
+    cut = resumption(network, "second")
+    cut.tail(*cut.head(x))
     assert torch.equal(answer(network, x), before)
     assert [name for name, _ in network.named_children()] == ["first", "second", "third", "head"]

@@ -4,18 +4,18 @@ It is made once, in a few seconds, and never written to: a test that writes work
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from inspection.config import Settings, load_settings
+from inspection.config import Settings
 from inspection.defect_log import DefectLog, read_defect_log, write_defect_log
 from inspection.findings import Diagnosis, Night, OperationMatch, ReferenceImage, RegisteredModel
 from inspection.image_sets import LabelledImage, read_image_set
-from inspection.sample_line import DEFECTS, SampleLine, write_images
+from inspection.sample_line import SampleLine, write_images
 from inspection.store import Store
 from inspection.workspace import Workspace, create_workspace, open_workspace
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fmi_engine.types import Screening
@@ -18,8 +19,8 @@ STAGES = ("stage1", "stage2", "stage3")
 
 
 def patched_logits(
-    subject: Subject, layer: str, filters: Sequence[int], image: np.ndarray, true: int
-) -> Tensor:  # type: ignore[type-arg]
+    subject: Subject, layer: str, filters: Sequence[int], image: NDArray[np.uint8], true: int
+) -> Tensor:
     """The logits of one image with some filters of a layer brought back to normal, map by map."""
     normal = subject.reference.layers[layer]
     with torch.no_grad():
@@ -49,7 +50,7 @@ def flips_and_margins(
     return flips, margins
 
 
-def top(values: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]", count: int) -> list[int]:
+def top(values: NDArray[np.float32], count: int) -> list[int]:
     """The positions of the highest values, highest first."""
     return sorted(range(len(values)), key=lambda i: -float(values[i]))[:count]
 
@@ -58,9 +59,7 @@ def most_blamed(screening: Screening, layer: str, count: int) -> list[int]:
     return top(screening.blame[layer].mean(0), count)
 
 
-def shifts(
-    subject: Subject, screening: Screening, layer: str
-) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+def shifts(subject: Subject, screening: Screening, layer: str) -> NDArray[np.float32]:
     normal = subject.reference.layers[layer]
     rows = [
         (energy - normal.energy[true]) / normal.sigma

@@ -83,6 +83,9 @@ def test_the_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None
         pytest.param(
             '[inversion]\npreset = "papers"', ("inversion.preset = 'papers'", "'default'"), id="name"
         ),
+        pytest.param(
+            "[recipe]\nweakest = 2.0\nstrongest = 1.0", ("weakest", "2", "strongest", "1"), id="upside down"
+        ),
         pytest.param("blame = 3", ("blame = 3", "dictionary"), id="a number for a table"),
     ],
 )

@@ -101,7 +101,7 @@ def test_without_splits_they_are_drawn_as_at_registration(tmp_path: Path) -> Non
 
 def test_a_class_without_a_training_image_is_named(tmp_path: Path) -> None:
     names = ["train/good/a", "train/pit/b", "val/rust/c", "test/burr/d", "val/good/e"]
-    with pytest.raises(ModelError, match="no training image of class burr, rust; .*train split"):
+    with pytest.raises(ModelError, match=r"no training image of class burr, rust; .*train split"):
         planned(drawn(tmp_path, {name: level(9) for name in names}))
 
 
@@ -201,7 +201,7 @@ def test_each_colour_has_its_own_mean_and_spread(tmp_path: Path) -> None:
     plan = planned(drawn(tmp_path, {"train/good/a": rgb, "train/pit/b": rgb}), epochs=1)
     _, spec = first_model.train(SETTINGS, plan, first_model.load(plan))
     assert spec.preprocessing.mean == pytest.approx((0.5, 100 / 255, 0.1))
-    # Half of the rows 1 and half 0; all the same, where a thousandth stands in for no spread; half 0.2, half 0.
+    # Half of the rows 1 and half 0; no spread, where a thousandth stands in; half 0.2, half 0.
     assert spec.preprocessing.std == pytest.approx((0.5, 0.001, 0.1))
 
 

@@ -29,9 +29,9 @@ def mine(plant: Plant, subject: Subject, tmp_path: Path) -> Subject:
 
 def test_strengths_are_drawn_from_a_fifth_to_1_3_times_the_fitted_one() -> None:
     lamp = ingredient(DIMMED.matches[0], RecipeSettings())
-    assert lamp == Ingredient("dimmer lamp", pytest.approx(0.25), pytest.approx(1.625))
+    assert lamp == Ingredient("dimmer lamp", 0.25, 1.625)
     offset = ingredient(DIMMED.matches[1], RecipeSettings(weakest=0.5, strongest=2.0))
-    assert offset == Ingredient("offset darker", pytest.approx(0.125), pytest.approx(0.5))
+    assert offset == Ingredient("offset darker", 0.125, 0.5)
 
 
 def test_the_best_goes_in_with_its_alternatives_only() -> None:
@@ -49,20 +49,17 @@ def test_the_recipe_file_draws_one_of_them_for_its_share_of_the_images(mine: Sub
     assert found.sha256 == sha256_of(path)
     assert recipe.ingredients == (
         (
-            Ingredient("dimmer lamp", pytest.approx(0.25), pytest.approx(1.625)),
-            Ingredient("offset darker", pytest.approx(0.05), pytest.approx(0.325)),
+            Ingredient("dimmer lamp", 0.25, 1.625),
+            Ingredient("offset darker", 0.05, 0.325),
         ),
     )
     (group,) = recipe.pipeline["transform"]["transforms"]
     assert group["__class_fullname__"] == "OneOf"
     assert len(group["transforms"]) == 2
     assert (recipe.share, recipe.seed, recipe.input_size, recipe.channels) == (0.5, 0, (32, 32), 1)
-    assert (
-        found.summary
-        == summarise(recipe)
-        == (
-            "dimmer lamp 0.25 to 1.62 stops or offset darker 0.05 to 0.325 of full scale, on 50 % of the images"
-        )
+    assert found.summary == summarise(recipe)
+    assert found.summary == (
+        "dimmer lamp 0.25 to 1.62 stops or offset darker 0.05 to 0.325 of full scale, on 50 % of the images"
     )
 
 

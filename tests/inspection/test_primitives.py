@@ -67,7 +67,7 @@ def test_the_sources_are_correct_images_shown_beside(
 def test_real_patches_are_cut_where_the_filter_answers_most(
     mine: Subject, inverted: tuple[BlamedFilter, ...]
 ) -> None:
-    """Stage 2 halves 32 pixels once: five of its positions are 10 pixels, and 24 is the least that is shown."""
+    """Five positions of stage 2, which halves 32 pixels once, are 10 pixels: 24, the least, is shown."""
     stage1, stage2 = (mine.classifier.network.get_submodule(name) for name in ("stage1", "stage2"))
     with torch.no_grad():
         codes = stage2(stage1(mine.classifier.prepare(mine.correct.images))).numpy()
@@ -125,7 +125,7 @@ def test_without_filters_nothing_is_inverted(mine: Subject) -> None:
 
 def test_the_1st_and_99th_percentile_become_black_and_white() -> None:
     # 0, 1, ..., 100 hundredths: the percentiles are 0.01 and 0.99, 98 steps apart.
-    image = (np.arange(101, dtype=np.float32) / 100)[None, None, :]
+    image = np.linspace(0, 1, 101, dtype=np.float32)[None, None, :]
     shown = stretched(image)[0, :, 0]
     expected = np.array([255 * min(max((value - 1) / 98, 0.0), 1.0) for value in range(101)])
     assert np.abs(shown - expected).max() < 0.51  # rounded; a half goes either way
@@ -135,7 +135,8 @@ def test_the_1st_and_99th_percentile_become_black_and_white() -> None:
 def test_a_faint_picture_gets_full_contrast_and_keeps_its_layout() -> None:
     image = np.array([[[0.5, 0.501], [0.502, 0.503]]], np.float32)
     shown = stretched(image)
-    assert (shown.shape, shown.dtype) == ((2, 2, 1), np.uint8)
+    assert shown.shape == (2, 2, 1)
+    assert shown.dtype == np.uint8
     assert (shown[0, 0, 0], shown[1, 1, 0]) == (0, 255)
     assert 75 <= shown[0, 1, 0] < shown[1, 0, 0] <= 180
 

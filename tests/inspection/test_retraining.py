@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from fmi_engine.classifier import build_network, hash_weights, load_weights, read_checkpoint
@@ -56,11 +57,11 @@ def gathered(
     return gather(plant.workspace, plant.store, mode_of(night).mode_id, holdout or [], logged)
 
 
-def pixels(paths: list[str]) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+def pixels(paths: list[str]) -> NDArray[np.uint8]:
     return np.stack([read_image(Path(path), (32, 32), 1) for path in paths])
 
 
-def bytes_of(images: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> list[bytes]:
+def bytes_of(images: NDArray[np.uint8]) -> list[bytes]:
     return [image.tobytes() for image in images]
 
 

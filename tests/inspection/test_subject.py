@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from fmi_engine.errors import TooFewReferencesError
 from inspection.findings import ReferenceImage
@@ -109,7 +110,7 @@ def test_correct_images_are_those_that_the_model_gets_right_alone(plant: Plant, 
     assert subject.reference.counts.tolist() == np.bincount(labels, minlength=5).tolist()
 
 
-def energies_of(subject: Subject, label: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
+def energies_of(subject: Subject, label: int) -> NDArray[np.float64]:
     """The energies (images, filters) of stage 2 on the correct images of a class, one image at a time."""
     stage1, stage2 = (subject.classifier.network.get_submodule(name) for name in ("stage1", "stage2"))
     rows = []

@@ -110,8 +110,7 @@ def test_writing_is_tried_in_every_folder_and_leaves_nothing(tmp_path: Path) -> 
         (tmp_path / name).write_text("in the way", encoding="utf-8")
         with pytest.raises(WorkspaceError) as refused:
             workspace.check_writable()
-        assert str(tmp_path / name) in str(refused.value)
-        assert "cannot be written to" in str(refused.value)
+        assert str(refused.value).startswith(f"{tmp_path / name} is a file")
         (tmp_path / name).unlink()
 
 
