@@ -1,3 +1,4 @@
+import operator
 from collections import Counter
 from collections.abc import Callable
 
@@ -476,6 +477,29 @@ class AsksForTensors(Deep):
 def test_a_network_that_a_tracer_misreads_is_cut_exactly() -> None:
     network, x = freeze(seeded(AsksForTensors())), picture()
     assert_cut_is_right(network, "first", x, answer(network, x))
+
+
+class Assigns(Deep):
+    """Works with one of the operators that assign."""
+
+    def __init__(self, change: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.change = change
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.first(x)
+        both = self.change(self.second(first), first + 1)
+        logits: Tensor = self.head(self.third(both).mean((2, 3)))
+        return logits
+
+
+@pytest.mark.parametrize("change", [operator.iadd, operator.isub, operator.imul, operator.itruediv])
+@pytest.mark.parametrize("layer", ["first", "second"])
+def test_an_operator_that_assigns_is_cut_exactly(
+    layer: str, change: Callable[[Tensor, Tensor], Tensor]
+) -> None:
+    network, x = freeze(seeded(Assigns(change))), picture()
+    assert_cut_is_right(network, layer, x, answer(network, x))
 
 
 class AddsByMethod(Deep):
