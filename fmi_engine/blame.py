@@ -59,7 +59,10 @@ def _screen_batch(
         logits = classifier.network(x)
         predicted = logits.argmax(1)
         margin = margins(logits, predicted, torch.from_numpy(true).to(logits.device))
-        gradients = torch.autograd.grad(margin.sum(), [codes[name] for name in names])
+        # A layer that the margin does not depend on has no blame.
+        gradients = torch.autograd.grad(
+            margin.sum(), [codes[name] for name in names], allow_unused=True, materialize_grads=True
+        )
     detached = {name: codes[name].detach() for name in names}
     blame = {
         layer.name: _patch_effect(detached[layer.name], gradient, layer, reference, true)

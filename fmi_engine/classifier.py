@@ -79,11 +79,15 @@ class Classifier:
         p = self.preprocessing
         try:
             logits = self.logits(torch.zeros(1, p.channels, p.height, p.width, device=self.device))
-        except RuntimeError as error:
+        except Exception as error:  # a user's network, or an assertion about the size, may raise anything
             size = f"{p.channels} x {p.height} x {p.width}"
             raise ClassifierError(
                 f"the network does not accept a {size} image: {_first_line(error)}"
             ) from None
+        if not isinstance(logits, Tensor):
+            raise ClassifierError(
+                f"the network answers with a {type(logits).__name__}; expected one tensor of logits"
+            )
         if logits.ndim != 2 or logits.shape[1] != len(self.class_names):
             raise ClassifierError(
                 f"the network answers with shape {tuple(logits.shape)}; expected one logit for each of the "
@@ -160,10 +164,10 @@ def _from_factory(architecture: str, classes: int, channels: int) -> nn.Module:
     module_name, _, function_name = architecture.partition(":")
     try:
         factory = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # importing runs the user's module: anything may be raised
         raise ClassifierError(
-            f"{architecture!r} cannot be imported: {error}. Expected module:function, with the module on the "
-            "Python path (the current folder is on it)."
+            f"{architecture!r} cannot be imported: {_first_line(error)}. Expected module:function, with the "
+            "module on the Python path (the current folder is on it)."
         ) from None
     network = _call_factory(architecture, factory, classes, channels)
     if not isinstance(network, nn.Module):
@@ -230,7 +234,10 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             held = held[key]
     if not isinstance(held, dict) or not any(isinstance(value, Tensor) for value in held.values()):
         raise ClassifierError(f"{path} holds no state dict; expected names of weights with their tensors")
-    return {name.removeprefix("module."): value for name, value in held.items() if isinstance(value, Tensor)}
+    weights = {name: value for name, value in held.items() if isinstance(value, Tensor)}
+    if all(name.startswith("module.") for name in weights):  # saved from a parallel wrapper
+        weights = {name.removeprefix("module."): value for name, value in weights.items()}
+    return weights
 
 
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], source: str) -> nn.Module:

@@ -41,13 +41,15 @@ def recorded(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
     """Within the block, every forward pass leaves the codes of `layers` in the dictionary given."""
     codes: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
             codes[name] = output
+            return output.clone()  # the network may go on to overwrite its own copy
 
         return hook
 
-    handles = [find_module(network, name).register_forward_hook(keep(name)) for name in layers]
+    modules = {name: find_module(network, name) for name in layers}  # before any hook: it may raise
+    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
     try:
         yield codes
     finally:
@@ -117,7 +119,9 @@ def find_layers(network: nn.Module, x: Float[Tensor, "batch channel height width
 
 
 def _trace_outputs(network: nn.Module, x: Tensor) -> tuple[list[_Output], Counter[str]]:
-    found: dict[int, _Output] = {}  # by identity; the tensors are kept, so identities stay distinct
+    # By identity and version; the tensors are kept, so identities stay distinct, and an activation in
+    # place (GoogLeNet's blocks) makes a new version of the same tensor.
+    found: dict[tuple[int, int], _Output] = {}
     calls: Counter[str] = Counter()
     last_leaf: list[nn.Module | None] = [None]
 
@@ -125,9 +129,10 @@ def _trace_outputs(network: nn.Module, x: Tensor) -> tuple[list[_Output], Counte
         def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
             calls[name] += 1
             if isinstance(output, Tensor):
-                if id(output) not in found:
-                    found[id(output)] = _Output([], module, last_leaf[0], output)
-                found[id(output)].names.append(name)
+                key = (id(output), output._version)
+                if key not in found:
+                    found[key] = _Output([], module, last_leaf[0], output)
+                found[key].names.append(name)
             if not any(True for _ in module.children()):
                 last_leaf[0] = module
 
@@ -206,9 +211,22 @@ def resumption(network: nn.Module, layer: str) -> Resumption:
     find_module(network, layer)
     try:
         graph = _trace_with_leaf(network, layer)
-        return _cut(network, graph, layer)
+        return _checked(network, _cut(network, graph, layer), layer)
     except _CannotCut:
         return _replaying(network, layer)
+
+
+def _checked(network: nn.Module, cut: Resumption, layer: str) -> Resumption:
+    """Compare the cut with the network on the first batch: a tracer can take a wrong way unnoticed."""
+    chosen: list[Resumption] = []
+
+    def head(x: Tensor) -> tuple[Tensor, ...]:
+        if not chosen:
+            same = torch.allclose(cut.tail(*cut.head(x)), network(x), rtol=1e-3, atol=1e-4)
+            chosen.append(cut if same else _replaying(network, layer))
+        return chosen[0].head(x)
+
+    return Resumption(head, lambda *values: chosen[0].tail(*values))
 
 
 class _CannotCut(Exception):  # noqa: N818  (internal: choose the slower way)
@@ -232,7 +250,16 @@ def _trace_with_leaf(network: nn.Module, layer: str) -> fx.Graph:
     for node in graph.nodes:
         if node.op == "call_function" and node.target in OUT_OF_PLACE:
             node.target = OUT_OF_PLACE[node.target]
+        if node.kwargs.get("inplace"):
+            node.kwargs = {**node.kwargs, "inplace": False}
+        if _works_in_place(node):
+            raise _CannotCut
     return graph
+
+
+def _works_in_place(node: fx.Node) -> bool:
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return node.op in ("call_method", "call_function") and name.endswith("_") and not name.endswith("__")
 
 
 def _cut(network: nn.Module, graph: fx.Graph, layer: str) -> Resumption:
@@ -241,6 +268,8 @@ def _cut(network: nn.Module, graph: fx.Graph, layer: str) -> Resumption:
     if len(targets) != 1 or sum(node.op == "placeholder" for node in nodes) != 1:
         raise _CannotCut
     after = _descendants(nodes, targets[0])
+    if nodes[-1] not in after:  # the answer does not depend on the layer
+        raise _CannotCut
     passing = _passing(nodes, after, targets[0])
     head = _head_graph(nodes, [targets[0], *passing])
     tail = _tail_graph(nodes, after, [targets[0], *passing])
@@ -292,7 +321,7 @@ def _replaying(network: nn.Module, layer: str) -> Resumption:
             return code(x), x
 
     def tail(code: Tensor, x: Tensor) -> Tensor:
-        handle = find_module(network, layer).register_forward_hook(lambda *_: code)
+        handle = find_module(network, layer).register_forward_hook(lambda *_: code.clone())
         try:
             return cast(Tensor, network(x))
         finally:

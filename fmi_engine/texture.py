@@ -106,8 +106,12 @@ def _judge(
     own = float(standardised[inversion.filter.channel])
     rank = int((standardised > own).sum()) + 1
     failed = []
-    if rank > most or own <= 0:
+    if rank > most:
         failed.append(f"fed back, its filter ranks {rank} of {len(standardised)} (needed: {most})")
-    if not score >= least_agreement:
+    if own <= 0:
+        failed.append(f"fed back, its filter stays at or below its normal energy ({own:.1f} sigma)")
+    if np.isnan(score):
+        failed.append("it has no second picture of its filter, or none of another, to be compared with")
+    elif score < least_agreement:
         failed.append(f"its pictures agree by {score:.2f} (needed: {least_agreement:.2f})")
     return Trust(rank, own, inversion.residual, score, tuple(failed))

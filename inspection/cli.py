@@ -113,6 +113,7 @@ def _crash_file() -> str:
 
 def _quiet_parts() -> None:
     """Settings that the parts read from the environment, before any of them is imported."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # busy waiting starves whatever else runs here
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
