@@ -36,18 +36,6 @@ def induced_shift(
 ) -> FloatArray:
     """d_op[l,c] = mean((e_c(op(x)) - e_c(x)) / sigma_c), all layers in a row, in sigma."""
     energy_before, _, _ = measure_energies(classifier, layers, before, batch_size)
-    return shift_between(classifier, reference, layers, energy_before, after, batch_size)
-
-
-def shift_between(
-    classifier: Classifier,
-    reference: Reference,
-    layers: Sequence[str],
-    energy_before: Mapping[str, FloatArray],
-    after: NDArray[np.uint8],
-    batch_size: int = 32,
-) -> FloatArray:
-    """The same where the energies before the operation are known already."""
     energy_after, _, _ = measure_energies(classifier, layers, after, batch_size)
     return np.concatenate(
         [

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -115,8 +114,3 @@ def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small: NDArray[np.uint8] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return small.reshape(*small.shape[:2], image.shape[2])
-
-
-def image_paths(errors: Sequence[LoggedError]) -> list[Path]:
-    """The image files of errors, in order."""
-    return [Path(error.image_path) for error in errors]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from inspection.errors import WorkspaceError
 
@@ -97,6 +97,12 @@ class RecipeSettings(Section):
     strongest: float = Field(1.3, gt=0, description="highest strength drawn, as a multiple of the fitted one")
     examples: Count = Field(4, description="before and after pictures in the report")
 
+    @model_validator(mode="after")
+    def _ascending(self) -> "RecipeSettings":
+        if self.weakest > self.strongest:
+            raise ValueError(f"weakest = {self.weakest} is above strongest = {self.strongest}")
+        return self
+
 
 class TrainingSettings(Section):
     """How models are trained and fine-tuned."""
@@ -173,14 +179,27 @@ def load_settings(path: Path) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise WorkspaceError(f"{path} holds settings that cannot be used:\n{_complaints(error)}") from None
+        raise WorkspaceError(
+            f"{path}, or the environment (FMI_...), holds settings that cannot be used:\n{_complaints(error)}"
+        ) from None
+    except SettingsError as error:
+        raise WorkspaceError(
+            f"an environment variable FMI_... cannot be used: {error}. "
+            "Name one key, as in FMI_BLAME__FILTERS=20."
+        ) from None
 
 
 def _complaints(error: ValidationError) -> str:
     return "\n".join(
-        f"  {'.'.join(str(part) for part in item['loc'])} = {item['input']!r}: {item['msg']}"
+        f"  {'.'.join(str(part) for part in item['loc'])} = {item['input']!r}: "
+        f"{_unknown(item['loc']) if item['type'] == 'extra_forbidden' else item['msg']}"
         for item in error.errors()
     )
+
+
+def _unknown(place: tuple[int | str, ...]) -> str:
+    keys = [key for table, key, _, _ in settings_rows() if table == place[0]]
+    return f"there is no such name here; there are: {', '.join(keys or Settings.model_fields)}"
 
 
 def settings_rows() -> Iterator[tuple[str, str, Any, str]]:

@@ -31,9 +31,12 @@ def examine() -> list[Finding]:
 
 def _version(part: str) -> Finding:
     try:
-        return Finding(part, metadata.version(part), True)
+        version: str | None = metadata.version(part)  # None where a broken removal left an empty folder
     except metadata.PackageNotFoundError:
-        return Finding(part, "not installed: install this project again with pip", False)
+        version = None
+    if version:
+        return Finding(part, version, True)
+    return Finding(part, "not installed: install this project again with pip", False)
 
 
 def _opencv_clash() -> Finding:

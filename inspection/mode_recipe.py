@@ -34,7 +34,10 @@ def write_mode_recipe(
     path = subject.workspace.night_folder(night_id) / f"recipe-{mode_id}.yaml"
     sha256 = write_recipe(recipe, path)
     return RecipeFile(
-        subject.workspace.relative(path), sha256, summarise(recipe), _examples(subject, night_id, recipe)
+        subject.workspace.relative(path),
+        sha256,
+        summarise(recipe),
+        _examples(subject, night_id, mode_id, recipe),
     )
 
 
@@ -79,10 +82,10 @@ def _findings(
     }
 
 
-def _examples(subject: Subject, night_id: str, recipe: Recipe) -> tuple[tuple[str, str], ...]:
+def _examples(subject: Subject, night_id: str, mode_id: str, recipe: Recipe) -> tuple[tuple[str, str], ...]:
     chosen = evenly(subject.correct.labels, subject.settings.recipe.examples)
     before = list(subject.correct.images[chosen])
-    folder = subject.workspace.night_folder(night_id) / "examples"
+    folder = subject.workspace.night_folder(night_id) / f"examples-{mode_id}"
     pairs = []
     for i, (image, changed) in enumerate(zip(before, draw_examples(recipe, before), strict=True)):
         names = (folder / f"{i}-before.png", folder / f"{i}-after.png")

@@ -55,11 +55,11 @@ def check_classes(class_names: Sequence[str], good_classes: Sequence[str]) -> No
 
 
 def check_references(images: Sequence[LabelledImage], class_names: Sequence[str]) -> None:
-    """Raise ModelError for reference images of classes that the model does not know, or of too few."""
+    """Raise ModelError for labelled images of classes that the model does not know."""
     unknown = sorted({image.label for image in images} - set(class_names))
     if unknown:
         raise ModelError(
-            f"the reference set holds classes that the model does not know: {', '.join(unknown)}. "
+            f"the labelled images hold classes that the model does not know: {', '.join(unknown)}. "
             f"The model's classes are: {', '.join(class_names)}"
         )
 

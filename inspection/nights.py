@@ -55,7 +55,8 @@ def begin(site: Site, log: Path, model_hash: str | None, query: str | None, agai
     model = check_start(site, log, model_hash)
     settings = site.workspace.settings.model_dump(mode="json")
     log_sha256 = sha256_of(log)
-    mark = fingerprint(log.absolute(), log_sha256, model.model_hash, settings, query)
+    registration = f"{model.model_hash} {model.registered_at.isoformat()}"
+    mark = fingerprint(log.absolute(), log_sha256, registration, settings, query)
     earlier = [each for each in site.store.nights() if f"-{mark}" in each.night_id]
     if earlier and not again:
         night = site.store.night(earlier[0].night_id)
@@ -88,13 +89,14 @@ def check_start(site: Site, log: Path, model_hash: str | None) -> RegisteredMode
 
 
 def fingerprint(
-    log: Path, log_sha256: str, model_hash: str, settings: dict[str, object], query: str | None
+    log: Path, log_sha256: str, registration: str, settings: dict[str, object], query: str | None
 ) -> str:
     """Eight hexadecimal digits that tell this night from any other.
 
-    The log's place counts beside its content, for relative image paths start there.
+    The log's place counts beside its content, for relative image paths start there; the registration is
+    the model's hash and when it was registered, for that is when its references were given.
     """
-    text = json.dumps([str(log), log_sha256, model_hash, settings, query], sort_keys=True)
+    text = json.dumps([str(log), log_sha256, registration, settings, query], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

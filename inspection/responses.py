@@ -113,7 +113,15 @@ def _response_key(subject: Subject) -> str:
     catalogue = [(op.name, op.grid, op.unit) for op in operations_for(subject.model.channels)]
     held = hashlib.sha256(subject.correct.images.tobytes() + subject.correct.labels.tobytes()).hexdigest()
     settings = [subject.settings.matching.reference_images, subject.settings.compute.seed]
-    return hashlib.sha256(json.dumps([catalogue, held, settings]).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps([catalogue, held, _normal(subject), settings]).encode()).hexdigest()[:12]
+
+
+def _normal(subject: Subject) -> str:
+    """The hash of what is normal, which also rests on the normalisation and on `minimum_per_class`."""
+    layers = subject.reference.layers.values()
+    parts = [part for layer in layers for part in (layer.energy, layer.sigma)]
+    parts += [subject.looks.mean, subject.looks.sigma]
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
 
 def _write_responses(path: Path, responses: Responses) -> None:
@@ -132,7 +140,7 @@ def _write_responses(path: Path, responses: Responses) -> None:
 def _read_responses(path: Path) -> Responses | None:
     """What was kept, or None where nothing was or the file is damaged: then it is measured again."""
     try:
-        with np.load(path) as held:
+        with path.open("rb") as file, np.load(file) as held:
             shifts, looks = (
                 {name.removeprefix(kind): held[name] for name in held if name.startswith(kind)}
                 for kind in ("shift/", "look/")

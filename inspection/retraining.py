@@ -14,6 +14,7 @@ from inspection.config import Settings
 from inspection.errors import ModelError, RecipeError
 from inspection.findings import FailureMode, LoggedError, ReferenceImage, RegisteredModel, Retraining
 from inspection.image_sets import LabelledImage
+from inspection.images import sha256_of
 from inspection.models import check_references, keep, load, spec_of
 from inspection.recipes import Recipe, RecipeTransform, load_recipe
 from inspection.store import Store
@@ -84,8 +85,8 @@ def gather(
     joining, rest = _split_log(mode.errors, logged_images, workspace.settings.compute.seed)
     failing = [(Path(e.image_path), e.true_label) for e in rest]
     if holdout:
-        in_log = {error.image_path for error in mode.errors}
-        failing = [(each.path, each.label) for each in holdout if str(each.path) not in in_log]
+        seen = {sha256_of(path) for path, _ in (*_labels(mode.errors), *_of(references, "train"))}
+        failing = [(each.path, each.label) for each in holdout if sha256_of(each.path) not in seen]
     return Material(
         mode=mode,
         model=model,

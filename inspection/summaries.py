@@ -33,10 +33,10 @@ def print_night(console: Console, night: Night, workspace: Workspace) -> None:
     for mode in night.modes:
         print_mode(console, mode)
         if mode.recipe:
-            console.print(f"Recipe: {workspace.root / mode.recipe.path}", soft_wrap=True)
+            console.print(f"Recipe: {escape(str(workspace.root / mode.recipe.path))}", soft_wrap=True)
             console.print(f"  {escape(mode.recipe.summary)}", soft_wrap=True)
     if night.report_path:
-        console.print(f"Report: {workspace.root / night.report_path}", soft_wrap=True)
+        console.print(f"Report: {escape(str(workspace.root / night.report_path))}", soft_wrap=True)
 
 
 def print_mode(console: Console, mode: FailureMode) -> None:

@@ -37,12 +37,6 @@ class Labelled:
         """Some of the images, by position or mask."""
         return Labelled(self.images[index], self.labels[index])
 
-    def joined(self, other: "Labelled") -> "Labelled":
-        """These images followed by others."""
-        return Labelled(
-            np.concatenate([self.images, other.images]), np.concatenate([self.labels, other.labels])
-        )
-
 
 def load_images(
     paths: Sequence[Path], preprocessing: Preprocessing, progress: Progress = None
@@ -132,7 +126,7 @@ def fit(
     )
     optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, learning_rate, total_steps=max(2, epochs * len(loader)), pct_start=0.2
+        optimiser, learning_rate, total_steps=max(6, epochs * len(loader)), pct_start=0.2
     )
     for epoch in range(epochs):
         samples.epoch = epoch
@@ -215,7 +209,7 @@ def paired_interval(fixed: int, broken: int, n: int) -> tuple[float, float]:
     up, down, total = fixed + 0.5, broken + 0.5, n + 2
     change = (up - down) / total
     half = 1.959964 * float(np.sqrt(up + down - (up - down) ** 2 / total)) / total
-    return change - half, change + half
+    return max(change - half, -1.0), min(change + half, 1.0)
 
 
 def judge(failing: Accuracy, clean: Accuracy, settings: AcceptanceSettings) -> tuple[bool, tuple[str, ...]]:

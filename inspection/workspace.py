@@ -79,7 +79,7 @@ def open_workspace(root: Path) -> Workspace:
 
 def find_workspace(start: Path) -> Workspace:
     """Open the workspace at `start` or the nearest above it. Raises WorkspaceError where there is none."""
-    start = start.absolute()
+    start = Path(os.path.abspath(start))  # noqa: PTH100  (no `..`, but symbolic links stay as named)
     for folder in (start, *start.parents):
         if (folder / SETTINGS_FILE).is_file():
             return open_workspace(folder)

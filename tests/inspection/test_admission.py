@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inspection.admission import Admitted, admit, error_kind, image_paths, thumbnail
+from inspection.admission import Admitted, admit, error_kind, thumbnail
 from inspection.defect_log import DefectLog, read_defect_log, write_defect_log
 from inspection.findings import ErrorKind, SetAside
 from inspection.images import read_image
@@ -57,7 +57,7 @@ def test_the_images_and_classes_stand_in_the_order_of_the_errors(
 ) -> None:
     rows = rows_of(mine)[::-3]
     found = admitted_from(mine, subject, logged(mine, tmp_path, rows))
-    assert image_paths(found.errors) == [path for path, _, _ in rows]
+    assert [error.image_path for error in found.errors] == [str(path) for path, _, _ in rows]
     np.testing.assert_array_equal(
         found.images, np.stack([read_image(path, (32, 32), 1) for path, _, _ in rows])
     )

@@ -242,13 +242,23 @@ def test_what_is_written_is_read_back(tmp_path: Path, image: NDArray[np.uint8]) 
         ("a.png", NOISE[0, 0], r"shape \(3,\)"),
         ("a.png", NOISE[:0], r"shape \(0, 30, 3\)"),
         ("a.png", NOISE.astype(np.float32), "type float32"),
-        ("no folder/a.png", NOISE, "the image cannot be written: No such file or directory"),
     ],
 )
 def test_what_cannot_be_written(tmp_path: Path, name: str, image: NDArray[np.uint8], says: str) -> None:
     with pytest.raises(ImageError, match=says):
         write_image(tmp_path / name, image)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    saved(tmp_path / "folder", b"a file")
+    with pytest.raises(ImageError, match="the image cannot be written: File exists"):
+        write_image(tmp_path / "folder" / "a.png", NOISE)
+
+
+def test_a_missing_folder_is_made(tmp_path: Path) -> None:
+    write_image(tmp_path / "new" / "a.png", NOISE)
+    np.testing.assert_array_equal(read_image(tmp_path / "new" / "a.png", None, 3), NOISE)
 
 
 def test_a_broken_off_write_leaves_the_old_file(tmp_path: Path) -> None:

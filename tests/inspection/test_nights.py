@@ -52,7 +52,7 @@ SETTINGS: dict[str, object] = {"blame": {"filters": 20}, "compute": {"seed": 0}}
         ),
         pytest.param({"log_sha256": "b" * 64}, False, id="the log"),
         pytest.param({"log": Path("/logs/b.csv")}, False, id="the log's place"),
-        pytest.param({"model_hash": "d" * 64}, False, id="the model"),
+        pytest.param({"registration": "d" * 64}, False, id="the model"),
         pytest.param({"settings": {"blame": {"filters": 21}, "compute": {"seed": 0}}}, False, id="a setting"),
         pytest.param({"query": "SELECT 1"}, False, id="the query"),
     ],
@@ -61,7 +61,7 @@ def test_the_fingerprint_changes_with_its_parts_and_only_then(change: dict[str, 
     parts: dict[str, object] = {
         "log": LOG,
         "log_sha256": "a" * 64,
-        "model_hash": "c" * 64,
+        "registration": "c" * 64,
         "settings": SETTINGS,
         "query": None,
     }
@@ -75,9 +75,9 @@ def test_a_night_begins_with_all_that_it_is_known_by(site: Site, mine: Plant) ->
     before = datetime.now(UTC)
     night = begun(site, mine.log)
     day = datetime.now().astimezone().strftime("%Y%m%d")
-    mark = nights.fingerprint(
-        mine.log, sha256_of(mine.log), mine.model.model_hash, mine.settings.model_dump(mode="json"), None
-    )
+    registration = f"{mine.model.model_hash} {mine.model.registered_at.isoformat()}"
+    settings = mine.settings.model_dump(mode="json")
+    mark = nights.fingerprint(mine.log, sha256_of(mine.log), registration, settings, None)
     assert night.night_id == f"{day}-{mark}"
     assert (night.state, night.message, night.finished_at) == (NightState.RUNNING, "", None)
     assert (night.model_hash, night.log_path) == (mine.model.model_hash, str(mine.log))

@@ -69,9 +69,6 @@ def test_labelled_images_stay_with_their_labels() -> None:
     np.testing.assert_array_equal(some.images, data.images[[4, 1]])
     masked = data.subset(data.labels == 1)
     np.testing.assert_array_equal(masked.images, data.images[1::2])
-    both = some.joined(masked)
-    assert (len(both), both.labels.tolist()) == (5, [0, 1, 1, 1, 1])
-    np.testing.assert_array_equal(both.images[2:], masked.images)
 
 
 # --- augmentation ---
