@@ -14,6 +14,7 @@ from inspection.subject import Subject
 
 CONTROL_LOGS = 200  # logs without a fault, drawn for the control of the explained share
 CONTROL_QUANTILE = 0.95
+NOISE = 0.005  # shares are not told apart more finely
 
 
 def diagnose(
@@ -59,18 +60,25 @@ def _share_at(strength: float, observed: FloatArray, path: ResponsePath) -> floa
 
 
 def _ranked(subject: Subject, matches: list[OperationMatch]) -> tuple[OperationMatch, ...]:
-    """Best first; among those that the filters cannot tell apart, the look of the images decides.
+    """Best first; among those that the blamed filters cannot tell apart, all three shares decide.
 
-    Alternatives are those that neither tells from the best.
+    Alternatives are those that neither the filters nor the look of the images tell from the best.
     """
     settings = subject.settings.matching
     near = [each for each in matches if each.share >= matches[0].share - settings.alternative_margin]
-    near.sort(key=lambda each: -each.look_share)
+    best = min(near, key=_unexplained)
     alike = [
-        replace(each, alternative=each.look_share >= near[0].look_share - settings.look_margin)
-        for each in near[1:]
+        replace(each, alternative=each.look_share >= best.look_share - settings.look_margin)
+        for each in sorted(near, key=_unexplained)
+        if each is not best
     ]
-    return near[0], *alike, *matches[len(near) :]
+    return best, *alike, *matches[len(near) :]
+
+
+def _unexplained(match: OperationMatch) -> float:
+    """The product of what the three shares leave over; differences below half a percent are noise."""
+    left = [max(1 - share, NOISE) for share in (match.share, match.overall_share, match.look_share)]
+    return left[0] * left[1] * left[2]
 
 
 def _control_share(
