@@ -398,7 +398,10 @@ def serve(
     """
     from contextlib import ExitStack
 
+    from inspection.store import Store
+
     site = _workspace(workspace)
+    Store(site.store_path).models()  # a store that cannot be read is told now, not on every page
     with _flows(site), ExitStack() as running:
         from dashboards.serve import serve as run_dashboard
         from flows.server import prefect_server, worker

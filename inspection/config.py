@@ -81,7 +81,7 @@ class MatchingSettings(Section):
     overall_share: Share = Field(
         0.65, description="explained share over all filters alike that a claim needs"
     )
-    look_share: Share = Field(0.6, description="explained share of the images' own look that a claim needs")
+    look_share: Share = Field(0.5, description="explained share of the images' own look that a claim needs")
     look_margin: Share = Field(
         0.3, description="alternatives explain the look this nearly as well as the best"
     )

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -133,12 +135,26 @@ def fmi(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
-def fmi_process(*arguments: object) -> Answer:
-    """Run one command of the command line in a process of its own."""
-    command = [sys.executable, "-m", "inspection.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=quick())
+def fmi_process(*arguments: object, seconds: float = 120) -> Answer:
+    """Run one command of the command line in a process of its own; what takes longer is ended, and fails."""
+    with started(*arguments) as process:
+        out, err = process.communicate(timeout=seconds)
+    return Answer(process.args, process.returncode, out, err)
 
 
-def quick() -> dict[str, str]:
-    """The environment of a child process: one thread, for several wait for each other on busy cores."""
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
+@contextmanager
+def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Let one command of the command line run while the block lasts, and none of its children after it."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "inspection.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # several threads wait for each other on busy cores
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
