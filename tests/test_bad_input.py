@@ -314,7 +314,7 @@ def test_a_workspace_that_cannot_be_written(fmi: Fmi, site: Diagnosed, tmp_path:
         if name in ("evaluate", "sql"):  # these only read
             assert answer.returncode == 0
         else:
-            refused(answer, f"{site.root / 'artifacts'} cannot be written to", "--workspace")
+            refused(answer, f"{site.root / 'artifacts'} is a file", "move the file away")
     (site.root / "artifacts").unlink()
     shutil.move(tmp_path / "artifacts", site.root / "artifacts")
     unharmed(site)
@@ -376,7 +376,7 @@ def test_no_workspace_and_no_store(fmi: Fmi, tmp_path: Path, monkeypatch: pytest
 def test_retraining_before_any_night(fmi: Fmi, tmp_path: Path) -> None:
     workspace = create_workspace(tmp_path)
     Store(workspace.store_path).create()
-    refused(fmi("retrain", "-w", tmp_path), "no night has a failure mode with a recipe", "fmi night LOG")
+    refused(fmi("retrain", "-w", tmp_path), "no night has found a failure mode yet", "fmi night LOG")
     refused(fmi("night", __file__, "-w", tmp_path), "no deployed model", "Register one first")
 
 
@@ -412,22 +412,23 @@ def test_sql_that_duckdb_refuses(fmi: Fmi, site: Diagnosed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "word"),
+    ("command", "words"),
     [
-        (("nihgt",), "No such command 'nihgt'"),
-        (("night",), "Missing argument"),
-        (("night", "log.csv", "--agian"), "No such option: --agian"),
-        (("train", "images", "--epochs", "many"), "'many' is not a valid int"),
-        (("train", "images", "--epochs", "-1"), "--epochs"),
-        (("retrain", "--logged-images", "-1"), "--logged-images"),
-        (("serve", "--port", "123456"), "--port"),
+        ("nihgt", "No such command 'nihgt'"),
+        ("night", "Missing argument"),
+        ("night log.csv --agian", "No such option: --agian"),
+        ("train {images} --epochs many", "Invalid value for '--epochs'"),
+        ("train {images} --epochs -1", "Invalid value for '--epochs'"),
+        ("retrain --logged-images -1", "Invalid value for '--logged-images'"),
+        ("serve --port 123456", "Invalid value for '--port'"),
     ],
 )
 def test_a_command_that_is_mistyped(
-    fmi: Fmi, site: Diagnosed, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], word: str
+    site: Diagnosed, monkeypatch: pytest.MonkeyPatch, command: str, words: str
 ) -> None:
     monkeypatch.chdir(site.root)
-    answer = fmi(*command)
+    answer = fmi_process(*command.format(images=site.plant.images / "aged").split(), seconds=20)
     assert answer.returncode == 2
-    assert word in answer.stderr
+    assert words in answer.stderr
     assert "Traceback" not in answer.stderr
+    assert site.store.retrainings() == []

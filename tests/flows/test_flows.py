@@ -1,0 +1,142 @@
+"""The flows on a real Prefect server: end to end, again, killed and resumed, and through a worker."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from dashboards.retraining import PrefectRetraining
+from flows.night import night
+from flows.retrain import retrain
+from flows.server import worker
+from inspection import nights
+from inspection.errors import LogError
+from inspection.findings import NightState
+from inspection.recipes import load_recipe
+from tests.conftest import Diagnosed, fmi_process, started
+
+
+@pytest.fixture
+def site(diagnosed: Diagnosed, tmp_path: Path, prefect: str) -> Diagnosed:
+    return diagnosed.copied(tmp_path / "workspace")
+
+
+def test_a_night_leaves_findings_pictures_recipe_and_report(site: Diagnosed) -> None:
+    found = site.store.night(site.night_id)
+    assert (found.state, found.errors_read) == (NightState.FINISHED, len(site.rows))
+    mode = found.modes[0]
+    assert mode.diagnosis.family == "darker"
+    assert mode.recipe is not None
+    assert load_recipe(site.root / mode.recipe.path).findings["night"] == found.night_id
+    pictures = [error.picture for error in mode.errors]
+    pictures += [p.picture for each in mode.filters for p in each.primitives]
+    pictures += [p for each in mode.filters for p in each.patches]
+    assert [name for name in pictures if not (site.root / name).is_file()] == []
+    assert found.report_path is not None
+    assert "data:image/png;base64," in (site.root / found.report_path).read_text(encoding="utf-8")
+    assert set(found.seconds) == {"log", "images", "blame", "operations", "diagnosis", "primitives", "recipe"}
+
+
+def test_the_summary_is_plain_json_with_the_figures_of_the_store(site: Diagnosed) -> None:
+    found = site.store.night(site.night_id)
+    told = json.loads(json.dumps(nights.summary(found, site.plant.workspace)))
+    mode, best = told["failure_modes"][0], found.modes[0].flip_rates[0]
+    assert told["errors_read"] == found.errors_read
+    assert mode["explained_share"] == found.modes[0].diagnosis.share
+    assert mode["flip_rates"][0]["flip_rate"] == best.blame
+    assert mode["flip_rates"][0]["control_random"] == best.random
+    assert Path(mode["recipe"]).is_file()
+
+
+def test_the_same_night_again_costs_nothing(site: Diagnosed) -> None:
+    log = site.log(site.root / "some.csv", site.rows[:12])
+    first = night(str(site.root), str(log))
+    before = site.store.night(first)
+    assert night(str(site.root), str(log)) == first
+    assert site.store.night(first) == before  # not even a second was added
+    assert night(str(site.root), str(log), again=True) == f"{first}-2"
+
+
+def test_a_night_that_was_killed_goes_on_after_its_last_finished_step(site: Diagnosed) -> None:
+    log = site.log(site.root / "killed.csv", site.rows[:14])
+    with started("night", log, "--workspace", site.root):  # kill -9 at the end of the block
+        thumbnails = _wait_for(site.root / "artifacts", "*/errors/000014.png")
+        time.sleep(0.5)  # into the steps after the images
+    stopped = site.store.nights()[0]
+    assert stopped.state is NightState.RUNNING
+    written = thumbnails.stat().st_mtime_ns
+    resumed = fmi_process("night", log, "--workspace", site.root, "--json")
+    assert json.loads(resumed.stdout)["night_id"] == stopped.night_id
+    assert site.store.night(stopped.night_id).state is NightState.FINISHED
+    assert thumbnails.stat().st_mtime_ns == written  # the images were not read a second time
+
+
+def _wait_for(folder: Path, pattern: str) -> Path:
+    known = set(folder.glob(pattern))
+    for _ in range(600):
+        if new := set(folder.glob(pattern)) - known:
+            return new.pop()
+        time.sleep(0.1)
+    raise AssertionError(f"nothing like {pattern} appeared in {folder}")
+
+
+def test_a_night_that_fails_is_stored_with_its_reason_and_can_be_mended(site: Diagnosed) -> None:
+    log = site.root / "wrong.csv"
+    log.write_text("File,Verdict\na.png,pit\n", encoding="utf-8")
+    with pytest.raises(LogError, match="image_path"):
+        night(str(site.root), str(log))
+    failed = site.store.nights()[0]
+    assert failed.state is NightState.FAILED
+    assert "image_path" in failed.message
+
+
+def test_errors_of_another_model_are_set_aside_and_counted(site: Diagnosed) -> None:
+    predicted, true = (site.header.split(",").index(name) for name in ("predicted_label", "true_label"))
+    cells = site.rows[0].split(",")
+    other = next(c for c in site.plant.model.class_names if c not in (cells[predicted], cells[true]))
+    cells[predicted] = other
+    log = site.log(site.root / "other.csv", [",".join(cells)])
+    found = site.store.night(night(str(site.root), str(log)))
+    assert [each.reason for each in found.set_aside] == ["not_reproduced"]
+    assert (found.errors_read, found.modes) == (0, ())
+    assert "1 not_reproduced" in found.message
+
+
+def test_retraining_stores_the_candidate_and_leaves_the_deployed_model(site: Diagnosed) -> None:
+    mode_id = f"{site.night_id}-1"
+    weights = site.root / site.plant.model.weights_path
+    before = weights.read_bytes()
+    done_id = retrain(str(site.root), mode_id, str(site.plant.images / "unseen"))
+    done = site.store.retrainings(mode_id)[0]
+    assert done.retraining_id == done_id
+    assert done.accuracies[0].after > done.accuracies[0].before
+    assert site.store.model(done.candidate_hash).parent_hash == site.plant.model.model_hash
+    assert weights.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_the_button_of_the_dashboard_retrains_through_a_worker(site: Diagnosed, prefect_api: str) -> None:
+    mode_id = f"{site.night_id}-1"
+    button = PrefectRetraining(site.root, prefect_api)
+    with worker(site.root / ".prefect", site.root, prefect_api):
+        run_id = _pressed(button, mode_id)
+        for _ in range(240):
+            run = next(each for each in button.runs(mode_id) if each.flow_run_id == run_id)
+            if not run.live:
+                break
+            time.sleep(0.5)
+    assert (run.state, run.message) == ("Completed", run.message)
+    assert len(site.store.retrainings(mode_id)) == 1
+
+
+def _pressed(button: PrefectRetraining, mode_id: str) -> str:
+    """Press the button once the worker has made its deployments known."""
+    from inspection.errors import FlowError
+
+    for _ in range(120):
+        try:
+            return button.start(mode_id)
+        except FlowError:
+            time.sleep(0.5)
+    raise AssertionError("the worker never came up")
