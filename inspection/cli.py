@@ -30,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+INTERRUPTED = 130  # exit code after Ctrl+C
 console = Console()
 errors = Console(stderr=True)
 
@@ -67,10 +68,11 @@ def run() -> int:
         errors.print(f"[bold red]fmi:[/] {escape(str(error))}", soft_wrap=True)
         return 2
     except (typer.Abort, KeyboardInterrupt):
-        errors.print("fmi: interrupted; what was finished is kept, and the same command goes on from there")
-        return 130
+        left = INTERRUPTED
     except Exception as error:  # the last net: a usage error of the command line, or a fault of ours
         return _usage_or_crash(error)
+    if left == INTERRUPTED:  # typer, too, turns Ctrl+C into this exit code
+        errors.print("fmi: interrupted; what was finished is kept, and the same command goes on from there")
     return left if isinstance(left, int) else 0
 
 
@@ -220,7 +222,7 @@ def train(
     architecture: Annotated[str, typer.Option("--architecture", "-a", help="Default: the setting.")] = "",
     input_size: Annotated[str, typer.Option(help="Pixels; default: the setting.")] = "",
     channels: Annotated[int, typer.Option(help="1 for grey images, 3 for RGB; 0 looks at the images.")] = 0,
-    epochs: Annotated[int, typer.Option(help="Passes over the images; 0 takes the setting.")] = 0,
+    epochs: Annotated[int, typer.Option(min=0, help="Passes over the images; 0 takes the setting.")] = 0,
     where: WhereOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -352,8 +354,9 @@ def retrain(
     logged_images: Annotated[
         int | None,
         typer.Option(
+            min=0,
             help="How many logged images join the training set with the operators' labels; "
-            "default: none with a recipe, half of them without one."
+            "default: none with a recipe, half of them without one.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for a script.")] = False,
@@ -388,7 +391,9 @@ def retrain(
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(help="Of the dashboard on 127.0.0.1; 0 takes the setting.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of the dashboard on 127.0.0.1; 0 takes the setting.")
+    ] = 0,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Open the dashboard on this machine: nights, findings, verdicts and retraining.

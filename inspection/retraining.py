@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from fmi_engine.classifier import Classifier, build_network, choose_device, load_weights, read_checkpoint
+from fmi_engine.classifier import Classifier, build_network, load_weights
 from inspection.config import Settings
 from inspection.errors import ModelError, RecipeError
 from inspection.findings import FailureMode, LoggedError, ReferenceImage, RegisteredModel, Retraining
@@ -137,10 +137,10 @@ def retrain(
             f"model {model.model_hash[:12]} has no training images among its references; register it with a "
             "reference set that has a train split (or none, and one image in five is kept for validation)"
         )
-    device = choose_device(settings.compute.device)
-    spec = spec_of(model)
+    deployed = load(workspace.root, model, settings.compute.device)
+    spec, device = spec_of(model), deployed.device
     network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
-    load_weights(network, read_checkpoint(workspace.root / model.weights_path), model.weights_path)
+    load_weights(network, deployed.network.state_dict(), model.weights_path)
     fit(
         network,
         spec.preprocessing,
@@ -158,7 +158,6 @@ def retrain(
     record = keep(
         workspace, network, spec, "candidate", model.model_hash, f"retrained for {material.mode.mode_id}"
     )
-    deployed = load(workspace.root, model, settings.compute.device)
     return _judged(workspace.settings, material, deployed, candidate, record, started), record
 
 
