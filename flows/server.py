@@ -1,6 +1,9 @@
 """The Prefect server and the worker that the dashboard's buttons need, as child processes."""
 
+import ctypes
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,18 +16,21 @@ from pathlib import Path
 from inspection.errors import FlowError
 
 HOST = "127.0.0.1"
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 STARTING = 120  # seconds a server may take to answer, the first time on a slow disk
 
 
 @contextmanager
-def prefect_server(home: Path, port: int) -> Iterator[str]:
+def prefect_server(home: Path, port: int, *, services: bool = True) -> Iterator[str]:
     """Run a Prefect server on loopback while the block lasts; gives its API's address.
 
-    Raises FlowError with the place of its log where it does not come up.
+    Without `services` it only keeps book of runs that this process makes, and starts sooner. Raises
+    FlowError where the port is taken, and with the place of its log where it does not come up.
     """
+    _check_free(port)
     url = f"http://{HOST}:{port}/api"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    with _child(command, home / "server.log", {}) as server:
+    with _child(command + ([] if services else ["--no-services"]), home / "server.log", {}) as server:
         _wait_for(url, server, home / "server.log")
         yield url
 
@@ -44,7 +50,13 @@ def _child(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         child = subprocess.Popen(
-            command, stdout=output, stderr=output, env={**os.environ, **environment}, stdin=subprocess.DEVNULL
+            command,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **environment},
+            start_new_session=True,  # Ctrl+C in the terminal is for the parent, which ends its children
+            preexec_fn=_ends_with_its_parent,
         )
         try:
             yield child
@@ -55,6 +67,31 @@ def _child(
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+
+
+def _ends_with_its_parent() -> None:
+    """In a child before it runs: have Linux end it when the parent is killed, however that happens."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((HOST, port))
+        except OSError:
+            raise FlowError(
+                f"port {port} of {HOST} is taken, perhaps by another `fmi serve`: end that, or set another "
+                "prefect_port under [serve] in fmi.toml"
+            ) from None
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return int(listener.getsockname()[1])
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:

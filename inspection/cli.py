@@ -4,10 +4,11 @@ import atexit
 import json
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -82,6 +83,7 @@ def _leave(code: int) -> None:
     Prefect's threads outlive the exit and hold DuckDB's classes, whose teardown would then print pages
     of warnings about leaks to the user.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl+C would break off the cleaning up
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -129,8 +131,12 @@ def _workspace(given: Path | None) -> Workspace:
 
 
 @contextmanager
-def _flows(workspace: Workspace) -> Iterator[None]:
-    """Run Prefect at home in the workspace, or against the server that PREFECT_API_URL names."""
+def _flows(workspace: Workspace, *, own_server: bool = True) -> Iterator[None]:
+    """Run Prefect at home in the workspace, or against the server that PREFECT_API_URL names.
+
+    With `own_server`, a server of this command's own keeps book while the block lasts. It ends with the
+    command, killed or not, which the temporary one that Prefect would start by itself does not.
+    """
     workspace.check_writable()
     os.environ.setdefault("PREFECT_HOME", str(workspace.prefect_home))
     os.environ.setdefault("PREFECT_LOCAL_STORAGE_PATH", str(workspace.prefect_home / "results"))
@@ -145,7 +151,17 @@ def _flows(workspace: Workspace) -> Iterator[None]:
                 "fmi then runs a server of its own."
             )
     logging.getLogger("prefect").setLevel(logging.CRITICAL)
-    yield
+    if url or not own_server:
+        yield
+        return
+    from flows.server import free_port, prefect_server
+
+    with ExitStack() as running:
+        with errors.status("Starting Prefect ..."):
+            own = prefect_server(workspace.prefect_home, free_port(), services=False)
+            os.environ["PREFECT_API_URL"] = running.enter_context(own)
+        running.callback(os.environ.pop, "PREFECT_API_URL")
+        yield
 
 
 @app.command()
@@ -401,13 +417,11 @@ def serve(
     Starts a Prefect server and a worker for the retraining button, or uses the server that
     PREFECT_API_URL names.
     """
-    from contextlib import ExitStack
-
     from inspection.store import Store
 
     site = _workspace(workspace)
     Store(site.store_path).models()  # a store that cannot be read is told now, not on every page
-    with _flows(site), ExitStack() as running:
+    with _flows(site, own_server=False), ExitStack() as running:
         from dashboards.serve import serve as run_dashboard
         from flows.server import prefect_server, worker
 
@@ -425,7 +439,7 @@ def serve(
 def worker(workspace: WorkspaceOption = None) -> None:
     """Execute nights and retrainings that the dashboard or a schedule starts (fmi serve does it for you)."""
     site = _workspace(workspace)
-    with _flows(site):
+    with _flows(site, own_server=False):
         from flows.worker import work
 
         work()

@@ -128,7 +128,10 @@ def fmi(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         command = ["fmi", *map(str, arguments)]
         monkeypatch.setattr(sys, "argv", command)
         capsys.readouterr()
+        before = dict(os.environ)
         code = cli.run()
+        for name in set(os.environ) - set(before):  # it sets Prefect's variables for its own process
+            del os.environ[name]
         said = capsys.readouterr()
         return Answer(command, code, said.out, said.err)
 

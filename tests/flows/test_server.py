@@ -1,0 +1,75 @@
+"""`fmi serve` for real: Prefect, a worker and the dashboard as processes, and the button that retrains."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flows.server import prefect_server
+from inspection.errors import FlowError
+from tests.conftest import Diagnosed, started
+from tests.dashboards.conftest import Visitor
+from tests.dashboards.test_serve import free_port
+from tests.inspection.conftest import rewrite_settings
+
+
+def test_a_taken_port_is_told_before_another_server_is_used(tmp_path: Path, prefect_api: str) -> None:
+    taken = int(prefect_api.removesuffix("/api").rpartition(":")[2])
+    with pytest.raises(FlowError, match=f"port {taken} .*taken"), prefect_server(tmp_path, taken):
+        pass
+
+
+@pytest.mark.slow
+def test_the_button_retrains_and_ctrl_c_ends_every_process(
+    diagnosed: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reviewer presses it in the page; the page shows the run, and then what the candidate achieves."""
+    site = diagnosed.copied(tmp_path / "workspace")
+    rewrite_settings(site.root, f"serve.prefect_port = {free_port()}")
+    for name in ("PREFECT_API_URL", "PREFECT_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    port, page = free_port(), f"/modes/{site.night_id}-1"
+    with (
+        started("serve", "--port", port, "--workspace", site.root) as serve,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+    ):
+        reviewer = Visitor(client)
+        until(lambda: answers(client))
+        # The worker makes the deployment known some seconds after the dashboard answers.
+        until(lambda: reviewer.post(f"{page}/retraining", csrf=reviewer.token(page)).status_code == 303)
+        again = reviewer.post(f"{page}/retraining", csrf=reviewer.token(page))
+        assert again.status_code == 409  # one at a time
+        until(lambda: "Completed" in reviewer.get(page).text)
+        (done,) = site.store.retrainings()
+        assert site.store.model(done.candidate_hash).parent_hash == site.plant.model.model_hash
+        assert done.candidate_hash[:12] in reviewer.get(page).text
+        serve.send_signal(signal.SIGINT)
+        assert serve.wait(timeout=30) == 0
+        until(lambda: nobody_left(serve.pid), 10)
+
+
+def nobody_left(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx.ConnectError:
+        return False
+
+
+def until(holds: Callable[[], bool], seconds: float = 90) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
