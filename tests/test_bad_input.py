@@ -129,6 +129,7 @@ def test_bad_images_are_set_aside_and_odd_ones_are_used(fmi: Fmi, site: Diagnose
     for number, row in enumerate(site.rows[:16]):
         path, labels = row.split(",", 1)
         grey = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+        assert grey is not None
         assert grey.shape == (SIZE, SIZE)
         as_was = folder / f"{number:02d}.png"
         saved = {

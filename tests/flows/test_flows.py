@@ -1,4 +1,4 @@
-"""The flows on a real Prefect server: end to end, again, killed and resumed, and through a worker."""
+"""The flows on a real Prefect server: end to end, again, killed and resumed."""
 
 import json
 import time
@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.retraining import PrefectRetraining
 from flows.night import night
 from flows.retrain import retrain
-from flows.server import worker
 from inspection import nights
 from inspection.errors import LogError
 from inspection.findings import NightState
@@ -113,30 +111,3 @@ def test_retraining_stores_the_candidate_and_leaves_the_deployed_model(site: Dia
     assert done.accuracies[0].after > done.accuracies[0].before
     assert site.store.model(done.candidate_hash).parent_hash == site.plant.model.model_hash
     assert weights.read_bytes() == before
-
-
-@pytest.mark.slow
-def test_the_button_of_the_dashboard_retrains_through_a_worker(site: Diagnosed, prefect_api: str) -> None:
-    mode_id = f"{site.night_id}-1"
-    button = PrefectRetraining(site.root, prefect_api)
-    with worker(site.root / ".prefect", site.root, prefect_api):
-        run_id = _pressed(button, mode_id)
-        for _ in range(240):
-            run = next(each for each in button.runs(mode_id) if each.flow_run_id == run_id)
-            if not run.live:
-                break
-            time.sleep(0.5)
-    assert (run.state, run.message) == ("Completed", run.message)
-    assert len(site.store.retrainings(mode_id)) == 1
-
-
-def _pressed(button: PrefectRetraining, mode_id: str) -> str:
-    """Press the button once the worker has made its deployments known."""
-    from inspection.errors import FlowError
-
-    for _ in range(120):
-        try:
-            return button.start(mode_id)
-        except FlowError:
-            time.sleep(0.5)
-    raise AssertionError("the worker never came up")
