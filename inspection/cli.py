@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fmi_engine.errors import EngineError
-from inspection.errors import FlowError, InspectionError
+from inspection.errors import FlowError, InspectionError, WorkspaceError
 from inspection.workspace import Workspace, create_workspace, find_workspace
 
 app = typer.Typer(
@@ -73,7 +73,8 @@ def run() -> int:
     except Exception as error:  # the last net: a usage error of the command line, or a fault of ours
         return _usage_or_crash(error)
     if left == INTERRUPTED:  # typer, too, turns Ctrl+C into this exit code
-        errors.print("fmi: interrupted; what was finished is kept, and the same command goes on from there")
+        word = "fmi: interrupted; what was finished is kept, and the same command goes on from there"
+        errors.print(word, soft_wrap=True)
     return left if isinstance(left, int) else 0
 
 
@@ -127,6 +128,8 @@ def _quiet_parts() -> None:
 
 
 def _workspace(given: Path | None) -> Workspace:
+    if given and not given.is_dir():
+        raise WorkspaceError(f"--workspace {given}: there is no such folder; make it with `fmi init {given}`")
     return find_workspace(given or Path.cwd())
 
 
