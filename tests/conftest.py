@@ -56,8 +56,7 @@ def prefect_api() -> Iterator[str]:
     """One real Prefect server for the session; gives its address, and makes this process use it."""
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    from flows.server import prefect_server
-    from tests.dashboards.test_serve import free_port
+    from flows.server import free_port, prefect_server
 
     with (
         prefect_server(_HOME, free_port()) as url,

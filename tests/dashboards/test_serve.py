@@ -12,17 +12,13 @@ import pytest
 
 from dashboards.retraining import PrefectRetraining
 from dashboards.serve import serve
+from flows.server import free_port
 from inspection.errors import FlowError, WorkspaceError
 from inspection.store import Store
 from inspection.workspace import Workspace
 from tests.dashboards.hand_made import MODE_ID
 
 NOWHERE = "http://127.0.0.1:9/api"  # the discard port: nothing listens
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_a_taken_port_says_what_to_do(workspace: Workspace) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.server import prefect_server
+from flows.server import free_port, prefect_server
 from inspection.errors import FlowError
 from tests.conftest import Diagnosed, started
 from tests.dashboards.conftest import Visitor
-from tests.dashboards.test_serve import free_port
 from tests.inspection.conftest import rewrite_settings
 
 
