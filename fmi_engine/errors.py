@@ -15,3 +15,7 @@ class ClassifierError(EngineError):
 
 class TooFewReferencesError(EngineError):
     """Too few correctly classified reference images to say what is normal."""
+
+
+class TextureError(EngineError):
+    """A picture whose texture cannot be measured."""
