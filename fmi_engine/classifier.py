@@ -48,6 +48,10 @@ class Preprocessing:
         mean = images.new_tensor(self.mean)[:, None, None]
         return (images - mean) / images.new_tensor(self.std)[:, None, None]
 
+    def restore(self, x: Float[Tensor, "batch channel height width"]) -> Tensor:
+        """Undo `normalise`: the network's input as images in 0 to 1 (beyond them where it is beyond)."""
+        return x * x.new_tensor(self.std)[:, None, None] + x.new_tensor(self.mean)[:, None, None]
+
     def __call__(self, images: NDArray[np.uint8]) -> Float[Tensor, "batch channel height width"]:
         """Turn 8-bit images (batch, height, width, channel) into the network's input."""
         batch = rearrange(torch.from_numpy(np.ascontiguousarray(images)), "b h w c -> b c h w")

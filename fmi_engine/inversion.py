@@ -1,7 +1,8 @@
 """The descent: find the images whose code is the one asked for, many filters and sources at once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -9,43 +10,33 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fmi_engine.cache import PrimitiveCache, hash_images
 from fmi_engine.classifier import Classifier
-from fmi_engine.energy import isolate
-from fmi_engine.parametrization import PARAMETRIZATIONS
-from fmi_engine.priors import total_variation
-from fmi_engine.probe import truncated
-from fmi_engine.types import FilterRef, Inversion
+from fmi_engine.energy import energies, flatten_maps, isolate, shuffle_maps, spreads
+from fmi_engine.errors import EngineError
+from fmi_engine.parametrization import Parametrization, write_down
+from fmi_engine.presets import PRESETS, Preset
+from fmi_engine.priors import alpha_norm, denoise, total_variation
+from fmi_engine.probe import average_pooled, truncated
+from fmi_engine.reference import Reference
+from fmi_engine.types import FilterRef, FloatArray, Inversion, Layout
 
 Progress = Callable[[int], None] | None
+Loss = Callable[[Float[Tensor, "batch channel height width"], int], Float[Tensor, " batch"]]
+"""Of the standardised picture and the number of the step."""
 
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """How a descent runs.
-
-    No jitter: the target keeps the layout of its source, and a picture rolled under a fixed target pays
-    for the misplacement instead of growing the texture.
-    """
-
-    parametrization: str  # pixels or spectrum
-    steps: int
-    learning_rate: float  # of Adam
-    total_variation: float  # weight of the prior
-    contrast: float  # of the starting noise, standard deviation of values in 0 to 1
-
-
-PRESETS = {
-    "default": Preset("pixels", steps=64, learning_rate=0.1, total_variation=10.0, contrast=0.02),
-}
+OFFSETS = 8  # rolls of the source that a descent cycles through
+BATCH = 16  # pictures of one descent
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One inversion to do: a filter, a source image (by position) and a seed."""
+    """One inversion to do: a filter, a source image (by position), a seed, and the layout of the target."""
 
     filter: FilterRef
     source: int
     seed: int
+    layout: Layout = "source"
 
 
 def invert(
@@ -53,72 +44,404 @@ def invert(
     jobs: Sequence[Job],
     sources: NDArray[np.uint8],
     preset: Preset = PRESETS["default"],
-    batch_size: int = 16,
+    batch_size: int = BATCH,
     progress: Progress = None,
+    reference: Reference | None = None,
+    cache: PrimitiveCache | None = None,
 ) -> list[Inversion]:
     """Isolate each job's filter in the code of its source image and find the image with that code.
 
     Minimises ||code(x) - F*||^2 / ||F*||^2 plus priors for every job by itself; only the layers up to
     the target run. `sources` is (images, height, width, channel), 8-bit. The same job gives the same
-    picture whatever batch it runs in. `progress` receives the number of pictures done.
+    picture whatever batch it runs in. `reference` says what is normal for each filter, for presets that
+    weigh filters by it; without one the sources themselves do. Pictures that the cache holds are not made
+    again. `progress` receives the number of pictures done.
     """
-    done: dict[Job, Inversion] = {}
-    for layer in dict.fromkeys(job.filter.layer for job in jobs):
-        mine = [job for job in jobs if job.filter.layer == layer]
+    wanted = list(dict.fromkeys(jobs))
+    keys = _keys(classifier, wanted, sources, preset, reference) if cache else {}
+    done = {job: held for job in wanted if cache and (held := cache.read(keys[job], job)) is not None}
+    if progress and done:
+        progress(len(done))
+    for layer in dict.fromkeys(job.filter.layer for job in wanted):
+        mine = [job for job in wanted if job.filter.layer == layer and job not in done]
+        normal = normal_of(classifier, layer, sources, preset, reference) if mine else None
         for i in range(0, len(mine), batch_size):
             batch = mine[i : i + batch_size]
-            done |= zip(batch, _invert_batch(classifier, layer, batch, sources, preset), strict=True)
+            made = _invert_batch(classifier, layer, batch, sources, preset, normal)
+            done |= zip(batch, made, strict=True)
+            for job in batch:
+                if cache:
+                    cache.write(keys[job], done[job])
             if progress:
                 progress(len(batch))
     return [done[job] for job in jobs]
 
 
+def _keys(
+    classifier: Classifier,
+    jobs: Sequence[Job],
+    sources: NDArray[np.uint8],
+    preset: Preset,
+    reference: Reference | None,
+) -> dict[Job, str]:
+    hashes = hash_images(sources)
+    setting = repr(sorted(asdict(preset).items()))
+    # Every source says what is normal and what a plant's spectrum is, where no reference does.
+    shared = "|".join(hashes)
+    normal = {
+        layer: hash_images(np.stack([part.energy.mean(0), part.sigma]))[0]
+        for layer in {job.filter.layer for job in jobs}
+        if reference and (part := reference.layers.get(layer))
+    }
+    return {
+        job: PrimitiveCache.key(
+            classifier.weights_hash,
+            repr(classifier.preprocessing),
+            str(job.filter),
+            hashes[job.source],
+            shared,
+            normal.get(job.filter.layer, ""),
+            setting,
+            str(job.seed),
+            job.layout,
+        )
+        for job in jobs
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """The usual energy of each filter of a layer, and how much it varies."""
+
+    energy: Float[Tensor, " channel"]
+    sigma: Float[Tensor, " channel"]  # above 0
+
+
+def normal_of(
+    classifier: Classifier,
+    layer: str,
+    sources: NDArray[np.uint8],
+    preset: Preset,
+    reference: Reference | None = None,
+) -> Normal:
+    """What is normal at a layer by the reference, or else by the source images (their maps' spread)."""
+    if reference is not None and layer in reference.layers:
+        held = reference.layers[layer]
+        return Normal(_tensor(held.energy.mean(0), classifier), _tensor(held.sigma, classifier))
+    code = source_code(classifier, layer, sources, preset)
+    spread = spreads(code).mean(0)
+    return Normal(energies(code).mean(0), spread.clamp_min(0.05 * spread.median().clamp_min(1e-6)))
+
+
+def _tensor(values: FloatArray, classifier: Classifier) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(classifier.device)
+
+
 def _invert_batch(
-    classifier: Classifier, layer: str, jobs: Sequence[Job], sources: NDArray[np.uint8], preset: Preset
+    classifier: Classifier,
+    layer: str,
+    jobs: Sequence[Job],
+    sources: NDArray[np.uint8],
+    preset: Preset,
+    normal: Normal | None,
 ) -> list[Inversion]:
-    with truncated(classifier.network, layer) as code:
-        with torch.no_grad():
-            source_code = code(classifier.prepare(sources[[job.source for job in jobs]]))
-            target = isolate(source_code, [job.filter.channel for job in jobs])
-        picture = _descend(classifier, code, target, jobs, preset)
-        with torch.no_grad():
-            residual = _residual(code(classifier.preprocessing.normalise(picture)), target)
+    goal = _isolated(classifier, layer, jobs, sources, preset, normal)
+    with _looking_at(classifier, layer, preset) as code:
+        picture = descend(classifier, goal.loss(code), [job.seed for job in jobs], preset, images=sources)
+        left = goal.residual(code, classifier.preprocessing.normalise(picture))
     return [
-        Inversion(job.filter, job.source, job.seed, picture[i].cpu().numpy(), float(residual[i]))
+        Inversion(job.filter, job.source, job.seed, picture[i].cpu().numpy(), float(left[i]), job.layout)
         for i, job in enumerate(jobs)
     ]
 
 
-def _descend(
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """The codes that a batch of pictures is to have, for every roll of picture and source together."""
+
+    offsets: Sequence[tuple[int, int]]  # pixels down and right, (0, 0) first
+    targets: Sequence[Float[Tensor, "batch channel height width"]]  # one for each offset
+    scale: Float[Tensor, "channel 1 1"]  # what each map is divided by before it is compared
+    channels: Tensor | None = None  # the filter of each picture, where it is to stand out
+    normal: Normal | None = None
+    stand_out: float = 0.0
+
+    def loss(self, code: Callable[[Tensor], Tensor]) -> Loss:
+        """The residual at the roll of the step, and how little the filter stands out of its layer."""
+
+        def loss(x: Tensor, step: int) -> Tensor:
+            which = step % len(self.offsets)
+            found = code(_roll(x, self.offsets[which]))
+            left = residuals(found / self.scale, self.targets[which])
+            return left + self.stand_out * self._hidden(found) if self.stand_out else left
+
+        return loss
+
+    def _hidden(self, found: Tensor) -> Float[Tensor, " batch"]:
+        """Log of the sum over filters of exp(z_c - z_k): 0 where filter k alone departs from normal."""
+        assert self.normal is not None
+        assert self.channels is not None
+        z = (energies(found) - self.normal.energy) / self.normal.sigma
+        return torch.logsumexp(z - z.gather(1, self.channels[:, None]), 1)
+
+    @torch.no_grad()
+    def residual(self, code: Callable[[Tensor], Tensor], x: Tensor) -> Float[Tensor, " batch"]:
+        """||code - F*||^2 / ||F*||^2 of the pictures as they are, in plain units."""
+        return residuals(code(x), self.targets[0] * self.scale)
+
+
+def _isolated(
     classifier: Classifier,
-    code: Callable[[Tensor], Tensor],
-    target: Tensor,
+    layer: str,
     jobs: Sequence[Job],
+    sources: NDArray[np.uint8],
     preset: Preset,
+    normal: Normal | None,
+) -> _Goal:
+    assert normal is not None
+    images = sources[[job.source for job in jobs]]
+    channels = [job.filter.channel for job in jobs]
+    plain = isolate(source_code(classifier, layer, images, preset), channels)  # also checks the channels
+    scale = normal.sigma if preset.standardised else torch.ones_like(normal.sigma)
+    scale = scale[:, None, None]
+    offsets = _offsets(classifier, plain, preset)
+    targets = []
+    for offset in offsets:
+        code = source_code(classifier, layer, np.roll(images, offset, (1, 2)), preset) / scale
+        targets.append(_laid_out(isolate(code, channels), jobs))
+    picked = torch.tensor(channels, device=classifier.device)
+    return _Goal(offsets, targets, scale, picked, normal, preset.stand_out)
+
+
+def _laid_out(target: Tensor, jobs: Sequence[Job]) -> Tensor:
+    changed = {"shuffled": shuffle_maps(target, [job.seed for job in jobs]), "constant": flatten_maps(target)}
+    return torch.stack([changed.get(job.layout, target)[i] for i, job in enumerate(jobs)])
+
+
+def _offsets(classifier: Classifier, code: Tensor, preset: Preset) -> list[tuple[int, int]]:
+    """The rolls of picture and source together: the same for every picture, so for every batch."""
+    most = int(preset.source_jitter * classifier.preprocessing.height / code.shape[2])
+    if not most:
+        return [(0, 0)]
+    drawn = np.random.default_rng(0).integers(-most, most + 1, (OFFSETS - 1, 2))
+    return [(0, 0), *((int(down), int(right)) for down, right in drawn)]
+
+
+def _roll(x: Tensor, offset: tuple[int, int]) -> Tensor:
+    return x if offset == (0, 0) else x.roll(offset, (2, 3))
+
+
+def pooling(classifier: Classifier, preset: Preset) -> AbstractContextManager[None]:
+    """Within the block the network pools as the preset says."""
+    return average_pooled(classifier.network) if preset.average_pooling else nullcontext()
+
+
+class _looking_at:  # noqa: N801  (a context manager, read as a verb)
+    """Within the block, the function given returns the code at a layer, pooled as the preset pools."""
+
+    def __init__(self, classifier: Classifier, layer: str, preset: Preset) -> None:
+        self.pools = pooling(classifier, preset)
+        self.codes = truncated(classifier.network, layer)
+
+    def __enter__(self) -> Callable[[Tensor], Tensor]:
+        self.pools.__enter__()
+        try:
+            return self.codes.__enter__()
+        except BaseException:
+            self.pools.__exit__(None, None, None)
+            raise
+
+    def __exit__(self, *failure: object) -> None:
+        self.codes.__exit__(None, None, None)
+        self.pools.__exit__(None, None, None)
+
+
+@torch.no_grad()
+def source_code(
+    classifier: Classifier, layer: str, images: NDArray[np.uint8], preset: Preset = PRESETS["default"]
 ) -> Float[Tensor, "batch channel height width"]:
-    written = PARAMETRIZATIONS[preset.parametrization](_start(classifier, jobs, preset.contrast))
-    optimiser = torch.optim.Adam(written.parameters, preset.learning_rate)
-    for _ in range(preset.steps):
-        picture = written.picture()
-        loss = _residual(
-            code(classifier.preprocessing.normalise(picture)), target
-        ) + preset.total_variation * total_variation(picture)
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss.sum())  # each picture's loss stands alone, so the sum mixes nothing
-        optimiser.step()
-    return written.picture().detach()
+    """The code of 8-bit images (batch, height, width, channel) at a layer, pooled as the preset pools."""
+    with _looking_at(classifier, layer, preset) as code:
+        return code(classifier.prepare(images)).clone()
 
 
-def _residual(code: Tensor, target: Tensor) -> Float[Tensor, " batch"]:
+def invert_codes(
+    classifier: Classifier,
+    layer: str,
+    target: Float[Tensor, "batch channel height width"],
+    seeds: Sequence[int],
+    preset: Preset = PRESETS["default"],
+    images: NDArray[np.uint8] | None = None,
+    progress: Progress = None,
+) -> tuple[Float[Tensor, "batch channel height width"], Float[Tensor, " batch"]]:
+    """Find the pictures, in 0 to 1, whose codes at `layer` are the targets; returns them with residuals.
+
+    `images` are real ones (image, height, width, channel), for a parametrisation by their spectrum.
+    `progress` receives 1 after every step. Raises EngineError where the target does not fit the layer.
+    """
+    goal = _Goal([(0, 0)], [target], target.new_ones(target.shape[1], 1, 1))
+    stride = classifier.preprocessing.height / target.shape[2]
+    with _looking_at(classifier, layer, preset) as code:
+        picture = descend(
+            classifier, goal.loss(code), seeds, preset, images=images, stride=stride, progress=progress
+        )
+        return picture, goal.residual(code, classifier.preprocessing.normalise(picture))
+
+
+def residuals(
+    code: Float[Tensor, "batch channel height width"], target: Float[Tensor, "batch channel height width"]
+) -> Float[Tensor, " batch"]:
+    """||code - F*||^2 / ||F*||^2 of each picture (arXiv 1412.0035, equation 2)."""
+    if code.shape[1:] != target.shape[1:]:
+        raise EngineError(
+            f"a target of shape {tuple(target.shape[1:])} given for a code of {tuple(code.shape[1:])}: "
+            "filters, height, width"
+        )
     return (code - target).square().sum((1, 2, 3)) / target.square().sum((1, 2, 3)).clamp_min(1e-12)
 
 
+def descend(
+    classifier: Classifier,
+    loss: Loss,
+    seeds: Sequence[int],
+    preset: Preset,
+    images: NDArray[np.uint8] | None = None,
+    stride: float = 1.0,
+    progress: Progress = None,
+) -> Float[Tensor, "batch channel height width"]:
+    """Minimise `loss` of the standardised picture plus the preset's priors, each picture by itself.
+
+    Starts from noise of the seeds. `stride`, in pixels, is that of the layer, for jitter of the picture
+    alone. Returns pictures in 0 to 1. L-BFGS searches along a line for one picture at a time.
+    """
+    if preset.optimiser == "lbfgs" and len(seeds) > 1:
+        raise EngineError(
+            f"{len(seeds)} pictures given to L-BFGS, which takes one at a time: use a batch size of 1"
+        )
+    written = write_down(preset.parametrization, _start(classifier, seeds, preset), classifier, images)
+    optimiser = _optimiser(written.parameter, preset)
+    rolls = [torch.Generator().manual_seed(seed) for seed in seeds] if preset.jitter else []
+    most = max(round(preset.jitter * stride), 1)
+    stopping = _Stopping(preset, written)
+    for step in range(preset.steps + preset.fine_steps):
+        for group in optimiser.param_groups:
+            group["lr"] = _rate(preset, step)
+        jitter = [_drawn_offset(roll, most) for roll in rolls] if step < preset.steps else []
+        losses = _step(classifier, loss, preset, written, optimiser, jitter, step)
+        if progress:
+            progress(1)
+        if stopping.all_stopped(losses):
+            break
+    return denoise(stopping.picture(), preset.denoise)
+
+
+def _step(
+    classifier: Classifier,
+    loss: Loss,
+    preset: Preset,
+    written: Parametrization,
+    optimiser: torch.optim.Optimizer,
+    jitter: Sequence[tuple[int, int]],
+    step: int,
+) -> Float[Tensor, " batch"]:
+    seen: list[Tensor] = []
+
+    def closure() -> float:
+        picture = written.now()
+        x = classifier.preprocessing.normalise(_rolled(picture, jitter))
+        each = loss(x, step) * preset.loss_scale + priors(picture, x, preset)
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(each.sum())  # each picture's loss stands alone: the sum mixes nothing
+        _clip(written.parameter, preset.clip)
+        seen.append(each.detach())
+        return float(seen[-1].sum()) if preset.optimiser == "lbfgs" else 0.0
+
+    optimiser.step(closure)
+    return seen[0]
+
+
+def priors(picture: Tensor, x: Tensor, preset: Preset) -> Float[Tensor, " batch"] | float:
+    """The penalties of a preset; 0 where it has none."""
+    total: Tensor | float = 0.0
+    if preset.total_variation:
+        total = total + preset.total_variation * total_variation(picture, preset.beta)
+    if preset.alpha_norm:
+        total = total + preset.alpha_norm * alpha_norm(x, preset.alpha)
+    if preset.weight_decay:
+        total = total + preset.weight_decay / 2 * x.square().sum((1, 2, 3))
+    return total
+
+
+def _optimiser(parameter: Tensor, preset: Preset) -> torch.optim.Optimizer:
+    if preset.optimiser == "sgd":
+        return torch.optim.SGD([parameter], preset.learning_rate, preset.momentum)
+    if preset.optimiser == "lbfgs":
+        return torch.optim.LBFGS([parameter], preset.learning_rate, max_iter=1, line_search_fn="strong_wolfe")
+    return torch.optim.Adam([parameter], preset.learning_rate)
+
+
+def _rate(preset: Preset, step: int) -> float:
+    rate = preset.learning_rate * preset.decay ** (step // preset.decay_every)
+    return float(rate if step < preset.steps else rate / 10)
+
+
+def _drawn_offset(generator: torch.Generator, most: int) -> tuple[int, int]:
+    down, right = torch.randint(-most, most + 1, (2,), generator=generator).tolist()
+    return down, right
+
+
+def _rolled(picture: Tensor, jitter: Sequence[tuple[int, int]]) -> Tensor:
+    if not jitter:
+        return picture
+    return torch.stack([each.roll(by, (1, 2)) for each, by in zip(picture, jitter, strict=True)])
+
+
+def _clip(parameter: Tensor, most: float) -> None:
+    if most and parameter.grad is not None:
+        norm = torch.linalg.vector_norm(parameter.grad, dim=(1, 2, 3), keepdim=True)
+        parameter.grad.mul_((most / norm.clamp_min(1e-12)).clamp_max(1))
+
+
+class _Stopping:
+    """Which pictures of a batch have stopped, and what they were then."""
+
+    def __init__(self, preset: Preset, written: Parametrization) -> None:
+        self.preset, self.written = preset, written
+        self.history: list[Tensor] = []
+        self.stopped = torch.zeros(len(written.parameter), dtype=torch.bool, device=written.parameter.device)
+        self.kept = written.parameter.detach().clone()
+
+    @torch.no_grad()
+    def all_stopped(self, loss: Float[Tensor, " batch"]) -> bool:
+        """Take note of a step's losses; a picture that changed too little keeps what it is now."""
+        if not self.preset.tolerance:
+            return False
+        self.history = [*self.history[-self.preset.patience :], loss]
+        self._keep()
+        if len(self.history) > self.preset.patience:
+            before = self.history[0]
+            self.stopped = self.stopped | ((before - loss).abs() < self.preset.tolerance * before.abs())
+        return bool(self.stopped.all())
+
+    def _keep(self) -> None:
+        running = ~self.stopped.view(-1, *[1] * (self.kept.ndim - 1))
+        self.kept = torch.where(running, self.written.parameter.detach(), self.kept)
+
+    @torch.no_grad()
+    def picture(self) -> Float[Tensor, "batch channel height width"]:
+        """The pictures as they stopped, or as they are now."""
+        self._keep()
+        return self.written.picture(self.kept).clamp(0, 1)
+
+
 def _start(
-    classifier: Classifier, jobs: Sequence[Job], contrast: float
+    classifier: Classifier, seeds: Sequence[int], preset: Preset
 ) -> Float[Tensor, "batch channel height width"]:
     p = classifier.preprocessing
-    noise = [
-        torch.randn(p.channels, p.height, p.width, generator=torch.Generator().manual_seed(job.seed))
-        for job in jobs
-    ]
-    return 0.5 + contrast * torch.stack(noise).to(classifier.device)
+    shape = (p.channels, p.height, p.width)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    if preset.start == "uniform":
+        noise = torch.stack([torch.rand(shape, generator=each) * 2 - 1 for each in generators])
+        return p.restore(preset.contrast * noise.to(classifier.device))
+    noise = torch.stack([torch.randn(shape, generator=each) for each in generators])
+    return 0.5 + preset.contrast * noise.to(classifier.device)

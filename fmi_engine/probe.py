@@ -3,7 +3,7 @@
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -58,8 +58,46 @@ def recorded(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
 
 
 class _Reached(Exception):  # noqa: N818  (not an error: it ends a truncated pass)
-    def __init__(self, code: Tensor) -> None:
-        self.code = code
+    pass
+
+
+@contextmanager
+def tapped(
+    network: nn.Module, layers: Sequence[str]
+) -> Iterator[Callable[[Float[Tensor, "batch channel height width"]], dict[str, Tensor]]]:
+    """Within the block, the function given returns the codes of `layers`, by name in their order.
+
+    The pass ends at the last of them to be reached; nothing after it runs. Of a module that runs several
+    times the code is that of the first. Raises UnknownLayerError where a layer does not exist, and, when
+    called, ClassifierError where the pass never reaches one.
+    """
+    codes: dict[str, Tensor] = {}
+    modules = {name: find_module(network, name) for name in layers}  # before any hook: it may raise
+
+    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+            codes.setdefault(name, output)
+            if len(codes) == len(modules):
+                raise _Reached
+            return output.clone()  # the network may go on to overwrite its own copy
+
+        return hook
+
+    def read(x: Tensor) -> dict[str, Tensor]:
+        codes.clear()
+        with suppress(_Reached):
+            network(x)
+        for name in modules:
+            if name not in codes:
+                raise ClassifierError(f"layer {name!r} was not reached by the forward pass")
+        return {name: codes.pop(name) for name in modules}
+
+    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
+    try:
+        yield read
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager
@@ -67,20 +105,43 @@ def truncated(
     network: nn.Module, layer: str
 ) -> Iterator[Callable[[Float[Tensor, "batch channel height width"]], Tensor]]:
     """Within the block, the function given returns the code of `layer` and runs nothing after it."""
+    with tapped(network, [layer]) as codes:
+        yield lambda x: codes(x)[layer]
 
-    def stop(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        raise _Reached(output)
 
-    def code(x: Tensor) -> Tensor:
-        try:
-            network(x)
-        except _Reached as reached:
-            return reached.code
-        raise ClassifierError(f"layer {layer!r} was not reached by the forward pass")
+@contextmanager
+def average_pooled(network: nn.Module) -> Iterator[None]:
+    """Within the block, every maximum pooling module answers with the average instead (arXiv 1608.04170)."""
 
-    handle = find_module(network, layer).register_forward_hook(stop)
+    def average(module: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
+        assert isinstance(module, nn.MaxPool2d)
+        size, stride, padding = module.kernel_size, module.stride, module.padding
+        return nn.functional.avg_pool2d(inputs[0], size, stride, padding, module.ceil_mode, False)
+
+    pools = [module for module in network.modules() if isinstance(module, nn.MaxPool2d)]
+    handles = [pool.register_forward_hook(average) for pool in pools]
     try:
-        yield code
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def silenced(network: nn.Module, layer: str, channels: Sequence[int]) -> Iterator[None]:
+    """Within the block, some filters of a layer answer nothing: the dead filters of a control.
+
+    Enter it before the layer is tapped: hooks run in the order in which they came.
+    """
+
+    def silence(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        quiet = output.clone()
+        quiet[:, list(channels)] = 0
+        return quiet
+
+    handle = find_module(network, layer).register_forward_hook(silence)
+    try:
+        yield
     finally:
         handle.remove()
 

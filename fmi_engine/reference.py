@@ -14,6 +14,7 @@ from fmi_engine.probe import recorded
 from fmi_engine.types import FloatArray, Layer
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images (n, height, width, channel), class indices
+DEAD = 1e-3  # of the median spread of its layer: a filter whose maps vary less is dead
 SIGMA_FLOOR = 0.05  # of the layer's median sigma: a filter that never varies must not divide by nothing
 
 
@@ -24,6 +25,12 @@ class LayerReference:
     energy: FloatArray  # (classes, channels): mu, mean energy
     spread: FloatArray  # (classes, channels): sd, mean spread
     sigma: FloatArray  # (channels,): spread of energies between images of one class
+
+    @property
+    def live(self) -> NDArray[np.bool_]:
+        """Which filters are alive (channels,): their maps vary on the images of some class."""
+        varies = self.spread.max(0)
+        return np.asarray(varies > DEAD * max(float(np.median(varies)), 1e-12))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,32 @@
-"""Texture in numbers: descriptors, the distance between textures, and the trust test of primitives."""
+"""The distance between textures, and how surely pictures of one filter are told from those of others."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from fmi_engine.classifier import Classifier
-from fmi_engine.reference import Reference, measure_energies
-from fmi_engine.types import FloatArray, Inversion, Layer, Trust
+from fmi_engine.types import FloatArray
 
 RADIAL_BINS = 8
 ANGULAR_BINS = 8
+BANK = ((32, 7), (64, 3), (64, 3))  # filters and side of the kernels of each stage of the random bank
+SMALLEST_CONTRAST = 0.02  # of values in 0 to 1: below it a picture is not stretched to full contrast
+FAINT = 0.01  # added before the logarithm of a statistic
 
 
 def describe(image: FloatArray) -> FloatArray:
-    """The descriptor of a picture (channel, height, width) in 0 to 1, blind to where its pattern lies.
+    """What tells textures apart: `spectral_statistics` followed by `filter_statistics`.
+
+    `image` is (channel, height, width) in 0 to 1.
+    """
+    return np.concatenate([spectral_statistics(image), filter_statistics(image)])
+
+
+def spectral_statistics(image: FloatArray) -> FloatArray:
+    """The spectrum of a picture (channel, height, width) in 0 to 1, blind to where its pattern lies.
 
     The logarithm of the mean spectral power in 8 octave-spaced rings by 8 directions of the channel
     mean, followed by the mean of each channel, in units of 8-bit contrast; a shift of the pattern
@@ -38,6 +50,37 @@ def _ring_means(power: NDArray[np.float64]) -> NDArray[np.float64]:
     total = np.bincount(cell, power[inside], RADIAL_BINS * ANGULAR_BINS)
     count = np.bincount(cell, minlength=RADIAL_BINS * ANGULAR_BINS)
     return np.asarray(total / np.maximum(count, 1))
+
+
+def filter_statistics(image: FloatArray) -> FloatArray:
+    """Means and spreads of what a fixed bank of random filters answers to a picture, in logarithms.
+
+    Three stages of random kernels, each followed by a ReLU and a maximum pooling by two; the picture is
+    first brought to mean 0 and contrast 1. Random filters describe textures nearly as well as trained
+    ones (Ustyuzhaninov et al., Texture Synthesis Using Shallow Convolutional Networks with Random
+    Filters, arXiv 1606.00021), and they know nothing of the network under test.
+    """
+    x = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None]
+    x = (x - x.mean((2, 3), keepdim=True)) / x.std(correction=0).clamp_min(SMALLEST_CONTRAST)
+    found = []
+    for kernels in _bank(image.shape[0]):
+        x = torch.nn.functional.conv2d(x, kernels, padding="same").relu()
+        found += [x.mean((2, 3))[0], x.std((2, 3), correction=0)[0]]
+        x = torch.nn.functional.max_pool2d(x, 2, ceil_mode=True)
+        x = x / x.std(correction=0).clamp_min(1e-3)
+    return np.asarray(torch.log(torch.cat(found) + FAINT).numpy(), np.float32)
+
+
+@cache
+def _bank(channels: int) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    kernels, before = [], channels
+    for filters, side in BANK:
+        drawn = torch.randn(filters, before, side, side, generator=generator)
+        kernels.append(drawn / (before * side * side) ** 0.5)
+        before = filters
+    first = kernels[0] - kernels[0].mean((1, 2, 3), keepdim=True)  # blind to the level
+    return (first, *kernels[1:])
 
 
 def distances(descriptors: FloatArray) -> FloatArray:
@@ -69,52 +112,3 @@ def auroc(positive: FloatArray, negative: FloatArray) -> float:
     above = positive[:, None] > negative[None]
     level = positive[:, None] == negative[None]
     return float((above + 0.5 * level).mean())
-
-
-def trust_test(
-    classifier: Classifier,
-    layer: Layer,
-    reference: Reference,
-    inversions: Sequence[Inversion],
-    top_share: float = 0.01,
-    least_agreement: float = 0.8,
-    batch_size: int = 32,
-) -> list[Trust]:
-    """Test the primitives of one layer: fed back, and set beside each other.
-
-    Fed back, filter k's standardised energy must rank first, or within the top share, of its layer;
-    primitives of one filter from different sources and seeds must resemble each other more than those of
-    the other filters (`agreement`). A primitive without companions fails the second part.
-    """
-    pictures = np.stack([each.image for each in inversions])
-    eight_bit = np.round(pictures.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
-    energy, _, _ = measure_energies(classifier, [layer.name], eight_bit, batch_size)
-    normal = reference.layers[layer.name]
-    standardised = (energy[layer.name] - normal.energy.mean(0)) / normal.sigma
-    descriptors = np.stack([describe(each.image) for each in inversions])
-    owners = np.array([each.filter.channel for each in inversions])
-    by_picture = agreement(distances(descriptors), owners.tolist())
-    # Judged by filter: of a few pictures of noise one alone often reaches a high score by chance.
-    agreements = [by_picture[owners == owner].mean() for owner in owners]
-    most = max(1, int(top_share * layer.channels))
-    return [
-        _judge(row, each, float(score), most, least_agreement)
-        for row, each, score in zip(standardised, inversions, agreements, strict=True)
-    ]
-
-
-def _judge(
-    standardised: FloatArray, inversion: Inversion, score: float, most: int, least_agreement: float
-) -> Trust:
-    own = float(standardised[inversion.filter.channel])
-    rank = int((standardised > own).sum()) + 1
-    failed = []
-    if rank > most:
-        failed.append(f"fed back, its filter ranks {rank} of {len(standardised)} (needed: {most})")
-    if own <= 0:
-        failed.append(f"fed back, its filter stays at or below its normal energy ({own:.1f} sigma)")
-    if np.isnan(score):
-        failed.append("it has no second picture of its filter, or none of another, to be compared with")
-    elif score < least_agreement:
-        failed.append(f"its pictures agree by {score:.2f} (needed: {least_agreement:.2f})")
-    return Trust(rank, own, inversion.residual, score, tuple(failed))

@@ -1,13 +1,17 @@
 """The engine's frozen records, in NumPy: importable without torch."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine.errors import UnknownLayerError
 
+HINGE_SIGNIFICANCE = 0.01
 FloatArray = NDArray[np.float32]
+Layout = Literal["source", "shuffled", "constant"]
+"""Where a target's energy lies: as in the source image, permuted, or spread evenly."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -98,6 +102,7 @@ class Inversion:
     seed: int
     image: FloatArray  # (channels, height, width), 0 to 1
     residual: float  # ||code - target||^2 / ||target||^2
+    layout: Layout = "source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +114,36 @@ class Trust:
     residual: float
     agreement: float  # AUROC: nearer to primitives of the same filter than to those of others
     failed: tuple[str, ...]  # parts that failed, in words
+    layout: float | None = None  # AUROC of its pictures from shuffled and constant maps; None: not made
 
     @property
     def trusted(self) -> bool:
         """Whether every part passed."""
         return not self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Hinge:
+    """How many right answers a network keeps when the codes of one layer are exchanged between images."""
+
+    layer: str
+    images: int
+    right: int
+    exchanged: int  # right with the code of another image
+    p_value: float  # that the exchange costs no right answers, one-sided
+
+    @property
+    def holds(self) -> bool:
+        """Whether the right answers hinge on the layer."""
+        return self.p_value < HINGE_SIGNIFICANCE
+
+    @property
+    def complaint(self) -> str:
+        """In words, that they do not."""
+        return (
+            f"the network's right answers do not hinge on {self.layer}: {self.right} of {self.images} are "
+            f"right, and {self.exchanged} with the codes of other images (p = {self.p_value:.2g})"
+        )
 
 
 @dataclass(frozen=True, slots=True)

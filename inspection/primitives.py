@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.inversion import PRESETS, Job, invert
+from fmi_engine.inversion import Job, invert
 from fmi_engine.patches import Patch, exciting_patches
+from fmi_engine.presets import PRESETS
 from fmi_engine.probe import find_layer
-from fmi_engine.texture import trust_test
+from fmi_engine.trust import trust_test
 from fmi_engine.types import FilterRef, Inversion, Trust
 from inspection.findings import BlamedFilter, Primitive
 from inspection.images import write_image

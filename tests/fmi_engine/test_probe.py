@@ -15,6 +15,7 @@ from fmi_engine.probe import (
     find_module,
     recorded,
     resumption,
+    tapped,
     truncated,
 )
 from fmi_engine.types import FilterRef, Layer
@@ -353,6 +354,115 @@ def test_gradients_flow_through_a_truncated_pass() -> None:
     with truncated(network, "1") as code:
         (gradient,) = torch.autograd.grad(code(x).sum(), [x])
     assert gradient.tolist() == [[[[3.0, 0.0]]]]
+
+
+def one_to_three() -> nn.Sequential:
+    """x, then 2x, then relu(2x), then a module that must not run."""
+    network = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.ReLU(), nn.AvgPool2d(2), Raising())
+    with torch.no_grad():
+        network.get_parameter("0.weight").fill_(2.0)
+    return network
+
+
+SQUARE = [[[[1.0, -3.0], [5.0, 2.0]]]]
+
+
+@pytest.mark.parametrize(
+    "layers", [["0", "2"], ["2", "0"], ["2", "0", "2"]], ids=["in turn", "back", "twice"]
+)
+def test_a_tap_returns_the_codes_by_name_and_runs_nothing_after_the_last(layers: list[str]) -> None:
+    network = one_to_three()
+    with tapped(network, layers) as codes:
+        found = codes(torch.tensor(SQUARE))
+        assert hooks(network) == 2
+    assert [*found] == [*dict.fromkeys(layers)]
+    assert found["0"].tolist() == [[[[2, -6], [10, 4]]]]
+    assert found["2"].tolist() == [[[[4]]]]
+    assert hooks(network) == 0
+
+
+def test_every_pass_through_a_tap_is_its_own() -> None:
+    network = one_to_three()
+    with tapped(network, ["0", "1"]) as codes:
+        first, second = codes(torch.tensor(SQUARE)), codes(-torch.tensor(SQUARE))
+    assert first["1"].tolist() == [[[[2, 0], [10, 4]]]]
+    assert second["1"].tolist() == [[[[0, 6], [0, 0]]]]
+
+
+def test_gradients_flow_from_every_code_of_a_tap() -> None:
+    x = torch.tensor(SQUARE, requires_grad=True)
+    with tapped(freeze(one_to_three()), ["0", "1", "2"]) as codes:
+        found = codes(x)
+        # 2x with weight 1, relu(2x) with weight 10, and the mean of the four relu(2x) with weight 100
+        total = found["0"].sum() + 10 * found["1"].sum() + 100 * found["2"].sum()
+        (gradient,) = torch.autograd.grad(total, [x])
+    assert gradient.tolist() == [[[[2 + 20 + 50, 2], [2 + 20 + 50, 2 + 20 + 50]]]]
+
+
+def test_a_tap_holds_the_outermost_and_the_inner_module_that_return_one_code() -> None:
+    network, x = freeze(seeded(Deep())), picture()
+    with tapped(network, ["first", "first.1", "third"]) as codes:
+        found = codes(x)
+    assert torch.equal(found["first"], network.get_submodule("first")(x))
+    assert torch.equal(found["first.1"], found["first"])
+    assert set(found) == {"first", "first.1", "third"}
+
+
+def test_a_tap_keeps_a_code_that_the_network_overwrites_and_the_network_its_answer() -> None:
+    network, x = freeze(seeded(AddsInPlace())), picture()
+    with recorded(network, ["third"]) as untapped:
+        network(x)
+    with tapped(network, ["first", "third"]) as codes:
+        found = codes(x)
+    assert torch.equal(found["first"], network.get_submodule("first")(x))
+    assert torch.equal(found["third"], untapped["third"])
+
+
+def test_of_a_module_that_runs_twice_a_tap_gives_the_first_code() -> None:
+    act, x = nn.ReLU(), picture()
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), act, nn.Conv2d(4, 5, 1), act, nn.AvgPool2d(2), Raising())
+    seeded(network)
+    with tapped(network, ["1", "4"]) as codes:
+        found = codes(x)
+    first = network[0](x).clamp_min(0)
+    assert torch.equal(found["1"], first)
+    assert torch.equal(found["4"], nn.functional.avg_pool2d(network[2](first).clamp_min(0), 2))
+    with truncated(network, "1") as code:
+        assert torch.equal(code(x), first)
+
+
+class Fussy(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if float(x.min()) < 0:
+            raise ValueError("below 0")
+        return x
+
+
+def test_a_tap_is_gone_after_an_exception_and_works_again_after_one() -> None:
+    network, x = nn.Sequential(nn.AvgPool2d(2), Fussy(), nn.AvgPool2d(2)), picture()
+    with pytest.raises(ValueError, match="below 0"), tapped(network, ["0", "2"]) as codes:
+        codes(-x)
+    assert hooks(network) == 0
+    with tapped(network, ["0", "2"]) as codes:
+        with pytest.raises(ValueError, match="below 0"):
+            codes(-x)
+        assert torch.equal(codes(x)["0"], network[0](x))
+
+
+def test_a_tap_of_a_layer_that_does_not_exist_leaves_no_hook() -> None:
+    network = freeze(Deep())
+    with pytest.raises(UnknownLayerError, match=r"has: first, "), tapped(network, ["first", "layer9"]):
+        pass
+    assert hooks(network) == 0
+
+
+def test_a_tapped_layer_that_the_pass_never_reaches_is_named() -> None:
+    network = Deep()
+    network.spare = nn.ReLU()
+    with tapped(network, ["first", "spare"]) as codes, pytest.raises(ClassifierError) as refusal:
+        codes(picture())
+    assert str(refusal.value) == "layer 'spare' was not reached by the forward pass"
+    assert hooks(network) == 0
 
 
 # Cutting a network in two

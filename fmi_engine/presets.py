@@ -1,0 +1,107 @@
+"""How a descent runs: the presets, and what can be chosen."""
+
+from dataclasses import dataclass, fields
+
+from fmi_engine.errors import EngineError
+
+PARAMETRIZATIONS = ("pixels", "input", "spectrum", "plant", "phase")
+OPTIMISERS = ("adam", "sgd", "lbfgs")
+STARTS = ("normal", "uniform")
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Parametrisation, loss, priors, jitter, optimiser and when to stop.
+
+    The loss of a picture is `loss_scale` * (its residual + `stand_out` * how little the filter stands out
+    of its layer) + `total_variation` * TV^beta of the picture in 0 to 1 + `alpha_norm` * mean |x|^alpha of
+    the standardised input x + `weight_decay` / 2 * ||x||^2. Raises EngineError for a word that is none.
+    """
+
+    parametrization: str = "pixels"
+    standardised: bool = False  # compare codes in units of each filter's sigma
+    stand_out: float = 0.0
+    loss_scale: float = 1.0
+    total_variation: float = 0.0
+    beta: float = 2.0
+    alpha_norm: float = 0.0
+    alpha: float = 6.0
+    weight_decay: float = 0.0
+    jitter: float = 0.0  # rolls the picture at random, by up to this share of the layer's stride
+    source_jitter: float = 0.0  # rolls picture and source together, so that the target stays true
+    optimiser: str = "adam"
+    steps: int = 64
+    learning_rate: float = 0.1
+    momentum: float = 0.0  # of sgd
+    decay: float = 1.0  # the learning rate is multiplied by it ...
+    decay_every: int = 1  # ... after this many steps
+    clip: float = 0.0  # largest norm of a picture's gradient; 0 is none
+    fine_steps: int = 0  # further steps at a tenth of the rate, without jitter
+    start: str = "normal"  # noise around mid grey; or uniform noise of the input, around 0
+    contrast: float = 0.02  # of that noise: its standard deviation, or half its range
+    tolerance: float = 0.0  # a picture whose loss changes by less, relatively, over `patience` steps stops
+    patience: int = 1
+    denoise: float = 0.0  # weight of Chambolle's total variation denoising at the end
+    average_pooling: bool = False  # in place of maximum pooling, during the descent
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("parametrization", PARAMETRIZATIONS),
+            ("optimiser", OPTIMISERS),
+            ("start", STARTS),
+        ):
+            if getattr(self, name) not in known:
+                raise EngineError(f"no {name} {getattr(self, name)!r}; these exist: {', '.join(known)}")
+
+
+PRESETS = {
+    # What scored best on the trust test for its cost; the comparison is `python -m tests.benchmarks.presets`.
+    "default": Preset(
+        standardised=True,
+        stand_out=2.0,
+        total_variation=1.0,
+        steps=48,
+        learning_rate=0.15,
+    ),
+    # Xia et al., arXiv 1608.04170: made for a VGG-19 with average pooling.
+    "paper": Preset(
+        parametrization="input",
+        weight_decay=5e-4,
+        optimiser="sgd",
+        steps=1000,
+        learning_rate=0.1,
+        momentum=0.9,
+        decay=0.9,
+        decay_every=10,
+        clip=10.0,
+        start="uniform",
+        contrast=0.1,
+        tolerance=0.005,
+        denoise=0.2,
+        average_pooling=True,
+    ),
+    # Mahendran and Vedaldi, arXiv 1412.0035 and IJCV 2016.
+    "mahendran": Preset(
+        parametrization="input",
+        total_variation=1.0,
+        alpha_norm=1e-4,
+        jitter=0.25,
+        steps=300,
+        learning_rate=0.05,
+        fine_steps=50,
+    ),
+}
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of a name. Raises EngineError naming those that exist."""
+    if name not in PRESETS:
+        raise EngineError(f"no preset {name!r}; these exist: {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def describe_preset(preset: Preset) -> str:
+    """What a preset sets away from a plain descent, as `name=value` words."""
+    plain = Preset()
+    changed = [f for f in fields(Preset) if getattr(preset, f.name) != getattr(plain, f.name)]
+    return " ".join(f"{f.name}={getattr(preset, f.name)}" for f in changed) or "plain"
