@@ -120,7 +120,7 @@ def invert_filters(
     """Shortlist the most blamed filters and invert them to texture primitives."""
     subject = subject_of(Path(root), model_hash)
     filters = blame.shortlist(subject, layer, screening, errors.images)
-    with step("Inverting filters", len(filters) * subject.settings.inversion.sources) as advance:
+    with step("Inverting filters", primitives.count_pictures(subject, filters)) as advance:
         return primitives.invert_filters(subject, night_id, filters, advance)
 
 

@@ -65,7 +65,9 @@ class BlameSettings(Section):
 class InversionSettings(Section):
     """How a filter's texture primitives are made and trusted."""
 
-    preset: Literal["default"] = Field("default", description="how the descent runs")
+    preset: Literal["default", "paper", "mahendran"] = Field(
+        "default", description="how the descent runs: ours, or as published"
+    )
     filters: Count = Field(6, description="filters of a failure mode that are inverted")
     sources: int = Field(3, ge=2, description="source images per filter; two or more for the trust test")
     top_share: Share = Field(0.01, description="fed back, the filter must rank first or in this top share")

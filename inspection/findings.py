@@ -94,6 +94,7 @@ class Primitive:
     agreement: float  # AUROC: alike those of the same filter, unlike those of others
     trusted: bool
     failed: tuple[str, ...] = ()  # the parts of the trust test that failed
+    layout: float | None = None  # AUROC: its pictures from shuffled and constant maps still tell the filter
 
 
 @dataclass(frozen=True, slots=True)

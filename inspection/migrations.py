@@ -337,6 +337,17 @@ def _comment(target: str, text: str) -> str:
 MIGRATIONS: tuple[Migration, ...] = (
     (1, "findings", _TABLES),
     (2, "overviews and comments", _VIEWS + tuple(_comment(*item) for item in _COMMENTS.items())),
+    (
+        3,
+        "layout control of primitives",
+        (
+            "ALTER TABLE primitives ADD COLUMN layout DOUBLE",
+            _comment(
+                "COLUMN primitives.layout",
+                "AUROC: its pictures from shuffled and constant maps still tell the filter; NULL: not tested",
+            ),
+        ),
+    ),
 )
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS schema_version (

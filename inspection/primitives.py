@@ -8,15 +8,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fmi_engine.cache import PrimitiveCache
 from fmi_engine.inversion import Job, invert
 from fmi_engine.patches import Patch, exciting_patches
-from fmi_engine.presets import PRESETS
+from fmi_engine.presets import find_preset
 from fmi_engine.probe import find_layer
-from fmi_engine.trust import trust_test
-from fmi_engine.types import FilterRef, Inversion, Trust
+from fmi_engine.trust import hinges_on, trust_test
+from fmi_engine.types import FilterRef, Hinge, Inversion, Layer, Layout, Trust
 from inspection.findings import BlamedFilter, Primitive
 from inspection.images import write_image
-from inspection.subject import Progress, Subject, evenly
+from inspection.subject import Progress, Subject, evenly, sample
+
+SOURCE: Layout = "source"
+CONTROLS: tuple[Layout, ...] = ("shuffled", "constant")  # that the trust test asks for
+HINGE_IMAGES = 200  # labelled images that tell whether right answers hinge on a layer
 
 
 def invert_filters(
@@ -27,21 +32,25 @@ def invert_filters(
         return ()
     layer = find_layer(subject.layers, filters[0].layer)
     sources = subject.correct.subset(evenly(subject.correct.labels, subject.settings.inversion.sources))
-    jobs = [
-        Job(FilterRef(layer.name, each.channel), source, _job_seed(subject, each.channel, source))
-        for each in filters
-        for source in range(len(sources))
-    ]
-    preset = PRESETS[subject.settings.inversion.preset]
-    inversions = invert(subject.classifier, jobs, sources.images, preset, progress=progress)
+    made = invert(
+        subject.classifier,
+        _jobs(subject, layer, filters, len(sources)),
+        sources.images,
+        find_preset(subject.settings.inversion.preset),
+        progress=progress,
+        reference=subject.reference,
+        cache=PrimitiveCache(subject.workspace.primitive_cache),
+    )
     trusts = trust_test(
         subject.classifier,
         layer,
         subject.reference,
-        inversions,
+        made,
         subject.settings.inversion.top_share,
         subject.settings.inversion.agreement,
+        hinge=_hinge(subject, layer),
     )
+    inversions = [each for each in made if each.layout == "source"]
     folder = subject.workspace.night_folder(night_id) / "primitives"
     source_pictures = [
         _write(subject, folder / f"source-{i}.png", image) for i, image in enumerate(sources.images)
@@ -67,6 +76,26 @@ def invert_filters(
     )
 
 
+def count_pictures(subject: Subject, filters: Sequence[BlamedFilter]) -> int:
+    """How many pictures inverting these filters takes, the controls of the trust test among them."""
+    return len(filters) * (subject.settings.inversion.sources + len(CONTROLS))
+
+
+def _jobs(subject: Subject, layer: Layer, filters: Sequence[BlamedFilter], sources: int) -> list[Job]:
+    """Every filter from every source, and from a shuffled and a constant map of the first."""
+    return [
+        Job(FilterRef(layer.name, each.channel), source, _job_seed(subject, each.channel, source), layout)
+        for each in filters
+        for source, layout in [*((i, SOURCE) for i in range(sources)), *((0, each) for each in CONTROLS)]
+    ]
+
+
+def _hinge(subject: Subject, layer: Layer) -> Hinge:
+    few = sample(len(subject.labelled), HINGE_IMAGES, subject.settings.compute.seed)
+    chosen = subject.labelled.subset(few)
+    return hinges_on(subject.classifier, layer, chosen.images, chosen.labels)
+
+
 def _job_seed(subject: Subject, channel: int, source: int) -> int:
     text = f"{subject.settings.compute.seed}/{channel}/{source}".encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:4], "big")
@@ -86,6 +115,7 @@ def _primitive(
         agreement=trust.agreement,
         trusted=trust.trusted,
         failed=trust.failed,
+        layout=trust.layout,
     )
 
 

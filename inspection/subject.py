@@ -33,7 +33,8 @@ class Subject:
     layers: tuple[Layer, ...]
     reference: Reference
     looks: Looks  # the normal look of each class
-    correct: Labelled  # correctly classified reference images, drawn evenly over the classes
+    labelled: Labelled  # the reference images drawn, evenly over the classes, right and wrong
+    correct: Labelled  # those of them that the model classifies correctly
 
     @property
     def settings(self) -> Settings:
@@ -72,9 +73,10 @@ def open_subject(
         settings.reference.minimum_per_class,
         progress,
     )
-    correct = Labelled(images, labels).subset(reference.correct)
+    labelled = Labelled(images, labels)
+    correct = labelled.subset(reference.correct)
     looks = normal_looks(correct, len(model.class_names), settings.reference.minimum_per_class)
-    return Subject(workspace, model, classifier, layers, reference, looks, correct)
+    return Subject(workspace, model, classifier, layers, reference, looks, labelled, correct)
 
 
 def draw_references(references: Sequence[ReferenceImage], per_class: int, seed: int) -> list[ReferenceImage]:

@@ -28,6 +28,11 @@ class Workspace:
         """Where Prefect keeps its own database and results for this workspace."""
         return self.root / ".prefect"
 
+    @property
+    def primitive_cache(self) -> Path:
+        """Where inverted pictures are kept: a filter that is known costs nothing a second night."""
+        return self.root / "cache" / "primitives"
+
     def night_folder(self, night_id: str) -> Path:
         """The folder of a night's pictures and recipe."""
         return self.root / "artifacts" / night_id

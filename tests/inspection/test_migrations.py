@@ -38,7 +38,11 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         *("latest_verdicts", "mode_overview", "night_overview"),
     }
     rows = connection.execute("SELECT number, name FROM schema_version ORDER BY number").fetchall()
-    assert rows == [(1, "findings"), (2, "overviews and comments")]
+    assert rows == [
+        (1, "findings"),
+        (2, "overviews and comments"),
+        (3, "layout control of primitives"),
+    ]
 
 
 def test_units_can_be_read_in_sql(connection: duckdb.DuckDBPyConnection) -> None:

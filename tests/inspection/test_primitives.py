@@ -12,7 +12,7 @@ from inspection.admission import Admitted
 from inspection.blame import shortlist
 from inspection.findings import BlamedFilter
 from inspection.images import read_image
-from inspection.primitives import invert_filters, stretched
+from inspection.primitives import count_pictures, invert_filters, stretched
 from inspection.subject import Subject, evenly, open_subject
 from tests.inspection.conftest import Plant
 
@@ -112,7 +112,7 @@ def test_the_same_seed_draws_the_same_bytes_and_another_seed_others(
 def test_progress_counts_the_pictures(mine: Subject, blamed: tuple[BlamedFilter, ...]) -> None:
     counted: list[int] = []
     invert_filters(mine, "n-3", blamed[:1], counted.append)
-    assert sum(counted) == 2
+    assert sum(counted) == count_pictures(mine, blamed[:1]) == 4  # two sources, two controls
 
 
 def test_without_filters_nothing_is_inverted(mine: Subject) -> None:

@@ -74,7 +74,7 @@ def _rate(layer: str, blame: float, gain_lower: float) -> FlipRate:
 
 
 def _primitive(seed: int) -> Primitive:
-    return Primitive("p.png", "s.png", seed, 0.1 + 0.2, 2, 7.7, 0.91, True, ("rank", "agreement"))
+    return Primitive("p.png", "s.png", seed, 0.1 + 0.2, 2, 7.7, 0.91, True, ("rank", "agreement"), 0.83)
 
 
 def _filter(layer: str, channel: int) -> BlamedFilter:
