@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -510,17 +511,19 @@ def _blurred(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 
 
 def _results(plan: Plan, stages: Sequence[Stage], accuracy: dict[str, float]) -> dict[str, object]:
+    rows = [_row(stage) for stage in stages]
     return {
         "images": plan.images.name,
         "settings": {key: value for key, value in asdict(plan).items() if key not in ("images", "folder")},
         "accuracy": accuracy,  # on the validation images
-        "layers": [_row(stage) for stage in stages],
+        "layers": rows,
+        "verdicts": list(verdicts(rows)),
         "hierarchy": {name: _hierarchy(stages, name) for name in plan.networks},
     }
 
 
-def _row(stage: Stage) -> dict[str, object]:
-    row = {key: value for key, value in asdict(stage).items() if key != "textures"}
+def _row(stage: Stage) -> dict[str, Any]:
+    row: dict[str, Any] = {key: value for key, value in asdict(stage).items() if key != "textures"}
     return {**row, "textures": [asdict(texture) for texture in stage.textures]}
 
 
@@ -530,26 +533,46 @@ def _hierarchy(stages: Sequence[Stage], network: str) -> list[dict[str, object]]
     return [asdict(row) for row in rows]
 
 
+def check_writable(plan: Plan, json_path: Path) -> None:
+    """Raise InspectionError before the work begins where its results could not be kept."""
+    for folder in (plan.folder, json_path.parent):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with replacing(folder / ".fmi-write-check") as partial:
+                partial.touch()
+            (folder / ".fmi-write-check").unlink()
+        except OSError as error:
+            raise InspectionError(f"{folder} cannot be written to: {error.strerror}") from None
+    if json_path.is_dir():
+        raise InspectionError(f"{json_path} is a folder; expected the name of a JSON file")
+
+
 def write_json(path: Path, results: dict[str, object]) -> None:
     """Write the results as a whole or not at all. Raises InspectionError where that cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
-            partial.write_text(json.dumps(results, indent=1, default=_plain) + "\n", encoding="utf-8")
+            text = json.dumps(_plain(results), indent=1, allow_nan=False)
+            partial.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise InspectionError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _plain(value: object) -> object:
+    """What JSON can hold: NumPy's numbers as Python's, and what is not a number as null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
     if isinstance(value, np.generic):
-        return value.item()
-    return str(value)
+        return _plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
 
 
-def verdicts(results: dict[str, object]) -> Iterator[str]:
+def verdicts(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """The paper's claims against the figures, in sentences; what does not hold is said as plainly."""
-    rows = results["layers"]
-    assert isinstance(rows, list)
     for name in {row["network"]: None for row in rows}:
         mine = [row for row in rows if row["network"] == name]
         weak = [row["layer"] for row in mine if row["auroc"] < 0.95]

@@ -1,6 +1,8 @@
 """What the command line prints of a night and of a retraining, for a person."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -87,3 +89,28 @@ def _gain(accuracy: Accuracy) -> str:
         return "-"
     change = (accuracy.after - accuracy.before) / accuracy.images
     return f"{change:+.1%} ({accuracy.gain_lower:+.1%} to {accuracy.gain_upper:+.1%})"
+
+
+def print_paper(console: Console, results: Mapping[str, Any]) -> None:
+    """Print what `fmi bench paper` measured: a row for each stage, then the claims that hold and do not."""
+    table = Table(title=f"Every filter extracts a specific texture: {results['images']}")
+    for name in ("network", "layer", "filters", "AUROC", "trusted", "rank", "agree", "layout"):
+        table.add_column(name, justify="left" if name in ("network", "layer") else "right")
+    for name in ("untrained", "its pictures", "dead"):
+        table.add_column(name, justify="right")
+    for row in results["layers"]:
+        parts, control = row["parts"], row["untrained_parts"]
+        shares = (row["trusted_share"], parts["rank"], parts["agreement"], parts["layout"])
+        controls = (row["untrained_trusted_share"], control["pictures"], row["dead_trusted_share"])
+        table.add_row(
+            row["network"],
+            row["layer"],
+            f"{row['filters']} of {row['channels']}",
+            f"{row['auroc']:.3f}",
+            *(f"{share:.0%}" for share in (*shares, *controls)),
+        )
+    console.print(table)
+    console.print("rank, agree, layout: live filters that pass this part of the trust test by itself.")
+    console.print("its pictures: the untrained network's filters, were the pictures all that is asked for.")
+    for sentence in results["verdicts"]:
+        console.print(f"- {sentence}", soft_wrap=True)
