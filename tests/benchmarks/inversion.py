@@ -62,12 +62,12 @@ from fmi_engine.classifier import (
     choose_device,
     load_classifier,
 )
-from fmi_engine.energy import isolate
 from fmi_engine.errors import EngineError
-from fmi_engine.inversion import PRESETS, Job, Preset, invert, invert_codes, source_code
+from fmi_engine.inversion import Job, invert
+from fmi_engine.presets import PRESETS, Preset
 from fmi_engine.probe import find_layer, find_layers, truncated
 from fmi_engine.reference import Reference, build_reference, measure_energies
-from fmi_engine.texture import trust_test
+from fmi_engine.trust import trust_test
 from fmi_engine.types import FilterRef, FloatArray, Inversion, Layer
 from fmi_engine.vision import torchvision
 from inspection import first_model
@@ -419,10 +419,11 @@ def _our_batch(bench: Bench, kept: Kept, name: str, jobs: Sequence[Job]) -> list
     preset = PRESETS[name]
 
     def measure() -> dict[str, NDArray[Any]]:
-        invert(bench.classifier, jobs, bench.sources, brief(preset, 1), len(jobs))  # warm
+        normal = bench.reference
+        invert(bench.classifier, jobs, bench.sources, brief(preset, 1), len(jobs), reference=normal)  # warm
         done, wall, cpu = timed(
             bench.classifier.device,
-            lambda: invert(bench.classifier, jobs, bench.sources, preset, len(jobs)),
+            lambda: invert(bench.classifier, jobs, bench.sources, preset, len(jobs), reference=normal),
         )
         return {"images": np.stack([each.image for each in done]), "spent": np.array([wall, cpu])}
 
@@ -587,14 +588,9 @@ def descend(
     preset: Preset,
 ) -> tuple[float, int]:
     """One batch of ours from source images to pictures: the seconds and the number of steps."""
-    steps: list[int] = []
-
-    def work() -> None:
-        target = isolate(source_code(classifier, layer, sources, preset), channels)
-        invert_codes(classifier, layer, target, range(len(channels)), preset, sources, steps.append)
-
-    _, wall, _ = timed(classifier.device, work)
-    return wall, sum(steps)
+    jobs = [Job(FilterRef(layer, channel), i, i) for i, channel in enumerate(channels)]
+    _, wall, _ = timed(classifier.device, lambda: invert(classifier, jobs, sources, preset, len(jobs)))
+    return wall, preset.steps
 
 
 def bare_pass(classifier: Classifier, layer: str, sources: NDArray[np.uint8], count: int) -> float:

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from fmi_engine.classifier import Classifier
-from fmi_engine.inversion import PRESETS
+from fmi_engine.presets import PRESETS
 from fmi_engine.types import FilterRef
 from tests.benchmarks import inversion
 from tests.benchmarks.inversion import BenchmarkError, Judged, Taken
