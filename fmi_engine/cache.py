@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -47,9 +47,9 @@ class PrimitiveCache:
     def read(self, key: str, asked: Asked) -> Inversion | None:
         """The inversion kept under a key, for the job that asks, or None."""
         try:
-            with np.load(self._path(key), allow_pickle=False) as held:
+            with self._path(key).open("rb") as file, np.load(file, allow_pickle=False) as held:
                 image, residual = held["image"], float(held["residual"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except Exception:  # of damaged bytes, zipfile, zlib and NumPy raise nearly anything
             return None
         return Inversion(asked.filter, asked.source, asked.seed, image, residual, asked.layout)
 
@@ -62,9 +62,11 @@ class PrimitiveCache:
             np.savez_compressed(temporary, image=inversion.image, residual=np.float64(inversion.residual))
             os.replace(temporary, path)  # noqa: PTH105  (atomic where the folder is on one file system)
         except OSError as error:
-            raise EngineError(f"the cache {self.folder} cannot be written to: {error.strerror}") from None
+            reason = error.strerror or error
+            raise EngineError(f"the cache {self.folder} cannot be written to: {reason}") from None
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # it is not there, or its folder is none
+                temporary.unlink()
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.npz"

@@ -64,7 +64,8 @@ def invert(
         progress(len(done))
     for layer in dict.fromkeys(job.filter.layer for job in wanted):
         mine = [job for job in wanted if job.filter.layer == layer and job not in done]
-        normal = normal_of(classifier, layer, sources, preset, reference) if mine else None
+        by_sigma = preset.standardised or preset.stand_out > 0
+        normal = normal_of(classifier, layer, sources, preset, reference) if mine and by_sigma else None
         for i in range(0, len(mine), batch_size):
             batch = mine[i : i + batch_size]
             made = _invert_batch(classifier, layer, batch, sources, preset, normal)
@@ -86,16 +87,18 @@ def _keys(
 ) -> dict[Job, str]:
     hashes = hash_images(sources)
     setting = repr(sorted(asdict(preset).items()))
+    network = repr(classifier.network)  # the same weights under other activations are another network
     # Every source says what is normal and what a plant's spectrum is, where no reference does.
     shared = "|".join(hashes)
     normal = {
-        layer: hash_images(np.stack([part.energy.mean(0), part.sigma]))[0]
+        layer: "|".join(hash_images(np.stack([part.energy.mean(0), part.sigma])))
         for layer in {job.filter.layer for job in jobs}
         if reference and (part := reference.layers.get(layer))
     }
     return {
         job: PrimitiveCache.key(
             classifier.weights_hash,
+            network,
             repr(classifier.preprocessing),
             str(job.filter),
             hashes[job.source],
@@ -147,7 +150,9 @@ def _invert_batch(
 ) -> list[Inversion]:
     goal = _isolated(classifier, layer, jobs, sources, preset, normal)
     with _looking_at(classifier, layer, preset) as code:
-        picture = descend(classifier, goal.loss(code), [job.seed for job in jobs], preset, images=sources)
+        stride = classifier.preprocessing.height / goal.targets[0].shape[2]
+        seeds = [job.seed for job in jobs]
+        picture = descend(classifier, goal.loss(code), seeds, preset, images=sources, stride=stride)
         left = goal.residual(code, classifier.preprocessing.normalise(picture))
     return [
         Inversion(job.filter, job.source, job.seed, picture[i].cpu().numpy(), float(left[i]), job.layout)
@@ -198,17 +203,17 @@ def _isolated(
     preset: Preset,
     normal: Normal | None,
 ) -> _Goal:
-    assert normal is not None
     images = sources[[job.source for job in jobs]]
     channels = [job.filter.channel for job in jobs]
-    plain = isolate(source_code(classifier, layer, images, preset), channels)  # also checks the channels
-    scale = normal.sigma if preset.standardised else torch.ones_like(normal.sigma)
+    code = source_code(classifier, layer, images, preset)
+    scale = code.new_ones(code.shape[1])
+    if preset.standardised:
+        assert normal is not None
+        scale = normal.sigma
     scale = scale[:, None, None]
-    offsets = _offsets(classifier, plain, preset)
-    targets = []
-    for offset in offsets:
-        code = source_code(classifier, layer, np.roll(images, offset, (1, 2)), preset) / scale
-        targets.append(_laid_out(isolate(code, channels), jobs))
+    offsets = _offsets(classifier, code, preset)
+    rolled = [source_code(classifier, layer, np.roll(images, by, (1, 2)), preset) for by in offsets[1:]]
+    targets = [_laid_out(isolate(each / scale, channels), jobs) for each in (code, *rolled)]
     picked = torch.tensor(channels, device=classifier.device)
     return _Goal(offsets, targets, scale, picked, normal, preset.stand_out)
 
@@ -279,7 +284,7 @@ def invert_codes(
     `images` are real ones (image, height, width, channel), for a parametrisation by their spectrum.
     `progress` receives 1 after every step. Raises EngineError where the target does not fit the layer.
     """
-    goal = _Goal([(0, 0)], [target], target.new_ones(target.shape[1], 1, 1))
+    goal = _Goal([(0, 0)], [target], target.new_ones(1, 1, 1))
     stride = classifier.preprocessing.height / target.shape[2]
     with _looking_at(classifier, layer, preset) as code:
         picture = descend(

@@ -69,13 +69,16 @@ def phase(
     start: Float[Tensor, "batch channel height width"],
     images: Float[Tensor, "image channel height width"],
 ) -> Parametrization:
-    """Only the phases are parameters; the amplitudes are the mean ones of real images (MACO, ibid.)."""
+    """Only the phases are parameters; the amplitudes are the mean ones of real images (MACO, ibid.).
+
+    They are scaled alike, so that the logit of the picture has the mean contrast of those of the images.
+    """
     field = _logit(images)
     level = field.mean((0, 2, 3), keepdim=True)
-    amplitude = _mean_amplitude(images)
-    amplitude = amplitude * field.std((2, 3)).mean() / amplitude.square().mean().sqrt()
+    amplitude, size = _mean_amplitude(images), start.shape[-2:]
+    contrast = torch.fft.irfft2(amplitude, s=size, norm="ortho").square().mean().sqrt()  # of any phases
+    amplitude = amplitude * field.std((2, 3), correction=0).mean() / contrast
     angle = torch.fft.rfft2(start - start.mean((2, 3), keepdim=True)).angle().requires_grad_(True)
-    size = start.shape[-2:]
 
     def picture(parameter: Tensor) -> Tensor:
         waves = torch.polar(amplitude.expand_as(parameter), parameter)

@@ -31,8 +31,13 @@ def denoise(
     """Total variation denoising at the end of a descent; weight 0 changes nothing.
 
     Chambolle, An Algorithm for Total Variation Minimization and Applications, 2004, as in scikit-image.
+    The weight counts in the picture's own range, from its darkest value to its brightest: a pattern of
+    little contrast is not taken for noise.
     """
     if not weight:
         return picture
-    smooth = [denoise_tv_chambolle(each.cpu().numpy(), weight, channel_axis=0) for each in picture]
-    return torch.from_numpy(np.stack(smooth)).to(picture)
+    low, high = picture.amin((1, 2, 3), keepdim=True), picture.amax((1, 2, 3), keepdim=True)
+    span = (high - low).clamp_min(1e-6)
+    stretched = ((picture - low) / span).cpu().numpy()
+    smooth = np.stack([denoise_tv_chambolle(each, weight, channel_axis=0) for each in stretched])
+    return torch.from_numpy(smooth).to(picture) * span + low

@@ -44,6 +44,8 @@ def trust_test(
     often scores high by chance.
     """
     primitives = [each for each in inversions if each.layout == "source"]
+    if not primitives:
+        return []
     controls = [each for each in inversions if each.layout != "source"]
     standardised = fed_back(classifier, layer, reference, primitives, batch_size)
     likeness = _Likeness(primitives, controls)
@@ -151,17 +153,23 @@ def hinges_on(
     """Whether the network's right answers hinge on a layer: its codes are exchanged between images.
 
     `images` are labelled ones, right and wrong alike, (n, height, width, channel); only the layers after
-    `layer` run twice. The fall in right answers is tested by McNemar's exact test, one-sided.
+    `layer` run twice. The fall in right answers is tested by McNemar's exact test, one-sided; and an exact
+    binomial test asks whether the network is right oftener than the most frequent class is. By luck an
+    untrained network may answer two classes so that exchanging its codes costs right answers; it does not
+    beat that guess.
     """
     cut = resumption(classifier.network, layer.name)
     order = np.random.default_rng(seed).permutation(len(images))  # so that a batch mixes the classes
     before, after = [], []
-    for i in range(0, len(images), batch_size):
-        rows = order[i : i + batch_size]
+    for rows in np.array_split(order, -(-len(images) // batch_size)):  # evenly: one alone has no other's code
         code, *values = cut.head(classifier.prepare(images[rows]))
         before.append(cut.tail(code, *values).argmax(1).cpu().numpy() == labels[rows])
         after.append(cut.tail(code.roll(1, 0), *values).argmax(1).cpu().numpy() == labels[rows])
     right, exchanged = np.concatenate(before), np.concatenate(after)
     lost, won = int((right & ~exchanged).sum()), int((exchanged & ~right).sum())
     p = float(stats.binomtest(lost, lost + won, alternative="greater").pvalue) if lost + won else 1.0
-    return Hinge(layer.name, len(images), int(right.sum()), int(exchanged.sum()), p)
+    guessed = int(np.bincount(labels).max())
+    guess_p = stats.binomtest(int(right.sum()), len(images), guessed / len(images), alternative="greater")
+    return Hinge(
+        layer.name, len(images), int(right.sum()), int(exchanged.sum()), p, guessed, float(guess_p.pvalue)
+    )

@@ -131,15 +131,23 @@ class Hinge:
     right: int
     exchanged: int  # right with the code of another image
     p_value: float  # that the exchange costs no right answers, one-sided
+    guessed: int  # right where the most frequent class is always answered
+    guess_p_value: float  # that the network is right no oftener than that, one-sided
 
     @property
     def holds(self) -> bool:
-        """Whether the right answers hinge on the layer."""
-        return self.p_value < HINGE_SIGNIFICANCE
+        """Whether there are right answers that guessing does not give, and they hinge on the layer."""
+        return max(self.p_value, self.guess_p_value) < HINGE_SIGNIFICANCE
 
     @property
     def complaint(self) -> str:
         """In words, that they do not."""
+        if self.guess_p_value >= HINGE_SIGNIFICANCE:
+            return (
+                f"no right answers hinge on {self.layer}: the network is right on {self.right} of "
+                f"{self.images} images, and always answering the most frequent class on {self.guessed} "
+                f"(p = {self.guess_p_value:.2g})"
+            )
         return (
             f"the network's right answers do not hinge on {self.layer}: {self.right} of {self.images} are "
             f"right, and {self.exchanged} with the codes of other images (p = {self.p_value:.2g})"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -21,6 +21,9 @@ from rich.table import Table
 from fmi_engine.errors import EngineError
 from inspection.errors import FlowError, InspectionError, WorkspaceError
 from inspection.workspace import Workspace, create_workspace, find_workspace
+
+if TYPE_CHECKING:  # torch takes a second to import, and most commands do without
+    from inspection.pictures import Model
 
 app = typer.Typer(
     help="Learn every night why a visual-inspection model was wrong, and mend exactly that.\n\n"
@@ -408,6 +411,256 @@ def retrain(
         typer.echo(json.dumps(asdict(done), ensure_ascii=False, indent=2, default=str))
     else:
         print_retraining(console, done)
+
+
+DeviceOption = Annotated[
+    str, typer.Option(help="auto, cpu, cuda or cuda:1; default: the workspace's setting, or auto.")
+]
+PresetOption = Annotated[
+    str,
+    typer.Option(help="How the descent runs: default, or as published: paper (slow) or mahendran."),
+]
+_DESCRIBED = "A model in no workspace"
+ArchitectureOption = Annotated[
+    str,
+    typer.Option(
+        "--architecture",
+        "-a",
+        help="A torchvision name, or your own module:function. Goes with --checkpoint and --classes.",
+        rich_help_panel=_DESCRIBED,
+    ),
+]
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option(help="Its weights: a state dict saved by torch.save.", rich_help_panel=_DESCRIBED),
+]
+ClassesOption = Annotated[
+    str,
+    typer.Option(help="Its classes by comma, in the order of the logits.", rich_help_panel=_DESCRIBED),
+]
+SizeOption = Annotated[
+    str,
+    typer.Option(
+        help="Its input in pixels: one number, or HEIGHTxWIDTH; default 224.", rich_help_panel=_DESCRIBED
+    ),
+]
+ChannelsOption = Annotated[
+    int,
+    typer.Option(
+        help="1 if it takes grey images, 3 for RGB; default 3.",
+        show_default=False,
+        rich_help_panel=_DESCRIBED,
+    ),
+]
+NormalisationOption = Annotated[
+    str,
+    typer.Option(help="Its normalisation by comma, as for fmi register.", rich_help_panel=_DESCRIBED),
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="A registered model's hash; default: the newest deployed.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result for a script.")]
+
+
+@app.command()
+def invert(
+    filters: Annotated[
+        list[str],
+        typer.Argument(
+            help="layer2:17 is one filter, layer2:3,17,40 are three, layer2 are the 8 with the highest "
+            "energy on the images. A name that is none lists those that exist."
+        ),
+    ],
+    image: Annotated[
+        list[Path],
+        typer.Option(
+            "--image",
+            "-i",
+            help="A real image to start from, or a folder; may be given several times. At most 300 images of "
+            "a folder are looked through.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The contact sheet, a PNG file.")] = Path("sheet.png"),
+    preset: PresetOption = "default",
+    sources: Annotated[int, typer.Option(min=1, help="Images of a folder to start from.")] = 2,
+    seeds: Annotated[int, typer.Option(min=1, max=16, help="Pictures from each image.")] = 2,
+    what: Annotated[
+        str,
+        typer.Option(
+            help="isolate moves all energy of the layer onto a filter; plain inverts the code of a layer "
+            "unchanged; random shares its energy out at random."
+        ),
+    ] = "isolate",
+    draw: Annotated[
+        str | None, typer.Option(help="Of --what random: dirichlet, the default, or paper.")
+    ] = None,
+    together: Annotated[
+        bool,
+        typer.Option("--together", help="Isolate the channels of one argument jointly, in one picture."),
+    ] = False,
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="Where the energy lies: source, as in the image; shuffled or constant, its controls."
+        ),
+    ] = "source",
+    show_withheld: Annotated[
+        bool,
+        typer.Option("--show-withheld", help="Show pictures that failed the trust test too, marked as such."),
+    ] = False,
+    pictures: Annotated[
+        Path | None, typer.Option(help="A folder that takes every picture as a PNG file of its own too.")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder that keeps pictures of single filters, so that they are made once; "
+            "default: cache/primitives of the workspace."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    device: DeviceOption = "",
+    model: ModelOption = None,
+    workspace: WorkspaceOption = None,
+    architecture: ArchitectureOption = "",
+    checkpoint: CheckpointOption = None,
+    classes: ClassesOption = "",
+    input_size: SizeOption = "",
+    channels: ChannelsOption = 0,
+    mean: NormalisationOption = "",
+    std: NormalisationOption = "",
+) -> None:
+    """Draw what filters see: their texture primitives, on a contact sheet beside real crops.
+
+    In a workspace its model is asked, and what fails the trust test is withheld:
+
+    fmi invert layer3:17,40 --image images/scratch --out layer3.png
+
+    Without a workspace a checkpoint will do; its pictures cannot be tested:
+
+    fmi invert layer3 -i part.png -a resnet18 --checkpoint w.pt --classes ok,ng
+    """
+    from flows.progress import step
+    from inspection import pictures as drawing
+
+    wish = drawing.Wish(
+        tuple(filters),
+        tuple(image),
+        out,
+        preset,
+        sources,
+        seeds,
+        what,
+        draw,
+        together,
+        layout,
+        show_withheld,
+        pictures,
+    )
+    drawing.check_wish(wish)
+    description = (architecture, checkpoint, classes, input_size, channels, mean, std)
+    asked = _asked(workspace, model, device, cache, description)
+    drawn = drawing.invert_wish(asked, wish, step)
+    if as_json:
+        typer.echo(json.dumps(drawing.drawn_json(drawn), ensure_ascii=False, indent=2))
+    else:
+        drawing.print_drawn(console, drawn)
+
+
+@app.command()
+def style(
+    content: Annotated[Path, typer.Argument(help="The image whose layout is kept.")],
+    style_image: Annotated[
+        Path, typer.Argument(metavar="STYLE", help="The image whose texture it is drawn in.")
+    ],
+    method: Annotated[
+        str,
+        typer.Option(
+            help="What is matched to the style's: rank, the energies of the filters by rank; sums, the sums "
+            "of their maps; gram, their Gram matrices; all compares the three."
+        ),
+    ] = "all",
+    layer: Annotated[
+        str | None,
+        typer.Option(help="Where the content is kept; default: the last layer of the second resolution."),
+    ] = None,
+    content_weight: Annotated[
+        float, typer.Option(min=0, help="How much the content counts beside the style, for sums and gram.")
+    ] = 10.0,
+    preset: PresetOption = "default",
+    seeds: Annotated[int, typer.Option(min=1, max=8, help="Pictures of each method.")] = 1,
+    out: Annotated[Path, typer.Option(help="The contact sheet, a PNG file.")] = Path("style.png"),
+    as_json: JsonOption = False,
+    device: DeviceOption = "",
+    model: ModelOption = None,
+    workspace: WorkspaceOption = None,
+    architecture: ArchitectureOption = "",
+    checkpoint: CheckpointOption = None,
+    classes: ClassesOption = "",
+    input_size: SizeOption = "",
+    channels: ChannelsOption = 0,
+    mean: NormalisationOption = "",
+    std: NormalisationOption = "",
+) -> None:
+    """Draw one image in the style of another, and measure why a Gram matrix carries style.
+
+    If style is how energy is shared out among the filters, then matching only
+    the sums of their maps brings the Gram matrices near too. The table gives
+    both distances, before and after:
+
+    fmi style good/0001.png scratch/0001.png --out style.png
+
+    Without a workspace, add --architecture, --checkpoint and --classes.
+    """
+    from flows.progress import step
+    from inspection import pictures as drawing
+
+    wish = drawing.StyleWish(content, style_image, out, method, layer, content_weight, preset, seeds)
+    drawing.check_style(wish)
+    description = (architecture, checkpoint, classes, input_size, channels, mean, std)
+    asked = _asked(workspace, model, device, None, description)
+    styled = drawing.style_wish(asked, wish, step)
+    if as_json:
+        typer.echo(json.dumps(drawing.styled_json(styled), ensure_ascii=False, indent=2))
+    else:
+        drawing.print_styled(console, styled)
+
+
+def _asked(
+    workspace: Path | None,
+    model_hash: str | None,
+    device: str,
+    cache: Path | None,
+    description: tuple[str, Path | None, str, str, int, str, str],
+) -> "Model":
+    """The model that a command asks: the one described, or else the workspace's."""
+    from fmi_engine.classifier import Preprocessing
+    from inspection import pictures
+    from inspection.models import ModelSpec
+
+    if cache is not None:
+        pictures.check_folder("--cache", cache)
+    architecture, checkpoint, classes, input_size, channels, mean, std = description
+    if not any(description):
+        return pictures.registered(_workspace(workspace), model_hash, device, cache)
+    needed = {"--architecture": architecture, "--checkpoint": checkpoint, "--classes": classes}
+    missing = [option for option, given in needed.items() if not given]
+    if missing:
+        raise InspectionError(
+            f"{' and '.join(missing)} missing: a model in no workspace is described by --architecture, "
+            "--checkpoint and --classes; without any of these the workspace's model is asked"
+        )
+    if workspace is not None or model_hash is not None:
+        raise InspectionError(
+            "--workspace and --model name a registered model, and --architecture describes another: "
+            "give the one or the other"
+        )
+    height, width = _size(input_size or "224")
+    means, stds = _normalisation(channels or 3, mean, std)
+    preprocessing = Preprocessing(height, width, channels or 3, means, stds)
+    spec = ModelSpec(architecture, _names(classes), (), preprocessing)
+    assert checkpoint is not None
+    return pictures.described(spec, checkpoint, device, cache)
 
 
 @app.command()

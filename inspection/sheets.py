@@ -16,7 +16,7 @@ Tone = Literal["ink", "quiet", "good", "bad"]
 Picture = NDArray[np.uint8]  # (height, width, 1) grey or (height, width, 3) RGB
 
 SMALLEST = 96  # pixels: pictures with a shorter side are enlarged by a whole number
-MOST_PIXELS = 2**28  # of a sheet; what is larger, few programs open
+MOST_PIXELS = 2**26  # of a sheet; what is larger, few programs open
 MARGIN, GAP, GROUP_GAP, ROW_GAP = 28, 12, 30, 22  # pixels
 NARROWEST = 560  # pixels: a title needs room
 
@@ -27,7 +27,8 @@ _TONES: dict[Tone, tuple[int, int, int]] = {
     "good": (22, 118, 66),
     "bad": (190, 38, 34),
 }
-_FONT = cv2.FONT_HERSHEY_SIMPLEX  # OpenCV 4 knows ASCII only: labels keep to it
+_FONT = cv2.FONT_HERSHEY_SIMPLEX  # in OpenCV 4 strokes of a pen, ASCII only: labels keep to it
+_SMALLEST_BOLD = 0.6 if cv2.__version__.startswith("4.") else 0.0  # bolder, small strokes run together
 _TITLE, _HEADING, _LABEL, _SMALL = 0.7, 0.46, 0.5, 0.4  # sizes, in OpenCV's unit
 _LINE = 17  # pixels from one small line to the next
 _HEADER, _HEADINGS = 76, 52  # pixels of the title's band, and of the columns' headings
@@ -63,7 +64,7 @@ class Row:
     """The label of a row and its cells, one for each column; None leaves a place empty."""
 
     label: str
-    details: tuple[str, ...]
+    details: tuple[Line, ...]
     cells: tuple[Cell | None, ...]
 
 
@@ -128,7 +129,7 @@ def _lefts(sheet: Sheet, width: int) -> tuple[int, ...]:
 
 def _label_width(sheet: Sheet) -> int:
     texts = [(row.label, _LABEL, True) for row in sheet.rows]
-    texts += [(detail, _SMALL, False) for row in sheet.rows for detail in row.details]
+    texts += [(detail.text, _SMALL, False) for row in sheet.rows for detail in row.details]
     widest = max((_width(*text) for text in texts if text[0]), default=0)
     return widest + GROUP_GAP if widest else 0
 
@@ -167,13 +168,13 @@ def _draw_row(canvas: Picture, row: Row, top: int, laid: Plan) -> None:
     height, width = laid.cell
     _write(canvas, row.label, (MARGIN, top + 14), _LABEL, "ink", bold=True)
     for i, detail in enumerate(row.details):
-        _write(canvas, detail, (MARGIN, top + 14 + (i + 1) * _LINE), _SMALL, "quiet")
+        _write(canvas, detail.text, (MARGIN, top + 16 + (i + 1) * _LINE), _SMALL, detail.tone)
     for cell, left in zip(row.cells, laid.lefts, strict=True):
         if cell is not None:
             picture = _fitted(cell.picture, laid.cell)
             canvas[top : top + height, left : left + width] = _withheld(picture) if cell.withheld else picture
             for i, line in enumerate(cell.lines):
-                at = (left, top + height + 4 + (i + 1) * _LINE - 4)
+                at = (left, top + height + (i + 1) * _LINE)
                 _write(canvas, line.text, at, _SMALL, line.tone, most=width + GAP // 2)
 
 
@@ -221,7 +222,7 @@ def _write(
     """Write text on its baseline at (left, down), in smaller type or cut where it is wider than `most`."""
     if most is not None:
         text, size = _cut(text, size, bold, most)
-    cv2.putText(canvas, text, at, _FONT, size, _TONES[tone], 1 + bold, cv2.LINE_AA)
+    cv2.putText(canvas, text, at, _FONT, size, _TONES[tone], _weight(size, bold), cv2.LINE_AA)
 
 
 def _cut(text: str, size: float, bold: bool, most: int) -> tuple[str, float]:
@@ -233,8 +234,12 @@ def _cut(text: str, size: float, bold: bool, most: int) -> tuple[str, float]:
     return f"{text}...", smaller
 
 
+def _weight(size: float, bold: bool) -> int:
+    return 2 if bold and size >= _SMALLEST_BOLD else 1
+
+
 def _width(text: str, size: float, bold: bool) -> int:
-    return int(cv2.getTextSize(text, _FONT, size, 1 + bold)[0][0])
+    return int(cv2.getTextSize(text, _FONT, size, _weight(size, bold))[0][0])
 
 
 def _wrapped(sentences: Sequence[str], most: int) -> list[str]:

@@ -8,7 +8,8 @@ from torch import nn
 
 from fmi_engine.classifier import Classifier, Preprocessing
 from fmi_engine.errors import UnknownLayerError
-from fmi_engine.inversion import PRESETS, Job, Preset, invert
+from fmi_engine.inversion import Job, invert
+from fmi_engine.presets import PRESETS, Preset
 from fmi_engine.types import FilterRef, FloatArray
 from tests.fmi_engine.tiny import Readout, deep, hooks, plain, seeded, unit, varied
 

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from fmi_engine.classifier import build_network, freeze
 from fmi_engine.errors import ClassifierError, UnknownLayerError
 from fmi_engine.probe import (
+    average_pooled,
     check_filter,
     find_layer,
     find_layers,
     find_module,
     recorded,
     resumption,
+    silenced,
     tapped,
     truncated,
 )
@@ -664,3 +666,105 @@ def test_cutting_leaves_the_network_as_it_was() -> None:
     cut.tail(*cut.head(x))
     assert torch.equal(answer(network, x), before)
     assert [name for name, _ in network.named_children()] == ["first", "second", "third", "head"]
+
+
+# Average pooling and silenced filters
+
+
+@pytest.mark.parametrize(("ceil_mode", "padding"), [(False, 0), (True, 0), (False, 1)])
+def test_within_the_block_pools_take_the_average(ceil_mode: bool, padding: int) -> None:
+    network = nn.Sequential(nn.MaxPool2d(3, 2, padding=padding, ceil_mode=ceil_mode), nn.Flatten())
+    x = torch.randn(2, 3, 7, 6, generator=torch.Generator().manual_seed(0))
+    usual = network(x)
+    with average_pooled(network):
+        pooled = network(x)
+    expected = nn.functional.avg_pool2d(x, 3, 2, padding, ceil_mode, count_include_pad=False)
+    assert torch.allclose(pooled, expected.flatten(1))
+    assert torch.equal(network(x), usual)
+    assert hooks(network) == 0
+
+
+def test_a_pool_takes_the_mean_of_the_positions_within_the_picture() -> None:
+    """Windows of 2 every 2 positions over 3 x 3, with a border: 1; 2 3; 4 7; and 5, 6, 8, 9."""
+    x = torch.arange(1.0, 10.0).reshape(1, 1, 3, 3)
+    network = nn.Sequential(nn.MaxPool2d(2, 2, padding=1))
+    with average_pooled(network):
+        assert network(x).tolist() == [[[[1, 2.5], [5.5, 7]]]]
+    assert network(x).tolist() == [[[[1, 3], [7, 9]]]]
+    # Without the border the last window of each row and column is cut off by the edge, or left out.
+    for ceil_mode, expected in ((True, [[3, 4.5], [7.5, 9]]), (False, [[3]])):
+        cut = nn.Sequential(nn.MaxPool2d(2, ceil_mode=ceil_mode))
+        with average_pooled(cut):
+            assert cut(x).tolist() == [[expected]]
+
+
+def test_a_tapped_pool_gives_its_average_and_its_gradient_reaches_every_position() -> None:
+    network = nn.Sequential(nn.MaxPool2d(2), Raising())
+    x = torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]], requires_grad=True)
+    with average_pooled(network), truncated(network, "0") as code:
+        pooled = code(x)
+        (gradient,) = torch.autograd.grad(pooled.sum(), [x])
+        assert hooks(network) == 2
+    assert pooled.tolist() == [[[[3]]]]
+    assert gradient.tolist() == [[[[0.25, 0.25], [0.25, 0.25]]]]
+    assert hooks(network) == 0
+
+
+def test_every_pool_of_a_network_averages_and_nothing_else_changes() -> None:
+    network, x = freeze(seeded(Vgg())), picture()
+    with average_pooled(network):
+        pooled = network(x)
+    averaging = freeze(seeded(Vgg()))
+    features = averaging.get_submodule("features")
+    assert isinstance(features, nn.Sequential)
+    features[2] = features[5] = nn.AvgPool2d(2)
+    assert torch.allclose(pooled, averaging(x))
+    assert not torch.allclose(pooled, network(x), rtol=0.01)
+
+
+def test_pools_are_restored_after_a_pass_that_fails() -> None:
+    network = nn.Sequential(nn.MaxPool2d(2), Fussy())
+    with pytest.raises(ValueError, match="below 0"), average_pooled(network):
+        network(-picture())
+    assert hooks(network) == 0
+    assert torch.equal(network(picture()), nn.functional.max_pool2d(picture(), 2))
+
+
+def test_pools_are_restored_after_an_exception() -> None:
+    network = nn.Sequential(nn.MaxPool2d(2))
+    with pytest.raises(ValueError, match="stop"), average_pooled(network):
+        raise ValueError("stop")
+    assert hooks(network) == 0
+
+
+def test_silenced_filters_answer_nothing_and_the_others_as_before() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU())
+    x = torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    usual = network(x)
+    with silenced(network, "1", [0, 2]), truncated(network, "1") as code:
+        quiet = code(x)
+    assert quiet[:, [0, 2]].abs().max() == 0
+    assert torch.equal(quiet[:, 1], usual[:, 1])
+    assert hooks(network) == 0
+    with pytest.raises(ValueError, match="stop"), silenced(network, "1", [0]):
+        raise ValueError("stop")
+    assert hooks(network) == 0
+
+
+def test_silencing_a_layer_that_does_not_exist_leaves_no_hook() -> None:
+    network = freeze(Deep())
+    with pytest.raises(UnknownLayerError, match="no layer 'layer9'"), silenced(network, "layer9", [0]):
+        pass
+    assert hooks(network) == 0
+
+
+def test_what_follows_a_silenced_filter_sees_its_silence() -> None:
+    network, x = freeze(seeded(Deep())), picture()
+    with torch.no_grad(), silenced(network, "third", [1, 4]):
+        quiet = network(x)
+        code = network.get_submodule("third")  # its own hook silences it too
+        first = network.get_submodule("first")(x)
+        maps = code(network.get_submodule("second")(first) - 0.5 * first)
+    assert maps[:, [1, 4]].abs().max() == 0
+    assert torch.allclose(quiet, network.get_submodule("head")(maps.mean((2, 3))))
+    assert not torch.allclose(quiet, answer(network, x))

@@ -156,3 +156,47 @@ def test_too_few_correct_images_are_refused_with_what_to_check() -> None:
 def test_no_images_at_all_are_refused() -> None:
     with pytest.raises(TooFewReferencesError, match="0 reference images"):
         build_reference(two_classes(), [ACT], [], 8)
+
+
+# Live filters
+
+
+def normal_of_spreads(*spreads: list[float]) -> LayerReference:
+    """The reference of a layer with these spreads, one row for each class."""
+    return LayerReference(np.zeros_like(rows(*spreads)), rows(*spreads), np.ones(len(spreads[0]), np.float32))
+
+
+def test_a_filter_is_alive_whose_maps_vary_by_a_thousandth_of_the_layers_median() -> None:
+    # The median is 2, so 0.002 is the limit, which a live filter exceeds.
+    assert normal_of_spreads([2, 4, 0.0019, 0, 2]).live.tolist() == [True, True, False, False, True]
+    assert normal_of_spreads([2, 4, 0.0021, 0, 2]).live.tolist() == [True, True, True, False, True]
+
+
+def test_a_filter_that_answers_one_class_alone_is_alive() -> None:
+    # Over the classes the greatest are 3, 1, 0.001: the median is 1, and 0.001 does not exceed 0.001.
+    assert normal_of_spreads([3, 0, 0.001], [0, 1, 0]).live.tolist() == [True, True, False]
+
+
+def test_where_most_filters_are_dead_the_others_are_alive_and_a_dead_layer_has_none() -> None:
+    assert normal_of_spreads([0, 0, 0, 1e-4]).live.tolist() == [False, False, False, True]
+    assert normal_of_spreads([0, 0, 0]).live.tolist() == [False] * 3
+
+
+def test_a_reference_tells_which_filters_of_a_network_are_dead() -> None:
+    """A filter of negative weights answers nothing behind a ReLU, one of 0 only the same everywhere."""
+    filters = [[1.0, 0.0, 0.0], [-1.0, -1.0, -1.0], [0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+    classifier = Classifier(Readout(filters, HEAD), ["scratch", "dent"], plain(6, 3))
+    images = mixed(20)
+    labels = classifier.predict(images).argmax(1)
+    reference = build_reference(classifier, [ACT], [(images, labels)], 2)
+    assert reference.layers["act"].live.tolist() == [True, False, True, False]
+
+
+def test_a_reference_remembers_which_images_it_rests_on() -> None:
+    images = mixed(12)
+    _, _, predicted = by_hand(images)
+    labels = np.where(np.arange(12) % 3 == 1, 1 - predicted, predicted)
+    batches = [(images[:5], labels[:5]), (images[5:], labels[5:])]
+    reference = build_reference(two_classes(), [ACT], batches, 2)
+    assert reference.correct.tolist() == [i % 3 != 1 for i in range(12)]
+    assert reference.correct.sum() == reference.counts.sum() == 8

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fmi_engine.classifier import Classifier, build_network, freeze
 from fmi_engine.errors import ClassifierError, EngineError, UnknownLayerError
-from fmi_engine.inversion import Preset
+from fmi_engine.presets import Preset
 from fmi_engine.probe import find_layers
 from fmi_engine.style import (
     METHODS,

@@ -1,14 +1,20 @@
-from dataclasses import replace
 from math import atan2, hypot, log, pi
 
 import numpy as np
 import pytest
 
-from fmi_engine.classifier import Classifier
-from fmi_engine.reference import LayerReference, Reference
-from fmi_engine.texture import agreement, auroc, describe, distances, trust_test
-from fmi_engine.types import FilterRef, FloatArray, Inversion, Layer, Trust
-from tests.fmi_engine.tiny import Readout, hooks, plain
+from fmi_engine.texture import (
+    BANK,
+    FAINT,
+    _bank,
+    agreement,
+    auroc,
+    describe,
+    distances,
+    filter_statistics,
+    spectral_statistics,
+)
+from fmi_engine.types import FloatArray
 
 SIDE = 32
 
@@ -51,19 +57,21 @@ def test_a_descriptor_is_the_mean_power_of_each_ring_and_direction(
     channels: int, height: int, width: int
 ) -> None:
     image = random(channels, height, width)
-    assert describe(image) == pytest.approx(slow_description(image), abs=2e-3)
+    assert spectral_statistics(image) == pytest.approx(slow_description(image), abs=2e-3)
 
 
 @pytest.mark.parametrize(("down", "across"), [(1, 0), (5, 9), (31, 16)])
 def test_a_shift_of_the_pattern_changes_nothing(down: int, across: int) -> None:
     image = random()
-    assert describe(np.roll(image, (down, across), (1, 2))) == pytest.approx(describe(image), abs=1e-3)
+    assert spectral_statistics(np.roll(image, (down, across), (1, 2))) == pytest.approx(
+        spectral_statistics(image), abs=1e-3
+    )
 
 
 def test_turned_stripes_are_another_texture_of_the_same_colour() -> None:
     upright = wave(across=4, down=0)
     lying = np.rot90(upright, axes=(1, 2))
-    before, after = describe(upright), describe(lying)
+    before, after = spectral_statistics(upright), spectral_statistics(lying)
     assert np.abs(before[:64] - after[:64]).max() > 5
     assert after[64:] == pytest.approx(before[64:])
 
@@ -85,21 +93,165 @@ def test_turned_stripes_are_another_texture_of_the_same_colour() -> None:
 def test_stripes_stand_out_in_the_ring_and_direction_of_their_frequency(
     across: int, down: int, ring: int, sector: int
 ) -> None:
-    cells = describe(wave(across, down))[:64].reshape(8, 8)
+    cells = spectral_statistics(wave(across, down))[:64].reshape(8, 8)
     assert divmod(int(cells.argmax()), 8) == (ring, sector)
     assert np.sort(cells.ravel())[-2] < cells.max() - 10  # nothing else stands out
 
 
 def test_twice_the_contrast_is_four_times_the_power() -> None:
-    faint, strong = describe(wave(8, 0, contrast=0.1)), describe(wave(8, 0, contrast=0.2))
+    faint, strong = (
+        spectral_statistics(wave(8, 0, contrast=0.1)),
+        spectral_statistics(wave(8, 0, contrast=0.2)),
+    )
     assert strong[:64].max() - faint[:64].max() == pytest.approx(log(4), abs=1e-3)
 
 
 def test_a_flat_picture_is_its_colour_alone() -> None:
     image = np.stack([np.full((8, 8), level, np.float32) for level in (0.25, 0.5, 1.0)])
-    description = describe(image)
+    description = spectral_statistics(image)
     assert description[:64] == pytest.approx([log(1e-6)] * 64, abs=1e-2)
     assert description[64:].tolist() == [1, 2, 4]
+
+
+# The statistics of the random bank
+
+
+def slow_first_stage(image: FloatArray) -> tuple[list[float], list[float]]:
+    """Means and spreads of the first stage's answers, one position at a time."""
+    x = (image - image.mean((1, 2), keepdims=True)) / max(float(image.std()), 0.02)
+    filters, side = BANK[0]
+    kernels = _bank(image.shape[0])[0].numpy()
+    margin = side // 2
+    padded = np.pad(x, ((0, 0), (margin, margin), (margin, margin)))
+    means, spreads = [], []
+    for kernel in kernels:
+        answers = [
+            max(float((padded[:, i : i + side, j : j + side] * kernel).sum()), 0.0)
+            for i in range(image.shape[1])
+            for j in range(image.shape[2])
+        ]
+        means.append(float(np.mean(answers)))
+        spreads.append(float(np.std(answers)))
+    assert len(means) == filters
+    return means, spreads
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_first_stage_is_the_mean_and_spread_of_rectified_answers(channels: int) -> None:
+    image = random(channels, 10, 9)
+    means, spreads = slow_first_stage(image)
+    found = np.exp(filter_statistics(image)) - FAINT
+    assert found[:32] == pytest.approx(means, abs=1e-4)
+    assert found[32:64] == pytest.approx(spreads, abs=1e-4)
+    assert len(found) == 2 * (32 + 64 + 64)
+
+
+def slow_statistics(image: FloatArray) -> list[float]:
+    """All three stages, one position at a time, in the order in which they are listed."""
+    x = (image - image.mean((1, 2), keepdims=True)).astype(np.float64) / max(float(image.std()), 0.02)
+    found: list[float] = []
+    for kernels in _bank(image.shape[0]):
+        weights = kernels.double().numpy()
+        side, (_, height, width) = weights.shape[-1], x.shape
+        padded = np.pad(x, ((0, 0), (side // 2, side // 2), (side // 2, side // 2)))
+        answers = np.zeros((len(weights), height, width))
+        for i in range(height):
+            for j in range(width):
+                window = padded[:, i : i + side, j : j + side]
+                answers[:, i, j] = np.maximum((weights * window).sum((1, 2, 3)), 0)
+        found += [*answers.mean((1, 2)), *answers.std((1, 2))]
+        halved = np.zeros((len(weights), (height + 1) // 2, (width + 1) // 2))
+        for i in range(halved.shape[1]):
+            for j in range(halved.shape[2]):
+                halved[:, i, j] = answers[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].max((1, 2))
+        x = halved / max(float(halved.std()), 1e-3)
+    return [log(value + 0.01) for value in found]
+
+
+@pytest.mark.parametrize(("channels", "height", "width"), [(1, 8, 8), (3, 7, 10), (3, 5, 3), (1, 1, 6)])
+def test_the_bank_is_three_stages_of_answers_each_halved_by_its_maxima(
+    channels: int, height: int, width: int
+) -> None:
+    image = random(channels, height, width)
+    assert filter_statistics(image) == pytest.approx(slow_statistics(image), abs=2e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_first_kernels_are_blind_to_the_level_and_all_are_drawn_alike(channels: int) -> None:
+    """A kernel's answer to noise of contrast 1 has variance 1: its weights' squares sum to 1."""
+    first, second, third = _bank(channels)
+    assert [tuple(kernels.shape) for kernels in (first, second, third)] == [
+        (32, channels, 7, 7),
+        (64, 32, 3, 3),
+        (64, 64, 3, 3),
+    ]
+    assert first.sum((1, 2, 3)).abs().max() < 1e-5
+    for kernels in (first, second, third):
+        assert float(kernels.square().sum((1, 2, 3)).mean()) == pytest.approx(1, rel=0.1)
+    assert _bank(channels)[0] is first  # the same for every picture
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_brightness_and_contrast_do_not_count_for_the_bank(channels: int) -> None:
+    faint = np.repeat(wave(4, 2, contrast=0.05), channels, 0) + 0.05 * random(channels)
+    usual = filter_statistics(faint)
+    for contrast, level in ((1.0, 0.2), (4.0, 0.0), (0.6, 0.4)):
+        assert filter_statistics(contrast * faint + level) == pytest.approx(usual, abs=1e-3)
+    tint = np.linspace(0, 0.3, channels, dtype=np.float32)[:, None, None]
+    assert filter_statistics(faint + tint) == pytest.approx(usual, abs=1e-3)
+    assert spectral_statistics(faint + 0.2) != pytest.approx(spectral_statistics(faint), abs=0.1)
+
+
+def test_what_is_fainter_than_a_fiftieth_is_not_stretched_to_full_contrast() -> None:
+    noise = random(1) - random(1).mean()
+    faintest, faint = 0.001 * noise / noise.std(), 0.005 * noise / noise.std()
+    shares = [np.exp(filter_statistics(each)[:32]) - FAINT for each in (faintest, faint)]
+    assert shares[1] / shares[0] == pytest.approx(np.full(32, 5), rel=2e-2)  # as faint as it is
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_flat_picture_is_nothing_to_the_bank(channels: int) -> None:
+    flat = np.full((channels, 9, 6), 0.3, np.float32)
+    assert filter_statistics(flat) == pytest.approx(np.full(320, log(FAINT)), abs=0.01)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 2), (3, 3), (1, 9), (4, 2)])
+def test_tiny_pictures_are_described_too(channels: int, height: int, width: int) -> None:
+    image = random(channels, height, width)
+    description = describe(image)
+    assert description.shape == (64 + channels + 320,)
+    assert description.dtype == np.float32
+    assert np.isfinite(description).all()
+    assert description[64 : 64 + channels] == pytest.approx(4 * image.mean((1, 2)))
+    assert description[64 + channels :] == pytest.approx(slow_statistics(image), abs=2e-3)
+
+
+def test_colours_that_change_places_are_another_texture_to_the_bank() -> None:
+    """The spectrum is that of the channels' mean, so only the bank tells a red pattern from a blue one."""
+    red = np.full((3, SIDE, SIDE), 0.5, np.float32)
+    red[0] = wave(4, 0)
+    blue = red[::-1].copy()
+    assert spectral_statistics(red)[:64] == pytest.approx(spectral_statistics(blue)[:64], abs=1e-4)
+    assert np.abs(filter_statistics(red) - filter_statistics(blue)).max() > 1
+
+
+def test_the_bank_tells_what_has_the_same_spectrum() -> None:
+    """Dots and the noise of the same spectrum differ in their phases alone."""
+    dots = np.zeros((1, 32, 32), np.float32)
+    dots[0, ::8, ::8] = 1.0
+    waves = np.fft.rfft2(dots[0])
+    phases = np.angle(np.fft.rfft2(random(1)[0]))
+    noise = np.fft.irfft2(np.abs(waves) * np.exp(1j * phases), s=(32, 32)).astype(np.float32)[None]
+    shifted = np.roll(dots, (8, 16), (1, 2))
+    near = np.linalg.norm(filter_statistics(dots) - filter_statistics(shifted))
+    far = np.linalg.norm(filter_statistics(dots) - filter_statistics(noise))
+    assert far > 5 * near
+
+
+def test_a_description_is_both() -> None:
+    image = random()
+    assert describe(image).tolist() == [*spectral_statistics(image), *filter_statistics(image)]
 
 
 # Distances and agreement
@@ -156,110 +308,3 @@ def test_auroc_is_the_share_of_pairs_in_order_ties_counted_half(seed: int) -> No
     assert auroc(positive, negative) == pytest.approx(sum(pairs) / len(pairs))
     assert 0.5 in pairs
     assert auroc(negative, positive) == pytest.approx(1 - auroc(positive, negative))
-
-
-# The trust test
-
-RGB = Layer("act", 3, SIDE, SIDE, nonnegative=True)
-NORMAL = LayerReference(  # over the classes the mean is 0.4, 0.5, 0.3
-    energy=np.array([[0.3, 0.5, 0.2], [0.5, 0.5, 0.4]], np.float32),
-    spread=np.zeros((2, 3), np.float32),
-    sigma=np.array([0.1, 0.2, 0.05], np.float32),
-)
-
-
-def judged(inversions: list[Inversion], top_share: float = 0.01) -> list[Trust]:
-    """The trust test in a network whose three filters are red, green and blue."""
-    network = Readout([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], [[1, 0, 0], [0, 1, 0]])
-    classifier = Classifier(network, ["a", "b"], plain(SIDE, 3))
-    trusts = trust_test(classifier, RGB, Reference({"act": NORMAL}, np.array([8, 8])), inversions, top_share)
-    assert hooks(network) == 0
-    return trusts
-
-
-def primitive(
-    channel: int, colour: tuple[float, float, float], across: int, down: int, seed: int
-) -> Inversion:
-    """Stripes of one colour, shifted by the seed; their mean is the colour."""
-    stripes = np.roll(wave(across, down, contrast=0.1) - 0.5, seed, (1, 2))
-    image = np.array(colour, np.float32)[:, None, None] + stripes
-    return Inversion(FilterRef("act", channel), source=seed, seed=seed, image=image, residual=0.1 * seed)
-
-
-RED, GREEN = (0.9, 0.4, 0.3), (0.3, 0.9, 0.2)
-
-
-def test_pictures_that_drive_their_own_filter_and_agree_are_trusted() -> None:
-    inversions = [primitive(0, RED, 8, 0, seed) for seed in range(3)]
-    inversions += [primitive(1, GREEN, 0, 4, seed) for seed in range(3)]
-    trusts = judged(inversions)
-    assert all(trust.trusted for trust in trusts)
-    assert [trust.rank for trust in trusts] == [1] * 6
-    assert [trust.energy for trust in trusts] == pytest.approx([5] * 3 + [2] * 3, abs=0.02)  # 8-bit rounding
-    assert [trust.agreement for trust in trusts] == [1] * 6
-    assert [trust.residual for trust in trusts] == pytest.approx([0, 0.1, 0.2] * 2)
-
-
-def test_a_picture_that_drives_another_filter_fails_by_its_rank() -> None:
-    """Filter 2 rises by (0.4 - 0.3) / 0.05 = 2 sigma, filter 0 by 5."""
-    wrong = (0.9, 0.4, 0.4)
-    inversions = [primitive(2, wrong, 8, 0, seed) for seed in range(2)]
-    inversions += [primitive(1, GREEN, 0, 4, seed) for seed in range(2)]
-    trusts = judged(inversions)
-    assert [trust.trusted for trust in trusts] == [False, False, True, True]
-    assert trusts[0].rank == 2
-    assert trusts[0].energy == pytest.approx(2, abs=0.05)
-    assert trusts[0].agreement == 1
-    assert trusts[0].failed == ("fed back, its filter ranks 2 of 3 (needed: 1)",)
-
-
-def test_a_rank_within_the_top_share_of_the_layer_is_enough() -> None:
-    inversions = [primitive(2, (0.9, 0.4, 0.4), 8, 0, seed) for seed in range(2)]
-    inversions += [primitive(1, GREEN, 0, 4, seed) for seed in range(2)]
-    assert all(trust.trusted for trust in judged(inversions, top_share=0.67))
-
-
-def test_a_dark_picture_fails_although_its_filter_ranks_first_and_says_why() -> None:
-    """Every filter falls below normal, by 1, 2 and 4 sigma: being least low is no sign of a texture."""
-    dark = (0.3, 0.1, 0.1)
-    inversions = [primitive(0, dark, 8, 0, seed) for seed in range(2)]
-    inversions += [primitive(1, GREEN, 0, 4, seed) for seed in range(2)]
-    trust = judged(inversions)[0]
-    assert trust.rank == 1
-    assert trust.energy == pytest.approx(-1, abs=0.02)
-    assert len(trust.failed) == 1
-    assert trust.failed != ("fed back, its filter ranks 1 of 3 (needed: 1)",)  # that is no reason
-
-
-def test_pictures_of_one_filter_that_do_not_agree_are_not_trusted() -> None:
-    """Of each filter one picture of stripes and one of grain: the other filter's is the more alike."""
-    inversions = []
-    for channel, colour in ((0, RED), (1, GREEN)):
-        stripes = primitive(channel, colour, 8, 0, seed=0)
-        grain = stripes.image + 0.2 * (random(1) - random(1).mean())
-        inversions += [stripes, replace(stripes, seed=1, image=grain.clip(0, 1))]
-    for trust in judged(inversions):
-        assert trust.rank == 1
-        assert trust.agreement == 0.5  # of the two strangers one is nearer than the companion
-        assert trust.failed == ("its pictures agree by 0.50 (needed: 0.80)",)
-
-
-def test_a_picture_without_companions_fails_in_words() -> None:
-    alone, *_ = judged([primitive(0, RED, 8, 0, 0), *[primitive(1, GREEN, 0, 4, seed) for seed in range(2)]])
-    assert np.isnan(alone.agreement)
-    assert alone.rank == 1
-    assert len(alone.failed) == 1
-    assert "nan" not in alone.failed[0]
-
-
-def test_pure_noise_is_not_trusted() -> None:
-    """Grey noise rises by 1, 0 and 4 sigma: filters 0 and 1 fail by rank, filter 2 by agreement."""
-    inversions = [
-        Inversion(FilterRef("act", seed % 3), seed, seed, random(seed=seed), residual=1.0)
-        for seed in range(60)
-    ]
-    trusts = judged(inversions)
-    ranks = [{trust.rank for trust in trusts[channel::3]} for channel in range(3)]
-    assert ranks == [{2}, {3}, {1}]
-    assert np.mean([trust.agreement for trust in trusts]) == pytest.approx(0.5, abs=0.05)
-    assert not any(trust.trusted for trust in trusts)
