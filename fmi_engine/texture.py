@@ -61,7 +61,8 @@ def filter_statistics(image: FloatArray) -> FloatArray:
     Filters, arXiv 1606.00021), and they know nothing of the network under test.
     """
     x = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None]
-    x = (x - x.mean((2, 3), keepdim=True)) / x.std(correction=0).clamp_min(SMALLEST_CONTRAST)
+    x = x - x.mean((2, 3), keepdim=True)  # first, for the colours' distance is no contrast
+    x = x / x.std(correction=0).clamp_min(SMALLEST_CONTRAST)
     found = []
     for kernels in _bank(image.shape[0]):
         x = torch.nn.functional.conv2d(x, kernels, padding="same").relu()

@@ -203,12 +203,9 @@ def test_of_one_filter_alone_the_layout_cannot_be_judged() -> None:
 def test_the_layout_is_the_mean_auroc_of_the_controls_against_the_primitives() -> None:
     """Each control is set against the primitives of its filter and those of the others, in NumPy."""
     controls = [
-        replace(primitive(0, colour, 8, 0, seed), layout=layout)
-        for colour, seed, layout in (
-            (RED, 3, "shuffled"),
-            (GREEN, 4, "shuffled"),
-            ((0.6, 0.6, 0.3), 5, "constant"),
-        )
+        replace(primitive(0, RED, 8, 0, 3), layout="shuffled"),
+        replace(primitive(0, GREEN, 0, 4, 4), layout="shuffled"),
+        replace(primitive(0, (0.6, 0.6, 0.3), 3, 3, 5), layout="constant"),
     ]
     inversions = [*both(), *(primitive(2, (0.5, 0.5, 0.8), 3, 3, seed) for seed in range(2))]
     distance = distances(np.stack([describe(each.image) for each in (*inversions, *controls)]))
@@ -248,7 +245,7 @@ def test_all_that_failed_is_said_in_the_order_of_the_parts() -> None:
     inversions += [primitive(1, blue, 8, 0, 0), primitive(1, blue, 0, 4, 1)]
     controls = [replace(primitive(0, GREEN, 3, 3, seed), layout="shuffled") for seed in range(2)]
     spread = np.array([[0.0, 0.2, 0.3], [0.0, 0.1, 0.2]], np.float32)
-    loose = Hinge("act", images=20, right=9, exchanged=10, p_value=0.7)
+    loose = Hinge("act", images=20, right=9, exchanged=10, p_value=0.7, guessed=3, guess_p_value=0.001)
     first, *_ = judged([*inversions, *controls], normal=replace(NORMAL, spread=spread), hinge=loose)
     assert first.agreement < 0.8
     assert first.layout is not None
@@ -350,7 +347,13 @@ def test_right_answers_that_guessing_gives_too_are_none() -> None:
 
 def mcnemar(lost: int, won: int) -> float:
     """The chance of that many losses or more, were a change as likely a loss as a win."""
-    return sum(comb(lost + won, k) for k in range(lost, lost + won + 1)) / 2 ** (lost + won)
+    return binomial(lost, lost + won, 0.5)
+
+
+def binomial(least: int, tries: int, share: float) -> float:
+    """The chance of that many or more, each try coming off with a chance of `share`."""
+    chances = [comb(tries, k) * share**k * (1 - share) ** (tries - k) for k in range(least, tries + 1)]
+    return float(sum(chances))
 
 
 @pytest.mark.parametrize("batch_size", [3, 5, 32])
@@ -375,14 +378,17 @@ def test_losses_and_wins_are_counted_image_by_image_and_tested_by_mcnemar(batch_
     assert min(lost, won) > 0
     assert (hinge.layer, hinge.images, hinge.right, hinge.exchanged) == ("act", 20, 16, 16 - lost + won)
     assert hinge.p_value == pytest.approx(mcnemar(lost, won))
-    assert hinge.holds == (mcnemar(lost, won) < 0.01)
+    assert np.bincount(given).tolist() == [10, 10]
+    assert hinge.guessed == 10
+    assert hinge.guess_p_value == pytest.approx(binomial(16, 20, 0.5))
+    assert hinge.holds == (max(mcnemar(lost, won), binomial(16, 20, 0.5)) < 0.01)
 
 
 @pytest.mark.parametrize(
     ("lost", "holds"), [(6, False), (7, True)], ids=["six of six are 1/64", "seven of seven are 1/128"]
 )
 def test_seven_losses_and_no_win_are_the_fewest_that_hold(lost: int, holds: bool) -> None:
-    assert Hinge("act", 10, 10, 10 - lost, mcnemar(lost, 0)).holds is holds
+    assert Hinge("act", 10, 10, 10 - lost, mcnemar(lost, 0), guessed=5, guess_p_value=0.001).holds is holds
 
 
 class Reader(nn.Module):
@@ -394,7 +400,8 @@ class Reader(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         level = self.act(x).mean((1, 2, 3))
-        return -(level[:, None] - torch.arange(9) * 28 / 255).abs()
+        logits: Tensor = -(level[:, None] - torch.arange(9) * 28 / 255).abs()
+        return logits
 
 
 @pytest.mark.parametrize("batch_size", [2, 4, 8, 9])
@@ -413,14 +420,18 @@ def test_an_untrained_network_at_chance_does_not_hinge_on_any_layer() -> None:
     """Labels that have nothing to do with the pictures are all that such a network has to go by."""
     classifier, images = deep(8), varied(90, 8, 3, seed=5)
     labels = np.random.default_rng(2).integers(0, 3, 90)
+    most = int(max((labels == label).sum() for label in range(3)))
     for name, channels in (("first", 4), ("second", 4), ("third", 6)):
         hinge = hinges_on(classifier, Layer(name, channels, 8, 8, nonnegative=True), images, labels)
         assert 15 < hinge.right < 45
         assert 15 < hinge.exchanged < 45
+        assert hinge.guessed == most
+        assert hinge.guess_p_value == pytest.approx(binomial(hinge.right, 90, most / 90))
+        assert hinge.p_value > 0.01
         assert not hinge.holds
         assert hinge.complaint == (
-            f"the network's right answers do not hinge on {name}: {hinge.right} of 90 are right, and "
-            f"{hinge.exchanged} with the codes of other images (p = {hinge.p_value:.2g})"
+            f"no right answers hinge on {name}: the network is right on {hinge.right} of 90 images, and "
+            f"always answering the most frequent class on {most} (p = {hinge.guess_p_value:.2g})"
         )
 
 
@@ -428,7 +439,7 @@ def test_a_network_that_is_right_hinges_on_the_layers_that_it_goes_by() -> None:
     """The labels are its own answers, as those of a trained network nearly are."""
     classifier, images = deep(8), varied(90, 8, 3, seed=5)
     labels = classifier.predict(images).argmax(1)
-    assert np.bincount(labels, minlength=3).min() > 5
+    assert np.bincount(labels, minlength=3).tolist() == [54, 33, 3]
     hinge = hinges_on(classifier, Layer("third", 6, 4, 4, nonnegative=True), images, labels)
     assert hinge.right == 90
     assert hinge.exchanged < 60
