@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine.reference import summarise
-from fmi_engine.texture import describe
+from fmi_engine.texture import spectral_statistics
 from fmi_engine.types import FloatArray
 from inspection.training import Labelled
 
@@ -32,4 +32,6 @@ def normal_looks(correct: Labelled, classes: int, minimum_per_class: int) -> Loo
 
 def describe_images(images: NDArray[np.uint8]) -> FloatArray:
     """The descriptors (images, entries) of 8-bit images (images, height, width, channel)."""
-    return np.stack([describe(image.transpose(2, 0, 1).astype(np.float32) / 255) for image in images])
+    return np.stack(
+        [spectral_statistics(image.transpose(2, 0, 1).astype(np.float32) / 255) for image in images]
+    )

@@ -175,6 +175,8 @@ def test_a_filter_is_alive_whose_maps_vary_by_a_thousandth_of_the_layers_median(
 def test_a_filter_that_answers_one_class_alone_is_alive() -> None:
     # Over the classes the greatest are 3, 1, 0.001: the median is 1, and 0.001 does not exceed 0.001.
     assert normal_of_spreads([3, 0, 0.001], [0, 1, 0]).live.tolist() == [True, True, False]
+    # 0.003 exceeds 0.002 although the mean over the classes, 0.0015, does not.
+    assert normal_of_spreads([2, 2, 0.003], [2, 2, 0]).live.tolist() == [True, True, True]
 
 
 def test_where_most_filters_are_dead_the_others_are_alive_and_a_dead_layer_has_none() -> None:

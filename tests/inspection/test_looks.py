@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.texture import describe
+from fmi_engine.texture import spectral_statistics
 from inspection.looks import describe_images, normal_looks
 from inspection.training import Labelled
 
@@ -18,7 +18,7 @@ def striped(period: int, brightness: int, count: int) -> NDArray[np.uint8]:
 
 def test_descriptors_are_those_of_the_engine_in_order() -> None:
     images = np.concatenate([striped(4, 100, 1), striped(8, 60, 1)])
-    by_hand = [describe(image[None, ..., 0].astype(np.float32) / 255) for image in images]
+    by_hand = [spectral_statistics(image[None, ..., 0].astype(np.float32) / 255) for image in images]
     np.testing.assert_allclose(describe_images(images), by_hand)
 
 
