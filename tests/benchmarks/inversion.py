@@ -783,7 +783,11 @@ def cost_bound(theirs: Json | None, ours: Json | None) -> float | None:
 
 
 def assemble(peers: Json, steps: Json, memory: Json | None, gpu: Json | None, about: Json) -> Json:
-    """The whole answer, as far as it is known; what is null has its reason under `reasons`."""
+    """The whole answer, as far as it is known; what is null has its reason under `reasons`.
+
+    Where a peer has not one trusted primitive its cost has no finite figure: the least that it is, with
+    95 % confidence, stands in its place, is repeated under `bounds`, and has its reason too.
+    """
     common = {name: figures["common"] for name, figures in peers.items()}
     compared = {
         **{name: (common.get(name), common.get("default")) for name in RIVALS},
@@ -800,7 +804,7 @@ def assemble(peers: Json, steps: Json, memory: Json | None, gpu: Json | None, ab
         "gpu": (gpu, None if gpu else about["gpu_reason"]),
     }
     return {
-        **{name: value for name, (value, _) in answers.items()},
+        **{name: bounds.get(name) if value is None else value for name, (value, _) in answers.items()},
         "peers": peers,
         "steps": steps,
         "reasons": {name: reason for name, (_, reason) in answers.items() if reason},
@@ -834,8 +838,8 @@ def run(options: Options, console: Console) -> None:
         console.print(table)
     for name, reason in answer["reasons"].items():
         bound = answer["bounds"].get(name)
-        least = f"; with 95 % confidence at least {bound:.3g}" if bound is not None else ""
-        console.print(f"{name}: none ({reason}{least})", soft_wrap=True)
+        least = "none" if bound is None else f"at least {bound:.3g}, with 95 % confidence"
+        console.print(f"{name}: {least} ({reason})", soft_wrap=True)
     console.print(f"Written: {options.json}", soft_wrap=True)
 
 
