@@ -20,7 +20,7 @@ from torch import nn
 
 from fmi_engine.cache import PrimitiveCache, hash_images
 from fmi_engine.classifier import Classifier, Preprocessing, build_network, choose_device
-from fmi_engine.descriptors import Texture, hierarchy, measure_texture
+from fmi_engine.descriptors import Texture, hierarchy, measure_texture, texture_vector
 from fmi_engine.errors import TooFewReferencesError
 from fmi_engine.inversion import Job, invert
 from fmi_engine.presets import find_preset
@@ -34,6 +34,7 @@ from inspection.config import Settings
 from inspection.errors import InspectionError
 from inspection.image_sets import read_image_set
 from inspection.images import replacing
+from inspection.primitives import CONTROLS
 from inspection.subject import evenly
 from inspection.training import Labelled, right
 
@@ -256,7 +257,7 @@ def _stage(
     chosen = _drawn(live, plan.filters, plan.seed)
     cache = PrimitiveCache(plan.folder / "primitives")
     work = _Work(plan, sources, cache)
-    pictures = 2 * len(chosen) * (plan.sources + 2) + 2 * plan.dead * plan.sources
+    pictures = 2 * len(chosen) * (plan.sources + len(CONTROLS)) + 2 * plan.dead * plan.sources
     probed = chosen[: plan.probed]
     pictures += len(probed) * (len(SOURCE_CHANGES) + plan.seeds)
     with step(f"{trained.name}, {layer.name}", pictures) as advance:
@@ -270,7 +271,7 @@ def _stage(
         )
         dead = work.dead(trained, layer, chosen, hinge, advance)
         changed = work.changed_sources(trained, layer, probed, made, advance)
-        seeds = work.seeds(trained, layer, probed, made, advance)
+        seeds = work.seeds(trained, layer, probed, advance)
     own = [each for each in made if each.layout == "source"]
     firsts = {each.filter.channel: each for each in reversed(own)}
     return Stage(
@@ -325,8 +326,7 @@ class _Work:
     ) -> list[Inversion]:
         """Every filter from every source, and from a shuffled and a constant map."""
         jobs = [self._job(layer, k, source) for k in channels for source in range(len(self.sources))]
-        layouts: tuple[Layout, ...] = ("shuffled", "constant")
-        jobs += [self._job(layer, k, 0, layout) for k in channels for layout in layouts]
+        jobs += [self._job(layer, k, 0, layout) for k in channels for layout in CONTROLS]
         return self._invert(net, jobs, advance)
 
     def dead(
@@ -382,7 +382,6 @@ class _Work:
         net: _Net,
         layer: Layer,
         channels: NDArray[np.int64],
-        made: Sequence[Inversion],
         advance: Callable[[int], None],
     ) -> dict[str, float]:
         """One source, several seeds: AUROC of same-filter pairs, and their distance beside others'."""
@@ -497,8 +496,6 @@ def _still_told(found: Sequence[Inversion], others: Sequence[Inversion]) -> dict
 
 
 def _descriptor_vector(image: FloatArray) -> FloatArray:
-    from fmi_engine.descriptors import texture_vector
-
     return texture_vector(measure_texture(image))
 
 
