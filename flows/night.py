@@ -17,11 +17,22 @@ from flows.progress import step
 from fmi_engine.blame import join
 from fmi_engine.errors import EngineError
 from fmi_engine.types import Screening
-from inspection import blame, diagnosis, mode_recipe, nights, primitives, responses
+from inspection import blame, diagnosis, failure_modes, mode_recipe, nights, primitives, responses, suspects
 from inspection.admission import Admitted, admit
 from inspection.defect_log import DefectLog
 from inspection.errors import InspectionError
-from inspection.findings import BlamedFilter, Diagnosis, FailureMode, FlipRate, Night, NightState, RecipeFile
+from inspection.failure_modes import Grouping
+from inspection.findings import (
+    BlamedFilter,
+    Diagnosis,
+    FailureMode,
+    FlipRate,
+    LoggedError,
+    Night,
+    NightState,
+    RecipeFile,
+    SuspectLabel,
+)
 from inspection.subject import subject_of
 
 BATCH = 256  # errors screened in one task
@@ -82,8 +93,17 @@ def screen_errors(root: str, night_id: str, model_hash: str, part: int, errors: 
 
 
 @night_task
-def choose_layers(
+def group_errors(
     root: str, night_id: str, model_hash: str, screening: Screening, errors: Admitted
+) -> Grouping:
+    """Group the errors into failure modes."""
+    subject = subject_of(Path(root), model_hash)
+    return failure_modes.group_errors(subject, screening, errors.images, responses.measure_responses(subject))
+
+
+@night_task
+def choose_layers(
+    root: str, night_id: str, model_hash: str, part: int, screening: Screening, errors: Admitted
 ) -> list[str]:
     """Sound out every layer and name those worth verifying."""
     return blame.layers_to_verify(subject_of(Path(root), model_hash), screening, errors.images)
@@ -94,8 +114,9 @@ def verify_layer(
     root: str, night_id: str, model_hash: str, part: str, screening: Screening, errors: Admitted
 ) -> FlipRate:
     """Patch the top filters of one layer beside both controls."""
-    with step(f"Patching {part}", len(errors.images)) as advance:
-        return blame.verify(subject_of(Path(root), model_hash), part, screening, errors.images, advance)
+    layer = part.partition("-")[2]
+    with step(f"Patching {layer}", len(errors.images)) as advance:
+        return blame.verify(subject_of(Path(root), model_hash), layer, screening, errors.images, advance)
 
 
 @night_task
@@ -107,15 +128,39 @@ def measure_responses(root: str, night_id: str, model_hash: str) -> None:
 
 
 @night_task
-def diagnose(root: str, night_id: str, model_hash: str, screening: Screening, errors: Admitted) -> Diagnosis:
+def diagnose(
+    root: str, night_id: str, model_hash: str, part: int, screening: Screening, errors: Admitted
+) -> Diagnosis:
     """Match the errors' shift with the operations."""
     subject = subject_of(Path(root), model_hash)
     return diagnosis.diagnose(subject, screening, errors.images, responses.measure_responses(subject))
 
 
 @night_task
+def sign_mode(
+    root: str, night_id: str, model_hash: str, part: int, screening: Screening, errors: Admitted
+) -> tuple[float, ...]:
+    """Note the direction of the errors' shift, by which other nights recognise the failure mode."""
+    return failure_modes.sign(subject_of(Path(root), model_hash), screening, errors.images)
+
+
+@night_task
+def list_suspects(
+    root: str,
+    night_id: str,
+    model_hash: str,
+    part: int,
+    screening: Screening,
+    errors: Admitted,
+    found: Diagnosis,
+) -> tuple[SuspectLabel, ...]:
+    """List the most suspect labels, where the appearance does not explain the errors."""
+    return suspects.suspect_labels(subject_of(Path(root), model_hash), screening, errors, found)
+
+
+@night_task
 def invert_filters(
-    root: str, night_id: str, model_hash: str, layer: str, screening: Screening, errors: Admitted
+    root: str, night_id: str, model_hash: str, part: int, layer: str, screening: Screening, errors: Admitted
 ) -> tuple[BlamedFilter, ...]:
     """Shortlist the most blamed filters and invert them to texture primitives."""
     subject = subject_of(Path(root), model_hash)
@@ -129,13 +174,16 @@ def write_recipe(
     root: str,
     night_id: str,
     model_hash: str,
+    part: int,
+    errors: Admitted,
     found: Diagnosis,
     flip_rates: list[FlipRate],
     filters: tuple[BlamedFilter, ...],
 ) -> RecipeFile | None:
     """Turn a claimed diagnosis into a recipe."""
     subject = subject_of(Path(root), model_hash)
-    return mode_recipe.write_mode_recipe(subject, night_id, f"{night_id}-1", found, flip_rates, filters)
+    mode_id = nights.mode_id(night_id, part)
+    return mode_recipe.write_mode_recipe(subject, night_id, mode_id, errors, found, flip_rates, filters)
 
 
 @task(retries=1, retry_delay_seconds=2, retry_condition_fn=_worth_retrying)
@@ -145,13 +193,21 @@ def finish(
     log: DefectLog,
     errors: Admitted,
     modes: Sequence[FailureMode],
+    unclustered: Sequence[LoggedError],
     seconds: dict[str, float],
 ) -> Night:
     """Write the report and the findings."""
     site = nights.open_site(root)
     rows_read = len(log.rows) + len(log.set_aside)
     return nights.finish(
-        site, site.store.night(night_id), rows_read, len(errors.errors), errors.set_aside, modes, seconds
+        site,
+        site.store.night(night_id),
+        rows_read,
+        len(errors.errors),
+        errors.set_aside,
+        modes,
+        unclustered,
+        seconds,
     )
 
 
@@ -181,24 +237,45 @@ def _run(root: str, begun: Night, query: str | None) -> None:
         log = read_log(root, night_id, query)
     with nights.timed(seconds, "images"):
         errors = admit_errors(root, night_id, log)
-    modes = [_diagnose_mode(root, begun, errors, seconds)] if errors.errors else []
-    finish(root, night_id, log, errors, modes, seconds)
+    modes, unclustered = _find_modes(root, begun, errors, seconds) if errors.errors else ([], ())
+    finish(root, night_id, log, errors, modes, unclustered, seconds)
 
 
-def _diagnose_mode(root: str, begun: Night, errors: Admitted, seconds: dict[str, float]) -> FailureMode:
+def _find_modes(
+    root: str, begun: Night, errors: Admitted, seconds: dict[str, float]
+) -> tuple[list[FailureMode], tuple[LoggedError, ...]]:
     about = (root, begun.night_id, begun.model_hash)
     with nights.timed(seconds, "blame"):
         batches = range(0, len(errors.errors), BATCH)
         screening = join([screen_errors(*about, part, errors) for part in batches])
-        layers = choose_layers(*about, screening, errors)
-        verified = [verify_layer(*about, layer, screening, errors) for layer in layers]
-        flip_rates = nights.best_first(verified)
     with nights.timed(seconds, "operations"):
         measure_responses(*about)
+    with nights.timed(seconds, "grouping"):
+        groups = group_errors(*about, screening, errors)
+    modes = [
+        _diagnose_mode(root, begun, part, screening.subset(rows), errors.subset(rows), seconds)
+        for part, rows in enumerate(groups.modes, 1)
+    ]
+    return modes, errors.subset(groups.unclustered).errors
+
+
+def _diagnose_mode(
+    root: str, begun: Night, part: int, screening: Screening, errors: Admitted, seconds: dict[str, float]
+) -> FailureMode:
+    about = (root, begun.night_id, begun.model_hash)
+    with nights.timed(seconds, "blame"):
+        layers = choose_layers(*about, part, screening, errors)
+        verified = [verify_layer(*about, f"{part}-{layer}", screening, errors) for layer in layers]
+        flip_rates = nights.best_first(verified)
     with nights.timed(seconds, "diagnosis"):
-        found = diagnose(*about, screening, errors)
+        found = diagnose(*about, part, screening, errors)
+        signature = sign_mode(*about, part, screening, errors)
+        suspected = list_suspects(*about, part, screening, errors, found)
     with nights.timed(seconds, "primitives"):
-        filters = invert_filters(*about, flip_rates[0].layer, screening, errors)
+        filters = invert_filters(*about, part, flip_rates[0].layer, screening, errors)
     with nights.timed(seconds, "recipe"):
-        recipe = write_recipe(*about, found, flip_rates, filters)
-    return nights.failure_mode(begun.night_id, errors.errors, flip_rates, filters, found, recipe)
+        recipe = write_recipe(*about, part, errors, found, flip_rates, filters)
+    mode_id = nights.mode_id(begun.night_id, part)
+    return nights.failure_mode(
+        mode_id, errors.errors, flip_rates, filters, found, recipe, signature, suspected
+    )

@@ -82,6 +82,27 @@ def shift_at(strength: float, strengths: Sequence[float], induced: Sequence[Floa
     return np.asarray((1 - along) * shifts[upper - 1] + along * shifts[upper], np.float32)
 
 
+def fit_pair(
+    observed: FloatArray,
+    first: tuple[Sequence[float], Sequence[FloatArray]],
+    second: tuple[Sequence[float], Sequence[FloatArray]],
+    weights: FloatArray,
+    rounds: int = 4,
+) -> tuple[float, float, float]:
+    """The strengths of two operations, one after the other, that explain most together, and their share.
+
+    Their shifts are taken to add up, and each strength is fitted in turn to what the other leaves; measure
+    the pair itself before claiming it.
+    """
+    strengths = [fit_strength(observed, *first, weights)[0], 0.0]
+    for _ in range(rounds):
+        for i, (mine, other) in enumerate(((first, second), (second, first))[::-1]):
+            left = observed - shift_at(strengths[i], *other)
+            strengths[1 - i] = fit_strength(left, *mine, weights)[0]
+    both = shift_at(strengths[0], *first) + shift_at(strengths[1], *second)
+    return strengths[0], strengths[1], explained_share(observed, both, weights)
+
+
 def match(
     observed: FloatArray,
     responses: Mapping[str, tuple[Sequence[float], Sequence[FloatArray]]],

@@ -26,6 +26,10 @@ class Admitted:
     true: NDArray[np.int64]  # (errors,), class index
     set_aside: tuple[SetAside, ...]
 
+    def subset(self, rows: NDArray[np.int64]) -> "Admitted":
+        """Some of the errors, by position; what was set aside stays with the whole."""
+        return Admitted(tuple(self.errors[i] for i in rows), self.images[rows], self.true[rows], ())
+
 
 def admit(
     workspace: Workspace,

@@ -88,6 +88,14 @@ class MatchingSettings(Section):
         0.3, description="alternatives explain the look this nearly as well as the best"
     )
     alternative_margin: Share = Field(0.05, description="operations this close to the best go in together")
+    measured_share: Share = Field(
+        0.7,
+        description="explained share (mean of three) that a change measured on half of the errors needs on "
+        "the other half",
+    )
+    pair_gain: Share = Field(
+        0.05, description="how much more, on the mean of the three shares, a second operation must explain"
+    )
     fewest_errors: Count = Field(5, description="a failure mode with fewer errors is listed, not diagnosed")
 
 
@@ -97,6 +105,7 @@ class RecipeSettings(Section):
     share: Share = Field(0.5, description="of the training images that the recipe changes")
     weakest: float = Field(0.2, gt=0, description="lowest strength drawn, as a multiple of the fitted one")
     strongest: float = Field(1.3, gt=0, description="highest strength drawn, as a multiple of the fitted one")
+    textures: Count = Field(24, description="residual textures that go along with a recipe, at most")
     examples: Count = Field(4, description="before and after pictures in the report")
 
     @model_validator(mode="after")

@@ -1,20 +1,26 @@
 """The diagnosis of a failure mode: the operation that explains its shift, or why none is claimed."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.response import blame_weights, explained_share, match, observed_shift, shift_at
-from fmi_engine.types import FloatArray, Screening
-from inspection.findings import Diagnosis, OperationMatch
+from fmi_engine.response import fit_pair, fit_strength, match, shift_at
+from fmi_engine.types import Screening
+from inspection.findings import Cause, Diagnosis, OperationMatch
+from inspection.matching import Evidence, Paths, Shares, gather, paths
 from inspection.operations import find_operation
-from inspection.responses import ResponsePath, Responses
+from inspection.responses import Responses, measure_shift
 from inspection.subject import Subject
+from inspection.textures import MeasuredMatch, family_of, match_measured, measure_change
 
 CONTROL_LOGS = 200  # logs without a fault, drawn for the control of the explained share
 CONTROL_QUANTILE = 0.95
-NOISE = 0.005  # shares are not told apart more finely
+REFINED = 6  # operations that are measured again at the strength that was fitted
+PAIRED = 5  # of them, the operations that are tried together with every other
+PAIRS = 2  # pairs that are measured before one is claimed
+LIKE_THE_OTHER_CLASS = 0.7  # of the way from the true class to the predicted one: the label is suspect
 
 
 def diagnose(
@@ -23,100 +29,221 @@ def diagnose(
     """Name the operation that explains most of the errors' shift, or say why none is claimed.
 
     `images` are the errors of the screening, in order. Three explained shares have to be high: that of
-    the shift weighted by blame, that of all filters alike, and that of the images' own look.
+    the shift weighted by blame, that of all filters alike, and that of the images' own look; and the
+    operation has to explain more than the hypothesis that the parts simply are of the predicted class.
     """
-    weights = blame_weights(screening, subject.layer_names)
-    matches = _ranked(subject, _matches(subject, screening, images, responses, weights))
-    control = _control_share(subject, screening.true, responses, weights)
-    return _diagnosis(matches, control, _doubts(subject, len(images), matches[0], control))
+    evidence = gather(subject, screening, images)
+    known = paths(responses, screening.true)
+    ranked = _ranked(subject, _refined(subject, screening, evidence, responses, known))
+    second = _second(subject, screening, evidence, responses, known, ranked)
+    control = _control_share(subject, screening.true, responses, evidence)
+    likeness = _likeness(subject, screening, evidence)
+    doubts = _doubts(subject, len(images), ranked[0], second, control, likeness)
+    found = _diagnosis(ranked, second, control, likeness, doubts)
+    if found.claimed or found.cause is Cause.LABELS or len(images) < subject.settings.matching.fewest_errors:
+        return found
+    best = match_measured(subject, screening, images, responses)[0]
+    change = measure_change(images, screening.true, subject.correct)
+    return _measured(subject, best, family_of(change, best.name, ranked[0].family), found)
 
 
-def _matches(
-    subject: Subject,
-    screening: Screening,
-    images: NDArray[np.uint8],
-    responses: Responses,
-    weights: FloatArray,
-) -> list[OperationMatch]:
-    observed = observed_shift(screening, subject.reference, subject.layer_names)
-    look = subject.looks.standardise(images, screening.true).mean(0)
-    filters, looks = responses.of_filters(screening.true), responses.of_looks(screening.true)
-    return [
-        OperationMatch(
-            operation=each.operation,
-            family=find_operation(each.operation).family,
-            strength=each.strength,
-            unit=find_operation(each.operation).unit,
-            share=each.share,
-            overall_share=_share_at(each.strength, observed, filters[each.operation]),
-            look_share=_share_at(each.strength, look, looks[each.operation]),
+def _measured(subject: Subject, best: MeasuredMatch, family: str, found: Diagnosis) -> Diagnosis:
+    """Claim what was read off the errors themselves, where it explains others of them."""
+    settings = subject.settings.matching
+    least = min(best.shares.blamed, best.shares.overall, best.shares.look)
+    if best.shares.mean < settings.measured_share or least < settings.look_share:
+        return replace(
+            found,
+            reasons=(
+                *found.reasons,
+                f"the {best.name} measured on one half of the errors explains {best.shares.mean:.0%} of the "
+                f"evidence of the other half; {settings.measured_share:.0%} is needed",
+            ),
         )
-        for each in match(observed, filters, weights)
-    ]
+    return replace(
+        found,
+        claimed=True,
+        cause=Cause.APPEARANCE,
+        sentence=(
+            f"A change that the catalogue does not hold ({family}): the {best.name} measured on one half of "
+            f"the errors explains {best.shares.blamed:.0%} of what moved the blamed filters of the other "
+            f"half. The nearest operation, {found.matches[0].operation}, explains {found.share:.0%}."
+        ),
+        family=family,
+        operation=best.name,
+        strength=1.0,
+        unit="times as found",
+        share=best.shares.blamed,
+        measured=best.name,
+        reasons=(),
+    )
 
 
-def _share_at(strength: float, observed: FloatArray, path: ResponsePath) -> float:
-    return explained_share(observed, shift_at(strength, *path), np.ones_like(observed))
+# --- matching ---
+
+
+def _refined(
+    subject: Subject, screening: Screening, evidence: Evidence, responses: Responses, known: Paths
+) -> list[OperationMatch]:
+    """Every operation at its fitted strength; the best few are measured there and fitted once more."""
+    fitted = match(evidence.observed, known, evidence.weights)
+    found = []
+    for place, each in enumerate(fitted):
+        strengths, shifts = known[each.operation]
+        strength = each.strength
+        if place < REFINED and strength > 0 and strength not in strengths:
+            here = int(np.searchsorted(strengths, strength))
+            exact = measure_shift(subject, responses, [(each.operation, strength)], screening.true)
+            strengths = [*strengths[:here], strength, *strengths[here:]]
+            shifts = [*shifts[:here], exact, *shifts[here:]]
+            strength, _ = fit_strength(evidence.observed, strengths, shifts, evidence.weights)
+        found.append(_match(each.operation, strength, evidence.shares(shift_at(strength, strengths, shifts))))
+    return found
+
+
+def _match(name: str, strength: float, shares: Shares) -> OperationMatch:
+    operation = find_operation(name)
+    return OperationMatch(
+        operation=name,
+        family=operation.family,
+        strength=strength,
+        unit=operation.unit,
+        share=shares.blamed,
+        overall_share=shares.overall,
+        look_share=shares.look,
+    )
+
+
+def shares_of(match: OperationMatch) -> Shares:
+    """The three explained shares of an operation."""
+    return Shares(match.share, match.overall_share, match.look_share)
 
 
 def _ranked(subject: Subject, matches: list[OperationMatch]) -> tuple[OperationMatch, ...]:
-    """Best first; among those that the blamed filters cannot tell apart, all three shares decide.
-
-    Alternatives are those that neither the filters nor the look of the images tell from the best.
-    """
+    """The least unexplained first; alternatives are those that no view tells from the best."""
     settings = subject.settings.matching
-    near = [each for each in matches if each.share >= matches[0].share - settings.alternative_margin]
-    best = min(near, key=_unexplained)
-    alike = [
-        replace(each, alternative=each.look_share >= best.look_share - settings.look_margin)
-        for each in sorted(near, key=_unexplained)
-        if each is not best
+    best, *others = sorted(matches, key=lambda each: shares_of(each).unexplained)
+    top = shares_of(best)
+    return (
+        best,
+        *(
+            replace(
+                each,
+                alternative=shares_of(each).mean >= top.mean - settings.alternative_margin
+                and each.look_share >= top.look - settings.look_margin,
+            )
+            for each in others
+        ),
+    )
+
+
+def _second(
+    subject: Subject,
+    screening: Screening,
+    evidence: Evidence,
+    responses: Responses,
+    known: Paths,
+    ranked: Sequence[OperationMatch],
+) -> tuple[OperationMatch, ...]:
+    """The two operations, one after the other, that explain clearly more than the best alone, if any."""
+    alone = shares_of(ranked[0]).mean
+    margin = subject.settings.matching.pair_gain
+    if alone + margin > 1:
+        return ()
+    leading = [each.operation for each in ranked[:PAIRED]]
+    pairs = {tuple(sorted((one, other))) for one in leading for other in known if one != other}
+    fitted = []
+    for one, other in sorted(pairs):
+        if find_operation(one).family != find_operation(other).family:
+            first, second, share = fit_pair(evidence.observed, known[one], known[other], evidence.weights)
+            fitted.append((share, ((one, first), (other, second))))
+    best: tuple[OperationMatch, ...] = ()
+    for _, steps in sorted(fitted, reverse=True)[:PAIRS]:
+        if any(strength < find_operation(name).grid[0] for name, strength in steps):
+            continue
+        shares = evidence.shares(measure_shift(subject, responses, steps, screening.true))
+        if shares.mean > alone + margin:
+            alone = shares.mean
+            best = tuple(_match(name, strength, shares) for name, strength in steps)
+    return best
+
+
+# --- controls ---
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """The rival explanation: the parts look like the class that the model took them for."""
+
+    way: float  # from the normal of the true class, 0, to that of the predicted class, 1
+    shares: Shares
+
+
+def _likeness(subject: Subject, screening: Screening, evidence: Evidence) -> Likeness:
+    filters = [
+        ((normal.energy[screening.predicted] - normal.energy[screening.true]) / normal.sigma).mean(0)
+        for normal in (subject.reference.layers[name] for name in subject.layer_names)
     ]
-    return best, *alike, *matches[len(near) :]
-
-
-def _unexplained(match: OperationMatch) -> float:
-    """The product of what the three shares leave over; differences below half a percent are noise."""
-    left = [max(1 - share, NOISE) for share in (match.share, match.overall_share, match.look_share)]
-    return left[0] * left[1] * left[2]
+    looks = subject.looks
+    look = ((looks.mean[screening.predicted] - looks.mean[screening.true]) / looks.sigma).mean(0)
+    towards = np.concatenate([*filters, look]).astype(np.float32)
+    way, _ = fit_strength(evidence.observed, (1.0,), [towards], evidence.weights)
+    return Likeness(way, evidence.shares(np.float32(way) * towards))
 
 
 def _control_share(
-    subject: Subject, true: NDArray[np.int64], responses: Responses, weights: FloatArray
+    subject: Subject, true: NDArray[np.int64], responses: Responses, evidence: Evidence
 ) -> float:
     """The explained share that logs of as many correct images, without any fault, reach by chance."""
     rng = np.random.default_rng(subject.settings.compute.seed)
     induced = responses.of_filters(true)
     draws = rng.integers(0, len(responses.labels), (CONTROL_LOGS, min(len(true), 1000)))
-    shares = [match(responses.energies[draw].mean(0), induced, weights)[0].share for draw in draws]
+    shares = [match(responses.energies[draw].mean(0), induced, evidence.blame)[0].share for draw in draws]
     return float(np.quantile(shares, CONTROL_QUANTILE))
 
 
-def _doubts(subject: Subject, errors: int, best: OperationMatch, control: float) -> tuple[str, ...]:
+# --- the claim ---
+
+
+def _doubts(
+    subject: Subject,
+    errors: int,
+    best: OperationMatch,
+    second: Sequence[OperationMatch],
+    control: float,
+    likeness: Likeness,
+) -> tuple[str, ...]:
     settings = subject.settings.matching
+    named = " and ".join(each.operation for each in second) or best.operation
+    shares = shares_of(second[0] if second else best)
     smallest = find_operation(best.operation).grid[0]
     doubts = []
     if errors < settings.fewest_errors:
         doubts.append(f"{errors} errors are too few: {settings.fewest_errors} are needed")
-    if best.share < settings.claim_share:
+    if likeness.way >= LIKE_THE_OTHER_CLASS and likeness.shares.mean >= shares.mean:
         doubts.append(
-            f"the best operation, {best.operation}, explains {best.share:.0%} of the shift; "
+            f"the parts look like the classes that the model took them for: that explains "
+            f"{likeness.shares.mean:.0%} of the evidence, {named} {shares.mean:.0%}"
+        )
+    if shares.blamed < settings.claim_share:
+        doubts.append(
+            f"the best that was found, {named}, explains {shares.blamed:.0%} of the shift; "
             f"{settings.claim_share:.0%} is needed"
         )
-    if best.overall_share < settings.overall_share:
+    if shares.overall < settings.overall_share:
         doubts.append(
-            f"over all filters alike {best.operation} explains only {best.overall_share:.0%}, and "
+            f"over all filters alike {named} explains only {shares.overall:.0%}, and "
             f"{settings.overall_share:.0%} is needed: a change of the image moves every filter, not only "
             "those that fooled the model"
         )
-    if best.look_share < settings.look_share:
+    if shares.look < settings.look_share:
         doubts.append(
-            f"{best.operation} explains {max(best.look_share, 0):.0%} of how the images themselves look "
-            f"(brightness, spectrum by scale and direction); {settings.look_share:.0%} is needed"
+            f"{named} explains {max(shares.look, 0):.0%} of how the images themselves look "
+            f"(brightness, its place, spectrum, tones, lines); {settings.look_share:.0%} is needed"
         )
-    if best.share <= control:
+    if shares.blamed <= control:
         doubts.append(f"logs without a fault reach {control:.0%} by chance")
-    if best.strength < smallest:
+    if not second and best.strength < smallest:
         doubts.append(
             f"the fitted strength, {best.strength:.2g} {best.unit}, is below {smallest:g}, the least that "
             "is told from the parts' own variation"
@@ -124,30 +251,63 @@ def _doubts(subject: Subject, errors: int, best: OperationMatch, control: float)
     return tuple(doubts)
 
 
-def _diagnosis(matches: tuple[OperationMatch, ...], control: float, reasons: tuple[str, ...]) -> Diagnosis:
+def _diagnosis(
+    matches: tuple[OperationMatch, ...],
+    second: tuple[OperationMatch, ...],
+    control: float,
+    likeness: Likeness,
+    doubts: tuple[str, ...],
+) -> Diagnosis:
     best = matches[0]
-    if reasons:
-        sentence = (
-            "No appearance cause is claimed: no operation of the catalogue explains these errors. Check "
-            "the labels; if they are right, look for a texture that the catalogue does not hold, a new kind "
-            "of defect, or parts that are simply hard."
+    suspect = likeness.way >= LIKE_THE_OTHER_CLASS and likeness.shares.mean >= shares_of(best).mean
+    if doubts:
+        return Diagnosis(
+            claimed=False,
+            cause=Cause.LABELS if suspect else Cause.UNKNOWN,
+            sentence=SUSPECT_LABELS if suspect else NO_CAUSE,
+            family=None,
+            operation=None,
+            strength=None,
+            unit=None,
+            share=best.share,
+            matches=matches,
+            control_share=control,
+            reasons=doubts,
         )
-        return Diagnosis(False, sentence, None, None, None, None, best.share, matches, control, reasons)
     return Diagnosis(
-        True,
-        _sentence(matches),
-        best.family,
-        best.operation,
-        best.strength,
-        best.unit,
-        best.share,
-        matches,
-        control,
+        claimed=True,
+        cause=Cause.APPEARANCE,
+        sentence=_sentence(matches, second),
+        family=best.family,
+        operation=best.operation,
+        strength=best.strength,
+        unit=best.unit,
+        share=second[0].share if second else best.share,
+        matches=matches,
+        control_share=control,
+        pair=second,
     )
 
 
-def _sentence(matches: tuple[OperationMatch, ...]) -> str:
+NO_CAUSE = (
+    "No appearance cause is claimed: no operation of the catalogue explains these errors. Check "
+    "the labels; if they are right, look for a texture that the catalogue does not hold, a new kind "
+    "of defect, or parts that are simply hard."
+)
+SUSPECT_LABELS = (
+    "No appearance cause is claimed: these parts look as parts of the predicted class do. Check the labels "
+    "first, the most suspect of which are listed."
+)
+
+
+def _sentence(matches: Sequence[OperationMatch], second: Sequence[OperationMatch]) -> str:
     best = matches[0]
+    if second:
+        both = " and ".join(f"{each.operation} by {each.strength:.2g} {each.unit}" for each in second)
+        return (
+            f"Two changes at once: {both} together explain {second[0].share:.0%} of what moved the blamed "
+            f"filters; {best.operation} alone {best.share:.0%}."
+        )
     meaning = find_operation(best.operation).meaning
     text = (
         f"{meaning[0].upper()}{meaning[1:]}: {best.operation} by {best.strength:.2g} {best.unit} explains "

@@ -16,6 +16,23 @@ class ErrorKind(StrEnum):
     CONFUSION = "confusion"  # one defect class taken for another, or no good class is known
 
 
+class Cause(StrEnum):
+    """What a failure mode is put down to."""
+
+    APPEARANCE = "appearance"  # the images changed
+    LABELS = "labels"  # the parts look like the predicted class: check the operators' verdicts
+    UNKNOWN = "unknown"  # nothing explains them: a new kind of defect, or parts that are simply hard
+
+
+class Trend(StrEnum):
+    """How a failure mode goes from night to night."""
+
+    NEW = "new"  # no earlier night of the model has it
+    GROWING = "growing"  # its share of the errors rose beyond chance; so for the next
+    SHRINKING = "shrinking"
+    STEADY = "steady"
+
+
 class NightState(StrEnum):
     """Where a night stands."""
 
@@ -144,6 +161,9 @@ class Diagnosis:
     matches: tuple[OperationMatch, ...] = ()  # every operation tried, best first
     control_share: float | None = None  # the best share on correct images without the fault
     reasons: tuple[str, ...] = ()  # why nothing is claimed
+    cause: Cause = Cause.UNKNOWN
+    measured: str | None = None  # what was read off the errors where no operation explains them
+    pair: tuple[OperationMatch, ...] = ()  # two operations that explain clearly more than the best alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +177,18 @@ class RecipeFile:
 
 
 @dataclass(frozen=True, slots=True)
+class SuspectLabel:
+    """An error whose label, rather than the model, may be wrong."""
+
+    inspection_id: str
+    image_path: str  # absolute
+    picture: str  # thumbnail, relative to the workspace
+    true_label: str  # the operator's
+    suggested_label: str  # the model's
+    score: float  # 0 to 1, higher is more suspect
+
+
+@dataclass(frozen=True, slots=True)
 class FailureMode:
     """A group of a night's errors with one cause, and everything found about it."""
 
@@ -167,6 +199,11 @@ class FailureMode:
     filters: tuple[BlamedFilter, ...]
     diagnosis: Diagnosis
     recipe: RecipeFile | None
+    lineage: str = ""  # its name from night to night: the mode_id of the first night that found it
+    trend: Trend = Trend.NEW
+    previous_errors: int | None = None  # its errors on the night before that has it
+    signature: tuple[float, ...] = ()  # the direction of its shift, of unit length: it is recognised by this
+    suspects: tuple[SuspectLabel, ...] = ()  # the most suspect first
 
     @property
     def night_id(self) -> str:
@@ -181,6 +218,18 @@ class FailureMode:
     def count(self, kind: ErrorKind) -> int:
         """How many errors of the mode are of one kind."""
         return sum(error.kind is kind for error in self.errors)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMode:
+    """A failure mode that earlier nights of a model found, as the latest of them saw it."""
+
+    lineage: str
+    signature: tuple[float, ...]
+    errors: int
+    errors_read: int  # that night's errors in all
+    started_at: datetime  # of that night, UTC
+    nights_ago: int  # 1 is the model's last finished night
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +252,7 @@ class Night:
     set_aside: tuple[SetAside, ...] = ()
     modes: tuple[FailureMode, ...] = ()
     unclustered: tuple[LoggedError, ...] = ()  # errors that belong to no failure mode
+    gone: tuple[str, ...] = ()  # lineages that the model's last finished night had and this one has not
 
 
 @dataclass(frozen=True, slots=True)

@@ -328,6 +328,119 @@ _COMMENTS = {
     "VIEW night_overview": "one line per night",
 }
 
+# DuckDB adds no column with a CHECK to a table, so failure_modes is made anew and filled from the old one.
+# A night of before has no signature: no later night can recognise its failure modes, and each is its own
+# lineage.
+_FROM_NIGHT_TO_NIGHT = (
+    "DROP VIEW night_overview",
+    "DROP VIEW mode_overview",
+    """CREATE TABLE failure_modes_followed (
+        night_id VARCHAR NOT NULL,
+        mode_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        title VARCHAR NOT NULL,
+        lineage VARCHAR NOT NULL,
+        trend VARCHAR NOT NULL CHECK (trend IN ('new', 'growing', 'steady', 'shrinking')),
+        previous_errors INTEGER,
+        signature DOUBLE[] NOT NULL,
+        cause VARCHAR NOT NULL CHECK (cause IN ('appearance', 'labels', 'unknown')),
+        claimed BOOLEAN NOT NULL,
+        sentence VARCHAR NOT NULL,
+        family VARCHAR,
+        operation VARCHAR,
+        strength DOUBLE,
+        unit VARCHAR,
+        share DOUBLE NOT NULL,
+        control_share DOUBLE,
+        reasons VARCHAR[] NOT NULL,
+        measured VARCHAR
+    )""",
+    """INSERT INTO failure_modes_followed BY NAME
+    SELECT
+        *,
+        mode_id AS lineage,
+        'new' AS trend,
+        NULL AS previous_errors,
+        [] AS signature,
+        NULL AS measured,
+        CASE WHEN claimed THEN 'appearance' ELSE 'unknown' END AS cause
+    FROM failure_modes""",
+    "DROP TABLE failure_modes",
+    "ALTER TABLE failure_modes_followed RENAME TO failure_modes",
+    """CREATE TABLE pairs (
+        night_id VARCHAR NOT NULL,
+        mode_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        operation VARCHAR NOT NULL,
+        family VARCHAR NOT NULL,
+        strength DOUBLE NOT NULL,
+        unit VARCHAR NOT NULL,
+        share DOUBLE NOT NULL,
+        overall_share DOUBLE NOT NULL,
+        look_share DOUBLE NOT NULL,
+        alternative BOOLEAN NOT NULL
+    )""",
+    """CREATE TABLE suspect_labels (
+        night_id VARCHAR NOT NULL,
+        mode_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        inspection_id VARCHAR NOT NULL,
+        image_path VARCHAR NOT NULL,
+        picture VARCHAR NOT NULL,
+        true_label VARCHAR NOT NULL,
+        suggested_label VARCHAR NOT NULL,
+        score DOUBLE NOT NULL
+    )""",
+    "ALTER TABLE nights ADD COLUMN gone VARCHAR[] DEFAULT []",
+    "ALTER TABLE nights ALTER COLUMN gone SET NOT NULL",
+    """CREATE VIEW mode_overview AS
+    SELECT
+        mode.night_id,
+        mode.mode_id,
+        mode.position,
+        mode.title,
+        mode.lineage,
+        mode.trend,
+        mode.previous_errors,
+        (SELECT count(*) FROM errors AS e WHERE e.mode_id = mode.mode_id) AS errors,
+        (SELECT count(*) FROM errors AS e WHERE e.mode_id = mode.mode_id AND kind = 'escape') AS escapes,
+        (SELECT count(*) FROM errors AS e WHERE e.mode_id = mode.mode_id AND kind = 'overkill') AS overkills,
+        mode.cause,
+        mode.family,
+        mode.share,
+        best.blame AS flip_rate,
+        greatest(best.deviation, best.random) AS better_control,
+        best.gain_lower <= 0 AS withheld,
+        latest.judgement,
+        (SELECT count(*) FROM retrainings AS r WHERE r.mode_id = mode.mode_id) AS retrainings,
+        (SELECT count(*) FROM retrainings AS r WHERE r.mode_id = mode.mode_id AND accepted) AS accepted
+    FROM failure_modes AS mode
+    LEFT JOIN flip_rates AS best ON best.mode_id = mode.mode_id AND best.position = 1
+    LEFT JOIN latest_verdicts AS latest ON latest.mode_id = mode.mode_id""",
+    _VIEWS[2],  # night_overview, as it was
+)
+
+# What was said of the table and of the views went with the old ones.
+_REMADE = ("failure_modes", "mode_overview", "night_overview")
+_COMMENTS_FROM_NIGHT_TO_NIGHT = {
+    target: text for target, text in _COMMENTS.items() if target.split()[1].partition(".")[0] in _REMADE
+} | {
+    "COLUMN failure_modes.lineage": "its name from night to night: the mode_id that the first night gave it",
+    "COLUMN failure_modes.trend": "of its share of the errors, against the night before that has it",
+    "COLUMN failure_modes.previous_errors": "its errors on that night; NULL: no earlier night has it",
+    "COLUMN failure_modes.signature": "direction of its shift, of unit length: it is recognised by this",
+    "COLUMN failure_modes.cause": "appearance: the images changed; labels: check these; unknown: neither",
+    "COLUMN failure_modes.measured": "what was read off the errors where no operation explains them",
+    "TABLE pairs": "two operations, one after the other, that explain clearly more than the best alone",
+    "COLUMN pairs.share": "explained share of the two together, at most 1; so for the next two",
+    "TABLE suspect_labels": "errors whose label, rather than the model, may be wrong, most suspect first",
+    "COLUMN suspect_labels.picture": "thumbnail, relative to the workspace",
+    "COLUMN suspect_labels.true_label": "the operator's",
+    "COLUMN suspect_labels.suggested_label": "the model's",
+    "COLUMN suspect_labels.score": "0 to 1, higher is more suspect",
+    "COLUMN nights.gone": "lineages that the model's last finished night had and this one has not",
+}
+
 
 def _comment(target: str, text: str) -> str:
     quoted = text.replace("'", "''")
@@ -347,6 +460,11 @@ MIGRATIONS: tuple[Migration, ...] = (
                 "AUROC: its pictures from shuffled and constant maps still tell the filter; NULL: not tested",
             ),
         ),
+    ),
+    (
+        4,
+        "failure modes from night to night",
+        _FROM_NIGHT_TO_NIGHT + tuple(_comment(*item) for item in _COMMENTS_FROM_NIGHT_TO_NIGHT.items()),
     ),
 )
 

@@ -1,37 +1,45 @@
 """From the diagnosis to the recipe: which operations, how strong, with examples to look at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from inspection.admission import Admitted
 from inspection.config import RecipeSettings
 from inspection.findings import BlamedFilter, Diagnosis, FlipRate, OperationMatch, RecipeFile
 from inspection.images import write_image
+from inspection.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE, write_pattern, write_texture
 from inspection.recipes import Ingredient, Recipe, build_recipe, draw_examples, summarise, write_recipe
-from inspection.subject import Subject, evenly
+from inspection.subject import Subject, evenly, sample
+from inspection.textures import PARTS, measure_change
 
 
 def write_mode_recipe(
     subject: Subject,
     night_id: str,
     mode_id: str,
+    errors: Admitted,
     diagnosis: Diagnosis,
     flip_rates: Sequence[FlipRate],
     filters: Sequence[BlamedFilter],
 ) -> RecipeFile | None:
-    """Write the recipe of a claimed diagnosis into the night's folder; None where nothing is claimed."""
+    """Write the recipe of a claimed diagnosis into the night's folder; None where nothing is claimed.
+
+    `errors` are the mode's: what was measured on them goes along as textures beside the recipe.
+    """
     if not diagnosis.claimed:
         return None
-    settings, model = subject.settings, subject.model
-    recipe = build_recipe(
-        [[ingredient(each, settings.recipe) for each in indistinguishable(diagnosis)]],
-        settings.recipe.share,
-        settings.compute.seed,
-        (model.height, model.width),
-        model.channels,
-        _findings(subject, night_id, mode_id, diagnosis, flip_rates, filters),
-    )
     path = subject.workspace.night_folder(night_id) / f"recipe-{mode_id}.yaml"
+    recipe = compose(
+        subject,
+        errors.images,
+        errors.true,
+        diagnosis,
+        _findings(subject, night_id, mode_id, diagnosis, flip_rates, filters),
+        path,
+    )
     sha256 = write_recipe(recipe, path)
     return RecipeFile(
         subject.workspace.relative(path),
@@ -41,9 +49,62 @@ def write_mode_recipe(
     )
 
 
-def indistinguishable(diagnosis: Diagnosis) -> list[OperationMatch]:
-    """The best operation with the alternatives that cannot be told apart from it."""
-    return [each for i, each in enumerate(diagnosis.matches) if i == 0 or each.alternative]
+def compose(
+    subject: Subject,
+    images: NDArray[np.uint8],
+    true: NDArray[np.int64],
+    diagnosis: Diagnosis,
+    findings: Mapping[str, object],
+    path: Path,
+) -> Recipe:
+    """The recipe of a claimed diagnosis of errors `images` (n, height, width, channel); not yet written.
+
+    A change that was measured on the errors writes its textures into a folder beside `path`.
+    """
+    settings, model = subject.settings, subject.model
+    return build_recipe(
+        _groups(subject, images, true, diagnosis, path),
+        settings.recipe.share,
+        settings.compute.seed,
+        (model.height, model.width),
+        model.channels,
+        findings,
+        path.parent,
+    )
+
+
+def _groups(
+    subject: Subject,
+    images: NDArray[np.uint8],
+    true: NDArray[np.int64],
+    diagnosis: Diagnosis,
+    path: Path,
+) -> list[list[Ingredient]]:
+    settings = subject.settings.recipe
+    if diagnosis.measured is None:
+        return [[ingredient(each, settings) for each in group] for group in indistinguishable(diagnosis)]
+    change = measure_change(images, true, subject.correct)
+    pattern, residual = PARTS[diagnosis.measured]
+    folder = f"{path.stem}-textures"
+    strengths = (settings.weakest, settings.strongest)
+    groups = []
+    if pattern:
+        file = write_pattern(change.pattern, path.parent, f"{folder}/pattern.png")
+        groups.append([Ingredient(FIXED_PATTERN, *strengths, (file,))])
+    if residual:
+        chosen = sample(len(images), settings.textures, subject.settings.compute.seed)
+        files = [
+            write_texture(change.residuals[i], path.parent, f"{folder}/residual-{i}.png") for i in chosen
+        ]
+        groups.append([Ingredient(RESIDUAL_TEXTURE, *strengths, tuple(files))])
+    return groups
+
+
+def indistinguishable(diagnosis: Diagnosis) -> list[list[OperationMatch]]:
+    """The operations that follow each other, each with those that cannot be told apart from it."""
+    if diagnosis.pair:
+        return [[each] for each in diagnosis.pair]
+    return [[each for i, each in enumerate(diagnosis.matches) if i == 0 or each.alternative]]
 
 
 def ingredient(match: OperationMatch, settings: RecipeSettings) -> Ingredient:
@@ -59,13 +120,14 @@ def _findings(
     flip_rates: Sequence[FlipRate],
     filters: Sequence[BlamedFilter],
 ) -> dict[str, object]:
+    named = [each for group in indistinguishable(diagnosis) for each in group]
     return {
         "night": night_id,
         "failure_mode": mode_id,
         "model": subject.model.model_hash,
         "diagnosis": diagnosis.sentence,
-        "explained_shares": {each.operation: each.share for each in indistinguishable(diagnosis)},
-        "fitted_strengths": {each.operation: each.strength for each in indistinguishable(diagnosis)},
+        "explained_shares": {each.operation: each.share for each in named},
+        "fitted_strengths": {each.operation: each.strength for each in named},
         "control_share": diagnosis.control_share,
         "flip_rates": [
             {
@@ -87,7 +149,9 @@ def _examples(subject: Subject, night_id: str, mode_id: str, recipe: Recipe) -> 
     before = list(subject.correct.images[chosen])
     folder = subject.workspace.night_folder(night_id) / f"examples-{mode_id}"
     pairs = []
-    for i, (image, changed) in enumerate(zip(before, draw_examples(recipe, before), strict=True)):
+    for i, (image, changed) in enumerate(
+        zip(before, draw_examples(recipe, before, folder.parent), strict=True)
+    ):
         names = (folder / f"{i}-before.png", folder / f"{i}-after.png")
         for path, picture in zip(names, (image, changed), strict=True):
             write_image(path, np.ascontiguousarray(picture))

@@ -12,6 +12,7 @@ from time import perf_counter
 
 from inspection.defect_log import DefectLog, read_defect_log
 from inspection.errors import LogError
+from inspection.failure_modes import follow
 from inspection.findings import (
     BlamedFilter,
     Diagnosis,
@@ -24,9 +25,10 @@ from inspection.findings import (
     RecipeFile,
     RegisteredModel,
     SetAside,
+    SuspectLabel,
 )
 from inspection.images import sha256_of
-from inspection.report import write_report
+from inspection.report import all_errors, write_report
 from inspection.store import Store
 from inspection.subject import Progress
 from inspection.workspace import Workspace, open_workspace
@@ -120,23 +122,33 @@ def read_log(site: Site, night: Night, query: str | None, progress: Progress = N
     )
 
 
+def mode_id(night_id: str, number: int) -> str:
+    """The name of a night's failure mode; they count from 1, the largest."""
+    return f"{night_id}-{number}"
+
+
 def failure_mode(
-    night_id: str,
+    name: str,
     errors: Sequence[LoggedError],
     flip_rates: Sequence[FlipRate],
     filters: Sequence[BlamedFilter],
     diagnosis: Diagnosis,
     recipe: RecipeFile | None,
+    signature: tuple[float, ...] = (),
+    suspects: Sequence[SuspectLabel] = (),
 ) -> FailureMode:
     """Put the findings about a group of errors together."""
     return FailureMode(
-        mode_id=f"{night_id}-1",
+        mode_id=name,
         title=_title(errors),
         errors=tuple(errors),
         flip_rates=tuple(flip_rates),
         filters=tuple(filters),
         diagnosis=diagnosis,
         recipe=recipe,
+        lineage=name,
+        signature=signature,
+        suspects=tuple(suspects),
     )
 
 
@@ -158,9 +170,12 @@ def finish(
     errors_read: int,
     set_aside: Sequence[SetAside],
     modes: Sequence[FailureMode],
+    unclustered: Sequence[LoggedError],
     seconds: dict[str, float],
 ) -> Night:
-    """Write the report and put everything the night found into the store in one transaction."""
+    """Follow the failure modes from earlier nights, write the report and store everything the night found."""
+    known = site.store.known_modes(night.model_hash, night.started_at)
+    followed, gone = follow(modes, errors_read, known)
     report = site.workspace.report_path(night.night_id)
     done = replace(
         night,
@@ -172,7 +187,9 @@ def finish(
         seconds={**night.seconds, **seconds},
         report_path=site.workspace.relative(report),
         set_aside=tuple(set_aside),
-        modes=tuple(modes),
+        modes=followed,
+        unclustered=tuple(unclustered),
+        gone=gone,
     )
     write_report(done, site.workspace, site.store.model(night.model_hash))
     site.store.finish_night(done)
@@ -197,6 +214,7 @@ def timed(seconds: dict[str, float], step: str) -> Iterator[None]:
 
 def summary(night: Night, workspace: Workspace) -> dict[str, object]:
     """What `fmi night --json` prints: plain values, paths absolute."""
+    kinds = Counter(error.kind for error in all_errors(night))
     return {
         "night_id": night.night_id,
         "state": night.state.value,
@@ -204,7 +222,9 @@ def summary(night: Night, workspace: Workspace) -> dict[str, object]:
         "model": night.model_hash,
         "rows_read": night.rows_read,
         "errors_read": night.errors_read,
-        "errors_by_kind": {kind.value: sum(mode.count(kind) for mode in night.modes) for kind in ErrorKind},
+        "errors_by_kind": {kind.value: kinds[kind] for kind in ErrorKind},
+        "unclustered": len(night.unclustered),
+        "gone": list(night.gone),
         "rows_set_aside": len(night.set_aside),
         "set_aside_reasons": dict(Counter(each.reason for each in night.set_aside)),
         "failure_modes": [_mode_summary(mode, workspace) for mode in night.modes],
@@ -219,6 +239,9 @@ def _mode_summary(mode: FailureMode, workspace: Workspace) -> dict[str, object]:
         "mode_id": mode.mode_id,
         "title": mode.title,
         "errors": len(mode.errors),
+        "lineage": mode.lineage,
+        "trend": mode.trend.value,
+        "previous_errors": mode.previous_errors,
         "filters": [
             {
                 "filter": each.name,
@@ -243,6 +266,7 @@ def _mode_summary(mode: FailureMode, workspace: Workspace) -> dict[str, object]:
             }
             for each in mode.flip_rates
         ],
+        "cause": diagnosis.cause.value,
         "claimed": diagnosis.claimed,
         "family": diagnosis.family,
         "operation": diagnosis.operation,
@@ -253,6 +277,12 @@ def _mode_summary(mode: FailureMode, workspace: Workspace) -> dict[str, object]:
         "look_share": diagnosis.matches[0].look_share if diagnosis.matches else None,
         "control_share": diagnosis.control_share,
         "alternatives": [each.operation for each in diagnosis.matches if each.alternative],
+        "measured": diagnosis.measured,
+        "pair": [
+            {"operation": each.operation, "strength": each.strength, "unit": each.unit}
+            for each in diagnosis.pair
+        ],
+        "suspects": len(mode.suspects),
         "sentence": diagnosis.sentence,
         "reasons": list(diagnosis.reasons),
         "recipe": str(workspace.root / mode.recipe.path) if mode.recipe else None,

@@ -1,7 +1,8 @@
-"""The catalogue of operations: lighting and texture changes with a strength, on albumentations 2.0.8.
+"""The catalogue of operations: what can happen to an image, each with a strength, on albumentations 2.0.8.
 
-Where albumentations computes the change it is used; the rest are transforms of the same kind, below. Facts
-about it that the catalogue rests on, each read in its source and confirmed by numbers:
+Where albumentations computes the change it is used; the rest are transforms of the same kind, in
+`inspection.transforms`. Facts about it that the catalogue rests on, each read in its source and confirmed by
+numbers:
 - RandomBrightnessContrast multiplies about zero (its contrast_limit is a pure scaling of the light) and adds
   a share of full scale; only ColorJitter changes contrast about the image's mean.
 - Its look-up tables cut grey values off instead of rounding them: up to one grey level, half a level on
@@ -15,18 +16,30 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
 
 import albumentations as A
 import cv2
 import numpy as np
-from albumentations.core.pydantic import check_range_bounds, nondecreasing
-from numpy.typing import NDArray
-from pydantic import AfterValidator
 
 from inspection.errors import InspectionError
-
-Image = NDArray[np.uint8]
+from inspection.transforms import (
+    Along,
+    BrushedGrain,
+    ColourCast,
+    Displacement,
+    Droplets,
+    Dust,
+    HotSpot,
+    Image,
+    LineBlur,
+    Lines,
+    Mottle,
+    PhotonNoise,
+    ShadowEdge,
+    SideLight,
+    Stripes,
+    Vignette,
+)
 
 FAMILIES = (
     "darker",
@@ -38,7 +51,6 @@ FAMILIES = (
     "vignette",
     "colour",
     "defocus",
-    "sharpening",
     "motion blur",
     "noise",
     "compression",
@@ -47,11 +59,12 @@ FAMILIES = (
     "texture",
     "geometry",
 )
+"""The words in which causes are named; every operation belongs to one of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One lighting or texture change with a strength, where 0 changes nothing and more is stronger."""
+    """One change of an image with a strength, where 0 changes nothing and more is stronger."""
 
     name: str
     family: str  # one of FAMILIES
@@ -93,159 +106,6 @@ class Operation:
             )
 
 
-# --- our own transforms -----------------------------------------------------------------------------------
-
-Range = Annotated[
-    tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, None))
-]
-Share = Annotated[
-    tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, 1))
-]
-Side = Literal["left", "right", "top", "bottom"]
-
-
-class SideLight(A.ImageOnlyTransform):  # type: ignore[misc]
-    """Light that falls off in a straight ramp from one side to the other and keeps its mean.
-
-    Args:
-        side: where the light comes from, the brighter edge.
-        stops_range: how much brighter that edge is than the one across, drawn uniformly, in stops.
-        p: probability of applying it.
-
-    """
-
-    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
-        """What the arguments may be."""
-
-        side: Side
-        stops_range: Range
-
-    def __init__(self, side: Side = "left", stops_range: tuple[float, float] = (0.5, 1.5), p: float = 0.5):
-        super().__init__(p=p)
-        self.side = side
-        self.stops_range = stops_range
-
-    def get_params(self) -> dict[str, Any]:
-        """Draw the stops between the two edges."""
-        return {"stops": self.py_random.uniform(*self.stops_range)}
-
-    def apply(self, img: Image, stops: float, **_: Any) -> Image:
-        """Multiply by a ramp from 1 + a to 1 - a, where (1 + a) / (1 - a) = 2 ** stops."""
-        reach = math.tanh(stops * math.log(2.0) / 2.0)
-        across = self.side in ("left", "right")
-        ramp = np.linspace(1.0 + reach, 1.0 - reach, img.shape[1 if across else 0], dtype=np.float32)
-        ramp = ramp if self.side in ("left", "top") else ramp[::-1]
-        return _grey_values(img * _like(ramp[None, :] if across else ramp[:, None], img))
-
-
-class HotSpot(A.ImageOnlyTransform):  # type: ignore[misc]
-    """A round bright spot at a random place: half of its light shows the part, half is glare.
-
-    Args:
-        gain_range: light added in the middle of the spot, drawn uniformly, times the normal light.
-        radius_range: sigma of the spot, drawn uniformly, share of the shorter side.
-        p: probability of applying it.
-
-    """
-
-    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
-        """What the arguments may be."""
-
-        gain_range: Range
-        radius_range: Annotated[
-            tuple[float, float],
-            AfterValidator(nondecreasing),
-            AfterValidator(check_range_bounds(0, None, min_inclusive=False)),
-        ]
-
-    def __init__(
-        self,
-        gain_range: tuple[float, float] = (0.5, 1.5),
-        radius_range: tuple[float, float] = (0.12, 0.25),
-        p: float = 0.5,
-    ):
-        super().__init__(p=p)
-        self.gain_range = gain_range
-        self.radius_range = radius_range
-
-    def get_params(self) -> dict[str, Any]:
-        """Draw the gain, the sigma and the middle (shares of width and height) of the spot."""
-        return {
-            "gain": self.py_random.uniform(*self.gain_range),
-            "radius": self.py_random.uniform(*self.radius_range),
-            "middle": (self.py_random.uniform(0.15, 0.85), self.py_random.uniform(0.15, 0.85)),
-        }
-
-    def apply(self, img: Image, gain: float, radius: float, middle: tuple[float, float], **_: Any) -> Image:
-        """Add gain * spot * (image + its mean) / 2: a constant image is 1 + gain times brighter there."""
-        height, width = img.shape[:2]
-        sigma = radius * min(height, width)
-        across = _bell(width, middle[0], sigma)
-        down = _bell(height, middle[1], sigma)
-        spot = _like(down[:, None] * across[None, :], img)
-        light = img.astype(np.float32)
-        return _grey_values(light + np.float32(gain / 2.0) * spot * (light + light.mean()))
-
-
-class LineBlur(A.ImageOnlyTransform):  # type: ignore[misc]
-    """The smear of a part that moves straight, in a random direction, while the shutter is open.
-
-    Unlike MotionBlur its length is any number, not only 3, 5, 7, and its line is not stepped.
-
-    Args:
-        length_range: way that the part moves, drawn uniformly, in pixels.
-        p: probability of applying it.
-
-    """
-
-    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
-        """What the arguments may be."""
-
-        length_range: Range
-
-    def __init__(self, length_range: tuple[float, float] = (2.0, 6.0), p: float = 0.5):
-        super().__init__(p=p)
-        self.length_range = length_range
-
-    def get_params(self) -> dict[str, Any]:
-        """Draw the length (pixels) and the direction (radians)."""
-        length = self.py_random.uniform(*self.length_range)
-        return {"length": length, "angle": self.py_random.uniform(0.0, math.pi)}
-
-    def apply(self, img: Image, length: float, angle: float, **_: Any) -> Image:
-        """Average the image along the line."""
-        blurred = cv2.filter2D(img, -1, line_kernel(length, angle))
-        return np.asarray(blurred, dtype=np.uint8).reshape(img.shape)
-
-
-def line_kernel(length: float, angle: float) -> NDArray[np.float32]:
-    """Return the weights (size, size), summing to 1, of a line of a length (pixels) at an angle (radians).
-
-    Every point of the line is shared among its four nearest pixels, as in bilinear interpolation.
-    """
-    half = int(length / 2.0) + 1
-    points = 16 * half
-    along = ((np.arange(points) + 0.5) / points - 0.5) * length
-    pixels = np.arange(-half, half + 1)
-    across = np.clip(1.0 - np.abs(pixels - math.cos(angle) * along[:, None]), 0.0, 1.0)
-    down = np.clip(1.0 - np.abs(pixels - math.sin(angle) * along[:, None]), 0.0, 1.0)
-    return np.asarray(down.T @ across / points, dtype=np.float32)
-
-
-def _bell(size: int, middle: float, sigma: float) -> NDArray[np.float32]:
-    """A Gaussian (size,) with its peak of 1 at a share of the size."""
-    distance = np.arange(size, dtype=np.float32) - np.float32(middle * (size - 1))
-    return np.asarray(np.exp(-0.5 * (distance / np.float32(sigma)) ** 2), dtype=np.float32)
-
-
-def _like(field: NDArray[np.float32], image: Image) -> NDArray[np.float32]:
-    return field if image.ndim == 2 else field[:, :, None]
-
-
-def _grey_values(light: NDArray[np.float32]) -> Image:
-    return np.asarray(np.rint(np.clip(light, 0.0, 255.0)), dtype=np.uint8)
-
-
 # --- from strengths to albumentations' own ranges ---------------------------------------------------------
 
 
@@ -273,12 +133,34 @@ def _contrast(sign: int, lowest: float, highest: float) -> A.BasicTransform:
     return A.ColorJitter(brightness=unchanged, contrast=factors, saturation=unchanged, hue=(0.0, 0.0), p=1.0)
 
 
-def _side_light(side: Side, lowest: float, highest: float) -> A.BasicTransform:
-    return SideLight(side=side, stops_range=(lowest, highest), p=1.0)
+def _side_light(angle: float, lowest: float, highest: float) -> A.BasicTransform:
+    return SideLight(angle=angle, stops_range=(lowest, highest), p=1.0)
+
+
+def _lost_lamp(angle: float, lowest: float, highest: float) -> A.BasicTransform:
+    return SideLight(angle=angle, stops_range=(lowest, highest), lost=True, p=1.0)
 
 
 def _hot_spot(lowest: float, highest: float) -> A.BasicTransform:
     return HotSpot(gain_range=(lowest, highest), p=1.0)
+
+
+def _shadow(angles: tuple[float, float], lowest: float, highest: float) -> A.BasicTransform:
+    return ShadowEdge(stops_range=(lowest, highest), angle_range=angles, p=1.0)
+
+
+def _vignette(lowest: float, highest: float) -> A.BasicTransform:
+    return Vignette(stops_range=(lowest, highest), p=1.0)
+
+
+def _colour_cast(direction: tuple[float, float, float], lowest: float, highest: float) -> A.BasicTransform:
+    return ColourCast(direction=direction, stops_range=(lowest, highest), p=1.0)
+
+
+def _saturation(lowest: float, highest: float) -> A.BasicTransform:
+    """Mix every pixel with its luminance."""
+    left, unchanged = (1.0 - highest, 1.0 - lowest), (1.0, 1.0)
+    return A.ColorJitter(brightness=unchanged, contrast=unchanged, saturation=left, hue=(0.0, 0.0), p=1.0)
 
 
 def _defocus(lowest: float, highest: float) -> A.BasicTransform:
@@ -290,8 +172,8 @@ def _defocus(lowest: float, highest: float) -> A.BasicTransform:
     return A.GaussianBlur(blur_limit=0, sigma_limit=(lowest, highest), p=1.0)
 
 
-def _line_blur(lowest: float, highest: float) -> A.BasicTransform:
-    return LineBlur(length_range=(lowest, highest), p=1.0)
+def _line_blur(angles: tuple[float, float], lowest: float, highest: float) -> A.BasicTransform:
+    return LineBlur(length_range=(lowest, highest), angle_range=angles, p=1.0)
 
 
 def _sensor_noise(per_channel: bool, lowest: float, highest: float) -> A.BasicTransform:
@@ -310,13 +192,89 @@ def _before_cut(deviation: float) -> float:
     return (half + math.sqrt(max(half**2 - 1.0 / 3.0 + wanted**2, 0.0))) / 255.0
 
 
+def _stuck_pixels(lowest: float, highest: float) -> A.BasicTransform:
+    return A.SaltAndPepper(amount=(lowest, highest), salt_vs_pepper=(0.5, 0.5), p=1.0)
+
+
 def _sharpening(lowest: float, highest: float) -> A.BasicTransform:
     """Mix in 3 x 3 sharpening that keeps the mean; A.UnsharpMask at its limit is still weak."""
     return A.Sharpen(alpha=(lowest, highest), lightness=(1.0, 1.0), method="kernel", p=1.0)
 
 
+def _photon_noise(lowest: float, highest: float) -> A.BasicTransform:
+    return PhotonNoise(deviation_range=(lowest, highest), p=1.0)
+
+
 def _jpeg(lowest: float, highest: float) -> A.BasicTransform:
     return A.ImageCompression(quality_range=(round(100 - highest), round(100 - lowest)), p=1.0)
+
+
+def _downscale(lowest: float, highest: float) -> A.BasicTransform:
+    """Average down to fewer pixels, which then show as squares; INTER_NEAREST would move them as well."""
+    ways = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_NEAREST_EXACT}
+    return A.Downscale(scale_range=(1.0 - highest, 1.0 - lowest), interpolation_pair=ways, p=1.0)
+
+
+def _lines(along: Along, lowest: float, highest: float) -> A.BasicTransform:
+    return Lines(deviation_range=(lowest, highest), along=along, p=1.0)
+
+
+def _stripes(along: Along, lowest: float, highest: float) -> A.BasicTransform:
+    return Stripes(amplitude_range=(lowest, highest), along=along, p=1.0)
+
+
+def _dust(lowest: float, highest: float) -> A.BasicTransform:
+    return Dust(share_range=(lowest, highest), p=1.0)
+
+
+def _droplets(lowest: float, highest: float) -> A.BasicTransform:
+    return Droplets(share_range=(lowest, highest), p=1.0)
+
+
+def _fine_grain(lowest: float, highest: float) -> A.BasicTransform:
+    return Mottle(deviation_range=(lowest, highest), wavelength_range=(3.0, 3.0), relative=False, p=1.0)
+
+
+def _mottle(lowest: float, highest: float) -> A.BasicTransform:
+    twelfth_to_sixth = (1.0 / 12.0, 1.0 / 6.0)
+    return Mottle(deviation_range=(lowest, highest), wavelength_range=twelfth_to_sixth, relative=True, p=1.0)
+
+
+def _clouds(lowest: float, highest: float) -> A.BasicTransform:
+    sixth_to_third = (1.0 / 6.0, 1.0 / 3.0)
+    return Mottle(deviation_range=(lowest, highest), wavelength_range=sixth_to_third, relative=True, p=1.0)
+
+
+def _brushed_grain(angles: tuple[float, float], lowest: float, highest: float) -> A.BasicTransform:
+    return BrushedGrain(deviation_range=(lowest, highest), angle_range=angles, p=1.0)
+
+
+def _long_streaks(angles: tuple[float, float], lowest: float, highest: float) -> A.BasicTransform:
+    lengths = (0.4, 1.0)
+    return BrushedGrain(deviation_range=(lowest, highest), angle_range=angles, length_range=lengths, p=1.0)
+
+
+def _rotation(lowest: float, highest: float) -> A.BasicTransform:
+    return Displacement(degrees_range=(lowest, highest), p=1.0)
+
+
+def _shift(lowest: float, highest: float) -> A.BasicTransform:
+    return Displacement(shift_range=(lowest, highest), p=1.0)
+
+
+def _size(sign: int, lowest: float, highest: float) -> A.BasicTransform:
+    """Scale about the middle; bicubic, because bilinear weights would blur as well."""
+    factors = tuple(sorted((1.0 + sign * lowest, 1.0 + sign * highest)))
+    return A.Affine(
+        scale=factors,
+        keep_ratio=True,
+        interpolation=cv2.INTER_CUBIC,
+        border_mode=cv2.BORDER_REFLECT,
+        p=1.0,
+    )
+
+
+ANY, ROWS, COLUMNS = (0.0, 180.0), (0.0, 0.0), (90.0, 90.0)  # directions, degrees
 
 
 # --- the catalogue ----------------------------------------------------------------------------------------
@@ -392,12 +350,21 @@ CATALOGUE: tuple[Operation, ...] = (
         transform=partial(_contrast, 1),
     ),
     Operation(
+        name="sharpening",
+        family="contrast",
+        unit="of a full 3 x 3 sharpening",
+        grid=(0.05, 0.1, 0.2, 0.4),
+        meaning="the image is sharpened more",
+        transform=_sharpening,
+        limit=1.0,
+    ),
+    Operation(
         name="side light from the left",
         family="side light",
         unit="stops",
         grid=(0.5, 1.0, 2.0, 3.0),
         meaning="the light comes from the left",
-        transform=partial(_side_light, "left"),
+        transform=partial(_side_light, 0.0),
     ),
     Operation(
         name="side light from the right",
@@ -405,7 +372,7 @@ CATALOGUE: tuple[Operation, ...] = (
         unit="stops",
         grid=(0.5, 1.0, 2.0, 3.0),
         meaning="the light comes from the right",
-        transform=partial(_side_light, "right"),
+        transform=partial(_side_light, 180.0),
     ),
     Operation(
         name="side light from the top",
@@ -413,7 +380,7 @@ CATALOGUE: tuple[Operation, ...] = (
         unit="stops",
         grid=(0.5, 1.0, 2.0, 3.0),
         meaning="the light comes from the top",
-        transform=partial(_side_light, "top"),
+        transform=partial(_side_light, 90.0),
     ),
     Operation(
         name="side light from the bottom",
@@ -421,7 +388,71 @@ CATALOGUE: tuple[Operation, ...] = (
         unit="stops",
         grid=(0.5, 1.0, 2.0, 3.0),
         meaning="the light comes from the bottom",
-        transform=partial(_side_light, "bottom"),
+        transform=partial(_side_light, 270.0),
+    ),
+    Operation(
+        name="side light from the top left",
+        family="side light",
+        unit="stops",
+        grid=(0.5, 1.0, 2.0, 3.0),
+        meaning="the light comes from the top left",
+        transform=partial(_side_light, 45.0),
+    ),
+    Operation(
+        name="side light from the top right",
+        family="side light",
+        unit="stops",
+        grid=(0.5, 1.0, 2.0, 3.0),
+        meaning="the light comes from the top right",
+        transform=partial(_side_light, 135.0),
+    ),
+    Operation(
+        name="side light from the bottom right",
+        family="side light",
+        unit="stops",
+        grid=(0.5, 1.0, 2.0, 3.0),
+        meaning="the light comes from the bottom right",
+        transform=partial(_side_light, 225.0),
+    ),
+    Operation(
+        name="side light from the bottom left",
+        family="side light",
+        unit="stops",
+        grid=(0.5, 1.0, 2.0, 3.0),
+        meaning="the light comes from the bottom left",
+        transform=partial(_side_light, 315.0),
+    ),
+    Operation(
+        name="lamp lost on the left",
+        family="side light",
+        unit="stops",
+        grid=(0.5, 1.0, 2.0, 3.0),
+        meaning="the light on the left is gone",
+        transform=partial(_lost_lamp, 180.0),
+    ),
+    Operation(
+        name="lamp lost on the right",
+        family="side light",
+        unit="stops",
+        grid=(0.5, 1.0, 2.0, 3.0),
+        meaning="the light on the right is gone",
+        transform=partial(_lost_lamp, 0.0),
+    ),
+    Operation(
+        name="lamp lost at the top",
+        family="side light",
+        unit="stops",
+        grid=(0.5, 1.0, 2.0, 3.0),
+        meaning="the light at the top is gone",
+        transform=partial(_lost_lamp, 270.0),
+    ),
+    Operation(
+        name="lamp lost at the bottom",
+        family="side light",
+        unit="stops",
+        grid=(0.5, 1.0, 2.0, 3.0),
+        meaning="the light at the bottom is gone",
+        transform=partial(_lost_lamp, 90.0),
     ),
     Operation(
         name="hot spot",
@@ -432,6 +463,100 @@ CATALOGUE: tuple[Operation, ...] = (
         transform=_hot_spot,
     ),
     Operation(
+        name="shadow edge",
+        family="shadow",
+        unit="stops",
+        grid=(0.25, 0.5, 1.0, 2.0),
+        meaning="a shadow lies across the part",
+        transform=partial(_shadow, (0.0, 360.0)),
+    ),
+    Operation(
+        name="shadow on the left",
+        family="shadow",
+        unit="stops",
+        grid=(0.25, 0.5, 1.0, 2.0),
+        meaning="a shadow lies on the left",
+        transform=partial(_shadow, (180.0, 180.0)),
+    ),
+    Operation(
+        name="shadow on the right",
+        family="shadow",
+        unit="stops",
+        grid=(0.25, 0.5, 1.0, 2.0),
+        meaning="a shadow lies on the right",
+        transform=partial(_shadow, (0.0, 0.0)),
+    ),
+    Operation(
+        name="shadow at the top",
+        family="shadow",
+        unit="stops",
+        grid=(0.25, 0.5, 1.0, 2.0),
+        meaning="a shadow lies at the top",
+        transform=partial(_shadow, (270.0, 270.0)),
+    ),
+    Operation(
+        name="shadow at the bottom",
+        family="shadow",
+        unit="stops",
+        grid=(0.25, 0.5, 1.0, 2.0),
+        meaning="a shadow lies at the bottom",
+        transform=partial(_shadow, (90.0, 90.0)),
+    ),
+    Operation(
+        name="vignette",
+        family="vignette",
+        unit="stops",
+        grid=(0.25, 0.5, 1.0, 2.0),
+        meaning="the corners are darker than the middle",
+        transform=_vignette,
+    ),
+    Operation(
+        name="warmer light",
+        family="colour",
+        unit="stops of red over blue",
+        grid=(0.1, 0.2, 0.4, 0.8),
+        meaning="the light is warmer, towards red",
+        transform=partial(_colour_cast, (0.5, 0.0, -0.5)),
+        channels=(3,),
+    ),
+    Operation(
+        name="cooler light",
+        family="colour",
+        unit="stops of blue over red",
+        grid=(0.1, 0.2, 0.4, 0.8),
+        meaning="the light is cooler, towards blue",
+        transform=partial(_colour_cast, (-0.5, 0.0, 0.5)),
+        channels=(3,),
+    ),
+    Operation(
+        name="green tint",
+        family="colour",
+        unit="stops of green over red and blue",
+        grid=(0.1, 0.2, 0.4, 0.8),
+        meaning="the colours are tinted towards green",
+        transform=partial(_colour_cast, (-0.5, 0.5, -0.5)),
+        channels=(3,),
+    ),
+    Operation(
+        name="magenta tint",
+        family="colour",
+        unit="stops of red and blue over green",
+        grid=(0.1, 0.2, 0.4, 0.8),
+        meaning="the colours are tinted towards magenta",
+        transform=partial(_colour_cast, (0.5, -0.5, 0.5)),
+        channels=(3,),
+    ),
+    Operation(
+        name="lower saturation",
+        family="colour",
+        unit="of the saturation lost",
+        grid=(0.25, 0.5, 0.75, 1.0),
+        meaning="the colours are paler",
+        transform=_saturation,
+        channels=(3,),
+        limit=1.0,
+    ),
+    Operation(
         name="defocus",
         family="defocus",
         unit="pixels (sigma)",
@@ -440,21 +565,44 @@ CATALOGUE: tuple[Operation, ...] = (
         transform=_defocus,
     ),
     Operation(
-        name="sharpening",
-        family="sharpening",
-        unit="of a full 3 x 3 sharpening",
-        grid=(0.05, 0.1, 0.2, 0.4),
-        meaning="the image is sharpened more",
-        transform=_sharpening,
-        limit=1.0,
-    ),
-    Operation(
         name="motion blur",
         family="motion blur",
         unit="pixels",
         grid=(2.0, 4.0, 6.0, 9.0, 12.0),
         meaning="the part or the camera moves while the shutter is open",
-        transform=_line_blur,
+        transform=partial(_line_blur, ANY),
+    ),
+    Operation(
+        name="horizontal motion blur",
+        family="motion blur",
+        unit="pixels",
+        grid=(2.0, 4.0, 6.0, 9.0, 12.0),
+        meaning="the part or the camera moves along the rows while the shutter is open",
+        transform=partial(_line_blur, ROWS),
+    ),
+    Operation(
+        name="vertical motion blur",
+        family="motion blur",
+        unit="pixels",
+        grid=(2.0, 4.0, 6.0, 9.0, 12.0),
+        meaning="the part or the camera moves along the columns while the shutter is open",
+        transform=partial(_line_blur, COLUMNS),
+    ),
+    Operation(
+        name="motion blur along the falling diagonal",
+        family="motion blur",
+        unit="pixels",
+        grid=(2.0, 4.0, 6.0, 9.0, 12.0),
+        meaning="the part or the camera moves along the falling diagonal while the shutter is open",
+        transform=partial(_line_blur, (45.0, 45.0)),
+    ),
+    Operation(
+        name="motion blur along the rising diagonal",
+        family="motion blur",
+        unit="pixels",
+        grid=(2.0, 4.0, 6.0, 9.0, 12.0),
+        meaning="the part or the camera moves along the rising diagonal while the shutter is open",
+        transform=partial(_line_blur, (135.0, 135.0)),
     ),
     Operation(
         name="sensor noise",
@@ -476,6 +624,24 @@ CATALOGUE: tuple[Operation, ...] = (
         limit=0.99,
     ),
     Operation(
+        name="shot noise",
+        family="noise",
+        unit="of full scale on white",
+        grid=(0.02, 0.04, 0.08, 0.15),
+        meaning="the image is noisier where it is brighter, as with less light and more gain",
+        transform=_photon_noise,
+        limit=1.0,
+    ),
+    Operation(
+        name="stuck pixels",
+        family="noise",
+        unit="of the pixels",
+        grid=(0.002, 0.01, 0.03, 0.1),
+        meaning="single pixels are black or white",
+        transform=_stuck_pixels,
+        limit=1.0,
+    ),
+    Operation(
         name="JPEG compression",
         family="compression",
         unit="points of quality below 100",
@@ -483,6 +649,176 @@ CATALOGUE: tuple[Operation, ...] = (
         meaning="the image is compressed more",
         transform=_jpeg,
         limit=99.0,
+    ),
+    Operation(
+        name="downscaling",
+        family="compression",
+        unit="of the pixels along a side lost",
+        grid=(0.25, 0.5, 0.7, 0.8),
+        meaning="the image has fewer and coarser pixels",
+        transform=_downscale,
+        limit=0.95,
+    ),
+    Operation(
+        name="horizontal lines",
+        family="line pattern",
+        unit="of full scale",
+        grid=(0.01, 0.02, 0.04, 0.08),
+        meaning="every row of pixels has a brightness of its own",
+        transform=partial(_lines, "horizontal"),
+        limit=1.0,
+    ),
+    Operation(
+        name="vertical lines",
+        family="line pattern",
+        unit="of full scale",
+        grid=(0.01, 0.02, 0.04, 0.08),
+        meaning="every column of pixels has a brightness of its own",
+        transform=partial(_lines, "vertical"),
+        limit=1.0,
+    ),
+    Operation(
+        name="horizontal stripes",
+        family="line pattern",
+        unit="of full scale",
+        grid=(0.01, 0.02, 0.05, 0.12),
+        meaning="regular horizontal stripes lie over the image",
+        transform=partial(_stripes, "horizontal"),
+        limit=1.0,
+    ),
+    Operation(
+        name="vertical stripes",
+        family="line pattern",
+        unit="of full scale",
+        grid=(0.01, 0.02, 0.05, 0.12),
+        meaning="regular vertical stripes lie over the image",
+        transform=partial(_stripes, "vertical"),
+        limit=1.0,
+    ),
+    Operation(
+        name="dust",
+        family="dust",
+        unit="of the area",
+        grid=(0.005, 0.01, 0.02, 0.05),
+        meaning="dark specks lie on the part or the lens",
+        transform=_dust,
+        limit=0.5,
+    ),
+    Operation(
+        name="droplets",
+        family="dust",
+        unit="of the area",
+        grid=(0.02, 0.05, 0.1, 0.2),
+        meaning="drops of oil or water lie on the part or the lens",
+        transform=_droplets,
+        limit=0.5,
+    ),
+    Operation(
+        name="fine grain",
+        family="texture",
+        unit="of full scale",
+        grid=(0.01, 0.02, 0.05, 0.12),
+        meaning="the surface is grainier",
+        transform=_fine_grain,
+        limit=1.0,
+    ),
+    Operation(
+        name="mottled texture",
+        family="texture",
+        unit="of full scale",
+        grid=(0.01, 0.02, 0.05, 0.12),
+        meaning="the surface is mottled",
+        transform=_mottle,
+        limit=1.0,
+    ),
+    Operation(
+        name="long streaks along the rows",
+        family="texture",
+        unit="of full scale",
+        grid=(0.01, 0.02, 0.05, 0.12),
+        meaning="the surface has long horizontal streaks",
+        transform=partial(_long_streaks, ROWS),
+        limit=1.0,
+    ),
+    Operation(
+        name="long streaks along the columns",
+        family="texture",
+        unit="of full scale",
+        grid=(0.01, 0.02, 0.05, 0.12),
+        meaning="the surface has long vertical streaks",
+        transform=partial(_long_streaks, COLUMNS),
+        limit=1.0,
+    ),
+    Operation(
+        name="brushed grain",
+        family="texture",
+        unit="of full scale",
+        grid=(0.01, 0.02, 0.05, 0.12),
+        meaning="the surface has fine streaks along one direction",
+        transform=partial(_brushed_grain, ANY),
+        limit=1.0,
+    ),
+    Operation(
+        name="brushed grain along the rows",
+        family="texture",
+        unit="of full scale",
+        grid=(0.01, 0.02, 0.05, 0.12),
+        meaning="the surface has fine horizontal streaks",
+        transform=partial(_brushed_grain, ROWS),
+        limit=1.0,
+    ),
+    Operation(
+        name="brushed grain along the columns",
+        family="texture",
+        unit="of full scale",
+        grid=(0.01, 0.02, 0.05, 0.12),
+        meaning="the surface has fine vertical streaks",
+        transform=partial(_brushed_grain, COLUMNS),
+        limit=1.0,
+    ),
+    Operation(
+        name="cloudy texture",
+        family="texture",
+        unit="of full scale",
+        grid=(0.01, 0.02, 0.05, 0.12),
+        meaning="the surface has large brighter and darker blotches",
+        transform=_clouds,
+        limit=1.0,
+    ),
+    Operation(
+        name="rotation",
+        family="geometry",
+        unit="degrees",
+        grid=(1.0, 3.0, 7.0, 15.0),
+        meaning="the part lies turned",
+        transform=_rotation,
+        limit=180.0,
+    ),
+    Operation(
+        name="shift",
+        family="geometry",
+        unit="of the shorter side",
+        grid=(0.01, 0.03, 0.07, 0.15),
+        meaning="the part lies elsewhere in the image",
+        transform=_shift,
+        limit=0.5,
+    ),
+    Operation(
+        name="scale up",
+        family="geometry",
+        unit="of the size added",
+        grid=(0.03, 0.08, 0.2, 0.4),
+        meaning="the part appears larger",
+        transform=partial(_size, 1),
+    ),
+    Operation(
+        name="scale down",
+        family="geometry",
+        unit="of the size lost",
+        grid=(0.03, 0.08, 0.2, 0.4),
+        meaning="the part appears smaller",
+        transform=partial(_size, -1),
+        limit=0.9,
     ),
 )
 

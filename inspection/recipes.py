@@ -24,20 +24,30 @@ from albumentations.core.serialization import SERIALIZABLE_REGISTRY
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from inspection.errors import InspectionError, RecipeError
-from inspection.operations import Image, find_operation
+from inspection.operations import find_operation
+from inspection.overlays import (
+    FIXED_PATTERN,
+    OVERLAYS,
+    FixedPattern,
+    TextureFile,
+    TextureOverlay,
+    textures_in,
+)
+from inspection.transforms import Image
 
-VERSION = 1  # of the file's format
+VERSION = 2  # of the file's format; 1 had no textures, and is read as well
 
 _PACKAGES = ("albumentations", "inspection")  # whose transforms a file may name
 
 
 @dataclass(frozen=True, slots=True)
 class Ingredient:
-    """One operation with the range that its strength is drawn from."""
+    """One operation, or one set of textures, with the range that its strength is drawn from."""
 
-    operation: str  # a name of the catalogue
-    lowest: float  # in the operation's unit
+    operation: str  # a name of the catalogue, or of OVERLAYS
+    lowest: float  # in the operation's unit; of an overlay times the texture as it was found
     highest: float
+    textures: tuple[TextureFile, ...] = ()  # of an overlay
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -62,9 +72,10 @@ class Recipe:
 class RecipeTransform:
     """A recipe at work: the same seed, epoch and index give the same image in any process and any order."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, folder: Path = Path()) -> None:
+        """Build the pipeline; `folder` is the recipe file's, where its textures lie."""
         self.recipe = recipe
-        self._pipeline = _build(recipe)
+        self._pipeline = _build(recipe, folder)
 
     def __call__(self, image: Image, *, epoch: int, index: int) -> Image:
         """Return the image as the recipe has it, or the image itself where it is not in the share.
@@ -96,15 +107,19 @@ def build_recipe(
     input_size: tuple[int, int],
     channels: int,
     findings: Mapping[str, object],
+    folder: Path = Path(),
 ) -> Recipe:
     """Return the recipe that draws one ingredient of every group, group after group, for a share of images.
 
-    input_size is (height, width) in pixels. A strength above an operation's limit is lowered to it.
+    input_size is (height, width) in pixels. A strength above an operation's limit is lowered to it. The
+    textures of overlays lie under `folder`, into which the recipe is to be written.
     Raises RecipeError for what cannot be a recipe and InspectionError for an operation that does not exist.
     """
     if not groups or not all(groups):
         raise RecipeError(f"a recipe needs at least one ingredient in every group; given: {groups}")
     limited = tuple(tuple(_limited(ingredient, channels) for ingredient in group) for group in groups)
+    with textures_in(folder):
+        pipeline = A.Compose([_one_of(group) for group in limited], p=share).to_dict()
     return _checked(
         {
             "version": VERSION,
@@ -115,8 +130,9 @@ def build_recipe(
             "channels": channels,
             "findings": dict(findings),
             "libraries": _libraries(),
-            "pipeline": A.Compose([_one_of(group) for group in limited], p=share).to_dict(),
-        }
+            "pipeline": pipeline,
+        },
+        folder,
     )
 
 
@@ -158,7 +174,7 @@ def load_recipe(path: Path | str) -> Recipe:
         values = _read(Path(path))
         _check_version(values)
         _check_digest(values)
-        return _checked(values)
+        return _checked(values, Path(path).parent)
     except RecipeError as error:
         raise RecipeError(f"{path} is no recipe that can be used: {error}") from None
 
@@ -169,10 +185,10 @@ def summarise(recipe: Recipe) -> str:
     return f"{', then '.join(groups)}, on {100.0 * recipe.share:.4g} % of the images"
 
 
-def draw_examples(recipe: Recipe, images: Sequence[Image]) -> list[Image]:
+def draw_examples(recipe: Recipe, images: Sequence[Image], folder: Path = Path()) -> list[Image]:
     """Return every image as the recipe changes it, with its share set to 1."""
     pipeline = {**recipe.pipeline, "transform": {**recipe.pipeline["transform"], "p": 1.0}}
-    change = RecipeTransform(replace(recipe, share=1.0, pipeline=pipeline))
+    change = RecipeTransform(replace(recipe, share=1.0, pipeline=pipeline), folder)
     return [change(image, epoch=0, index=index) for index, image in enumerate(images)]
 
 
@@ -180,12 +196,15 @@ def draw_examples(recipe: Recipe, images: Sequence[Image]) -> list[Image]:
 
 
 def _limited(ingredient: Ingredient, channels: int) -> Ingredient:
-    operation = find_operation(ingredient.operation)
     lowest, highest = float(ingredient.lowest), float(ingredient.highest)
     if not (0.0 <= lowest <= highest and 0.0 < highest < math.inf):
         raise RecipeError(
-            f"the strengths of {operation.name} are {lowest} to {highest}; give two ascending numbers above 0"
+            f"the strengths of {ingredient.operation} are {lowest} to {highest}; give two ascending numbers "
+            "above 0"
         )
+    if ingredient.operation in OVERLAYS:
+        return Ingredient(ingredient.operation, lowest, highest, ingredient.textures)
+    operation = find_operation(ingredient.operation)
     if channels not in operation.channels:
         raise RecipeError(
             f"{operation.name} is for images of {' or '.join(map(str, operation.channels))} channels, "
@@ -195,8 +214,18 @@ def _limited(ingredient: Ingredient, channels: int) -> Ingredient:
 
 
 def _one_of(group: Sequence[Ingredient]) -> A.BasicTransform | A.OneOf:
-    transforms = [find_operation(each.operation).transform(each.lowest, each.highest) for each in group]
+    transforms = [_transform(ingredient) for ingredient in group]
     return transforms[0] if len(transforms) == 1 else A.OneOf(transforms, p=1.0)
+
+
+def _transform(ingredient: Ingredient) -> A.BasicTransform:
+    amplitudes = (ingredient.lowest, ingredient.highest)
+    if ingredient.operation == FIXED_PATTERN:
+        (pattern,) = ingredient.textures
+        return FixedPattern((pattern.path, pattern.sha256), amplitudes, p=1.0)
+    if ingredient.operation in OVERLAYS:
+        return TextureOverlay([(each.path, each.sha256) for each in ingredient.textures], amplitudes, p=1.0)
+    return find_operation(ingredient.operation).transform(*amplitudes)
 
 
 def _libraries() -> dict[str, str]:
@@ -209,13 +238,15 @@ def sample_generators(seed: int, epoch: int, index: int) -> tuple[np.random.Gene
     return generator, random.Random(int(generator.integers(2**63)))
 
 
-def _build(recipe: Recipe) -> A.Compose:
+def _build(recipe: Recipe, folder: Path) -> A.Compose:
     """Build the pipeline; an argument that albumentations would only warn about is an error."""
     _check_classes(recipe.pipeline.get("transform"))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), textures_in(folder):
         warnings.simplefilter("error")
         try:
             pipeline = A.from_dict(recipe.pipeline)
+        except RecipeError:
+            raise
         except Exception as error:
             raise RecipeError(f"albumentations cannot build the pipeline: {error}") from None
     if not isinstance(pipeline, A.Compose) or pipeline.p != recipe.share:
@@ -245,7 +276,7 @@ def _package(cls: type) -> str:
 # --- files ------------------------------------------------------------------------------------------------
 
 
-def _checked(values: Mapping[str, Any]) -> Recipe:
+def _checked(values: Mapping[str, Any], folder: Path) -> Recipe:
     """Turn plain values into a recipe that is known to work."""
     try:
         recipe = _RECIPES.validate_python(_plain(values))
@@ -253,7 +284,7 @@ def _checked(values: Mapping[str, Any]) -> Recipe:
         raise RecipeError(f"these values do not fit: {_complaints(error)}") from None
     _check_libraries(recipe.libraries)
     _check_operations(recipe)
-    _build(recipe)
+    _build(recipe, folder)
     return recipe
 
 
@@ -269,6 +300,8 @@ def _check_libraries(libraries: Mapping[str, str]) -> None:
 def _check_operations(recipe: Recipe) -> None:
     for group in recipe.ingredients:
         for ingredient in group:
+            if ingredient.operation in OVERLAYS:
+                continue
             try:
                 find_operation(ingredient.operation)
             except InspectionError as error:
@@ -287,9 +320,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _check_version(values: Mapping[str, Any]) -> None:
     version = values.get("version")
-    if version != VERSION:
+    if version not in range(1, VERSION + 1):
         raise RecipeError(
-            f"its format is version {version!r}, and this software reads version {VERSION}: build the recipe "
+            f"its format is version {version!r}, and this software reads 1 to {VERSION}: build the recipe "
             f"anew, or use the software it was made with"
         )
 
@@ -329,7 +362,9 @@ def _header(recipe: Recipe, name: str) -> str:
     lines = [
         *textwrap.wrap(about, width=105),
         "    from inspection.recipes import RecipeTransform, load_recipe",
-        f"    change = RecipeTransform(load_recipe({name!r}))",
+        f"    change = RecipeTransform(load_recipe({name!r}), Path({name!r}).parent)"
+        if any(each.textures for group in recipe.ingredients for each in group)
+        else f"    change = RecipeTransform(load_recipe({name!r}))",
         "    image = change(image, epoch=epoch, index=index)",
     ]
     return "".join(f"# {line}\n" for line in lines)
@@ -342,7 +377,8 @@ def _complaints(error: ValidationError) -> str:
 
 
 def _in_words(ingredient: Ingredient) -> str:
-    unit = find_operation(ingredient.operation).unit
+    overlay = ingredient.operation in OVERLAYS
+    unit = "times as found" if overlay else find_operation(ingredient.operation).unit
     lowest, highest = f"{ingredient.lowest:.3g}", f"{ingredient.highest:.3g}"
     return f"{ingredient.operation} {lowest if lowest == highest else f'{lowest} to {highest}'} {unit}"
 

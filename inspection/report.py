@@ -17,6 +17,8 @@ from markupsafe import Markup, escape
 
 from inspection.errors import WorkspaceError
 from inspection.findings import (
+    Cause,
+    Diagnosis,
     ErrorKind,
     FailureMode,
     FlipRate,
@@ -24,6 +26,7 @@ from inspection.findings import (
     Night,
     NightState,
     RegisteredModel,
+    Trend,
 )
 from inspection.workspace import Workspace
 
@@ -148,9 +151,53 @@ def causes(night: Night) -> str:
 
 def _claim(mode: FailureMode) -> str:
     family, operation = mode.diagnosis.family, mode.diagnosis.operation
-    exactly = f"{operation}, " if operation != family else ""
+    both = together(mode.diagnosis)
+    exactly = f"{operation}, " if operation != family and not both else ""
     share = percent(mode.diagnosis.share)
-    return f"{family} ({exactly}{plural(len(mode.errors), 'error')}, explained share {share})"
+    return f"{both or family} ({exactly}{plural(len(mode.errors), 'error')}, explained share {share})"
+
+
+def together(diagnosis: Diagnosis) -> str:
+    """Name the two operations of a pair; empty where there is none."""
+    return " and ".join(each.operation for each in diagnosis.pair)
+
+
+def cause_named(diagnosis: Diagnosis) -> str:
+    """Name the cause in a word or two."""
+    if not diagnosis.claimed:
+        return "check the labels" if diagnosis.cause is Cause.LABELS else "none claimed"
+    return together(diagnosis) or diagnosis.measured or diagnosis.family or diagnosis.operation or "claimed"
+
+
+CAUSES = {
+    Cause.APPEARANCE: "the images changed.",
+    Cause.LABELS: "the labels, most likely. The parts look like the class that the model took them for, so "
+    "check the operators’ verdicts first.",
+    Cause.UNKNOWN: "unknown. No change of the images explains these errors: a new kind of defect, wrong "
+    "labels, or parts that are simply hard.",
+}
+
+
+def cause_in_words(cause: Cause) -> str:
+    """Say in plain words what a failure mode is put down to."""
+    return CAUSES[cause]
+
+
+def trend_in_short(mode: FailureMode) -> str:
+    """Say in a few words how a failure mode goes from night to night: `growing from 12 to 31`."""
+    if mode.trend in (Trend.NEW, Trend.STEADY):
+        return mode.trend.value
+    return f"{mode.trend.value} from {mode.previous_errors} to {len(mode.errors)}"
+
+
+def trend_in_words(mode: FailureMode) -> str:
+    """Say against which night that is, and what it rests on."""
+    if mode.trend is Trend.NEW or mode.previous_errors is None:
+        return "no earlier night of this model is known to have it"
+    counts = f"{plural(mode.previous_errors, 'error')} on the last night that had it, {len(mode.errors)} now"
+    changed = "has not changed" if mode.trend is Trend.STEADY else "has changed"
+    first = f"; first found as {mode.lineage}" if mode.lineage else ""
+    return f"{counts}: its share of the night’s errors {changed} beyond chance{first}"
 
 
 def all_errors(night: Night) -> tuple[LoggedError, ...]:
@@ -283,6 +330,8 @@ def _minus(text: str) -> str:
 
 FILTERS: dict[str, Callable[..., object]] = {
     "all_errors": all_errors,
+    "cause_in_words": cause_in_words,
+    "cause_named": cause_named,
     "causes": causes,
     "duration": duration,
     "headline": headline,
@@ -300,5 +349,8 @@ FILTERS: dict[str, Callable[..., object]] = {
     "setting_rows": setting_rows,
     "signed": signed,
     "strength": strength,
+    "together": together,
+    "trend_in_short": trend_in_short,
+    "trend_in_words": trend_in_words,
     "withheld_reason": withheld_reason,
 }

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ class Responses:
     shifts: dict[str, FloatArray]  # operation -> (strengths, classes, filters of all layers), in sigma
     looks: dict[str, FloatArray]  # operation -> (strengths, classes, entries of the look), in sigma
     classes: NDArray[np.bool_]  # (classes,): measured
+    positions: NDArray[np.int64]  # among the subject's correct images: those that were changed
+    before: FloatArray  # (positions, filters + entries of the look), in sigma, unchanged
     energies: FloatArray  # (images, filters), standardised: the correct images themselves
     labels: NDArray[np.int64]  # (images,)
 
@@ -65,7 +67,8 @@ def measure_responses(subject: Subject, progress: Progress = None) -> Responses:
 
 def _measure(subject: Subject, progress: Progress) -> Responses:
     count = subject.settings.matching.reference_images
-    chosen = subject.correct.subset(evenly(subject.correct.labels, count))
+    positions = evenly(subject.correct.labels, count)
+    chosen = subject.correct.subset(positions)
     classes = np.isin(np.arange(len(subject.model.class_names)), chosen.labels)
     before = _observe(subject, chosen.images, chosen.labels)
     shifts, looks = {}, {}
@@ -79,7 +82,50 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
                 progress(1)
         shifts[operation.name], looks[operation.name] = np.stack(rows[0]), np.stack(rows[1])
     pool = subject.correct
-    return Responses(shifts, looks, classes, _observe(subject, pool.images, pool.labels)[0], pool.labels)
+    return Responses(
+        shifts,
+        looks,
+        classes,
+        positions,
+        np.concatenate(before, axis=1),
+        _observe(subject, pool.images, pool.labels)[0],
+        pool.labels,
+    )
+
+
+def measure_shift(
+    subject: Subject,
+    responses: Responses,
+    steps: Sequence[tuple[str, float]],
+    true: NDArray[np.int64],
+) -> FloatArray:
+    """What operations at given strengths, one after the other, do: filters' shift, then the look's.
+
+    Measured on the same reference images as the catalogue, weighted by the errors' true classes.
+    """
+
+    def change(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        for name, strength in steps:
+            operation = find_operation(name)
+            images = _changed(operation, images, min(strength, operation.limit))
+        return images
+
+    return measure_change_of(subject, responses, change, true)
+
+
+def measure_change_of(
+    subject: Subject,
+    responses: Responses,
+    change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    true: NDArray[np.int64],
+) -> FloatArray:
+    """The same for any change of images (n, height, width, channel)."""
+    chosen = subject.correct.subset(responses.positions)
+    after = np.concatenate(_observe(subject, change(chosen.images), chosen.labels), axis=1)
+    counts = np.bincount(true, minlength=len(subject.model.class_names)).astype(np.float32)
+    weight = counts[chosen.labels] / np.bincount(chosen.labels)[chosen.labels]
+    weight = weight if weight.any() else np.ones_like(weight)
+    return np.asarray(weight @ (after - responses.before) / weight.sum(), np.float32)
 
 
 def _by_class(shift: FloatArray, labels: NDArray[np.int64], classes: NDArray[np.bool_]) -> FloatArray:
@@ -131,6 +177,8 @@ def _write_responses(path: Path, responses: Responses) -> None:
         np.savez(
             file,
             classes=responses.classes,
+            positions=responses.positions,
+            before=responses.before,
             energies=responses.energies,
             labels=responses.labels,
             **arrays,  # type: ignore[arg-type]  # NumPy's stub takes keyword arrays for its own flags
@@ -145,6 +193,14 @@ def _read_responses(path: Path) -> Responses | None:
                 {name.removeprefix(kind): held[name] for name in held if name.startswith(kind)}
                 for kind in ("shift/", "look/")
             )
-            return Responses(shifts, looks, held["classes"], held["energies"], held["labels"])
+            return Responses(
+                shifts,
+                looks,
+                held["classes"],
+                held["positions"],
+                held["before"],
+                held["energies"],
+                held["labels"],
+            )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

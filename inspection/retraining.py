@@ -47,6 +47,7 @@ class Material:
     mode: FailureMode
     model: RegisteredModel
     recipe: Recipe | None  # None: the logged images alone have to mend it
+    recipe_folder: Path  # where the recipe's textures lie
     train: Labelled
     clean: Labelled  # validation images the model was never trained on
     failing: Labelled  # images like the mode's that the candidate never sees
@@ -71,7 +72,8 @@ def gather(
     train with.
     """
     mode = store.mode(mode_id)
-    recipe = load_recipe(workspace.root / mode.recipe.path) if mode.recipe else None
+    recipe_path = workspace.root / mode.recipe.path if mode.recipe else workspace.root
+    recipe = load_recipe(recipe_path) if mode.recipe else None
     model = store.model(store.night(mode.night_id).model_hash)
     if logged_images is None:
         logged_images = 0 if recipe else len(mode.errors) // 2
@@ -91,6 +93,7 @@ def gather(
         mode=mode,
         model=model,
         recipe=recipe,
+        recipe_folder=recipe_path.parent,
         train=_load(model, [*_of(references, "train"), *_labels(joining)], progress),
         clean=_load(model, _of(references, "val"), progress),
         failing=_load(model, failing, progress),
@@ -163,12 +166,12 @@ def retrain(
 
 def _augmentations(material: Material, settings: Settings) -> list[Augmentation]:
     plain = plain_augmentation(settings.compute.seed)  # first: it turns the part, the recipe the light
-    return [plain, with_recipe(material.recipe)] if material.recipe else [plain]
+    return [plain, with_recipe(material.recipe, material.recipe_folder)] if material.recipe else [plain]
 
 
-def with_recipe(recipe: Recipe) -> Augmentation:
-    """The recipe as a step of training."""
-    transform = RecipeTransform(recipe)
+def with_recipe(recipe: Recipe, folder: Path) -> Augmentation:
+    """The recipe, whose file lies in `folder`, as a step of training."""
+    transform = RecipeTransform(recipe, folder)
     return lambda image, epoch, index: transform(image, epoch=epoch, index=index)
 
 

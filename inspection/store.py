@@ -26,11 +26,13 @@ from inspection.errors import StoreError
 from inspection.findings import (
     Accuracy,
     BlamedFilter,
+    Cause,
     Diagnosis,
     ErrorKind,
     FailureMode,
     FlipRate,
     Judgement,
+    KnownMode,
     LoggedError,
     Night,
     NightState,
@@ -41,12 +43,15 @@ from inspection.findings import (
     RegisteredModel,
     Retraining,
     SetAside,
+    SuspectLabel,
+    Trend,
     Verdict,
 )
 from inspection.migrations import check_schema, migrate
 
 WAIT_SECONDS = 10.0  # how long a method waits for a file that others hold
 MOST_LISTED = 20  # ids that an error message lists
+REMEMBERED = 30  # nights of a model in which a failure mode is recognised
 
 # Nothing is fetched from the network, and a name in SQL never means a variable of the program.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
@@ -69,10 +74,34 @@ _MODE_DETAILS: dict[str, tuple[str, ...]] = {
     "primitives": ("mode_id", "layer", "channel"),
     "patches": ("mode_id", "layer", "channel"),
     "matches": ("mode_id",),
+    "pairs": ("mode_id",),
+    "suspect_labels": ("mode_id",),
     "recipes": ("mode_id",),
 }
 _NIGHT_TABLES = ("nights", "set_aside", "failure_modes", *_MODE_DETAILS)
 _RETRAINING_TABLES = ("retrainings", "accuracies", "class_accuracies")
+
+_KNOWN_MODES = """
+WITH earlier AS (
+    SELECT
+        night_id, started_at, errors_read,
+        row_number() OVER (ORDER BY started_at DESC, night_id DESC)::INTEGER AS nights_ago
+    FROM nights
+    WHERE model_hash = ? AND started_at < ? AND state = 'finished'
+)
+SELECT
+    mode.lineage,
+    mode.signature,
+    (SELECT count(*) FROM errors AS e WHERE e.mode_id = mode.mode_id) AS errors,
+    earlier.errors_read,
+    earlier.started_at,
+    earlier.nights_ago
+FROM failure_modes AS mode
+JOIN earlier USING (night_id)
+WHERE earlier.nights_ago <= ? AND len(mode.signature) > 0
+QUALIFY row_number() OVER (PARTITION BY mode.lineage ORDER BY earlier.nights_ago, mode.position) = 1
+ORDER BY earlier.nights_ago, mode.position
+"""
 
 Row = dict[str, Any]
 Groups = Mapping[tuple[Any, ...], list[Row]]
@@ -96,6 +125,10 @@ class ModeOverview:
     judgement: Judgement | None  # the newest verdict's
     retrainings: int
     accepted: int  # retrainings whose candidate model was accepted
+    lineage: str
+    trend: Trend
+    previous_errors: int | None  # on the night before that has it
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +243,15 @@ class Store:
         with self._transaction(read_only=True) as connection:
             _require("failure mode", mode_id, _mode_ids(connection))
             return _read_modes(connection, "mode_id", mode_id)[0]
+
+    def known_modes(self, model_hash: str, before: datetime) -> list[KnownMode]:
+        """Return each lineage of a model's finished nights before a moment, as the latest of them saw it.
+
+        The last 30 such nights count, and only failure modes with a signature; newest first.
+        """
+        with self._transaction(read_only=True) as connection:
+            rows = _fetch(connection, _KNOWN_MODES, model_hash, before, REMEMBERED)
+        return [_record(KnownMode, row) for row in rows]
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Add a reviewer's verdict; earlier ones on the same failure mode stay."""
@@ -467,15 +509,16 @@ def _night_rows(night: Night) -> dict[str, list[Row]]:
 
 def _mode_rows(mode: FailureMode, position: int) -> dict[str, list[Row]]:
     key = {"mode_id": mode.mode_id}
-    head = _row(mode.diagnosis, title=mode.title, position=position, **key)
     return {
-        "failure_modes": [head],
+        "failure_modes": [_row(mode, position=position) | _row(mode.diagnosis)],
         "errors": _rows(mode.errors, **key),
         "flip_rates": _rows(mode.flip_rates, **key),
         "blamed_filters": _rows(mode.filters, **key),
         "primitives": [row | key for blamed in mode.filters for row in _primitive_rows(blamed)],
         "patches": [row | key for blamed in mode.filters for row in _patch_rows(blamed)],
         "matches": _rows(mode.diagnosis.matches, **key),
+        "pairs": _rows(mode.diagnosis.pair, **key),
+        "suspect_labels": _rows(mode.suspects, **key),
         "recipes": [_recipe_row(mode.recipe) | key] if mode.recipe else [],
     }
 
@@ -522,16 +565,25 @@ def _read_modes(connection: DuckDBPyConnection, column: str, value: str) -> tupl
 def _mode(row: Row, details: Mapping[str, Groups]) -> FailureMode:
     key = (row["mode_id"],)
     recipes = [_recipe(recipe) for recipe in details["recipes"][key]]
-    matches = tuple(_record(OperationMatch, match) for match in details["matches"][key])
-    return FailureMode(
-        mode_id=row["mode_id"],
-        title=row["title"],
+    return _record(
+        FailureMode,
+        row,
         errors=tuple(_error(error) for error in details["errors"][key]),
         flip_rates=tuple(_record(FlipRate, rate) for rate in details["flip_rates"][key]),
         filters=tuple(_filter(blamed, details) for blamed in details["blamed_filters"][key]),
-        diagnosis=_record(Diagnosis, row, matches=matches),
+        diagnosis=_diagnosis(row, details),
         recipe=recipes[0] if recipes else None,
+        trend=Trend(row["trend"]),
+        suspects=tuple(_record(SuspectLabel, suspect) for suspect in details["suspect_labels"][key]),
     )
+
+
+def _diagnosis(row: Row, details: Mapping[str, Groups]) -> Diagnosis:
+    matches, pair = (
+        tuple(_record(OperationMatch, match) for match in details[table][row["mode_id"],])
+        for table in ("matches", "pairs")
+    )
+    return _record(Diagnosis, row, matches=matches, cause=Cause(row["cause"]), pair=pair)
 
 
 def _error(row: Row) -> LoggedError:
@@ -557,7 +609,8 @@ def _night_overview(row: Row, modes: Sequence[Row]) -> NightOverview:
 
 def _mode_overview(row: Row) -> ModeOverview:
     judgement = Judgement(row["judgement"]) if row["judgement"] else None
-    return _record(ModeOverview, row, judgement=judgement)
+    trend, cause = Trend(row["trend"]), Cause(row["cause"])
+    return _record(ModeOverview, row, judgement=judgement, trend=trend, cause=cause)
 
 
 def _copy_database(connection: DuckDBPyConnection, target: Path) -> None:

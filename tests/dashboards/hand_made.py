@@ -7,6 +7,7 @@ import numpy as np
 
 from inspection.findings import (
     BlamedFilter,
+    Cause,
     Diagnosis,
     ErrorKind,
     FailureMode,
@@ -19,12 +20,16 @@ from inspection.findings import (
     RecipeFile,
     RegisteredModel,
     SetAside,
+    SuspectLabel,
+    Trend,
 )
 from inspection.workspace import Workspace
 
 NIGHT_ID = "2026-07-04-0200"
 MODE_ID = f"{NIGHT_ID}-1"
 WITHHELD_ID = f"{NIGHT_ID}-2"
+LINEAGE = "2026-06-28-0200-1"
+GONE = "2026-07-01-0200-2"
 HOSTILE = '<script>alert("x")</script>'
 FAILED = ("fed back, its filter ranks 9 of 128 (needed: 1)", "its pictures agree by 0.55 (needed: 0.80)")
 STARTED = datetime(2026, 7, 4, 2, 0, tzinfo=UTC)
@@ -90,6 +95,7 @@ def make_night(workspace: Workspace) -> Night:
         ),
         modes=(_claimed_mode(pictures), _withheld_mode(pictures)),
         unclustered=_errors(pictures, "lone", 1, "pit", "scratch", ErrorKind.CONFUSION, 90.0),
+        gone=(GONE,),
     )
 
 
@@ -132,7 +138,12 @@ def _claimed_mode(pictures: Pictures) -> FailureMode:
             share=0.94,
             matches=_matches(),
             control_share=0.12,
+            cause=Cause.APPEARANCE,
         ),
+        lineage=LINEAGE,
+        trend=Trend.GROWING,
+        previous_errors=2,
+        signature=(0.6, 0.8),
         recipe=RecipeFile(
             path=f"artifacts/{NIGHT_ID}/recipe-1.json",
             sha256="ef56" * 16,
@@ -193,10 +204,11 @@ def _primitive(
 
 
 def _withheld_mode(pictures: Pictures) -> FailureMode:
+    errors = _errors(pictures, "confusion", 3, "pit", "scratch", ErrorKind.CONFUSION, 100)
     return FailureMode(
         mode_id=WITHHELD_ID,
         title="pit taken for scratch",
-        errors=_errors(pictures, "confusion", 3, "pit", "scratch", ErrorKind.CONFUSION, 100),
+        errors=errors,
         flip_rates=(FlipRate("layer1", 16, 64, 0.33, 0.29, 0.05, -0.04, 0.09, 0.06, 0.2),),
         filters=(BlamedFilter("layer1", 5, 1, 0.2, 1.1, 0.05),),
         diagnosis=Diagnosis(
@@ -209,6 +221,20 @@ def _withheld_mode(pictures: Pictures) -> FailureMode:
             share=0.21,
             matches=(OperationMatch("noise", "noise", 6.0, "grey levels", 0.21, 0.21, 0.21),),
             reasons=("the best operation, noise, explains 21% of the shift; 60% is needed",),
+            cause=Cause.LABELS,
         ),
         recipe=None,
+        lineage=WITHHELD_ID,
+        suspects=(_suspect(errors[2], 0.91), _suspect(errors[0], 0.4)),
+    )
+
+
+def _suspect(error: LoggedError, score: float) -> SuspectLabel:
+    return SuspectLabel(
+        inspection_id=error.inspection_id,
+        image_path=error.image_path,
+        picture=error.picture,
+        true_label=error.true_label,
+        suggested_label=error.predicted_label,
+        score=score,
     )

@@ -47,6 +47,7 @@ def test_from_the_list_to_a_verdict_and_a_retraining(
     )
     page.get_by_role("link", name="Review").first.click()
     expect(page).to_have_url(re.compile(f"/modes/{MODE_ID}$"))
+    page.wait_for_load_state("load")
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
 
     page.get_by_label("Reject").check()
@@ -75,6 +76,7 @@ def test_the_report_opens_under_both_policies(page: Page, address: str, reviewed
     page.goto(address)
     page.get_by_role("link", name="Report").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("10 errors")
+    page.wait_for_load_state("load")
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     # The style inside the file is in force, so the hash in its policy is right.
     assert page.evaluate("getComputedStyle(document.querySelector('.gallery')).display") == "grid"

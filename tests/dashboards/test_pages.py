@@ -14,7 +14,16 @@ from inspection.findings import Accuracy, Judgement, NightState, Retraining, Ver
 from inspection.store import Store
 from inspection.workspace import Workspace
 from tests.dashboards.conftest import BEGUN, Visitor, Workbench
-from tests.dashboards.hand_made import HOSTILE, MODE_ID, MODEL, NIGHT_ID, STARTED, make_night
+from tests.dashboards.hand_made import (
+    GONE,
+    HOSTILE,
+    MODE_ID,
+    MODEL,
+    NIGHT_ID,
+    STARTED,
+    WITHHELD_ID,
+    make_night,
+)
 
 
 def words(page: str) -> str:
@@ -35,8 +44,13 @@ def test_the_nights_list_causes_beside_controls(visitor: Visitor) -> None:
         "2026-07-04 02:00 UTC finished Report 10 errors in 1,351 rows of defects.csv , 3 rows set aside"
         in text
     )
-    assert "low contrast on scratch 6 4 escapes 2 overkills contrast 94 % 85 % 57 % no verdict –" in text
-    assert "pit taken for scratch 3 confusions none claimed 21 % 33 % withheld 29 % no verdict –" in text
+    assert (
+        "low contrast on scratch 6 4 escapes 2 overkills growing from 2 contrast 94 % 85 % 57 % no verdict –"
+        in text
+    )
+    assert (
+        "pit taken for scratch 3 confusions new check the labels 21 % 33 % withheld 29 % no verdict –" in text
+    )
 
 
 def test_the_newest_night_comes_first_and_states_are_told(
@@ -71,6 +85,22 @@ def test_a_night_shows_the_report_with_served_pictures(visitor: Visitor) -> None
     assert f'src="/artifacts/{NIGHT_ID}/primitive-17-1.png"' in page
     assert "withheld-17-3.png" not in page
     assert "data:image" not in page
+    assert f"Gone since the last night: {GONE}" in words(page)
+    assert "1 error: too few shifted the same filters" in words(page)
+    assert f'src="/artifacts/{NIGHT_ID}/lone-0.png"' in page
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_suspect_labels_are_shown_where_the_labels_are_the_cause(visitor: Visitor) -> None:
+    page = visitor.get(f"/modes/{WITHHELD_ID}").text
+    section = page[page.index("Labels to check first") : page.index("Flip rates:")]
+    assert re.findall(r'src="([^"]+)"', section) == [
+        f"/artifacts/{NIGHT_ID}/confusion-{number}.png" for number in (2, 0)
+    ]
+    assert "label pit model says scratch score 0.91" in words(section)
+    claimed = words(visitor.get(f"/modes/{MODE_ID}").text)
+    assert "Labels to check first" not in claimed
+    assert "growing from 2 to 6" in claimed
 
 
 @pytest.mark.usefixtures("reviewed")

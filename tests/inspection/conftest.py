@@ -13,7 +13,7 @@ import pytest
 
 from inspection.config import Settings
 from inspection.defect_log import DefectLog, read_defect_log, write_defect_log
-from inspection.findings import Diagnosis, Night, OperationMatch, ReferenceImage, RegisteredModel
+from inspection.findings import Cause, Diagnosis, Night, OperationMatch, ReferenceImage, RegisteredModel
 from inspection.image_sets import LabelledImage, read_image_set
 from inspection.sample_line import SampleLine, write_images
 from inspection.store import Store
@@ -210,6 +210,7 @@ DIMMED = Diagnosis(
         ),
     ),
     control_share=0.2,
+    cause=Cause.APPEARANCE,
 )
 """What a night would say of the aged lamp, as records: the tests after the diagnosis start from it."""
 
@@ -248,9 +249,9 @@ def finished(
     filters = blame.shortlist(here, rates[0].layer, screening, errors.images)
     filters = primitives.invert_filters(here, night.night_id, filters)
     mode_id = f"{night.night_id}-1"
-    recipe = mode_recipe.write_mode_recipe(here, night.night_id, mode_id, DIMMED, rates, filters)
-    mode = nights.failure_mode(night.night_id, errors.errors, rates, filters, DIMMED, recipe)
+    recipe = mode_recipe.write_mode_recipe(here, night.night_id, mode_id, errors, DIMMED, rates, filters)
+    mode = nights.failure_mode(mode_id, errors.errors, rates, filters, DIMMED, recipe)
     done = nights.finish(
-        site, night, len(log.rows), len(errors.errors), errors.set_aside, [mode], {"blame": 1.5}
+        site, night, len(log.rows), len(errors.errors), errors.set_aside, [mode], (), {"blame": 1.5}
     )
     return FinishedNight(mine, done)

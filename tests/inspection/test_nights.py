@@ -12,7 +12,7 @@ import pytest
 from inspection import nights
 from inspection.defect_log import REASONS
 from inspection.errors import LogError, StoreError, WorkspaceError
-from inspection.findings import ErrorKind, FlipRate, LoggedError, Night, NightState, SetAside
+from inspection.findings import ErrorKind, FlipRate, LoggedError, Night, NightState, SetAside, Trend
 from inspection.images import sha256_of
 from inspection.nights import Site
 from tests.inspection.conftest import DIMMED, FinishedNight, Plant
@@ -34,7 +34,7 @@ def begun(site: Site, log: Path, query: str | None = None, again: bool = False) 
 
 
 def finished_of(site: Site, night: Night) -> Night:
-    return nights.finish(site, night, 3, 0, [SetAside(1, "missing_image", "gone")], [], {})
+    return nights.finish(site, night, 3, 0, [SetAside(1, "missing_image", "gone")], [], [], {})
 
 
 # --- what makes a night the same night ---
@@ -243,10 +243,11 @@ def test_layers_that_beat_their_controls_come_first_by_their_gain() -> None:
 
 def test_a_mode_is_named_after_its_most_frequent_confusion() -> None:
     errors = [error(1, "pit", "good"), error(2, "dent", "stain"), error(3, "dent", "stain")]
-    mode = nights.failure_mode("n", errors, RATES[:1], [], DIMMED, None)
+    mode = nights.failure_mode("n-1", errors, RATES[:1], [], DIMMED, None, (0.6, 0.8))
     assert mode.title == "dent taken for stain (2 of 3 errors)"
     assert (mode.mode_id, mode.errors, mode.flip_rates) == ("n-1", tuple(errors), (RATES[0],))
     assert (mode.diagnosis, mode.recipe) == (DIMMED, None)
+    assert (mode.lineage, mode.signature, mode.suspects) == ("n-1", (0.6, 0.8), ())
 
 
 def _fail_after(seconds: float) -> None:
@@ -288,7 +289,7 @@ def test_a_finished_night_stands_in_the_store_with_its_report(finished: Finished
 
 def test_the_seconds_of_several_runs_are_kept(site: Site, mine: Plant) -> None:
     night = replace(begun(site, mine.log), seconds={"log": 1.0, "blame": 2.0})
-    assert nights.finish(site, night, 1, 1, [], [], {"blame": 3.0, "recipe": 4.0}).seconds == {
+    assert nights.finish(site, night, 1, 1, [], [], [], {"blame": 3.0, "recipe": 4.0}).seconds == {
         "log": 1.0,
         "blame": 3.0,
         "recipe": 4.0,
@@ -297,11 +298,65 @@ def test_the_seconds_of_several_runs_are_kept(site: Site, mine: Plant) -> None:
 
 def test_a_night_without_an_error_says_what_became_of_the_rows(site: Site, mine: Plant) -> None:
     asides = [SetAside(i, REASONS[3] if i < 3 else "not_reproduced", "...") for i in range(1, 6)]
-    night = nights.finish(site, begun(site, mine.log), 5, 0, asides, [], {})
+    night = nights.finish(site, begun(site, mine.log), 5, 0, asides, [], [], {})
     assert night.message == (
         "no error is left to diagnose: of 5 rows 5 were set aside (3 not_reproduced, 2 missing_image)"
     )
     assert site.store.night(night.night_id) == night
+
+
+# --- from night to night ---
+
+
+def a_night(site: Site, mine: Plant, day: int, **signed: tuple[int, tuple[float, ...]]) -> Night:
+    """A night of 40 errors; each failure mode is given by its errors and its signature."""
+    night = replace(begun(site, mine.log, again=True), started_at=datetime(2026, 7, day, tzinfo=UTC))
+    modes = [
+        nights.failure_mode(f"{name}-{number}", [error(i, "pit", "good") for i in range(count)], [], [],
+                            DIMMED, None, signature)
+        for number, (name, (count, signature)) in enumerate(signed.items(), 1)
+    ]  # fmt: skip
+    lone = [error(i, "dent", "stain", ErrorKind.CONFUSION) for i in range(2)]
+    return nights.finish(site, night, 50, 40, [], modes, lone, {})
+
+
+def test_a_failure_mode_is_followed_from_night_to_night(site: Site, mine: Plant) -> None:
+    lamp, blur, dust = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+    first = a_night(site, mine, 1, a=(12, lamp), b=(9, blur))
+    assert [(each.lineage, each.trend, each.previous_errors) for each in first.modes] == [
+        ("a-1", Trend.NEW, None),
+        ("b-2", Trend.NEW, None),
+    ]
+    assert first.gone == ()
+
+    second = a_night(site, mine, 2, c=(31, (0.9, 0.19**0.5, 0.0)), d=(3, dust))
+    assert [(each.lineage, each.trend, each.previous_errors) for each in second.modes] == [
+        ("a-1", Trend.GROWING, 12),
+        ("d-2", Trend.NEW, None),
+    ]
+    assert second.gone == ("b-2",)
+    assert site.store.night(second.night_id) == second
+
+    third = a_night(site, mine, 3, e=(8, blur))  # it skipped a night
+    assert [(each.lineage, each.trend, each.previous_errors) for each in third.modes] == [
+        ("b-2", Trend.STEADY, 9)
+    ]
+    assert third.gone == ("a-1", "d-2")
+    assert third.report_path is not None
+    report = (site.workspace.root / third.report_path).read_text(encoding="utf-8")
+    assert "Gone since the last night:" in report
+
+    summary = nights.summary(third, site.workspace)
+    assert (summary["unclustered"], summary["gone"]) == (2, ["a-1", "d-2"])
+    assert summary["errors_by_kind"] == {"escape": 0, "overkill": 0, "confusion": 10}
+
+
+def test_another_model_knows_none_of_them(site: Site, mine: Plant) -> None:
+    a_night(site, mine, 1, a=(12, (1.0, 0.0)))
+    site.store.add_model(replace(mine.model, model_hash="0" * 64, registered_at=datetime.now(UTC)), [])
+    other = a_night(site, mine, 2, b=(12, (1.0, 0.0)))
+    assert other.model_hash == "0" * 64
+    assert (other.modes[0].lineage, other.modes[0].trend, other.gone) == ("b-1", Trend.NEW, ())
 
 
 # --- the summary for scripts ---
@@ -322,6 +377,8 @@ def test_the_summary_of_a_night(finished: FinishedNight) -> None:
         "rows_read": night.rows_read,
         "errors_read": len(mode.errors),
         "errors_by_kind": {kind: kinds.count(kind) for kind in ("escape", "overkill", "confusion")},
+        "unclustered": 0,
+        "gone": [],
         "rows_set_aside": 0,
         "set_aside_reasons": {},
         "report": str(root / "reports" / f"{night.night_id}.html"),
@@ -349,6 +406,13 @@ def test_the_summary_of_a_night(finished: FinishedNight) -> None:
         "mode_id": f"{night.night_id}-1",
         "title": mode.title,
         "errors": len(mode.errors),
+        "lineage": f"{night.night_id}-1",
+        "trend": "new",
+        "previous_errors": None,
+        "cause": "appearance",
+        "pair": [],
+        "measured": None,
+        "suspects": 0,
         "claimed": True,
         "family": "darker",
         "operation": "dimmer lamp",

@@ -13,10 +13,10 @@ import pytest
 
 from inspection import report
 from inspection.errors import WorkspaceError
-from inspection.findings import ErrorKind, LoggedError, Night, NightState
+from inspection.findings import Cause, ErrorKind, LoggedError, Night, NightState, OperationMatch, Trend
 from inspection.report import picture_file, write_report
 from inspection.workspace import Workspace, create_workspace
-from tests.dashboards.hand_made import HOSTILE, MODEL, NIGHT_ID, make_night
+from tests.dashboards.hand_made import GONE, HOSTILE, LINEAGE, MODEL, NIGHT_ID, make_night
 
 
 @pytest.fixture
@@ -215,6 +215,83 @@ def test_the_recipe_and_the_lack_of_one(night: Night, workspace: Workspace) -> N
     assert "No recipe. No cause is claimed, so there is nothing to make the model immune to: the best" in text
 
 
+# --- from night to night, labels and pairs ---
+
+
+def test_a_trend_is_told_with_what_it_rests_on(night: Night, workspace: Workspace) -> None:
+    text = words(written(night, workspace))
+    assert (
+        "from night to night growing 2 errors on the last night that had it, 6 now: its share of the night’s "
+        f"errors has changed beyond chance; first found as {LINEAGE}"
+    ) in text
+    assert "from night to night new no earlier night of this model is known to have it" in text
+    assert f"Gone since the last night: {GONE} . The model’s last night had this failure mode" in text
+    assert "Gone since" not in words(written(replace(night, gone=()), workspace))
+
+
+@pytest.mark.parametrize(
+    ("trend", "before", "short", "changed"),
+    [
+        (Trend.SHRINKING, 31, "shrinking from 31 to 6", "6 now: its share of the night’s errors has changed"),
+        (Trend.STEADY, 7, "steady", "6 now: its share of the night’s errors has not changed"),
+    ],
+)
+def test_other_trends(night: Night, trend: Trend, before: int, short: str, changed: str) -> None:
+    mode = replace(night.modes[0], trend=trend, previous_errors=before)
+    assert report.trend_in_short(mode) == short
+    assert changed in report.trend_in_words(mode)
+
+
+def test_suspect_labels_stand_with_their_pictures(night: Night, workspace: Workspace) -> None:
+    page = written(night, workspace)
+    text = words(page)
+    assert text.count("Labels to check first") == 1
+    assert "Cause: the labels, most likely." in text
+    assert "label pit model says scratch score 0.91" in text
+    assert text.index("score 0.91") < text.index("score 0.40")
+    assert page.count(embedded(workspace, "confusion-2")) == 2  # among the errors and among the suspects
+
+
+def test_no_labels_are_suspected_where_the_images_changed(night: Night, workspace: Workspace) -> None:
+    mode = night.modes[1]
+    changed = replace(mode, diagnosis=replace(mode.diagnosis, cause=Cause.APPEARANCE))
+    assert "Labels to check first" not in written(replace(night, modes=(changed,)), workspace)
+
+
+def test_a_pair_is_told_as_two_changes(night: Night, workspace: Workspace) -> None:
+    pair = (
+        OperationMatch("dimmer lamp", "darker", 1.25, "stops", 0.96, 0.9, 0.85),
+        OperationMatch("defocus", "defocus", 1.5, "pixels", 0.96, 0.9, 0.85),
+    )
+    mode = replace(night.modes[0], diagnosis=replace(night.modes[0].diagnosis, pair=pair, share=0.96))
+    text = words(written(replace(night, modes=(mode,)), workspace))
+    assert "Cause claimed: dimmer lamp and defocus (6 errors, explained share 96 %)." in text
+    assert (
+        "Two changes, one after the other: dimmer lamp, 1.25 stops; then defocus, 1.5 pixels. Together they "
+        "explain 96 % of the shift of the filters, weighted by blame, 90 % of the shift of all filters alike "
+        "and 85 % of how the images themselves changed; low contrast, the best alone, explains 94 %, 94 % "
+        "and 94 %."
+    ) in text
+    assert "Three checks" not in text
+    assert "Two changes" not in words(written(night, workspace))
+
+
+def test_what_was_measured_on_the_errors_is_named_instead_of_an_operation(
+    night: Night, workspace: Workspace
+) -> None:
+    found = replace(night.modes[0].diagnosis, family="texture", measured="fixed pattern")
+    text = words(written(replace(night, modes=(replace(night.modes[0], diagnosis=found),)), workspace))
+    assert "cause fixed pattern measured on the errors themselves" in text
+    assert "Three checks of low contrast, the nearest operation of the catalogue: it explains 94 %" in text
+
+
+def test_errors_outside_every_failure_mode_are_pictured(night: Night, workspace: Workspace) -> None:
+    page = written(night, workspace)
+    section = page[page.index("Errors outside every failure mode") :]
+    assert embedded(workspace, "lone-0") in section
+    assert "true pit predicted scratch confusion +2.50 logits" in words(section)
+
+
 def test_provenance_names_hashes_settings_and_times(night: Night, workspace: Workspace) -> None:
     text = words(written(night, workspace))
     assert f"log SHA-256 {'cd34' * 16} model SHA-256 {'ab12' * 16}" in text
@@ -235,8 +312,9 @@ def test_the_report_needs_nothing_from_anywhere(night: Night, workspace: Workspa
     page = written(night, workspace)
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert all(source.startswith(("data:", "#")) for source in sources)
-    # 10 errors, 2 filters with 4 patches, 2 trusted primitives and their 2 sources, 4 pictures of the recipe.
-    assert len([source for source in sources if source.startswith("data:image/png")]) == 10 + 2 * 8 + 4
+    # 10 errors, 2 suspect labels, 2 filters with 4 patches, 2 trusted primitives and their 2 sources, and
+    # 4 pictures of the recipe.
+    assert len([source for source in sources if source.startswith("data:image/png")]) == 10 + 2 + 2 * 8 + 4
     assert "url(" not in page
     assert "@import" not in page
 

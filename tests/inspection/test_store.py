@@ -26,11 +26,13 @@ from inspection.errors import StoreError
 from inspection.findings import (
     Accuracy,
     BlamedFilter,
+    Cause,
     Diagnosis,
     ErrorKind,
     FailureMode,
     FlipRate,
     Judgement,
+    KnownMode,
     LoggedError,
     Night,
     NightState,
@@ -41,6 +43,8 @@ from inspection.findings import (
     RegisteredModel,
     Retraining,
     SetAside,
+    SuspectLabel,
+    Trend,
     Verdict,
 )
 from inspection.store import ModeOverview, NightOverview, Store
@@ -87,9 +91,15 @@ def _mode(night_id: str, number: int) -> FailureMode:
         OperationMatch("gamma", "lighting", 0.7, "exponent", 0.84, 0.7, 0.6, True),
         OperationMatch("blur", "focus", 2.5, "pixels", -3.5, -4.0, -5.0, True),
     )
-    diagnosis = Diagnosis(
-        True, "It's the lamp; 「暗い」", "lighting", "dim", 0.4, "x", 0.9, matches, 0.12, ("a", "b")
+    pair = (
+        OperationMatch("dim", "lighting", 0.1 + 0.2, "x", 0.95, 1 / 3, 0.7, True),
+        OperationMatch("blur", "focus", 1.5, "pixels", 0.95, 1 / 3, 0.7, True),
     )
+    diagnosis = Diagnosis(
+        True, "It's the lamp; 「暗い」", "lighting", "dim", 0.4, "x", 0.9, matches, 0.12, ("a", "b"),
+        cause=Cause.LABELS, measured="fixed pattern", pair=pair,
+    )  # fmt: skip
+    suspects = (_suspect("b", 1 / 3), _suspect("a", 0.9))
     return FailureMode(
         mode_id=f"{night_id}-{number}",
         title=f"mode {number}",
@@ -98,7 +108,16 @@ def _mode(night_id: str, number: int) -> FailureMode:
         filters=(_filter("layer2", 17), _filter("layer1", 17), _filter("layer2", 3)),
         diagnosis=diagnosis,
         recipe=RecipeFile("artifacts/r.yaml", "f" * 64, "dim, 0.08 to 0.52", (("a", "b"), ("c", "d"))),
+        lineage=f"first-{number}",
+        trend=Trend.GROWING,
+        previous_errors=2,
+        signature=(1 / 3, -((8 / 9) ** 0.5)),
+        suspects=suspects,
     )
+
+
+def _suspect(name: str, score: float) -> SuspectLabel:
+    return SuspectLabel(f"id {name}", f"/画像/{name}.png", f"{name}.png", "scratch", "good", score)
 
 
 def _bare_mode(night_id: str, number: int) -> FailureMode:
@@ -127,6 +146,7 @@ def _night(night_id: str = "2026-03-01", started_at: datetime = STARTED) -> Nigh
         ),
         modes=(_mode(night_id, 2), _mode(night_id, 1), _bare_mode(night_id, 10)),
         unclustered=(_error(8), _error(6)),
+        gone=("2026-02-27-3", "2026-02-28-1"),
     )
 
 
@@ -203,6 +223,8 @@ def test_types_are_restored(store: Store) -> None:
     assert isinstance(night.state, NightState)
     assert isinstance(night.modes[0].errors[0].kind, ErrorKind)
     assert isinstance(night.modes[0].filters[0].primitives[0].trusted, bool)
+    assert isinstance(night.modes[0].trend, Trend)
+    assert isinstance(night.modes[0].diagnosis.cause, Cause)
 
 
 def test_models_come_back_equal_newest_first(store: Store) -> None:
@@ -348,11 +370,16 @@ def test_the_list_of_nights_says_what_a_page_needs(store: Store) -> None:
 
     # By hand from _mode: errors 9, 3, 4, 5, of which 3 and 5 escaped; 2/3 is the better of 1/3 and 2/3.
     busy = ModeOverview(
-        mode_id, "mode 2", 4, 2, 1, "lighting", 0.9, 0.85, 2 / 3, False, Judgement.REJECT, 2, 1
-    )
-    quiet = replace(busy, mode_id="2026-03-01-1", title="mode 1", judgement=None, retrainings=0, accepted=0)
+        mode_id, "mode 2", 4, 2, 1, "lighting", 0.9, 0.85, 2 / 3, False, Judgement.REJECT, 2, 1,
+        "first-2", Trend.GROWING, 2, Cause.LABELS,
+    )  # fmt: skip
+    quiet = replace(
+        busy, mode_id="2026-03-01-1", title="mode 1", judgement=None, retrainings=0, accepted=0,
+        lineage="first-1",
+    )  # fmt: skip
     bare = ModeOverview(
-        "2026-03-01-10", "too few", 1, 1, 0, None, -0.25, None, None, None, None, 0, 0
+        "2026-03-01-10", "too few", 1, 1, 0, None, -0.25, None, None, None, None, 0, 0,
+        "", Trend.NEW, None, Cause.UNKNOWN,
     )  # fmt: skip
     assert night == NightOverview(
         night_id="2026-03-01", started_at=STARTED, finished_at=STARTED + HOUR, state=NightState.FINISHED,
@@ -382,6 +409,54 @@ def test_without_an_id_the_newest_night_is_meant(store: Store) -> None:
 
     assert store.night().night_id == "c"
     assert [night.night_id for night in store.nights()] == ["c", "b", "a"]
+
+
+# Failure modes from night to night.
+
+
+def _found(night_id: str, days: int, *lineages: str, **more: Any) -> Night:
+    """A finished night with a failure mode of each lineage, signed by the day."""
+    modes = tuple(
+        replace(
+            _bare_mode(night_id, number), lineage=lineage, signature=(float(days), 1 / 3),
+            errors=tuple(_error(row) for row in range(number)),
+        )
+        for number, lineage in enumerate(lineages, 1)
+    )  # fmt: skip
+    return replace(_night(night_id, STARTED + days * 24 * HOUR), modes=modes, unclustered=(), **more)
+
+
+def test_a_known_mode_is_as_its_latest_night_saw_it(store: Store) -> None:
+    store.finish_night(_found("a", 1, "lamp", "blur"))
+    store.finish_night(_found("b", 2, "dust", "lamp", errors_read=7))
+    store.finish_night(_found("c", 3))
+
+    known = store.known_modes("ab" * 32, STARTED + 4 * 24 * HOUR)
+
+    monday, tuesday = STARTED + 24 * HOUR, STARTED + 48 * HOUR
+    assert known == [
+        KnownMode("dust", (2.0, 1 / 3), 1, 7, tuesday, 2),
+        KnownMode("lamp", (2.0, 1 / 3), 2, 7, tuesday, 2),
+        KnownMode("blur", (1.0, 1 / 3), 2, 9, monday, 3),
+    ]
+    assert store.known_modes("ab" * 32, tuesday)[0] == KnownMode("lamp", (1.0, 1 / 3), 1, 9, monday, 1)
+    assert store.known_modes("ab" * 32, monday) == []
+
+
+def test_other_models_unfinished_nights_and_modes_without_signature_are_not_known(store: Store) -> None:
+    store.finish_night(_found("a", 1, "other model", model_hash="cd" * 32))
+    store.finish_night(_found("b", 2, "failed", state=NightState.FAILED))
+    unsigned = _found("c", 3, "unsigned")
+    store.finish_night(replace(unsigned, modes=(replace(unsigned.modes[0], signature=()),)))
+
+    assert store.known_modes("ab" * 32, STARTED + 9 * 24 * HOUR) == []
+
+
+def test_thirty_nights_are_remembered(store: Store) -> None:
+    for day in range(31):
+        store.finish_night(_found(f"n{day:02}", day, *([f"m{day}"] if day < 2 else [])))
+
+    assert [each.lineage for each in store.known_modes("ab" * 32, STARTED + 99 * 24 * HOUR)] == ["m1"]
 
 
 # What is said about ids that are not there.

@@ -1,0 +1,268 @@
+"""Failure modes: errors grouped by what moved their filters, so that every group has one cause.
+
+A failure mode is followed from night to night by the direction of its shift.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import binomtest
+from sklearn.cluster import HDBSCAN
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+
+from fmi_engine.response import blame_weights, fit_strength
+from fmi_engine.types import FloatArray, Screening
+from inspection.findings import FailureMode, KnownMode, Trend
+from inspection.matching import Evidence, gather, paths
+from inspection.responses import Responses
+from inspection.subject import Subject
+
+COMPONENTS = 12  # of the shifts, in which groups are looked for
+NEIGHBOURS = 3  # HDBSCAN's min_samples: how dense a group's middle has to be
+
+EXPLAINED = 0.5  # mean explained share from which an operation speaks for a group
+SAME_DIRECTION = 0.7  # cosine from which the shifts of two groups without an operation are one
+LOSS = 0.15  # of the mean explained share, at most, where one operation is to explain two groups
+KIN = 1.5  # times as far from a group as nearly all its members may an error lie that joins it
+
+DIMENSIONS = 64  # of a signature
+# On the rendered line, signatures of one fault at other strengths and on other parts agree to 0.88 and more
+# (a doubled against a half-raised exposure, which burns out, to 0.75), those of different faults to 0.37 at
+# most; the errors that the model makes without any fault resemble a slight defocus to 0.83. By chance 0.8 is
+# out of reach: the cosine of two random signatures has a standard deviation of 1/8.
+RECOGNISED = 0.8  # cosine from which a failure mode is one that an earlier night found
+SIGNIFICANCE = 0.05  # two-sided, of a change of the share of errors
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """The failure modes of a night, largest first, and the errors that belong to none."""
+
+    modes: tuple[Rows, ...]  # positions of errors
+    unclustered: Rows
+
+
+def group_errors(
+    subject: Subject, screening: Screening, images: NDArray[np.uint8], responses: Responses
+) -> Grouping:
+    """Group errors by their blame-weighted energy shifts; one cause is one group.
+
+    HDBSCAN (Campello, Moulavi, Sander, Density-based clustering based on hierarchical density estimates,
+    2013) parts what lies apart, classes under one cause included: groups that one operation explains
+    nearly as well as each by itself, or whose shifts point the same way, are joined again. Errors that
+    no group holds join the one that they resemble as much as its own members do.
+    """
+    everybody = np.arange(len(images))
+    settings = subject.settings.matching
+    if len(images) < 2 * settings.fewest_errors:
+        return Grouping((everybody,), everybody[:0])
+    shifts = _weighted_shifts(subject, screening)
+    labels = _clusters(shifts, max(2 * settings.fewest_errors, len(images) // 10))
+    groups = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
+    if not groups:
+        return Grouping((everybody,), everybody[:0])
+    groups = _joined(subject, screening, images, responses, groups)
+    groups = _absorbed(shifts, groups)
+    groups.sort(key=lambda rows: -len(rows))
+    held = np.concatenate(groups)
+    return Grouping(tuple(groups), np.setdiff1d(everybody, held))
+
+
+def _weighted_shifts(subject: Subject, screening: Screening) -> FloatArray:
+    """The errors (errors, components) in the few directions in which their blamed filters differ most."""
+    names = subject.layer_names
+    shifts = np.concatenate(
+        [subject.reference.standardise(name, screening.energy[name], screening.true) for name in names], 1
+    )
+    weighted = shifts * np.sqrt(blame_weights(screening, names))
+    components = min(COMPONENTS, len(weighted) - 1, weighted.shape[1])
+    return np.asarray(PCA(components, random_state=0).fit_transform(weighted), np.float32)
+
+
+def _clusters(shifts: FloatArray, smallest: int) -> NDArray[np.int64]:
+    found = HDBSCAN(min_cluster_size=smallest, min_samples=NEIGHBOURS, copy=True).fit_predict(shifts)
+    return np.asarray(found, np.int64)
+
+
+def _joined(
+    subject: Subject,
+    screening: Screening,
+    images: NDArray[np.uint8],
+    responses: Responses,
+    groups: Sequence[Rows],
+) -> list[Rows]:
+    """Join the two groups that are most alike until no two are alike enough."""
+    left = [_Group.of(subject, screening, images, responses, rows) for rows in groups]
+    while len(left) > 1:
+        losses = {(i, j): left[i].loss(left[j]) for j in range(len(left)) for i in range(j)}
+        (i, j), least = min(losses.items(), key=lambda item: item[1])
+        if least > LOSS:
+            break
+        rows = np.sort(np.concatenate([left[i].rows, left[j].rows]))
+        left[i] = _Group.of(subject, screening, images, responses, rows)
+        del left[j]
+    return [group.rows for group in left]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    rows: Rows
+    evidence: Evidence
+    shares: dict[str, float]  # operation -> mean explained share at its best strength
+
+    @classmethod
+    def of(
+        cls,
+        subject: Subject,
+        screening: Screening,
+        images: NDArray[np.uint8],
+        responses: Responses,
+        rows: Rows,
+    ) -> "_Group":
+        """What is known of a group of errors."""
+        part = screening.subset(rows)
+        evidence = gather(subject, part, images[rows])
+        weights = evidence.weights
+        shares = {
+            name: fit_strength(evidence.observed, *path, weights)[1]
+            for name, path in paths(responses, part.true).items()
+        }
+        return cls(rows, evidence, shares)
+
+    def loss(self, other: "_Group") -> float:
+        """How much the better explained of two groups loses where one operation has to explain both.
+
+        Of groups that no operation explains: 0 where their shifts point the same way, else 1.
+        """
+        mine, others = max(self.shares.values()), max(other.shares.values())
+        if min(mine, others) >= EXPLAINED:
+            return min(max(mine - self.shares[name], others - other.shares[name]) for name in self.shares)
+        return 0.0 if _cosine(self.evidence, other.evidence) >= SAME_DIRECTION else 1.0
+
+
+def _cosine(one: Evidence, other: Evidence) -> float:
+    weights = one.weights + other.weights
+    dot, length, length_other = (
+        float((weights * first * second).sum())
+        for first, second in (
+            (one.observed, other.observed),
+            (one.observed, one.observed),
+            (other.observed, other.observed),
+        )
+    )
+    return float(dot / max((length * length_other) ** 0.5, 1e-12))
+
+
+def _absorbed(shifts: FloatArray, groups: Sequence[Rows]) -> list[Rows]:
+    """Add to every group the errors without one that lie nearly as close as its own members do."""
+    outside = np.setdiff1d(np.arange(len(shifts)), np.concatenate(groups))
+    if not len(outside):
+        return list(groups)
+    distances, reaches = [], []
+    for rows in groups:
+        count = min(NEIGHBOURS, len(rows) - 1)
+        near = NearestNeighbors(n_neighbors=count).fit(shifts[rows])
+        reaches.append(float(np.quantile(near.kneighbors()[0][:, -1], 0.95)))
+        distances.append(near.kneighbors(shifts[outside])[0][:, -1])
+    relative = np.stack(distances) / np.maximum(np.array(reaches)[:, None], 1e-12)
+    nearest = relative.argmin(0)
+    joins = relative.min(0) <= KIN
+    return [
+        np.sort(np.concatenate([rows, outside[joins & (nearest == which)]]))
+        for which, rows in enumerate(groups)
+    ]
+
+
+# --- from night to night ---
+
+
+def sign(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -> tuple[float, ...]:
+    """The signature of a failure mode; `images` are those of its errors, in the screening's order.
+
+    All filters together count as much as the look. Blame has no say, for it changes from night to night.
+    """
+    evidence = gather(subject, screening, images)
+    filters = len(evidence.blame)
+    scale = np.concatenate([np.full(filters, filters**-0.5), np.sqrt(subject.looks.weights)])
+    return signature(evidence.observed * scale)
+
+
+def signature(shift: NDArray[np.floating], dimensions: int = DIMENSIONS, seed: int = 0) -> tuple[float, ...]:
+    """The direction of a shift in a fixed number of dimensions, of unit length; () where nothing moved.
+
+    A random projection, which keeps angles nearly as they are (Johnson and Lindenstrauss, Extensions of
+    Lipschitz mappings into a Hilbert space, 1984), onto random signs (Achlioptas, Database-friendly random
+    projections, 2003). The signs are raw bits, which stay the same from one version of NumPy to the next.
+    """
+    count = dimensions * len(shift)
+    bits = np.unpackbits(np.random.PCG64(seed).random_raw(-(-count // 64)).astype("<u8").view(np.uint8))
+    signs = bits[:count].reshape(dimensions, len(shift)) * 2.0 - 1.0
+    projected = signs @ shift
+    length = float(np.linalg.norm(projected))
+    return tuple(float(value) for value in projected / length) if length > 0 else ()
+
+
+def recognise(
+    known: Sequence[KnownMode], signatures: Sequence[tuple[float, ...]]
+) -> tuple[KnownMode | None, ...]:
+    """Which known failure mode each signature is, at most one each, so that the cosines add up highest.
+
+    Known modes have to be of the same model: another one has other filters.
+    """
+    cosines = np.array([[_alike(each.signature, mine) for each in known] for mine in signatures])
+    found: list[KnownMode | None] = [None] * len(signatures)
+    if known and signatures:
+        # What may not be matched earns nothing, so that it cannot push out a pair that may.
+        allowed = np.where(cosines >= RECOGNISED, cosines, 0)
+        rows, columns = linear_sum_assignment(allowed, maximize=True)
+        for mine, other in zip(rows.tolist(), columns.tolist(), strict=True):
+            if allowed[mine, other] > 0:
+                found[mine] = known[other]
+    return tuple(found)
+
+
+def _alike(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """The cosine of two signatures; none, or one of another length, resembles nothing."""
+    return float(np.dot(one, other)) if len(one) == len(other) > 0 else 0.0
+
+
+def trend(now: int, before: int, read_now: int, read_before: int) -> Trend:
+    """Whether a failure mode's share of the errors read changed beyond chance.
+
+    Where it did not, the errors of the two nights together, now + before, fall on this one with probability
+    read_now / (read_now + read_before): an exact two-sided binomial test (Przyborowski and Wilenski,
+    Homogeneity of results in testing samples from Poisson series, 1940).
+    """
+    expected = read_now / (read_now + read_before)
+    if binomtest(now, now + before, expected).pvalue >= SIGNIFICANCE:
+        return Trend.STEADY
+    return Trend.GROWING if now > expected * (now + before) else Trend.SHRINKING
+
+
+def follow(
+    modes: Sequence[FailureMode], errors_read: int, known: Sequence[KnownMode]
+) -> tuple[tuple[FailureMode, ...], tuple[str, ...]]:
+    """Give every failure mode of a night its lineage and trend; name the last night's that are gone."""
+    earlier = recognise(known, [mode.signature for mode in modes])
+    followed = tuple(_followed(mode, errors_read, each) for mode, each in zip(modes, earlier, strict=True))
+    here = {mode.lineage for mode in followed}
+    return followed, tuple(
+        each.lineage for each in known if each.nights_ago == 1 and each.lineage not in here
+    )
+
+
+def _followed(mode: FailureMode, errors_read: int, earlier: KnownMode | None) -> FailureMode:
+    if earlier is None:
+        return replace(mode, lineage=mode.mode_id, trend=Trend.NEW, previous_errors=None)
+    return replace(
+        mode,
+        lineage=earlier.lineage,
+        trend=trend(len(mode.errors), earlier.errors, errors_read, earlier.errors_read),
+        previous_errors=earlier.errors,
+    )

@@ -1,0 +1,196 @@
+"""Overlays: transforms of a recipe that lay measured fields over training images, and the files they read.
+
+A texture is a zero-mean field in grey levels, added; a pattern is a field of light, multiplied. Both are kept
+as PNG files whose value 128 is nothing, so that anyone can look at them: a step of a texture is one grey
+level, a step of a pattern 1/32 of a stop.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import albumentations as A
+import cv2
+import numpy as np
+from albumentations.core.pydantic import check_range_bounds, nondecreasing
+from pydantic import AfterValidator, Field
+
+from fmi_engine.types import FloatArray
+from inspection.errors import RecipeError
+from inspection.images import write_image
+from inspection.transforms import Image
+
+FIXED_PATTERN = "fixed pattern"
+RESIDUAL_TEXTURE = "residual texture"
+TEXTURE_PRIMITIVES = "texture primitives"
+OVERLAYS = {
+    FIXED_PATTERN: "what lies at the same place on all the failing images",
+    RESIDUAL_TEXTURE: "what the failing images hold beside the normal, anywhere",
+    TEXTURE_PRIMITIVES: "what the over-active filters see",
+}
+"""The ingredients that lay measured fields over the image; their strength is the amplitude, 1 as found."""
+
+MIDDLE = 128  # the grey value of the PNG that stands for no change
+STOP = 32  # steps of a pattern's PNG to a stop, a doubling of the light
+BLACK = np.float32(8.0)  # grey levels that a pattern takes for no light: what is black can change, too
+Amplitudes = Annotated[
+    tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, None))
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TextureFile:
+    """A texture on disk, beside the recipe that uses it."""
+
+    path: str  # relative to the recipe's folder, with forward slashes
+    sha256: str
+
+
+def write_texture(texture: FloatArray, folder: Path, name: str) -> TextureFile:
+    """Keep a texture (height, width, channel), in grey levels, as a PNG under `folder`."""
+    values = np.clip(np.rint(texture) + MIDDLE, 0, 255).astype(np.uint8)
+    write_image(folder / name, values)
+    return TextureFile(name, hashlib.sha256((folder / name).read_bytes()).hexdigest())
+
+
+def write_pattern(pattern: FloatArray, folder: Path, name: str) -> TextureFile:
+    """Keep a pattern (height, width, channel), natural logarithms of light, as a PNG under `folder`."""
+    return write_texture(pattern * np.float32(STOP / math.log(2.0)), folder, name)
+
+
+def shine(image: Image, pattern: FloatArray) -> FloatArray:
+    """The image (height, width, channel) under a pattern of light, in grey levels, not yet rounded."""
+    light = (image + BLACK) * np.exp(pattern) - BLACK
+    return np.asarray(np.clip(light, 0, 255), np.float32)
+
+
+_folder = ContextVar("folder", default=Path())  # where the textures of the recipe being built lie
+
+
+@contextmanager
+def textures_in(folder: Path) -> Iterator[None]:
+    """Have overlays that are built in the block find their textures under `folder`."""
+    token = _folder.set(folder)
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
+class TextureOverlay(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Lay one of several textures over the image, mirrored and moved at random.
+
+    Args:
+        textures: (path under the recipe's folder, SHA-256) of each PNG whose value 128 is no change.
+        amplitude_range: factor on the texture's grey levels, drawn uniformly.
+        p: probability of applying it.
+
+    Raises RecipeError for a texture that is gone or was changed.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        textures: Annotated[list[tuple[str, str]], Field(min_length=1)]
+        amplitude_range: Amplitudes
+
+    def __init__(
+        self,
+        textures: Sequence[tuple[str, str]],
+        amplitude_range: tuple[float, float] = (0.2, 1.3),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.textures = [(path, digest) for path, digest in textures]
+        self.amplitude_range = amplitude_range
+        self._fields = [_read_texture(_folder.get(), *each) for each in self.textures]
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the texture, its mirrorings, its place (shares of the sides) and its amplitude."""
+        return {
+            "which": self.py_random.randrange(len(self._fields)),
+            "mirrored": (self.py_random.random() < 0.5, self.py_random.random() < 0.5),
+            "moved": (self.py_random.random(), self.py_random.random()),
+            "amplitude": self.py_random.uniform(*self.amplitude_range),
+        }
+
+    def apply(
+        self,
+        img: Image,
+        which: int,
+        mirrored: tuple[bool, bool],
+        moved: tuple[float, float],
+        amplitude: float,
+        **_: Any,
+    ) -> Image:
+        """Add the amplitude times the texture; a smaller one is repeated, a grey one meets every channel."""
+        height, width = img.shape[:2]
+        field = self._fields[which][:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
+        down, across = (
+            (np.arange(n) + int(share * n)) % side
+            for n, share, side in ((height, moved[0], field.shape[0]), (width, moved[1], field.shape[1]))
+        )
+        light = img.reshape(height, width, -1) + np.float32(amplitude) * field[np.ix_(down, across)]
+        return np.clip(np.rint(light), 0, 255).astype(np.uint8).reshape(img.shape)
+
+
+class FixedPattern(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Change the light at each place as a measured pattern has it, which neither moves nor turns.
+
+    Args:
+        pattern: (path under the recipe's folder, SHA-256) of the PNG whose value 128 is no change.
+        amplitude_range: factor on the pattern's stops, drawn uniformly.
+        p: probability of applying it.
+
+    Raises RecipeError for a pattern that is gone or was changed.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        pattern: tuple[str, str]
+        amplitude_range: Amplitudes
+
+    def __init__(
+        self, pattern: tuple[str, str], amplitude_range: tuple[float, float] = (0.2, 1.3), p: float = 0.5
+    ):
+        super().__init__(p=p)
+        self.pattern = tuple(pattern)
+        self.amplitude_range = amplitude_range
+        self._stops = _read_texture(_folder.get(), *self.pattern) / np.float32(STOP)
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the amplitude."""
+        return {"amplitude": self.py_random.uniform(*self.amplitude_range)}
+
+    def apply(self, img: Image, amplitude: float, **_: Any) -> Image:
+        """Multiply the light by 2 ** (amplitude * stops); the image has the pattern's size."""
+        pattern = self._stops * np.float32(amplitude * math.log(2.0))
+        changed = shine(img.reshape(*img.shape[:2], -1), pattern)
+        return np.rint(changed).astype(np.uint8).reshape(img.shape)
+
+
+def _read_texture(folder: Path, name: str, digest: str) -> FloatArray:
+    path = folder / name
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise RecipeError(f"texture {name!r} lies outside the recipe's folder; a recipe names its own files")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RecipeError(
+            f"texture {path} cannot be read ({error.strerror}); keep it beside the recipe, as it was written"
+        ) from None
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise RecipeError(f"texture {path} was changed or damaged since the recipe was written; restore it")
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise RecipeError(f"texture {path} is no image")
+    field = np.atleast_3d(values).astype(np.float32) - MIDDLE
+    return field[..., ::-1] if field.shape[2] == 3 else field  # OpenCV decodes blue first

@@ -1,0 +1,182 @@
+"""What failing images hold beside the normal, measured on themselves: a fixed pattern and residual textures.
+
+A fixed pattern lies at the same place on every image of the night (dust on the lens, a lamp that failed on
+one side, the columns of a camera); a residual texture lies anywhere (grain, noise, flicker).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from fmi_engine.types import FloatArray, Screening
+from inspection.matching import Shares, gather
+from inspection.overlays import BLACK, FIXED_PATTERN, RESIDUAL_TEXTURE, shine
+from inspection.responses import Responses, measure_change_of
+from inspection.subject import Subject
+from inspection.training import Labelled
+
+EXCESS = 1.5  # times the normal power: a residual texture below it is within what parts differ by
+CERTAIN = 2.0  # times the power that the mean of as many normal images has: a fixed pattern below is chance
+BOTH = "fixed pattern and residual texture"
+SPARSE = 0.5  # of the energy on the densest tenth of the area: specks; evenly spread noise has 0.2
+STRAIGHT = 0.8  # of the energy in waves along one axis: lines from edge to edge
+COARSEST = 4  # cosine periods: coarser than two waves across the image is lighting, not texture
+
+
+Parts = tuple[bool, bool]  # of a measured change: its pattern, its residuals
+PARTS: dict[str, Parts] = {
+    FIXED_PATTERN: (True, False),
+    RESIDUAL_TEXTURE: (False, True),
+    BOTH: (True, True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredChange:
+    """What sets failing images apart from the normal ones of their classes."""
+
+    pattern: FloatArray  # (height, width, channel), natural logarithm of light against normal light
+    residuals: FloatArray  # (images, height, width, channel), grey levels, after undoing the pattern
+
+
+def measure_change(images: NDArray[np.uint8], true: NDArray[np.int64], correct: Labelled) -> MeasuredChange:
+    """Part what failing images hold beside the normal into a fixed pattern and residual textures.
+
+    `images` (n, height, width, channel) are errors of the classes `true`; the normal is that of correct
+    images of the same classes.
+    """
+    pattern = fixed_pattern(images, true, correct)
+    undone = np.stack([shine(image, -pattern) for image in images])
+    return MeasuredChange(pattern, residual_textures(undone, true, correct))
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredMatch:
+    """How much of the evidence a measured change explains that it was not measured on."""
+
+    name: str  # of PARTS
+    shares: Shares
+
+
+def match_measured(
+    subject: Subject, screening: Screening, images: NDArray[np.uint8], responses: Responses
+) -> list[MeasuredMatch]:
+    """What measured changes explain, most first: measured on one half of the errors, judged on the other.
+
+    A change that is read off images explains those images whatever they hold; that it explains others of
+    the same mode is what makes it their cause.
+    """
+    found: dict[str, list[Shares]] = {name: [] for name in PARTS}
+    for one, other in _halves(screening.true):
+        change = measure_change(images[one], screening.true[one], subject.correct)
+        evidence = gather(subject, screening.subset(other), images[other])
+        for name, parts in PARTS.items():
+            relived = partial(relive, change=change, parts=parts)
+            induced = measure_change_of(subject, responses, relived, screening.true[other])
+            found[name].append(evidence.shares(induced))
+    means = [
+        MeasuredMatch(name, Shares(*np.mean([(s.blamed, s.overall, s.look) for s in shares], axis=0)))
+        for name, shares in found.items()
+    ]
+    return sorted(means, key=lambda each: -each.shares.mean)
+
+
+def _halves(true: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Every second error of each class against the rest, both ways round."""
+    order = np.argsort(true, kind="stable")
+    yield order[::2], order[1::2]
+    yield order[1::2], order[::2]
+
+
+def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
+    """In which family a measured change falls by its own shape: dust, a line pattern, or a texture.
+
+    Specks and drops hold most of their energy on a tenth of the area, lines in waves along one axis; what
+    is coarser than texture is of the family `nearest`, that of the operation that explains most.
+    """
+    fields = change.pattern[None] if name == FIXED_PATTERN else change.residuals
+    waves = (fft.dctn(fields, axes=(1, 2), norm="ortho") ** 2).sum((0, 3))
+    coarse = float(waves[_radius(waves) < COARSEST].sum())
+    if coarse >= 0.5 * float(waves.sum()):
+        return nearest
+    energy = np.stack([cv2.blur((field**2).sum(2), (3, 3)) for field in fields]).reshape(len(fields), -1)
+    densest = np.sort(energy, axis=1)[:, ::-1][:, : max(1, energy.shape[1] // 10)]
+    if densest.sum() >= SPARSE * energy.sum():
+        return "dust"
+    along = max(float(waves[0, 1:].sum()), float(waves[1:, 0].sum()))
+    return "line pattern" if along >= STRAIGHT * float(waves.sum()) else "texture"
+
+
+def relive(
+    images: NDArray[np.uint8], change: MeasuredChange, parts: Parts, seed: int = 0
+) -> NDArray[np.uint8]:
+    """Images under a measured change: each with the pattern, and with one residual moved at random."""
+    rng = np.random.default_rng(seed)
+    changed = []
+    for i, image in enumerate(images):
+        light = shine(image, change.pattern) if parts[0] else image.astype(np.float32)
+        if parts[1]:
+            texture = change.residuals[i % len(change.residuals)]
+            moved = tuple(int(rng.integers(side)) for side in texture.shape[:2])
+            light = light + np.roll(texture, moved, (0, 1))
+        changed.append(np.clip(np.rint(light), 0, 255).astype(np.uint8))
+    return np.stack(changed)
+
+
+def fixed_pattern(images: NDArray[np.uint8], true: NDArray[np.int64], correct: Labelled) -> FloatArray:
+    """How much lighter or darker than normal each place is on all the images, as a natural logarithm.
+
+    The mean over the images of log(image) - mean log(correct images of its class). Each of its cosine
+    frequencies is shrunk by the power that the mean of as many correct images has there by chance
+    (a Wiener filter: Wiener, Extrapolation, Interpolation, and Smoothing of Stationary Time Series, 1949).
+    """
+    logs = np.asarray(np.log(correct.images + BLACK), np.float32)
+    means = _class_means(logs, correct.labels, true)
+    within = logs - _class_means(logs, correct.labels, correct.labels)[correct.labels]
+    mean = (np.log(images + BLACK) - means[true]).mean(0)
+    spectrum = fft.dctn(mean, axes=(0, 1), norm="ortho")
+    by_chance = _smooth((fft.dctn(within, axes=(1, 2), norm="ortho") ** 2).mean(0)) / len(images)
+    ratio = _smooth(spectrum**2) / np.maximum(by_chance, 1e-9)
+    kept = spectrum * np.maximum(0.0, 1.0 - CERTAIN / np.maximum(ratio, 1e-9))
+    return np.asarray(fft.idctn(kept, axes=(0, 1), norm="ortho"), np.float32)
+
+
+def residual_textures(images: FloatArray, true: NDArray[np.int64], correct: Labelled) -> FloatArray:
+    """What each failing image holds beside what is normal for its class, wherever it lies, in grey levels.
+
+    The mean power spectrum of the images is set against that of correct images of the same classes, and
+    each image passes a Wiener filter that lets through only the excess: W^2 = 1 - 1.5 / ratio. The phases
+    are kept, so lines stay lines and specks stay specks. The cosine transform has no seam at the border.
+    """
+    normal = np.asarray(
+        fft.dctn(correct.images.astype(np.float32), axes=(1, 2), norm="ortho") ** 2, np.float32
+    )
+    expected = _class_means(normal, correct.labels, true)[true].mean(0)
+    spectra = fft.dctn(images.astype(np.float32), axes=(1, 2), norm="ortho")
+    ratio = _smooth((spectra**2).mean(0)) / np.maximum(_smooth(expected), 1e-6)
+    gain = np.sqrt(np.maximum(0.0, 1.0 - EXCESS / np.maximum(ratio, 1e-6)))
+    gain[_radius(gain) < COARSEST] = 0.0
+    return np.asarray(fft.idctn(spectra * gain, axes=(1, 2), norm="ortho"), np.float32)
+
+
+def _class_means(values: FloatArray, labels: NDArray[np.int64], wanted: NDArray[np.int64]) -> FloatArray:
+    """The mean of each class (classes, ...); of a class without images that of all."""
+    everybody = values.mean(0)
+    classes = range(int(max(max(wanted), labels.max())) + 1)
+    return np.stack([values[labels == c].mean(0) if (labels == c).any() else everybody for c in classes])
+
+
+def _radius(spectrum: FloatArray) -> FloatArray:
+    """How many cosine periods each entry of a spectrum (height, width, ...) has, whatever its direction."""
+    down, across = np.meshgrid(*(np.arange(side) for side in spectrum.shape[:2]), indexing="ij")
+    return np.asarray(np.hypot(down, across), np.float32)
+
+
+def _smooth(power: FloatArray) -> FloatArray:
+    """Mean over each frequency and its eight neighbours: few images make a rough spectrum."""
+    return np.stack([cv2.blur(power[..., c], (3, 3)) for c in range(power.shape[-1])], axis=-1)

@@ -1,0 +1,746 @@
+"""The catalogue's own transforms: what albumentations 2.0.8 does not compute, or not in units of ours.
+
+Each is an albumentations transform like any other: it draws from its own generators, can be written into a
+recipe by its name and read back, and takes uint8 images of shape (H, W), (H, W, 1) or (H, W, 3). Values
+beyond black and white are clipped. Angles are in degrees and turn clockwise, as rows count downwards.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import albumentations as A
+import cv2
+import numpy as np
+from albumentations.core.pydantic import check_range_bounds, nondecreasing
+from numpy.random import Generator, default_rng
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
+
+Image = NDArray[np.uint8]
+Plane = NDArray[np.float32]  # (H, W), or (H, 1) or (1, W) where it is the same along one side
+
+Range = Annotated[
+    tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, None))
+]
+Above = Annotated[
+    tuple[float, float],
+    AfterValidator(nondecreasing),
+    AfterValidator(check_range_bounds(0, None, min_inclusive=False)),
+]
+Share = Annotated[
+    tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, 1))
+]
+Angles = Annotated[
+    tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(-360, 360))
+]
+Along = Literal["horizontal", "vertical"]
+
+
+# --- light ------------------------------------------------------------------------------------------------
+
+
+class SideLight(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Light that falls off in a straight ramp from one side, or corner, to the one across.
+
+    Args:
+        angle: where the light comes from: 0 the left, 90 the top, 180 the right, 270 the bottom, 45 between
+            the left and the top.
+        stops_range: how much brighter that side is than the one across, drawn uniformly, in stops.
+        lost: whether the side across lost its lamp, so that the bright side stays as it was; else the mean
+            of the light does.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        angle: Annotated[float, Field(ge=-360, le=360)]
+        stops_range: Range
+        lost: bool
+
+    def __init__(
+        self,
+        angle: float = 0.0,
+        stops_range: tuple[float, float] = (0.5, 1.5),
+        lost: bool = False,
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.angle = angle
+        self.stops_range = stops_range
+        self.lost = lost
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the stops between the two sides."""
+        return {"stops": self.py_random.uniform(*self.stops_range)}
+
+    def apply(self, img: Image, stops: float, **_: Any) -> Image:
+        """Multiply by a ramp from 1 + a to 1 - a, where (1 + a) / (1 - a) = 2 ** stops; lost: over 1 + a."""
+        reach = math.tanh(stops * math.log(2.0) / 2.0)
+        way = _way(img, self.angle)
+        ramp = 1.0 - np.float32(reach) * way / max(float(way.max()), 1e-6)
+        return _grey_values(img * _like(ramp / np.float32(1.0 + reach) if self.lost else ramp, img))
+
+
+class HotSpot(A.ImageOnlyTransform):  # type: ignore[misc]
+    """A round bright spot at a random place: half of its light shows the part, half is glare.
+
+    Args:
+        gain_range: light added in the middle of the spot, drawn uniformly, times the normal light.
+        radius_range: sigma of the spot, drawn uniformly, share of the shorter side.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        gain_range: Range
+        radius_range: Above
+
+    def __init__(
+        self,
+        gain_range: tuple[float, float] = (0.5, 1.5),
+        radius_range: tuple[float, float] = (0.12, 0.25),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.gain_range = gain_range
+        self.radius_range = radius_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the gain, the sigma and the middle (shares of width and height) of the spot."""
+        return {
+            "gain": self.py_random.uniform(*self.gain_range),
+            "radius": self.py_random.uniform(*self.radius_range),
+            "middle": (self.py_random.uniform(0.15, 0.85), self.py_random.uniform(0.15, 0.85)),
+        }
+
+    def apply(self, img: Image, gain: float, radius: float, middle: tuple[float, float], **_: Any) -> Image:
+        """Add gain * spot * (image + its mean) / 2: a constant image is 1 + gain times brighter there."""
+        height, width = img.shape[:2]
+        sigma = radius * min(height, width)
+        across = _bell(width, middle[0], sigma)
+        down = _bell(height, middle[1], sigma)
+        spot = _like(down[:, None] * across[None, :], img)
+        light = img.astype(np.float32)
+        return _grey_values(light + np.float32(gain / 2.0) * spot * (light + light.mean()))
+
+
+class ShadowEdge(A.ImageOnlyTransform):  # type: ignore[misc]
+    """A shadow with one straight edge, hard or soft, at a random angle and place.
+
+    Not RandomShadow: its polygons of random corners cross themselves, and have hard edges only.
+    Not PlasmaShadow: it has no edge, and darkens fully at one place only, as its pattern runs from 0 to 1.
+
+    Args:
+        stops_range: how much darker it is in the shadow, drawn uniformly, in stops.
+        softness_range: width of the edge, drawn uniformly, share of the shorter side; at least one pixel.
+        angle_range: from the light into the shadow, drawn uniformly: 0 to the right, 90 down.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        stops_range: Range
+        softness_range: Range
+        angle_range: Angles
+
+    def __init__(
+        self,
+        stops_range: tuple[float, float] = (0.5, 1.5),
+        softness_range: tuple[float, float] = (0.0, 0.3),
+        angle_range: tuple[float, float] = (0.0, 360.0),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.stops_range = stops_range
+        self.softness_range = softness_range
+        self.angle_range = angle_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the stops, the width, the side that the shadow lies on, and how far from the middle."""
+        return {
+            "stops": self.py_random.uniform(*self.stops_range),
+            "softness": self.py_random.uniform(*self.softness_range),
+            "angle": self.py_random.uniform(*self.angle_range),
+            "place": self.py_random.uniform(-0.25, 0.25),  # of the shorter side
+        }
+
+    def apply(self, img: Image, stops: float, softness: float, angle: float, place: float, **_: Any) -> Image:
+        """Multiply by 2 ** -stops beyond the edge, and by a straight ramp from 1 to that across it."""
+        short = min(img.shape[:2])
+        beyond = (_way(img, angle) - np.float32(place * short)) / np.float32(max(softness * short, 1.0))
+        shade = np.clip(beyond + np.float32(0.5), 0.0, 1.0)
+        return _grey_values(img * _like(1.0 - np.float32(1.0 - 2.0**-stops) * shade, img))
+
+
+class Vignette(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Light that falls off from the middle of the image towards its corners.
+
+    Args:
+        stops_range: how much darker the corners are than the middle, drawn uniformly, in stops.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        stops_range: Range
+
+    def __init__(self, stops_range: tuple[float, float] = (0.5, 1.5), p: float = 0.5):
+        super().__init__(p=p)
+        self.stops_range = stops_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the stops between the middle and the corners."""
+        return {"stops": self.py_random.uniform(*self.stops_range)}
+
+    def apply(self, img: Image, stops: float, **_: Any) -> Image:
+        """Multiply by 2 ** (-stops r^2), where r is the distance from the middle, 1 in the corners."""
+        down, across = _from_the_middle(img)
+        square = down**2 + across**2
+        fall = np.exp2(np.float32(-stops) * square / max(float(square[0, 0]), 1e-6))
+        return _grey_values(img * _like(fall, img))
+
+
+class ColourCast(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Light of another colour, as bright on grey as before; images of three channels only, red first.
+
+    Not PlanckianJitter: its kelvins are those of the light, not how far it has changed, and end at 3,000 and
+    15,000. Not RGBShift: it adds to every grey value alike, also to black, and light multiplies.
+
+    Args:
+        direction: exponents of red, green and blue; (0.5, 0, -0.5) is warmer by one stop of red over blue.
+        stops_range: factor on the direction, drawn uniformly.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        direction: tuple[float, float, float]
+        stops_range: Range
+
+    def __init__(
+        self,
+        direction: tuple[float, float, float] = (0.5, 0.0, -0.5),
+        stops_range: tuple[float, float] = (0.2, 0.6),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.direction = direction
+        self.stops_range = stops_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the stops."""
+        return {"stops": self.py_random.uniform(*self.stops_range)}
+
+    def apply(self, img: Image, stops: float, **_: Any) -> Image:
+        """Multiply every channel by 2 ** (stops * direction), all divided by what that makes of grey."""
+        if img.ndim != 3 or img.shape[2] != 3:
+            raise ValueError(f"ColourCast was given an image of shape {img.shape}; give three channels")
+        powers = stops * np.array(self.direction, np.float32)
+        gains = np.exp2(powers - powers.max())
+        return _grey_values(img * (gains / (gains @ _LUMINANCE)))
+
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue, BT.601 as in OpenCV
+
+
+# --- sharpness and place ----------------------------------------------------------------------------------
+
+
+class LineBlur(A.ImageOnlyTransform):  # type: ignore[misc]
+    """The smear of a part that moves straight while the shutter is open.
+
+    Unlike MotionBlur its length is any number, not only 3, 5, 7, and its line is not stepped.
+
+    Args:
+        length_range: way that the part moves, drawn uniformly, in pixels.
+        angle_range: direction of the way, drawn uniformly: 0 along the rows, 90 along the columns.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        length_range: Range
+        angle_range: Angles
+
+    def __init__(
+        self,
+        length_range: tuple[float, float] = (2.0, 6.0),
+        angle_range: tuple[float, float] = (0.0, 180.0),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.length_range = length_range
+        self.angle_range = angle_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the length (pixels) and the direction."""
+        length = self.py_random.uniform(*self.length_range)
+        return {"length": length, "angle": self.py_random.uniform(*self.angle_range)}
+
+    def apply(self, img: Image, length: float, angle: float, **_: Any) -> Image:
+        """Average the image along the line."""
+        blurred = cv2.filter2D(img, -1, line_kernel(length, angle))
+        return np.asarray(blurred, dtype=np.uint8).reshape(img.shape)
+
+
+def line_kernel(length: float, angle: float) -> Plane:
+    """Return the weights (size, size), summing to 1, of a line of a length (pixels) at an angle (degrees).
+
+    Every point of the line is shared among its four nearest pixels, as in bilinear interpolation.
+    """
+    half = int(length / 2.0) + 1
+    points = 16 * half
+    along = ((np.arange(points) + 0.5) / points - 0.5) * length
+    pixels = np.arange(-half, half + 1)
+    turn = math.radians(angle)
+    across = np.clip(1.0 - np.abs(pixels - math.cos(turn) * along[:, None]), 0.0, 1.0)
+    down = np.clip(1.0 - np.abs(pixels - math.sin(turn) * along[:, None]), 0.0, 1.0)
+    return np.asarray(down.T @ across / points, dtype=np.float32)
+
+
+class Displacement(A.ImageOnlyTransform):  # type: ignore[misc]
+    """A part that lies turned, to either side, or shifted, in any direction; the border is mirrored.
+
+    Not Affine: it draws from one interval, so that a given angle always turns to the same side, and draws the
+    shifts along the two sides apart, so that no length of the way can be asked for.
+
+    Args:
+        degrees_range: size of the turn about the middle, drawn uniformly; its sign is random.
+        shift_range: length of the way, drawn uniformly, share of the shorter side; its direction is random.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        degrees_range: Range
+        shift_range: Range
+
+    def __init__(
+        self,
+        degrees_range: tuple[float, float] = (0.0, 0.0),
+        shift_range: tuple[float, float] = (0.0, 0.0),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.degrees_range = degrees_range
+        self.shift_range = shift_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the turn, the way and its direction."""
+        return {
+            "turn": self.py_random.choice((-1.0, 1.0)) * self.py_random.uniform(*self.degrees_range),
+            "way": self.py_random.uniform(*self.shift_range),
+            "towards": self.py_random.uniform(0.0, 360.0),
+        }
+
+    def apply(self, img: Image, turn: float, way: float, towards: float, **_: Any) -> Image:
+        """Turn about the middle, then shift; bilinear, as the warp is by which most lines align their parts.
+
+        Not BORDER_REFLECT_101, with which OpenCV never comes back from an image one pixel wide or high.
+        """
+        height, width = img.shape[:2]
+        matrix = cv2.getRotationMatrix2D(((width - 1) / 2.0, (height - 1) / 2.0), -turn, 1.0)
+        length, direction = way * min(height, width), math.radians(towards)
+        matrix[:, 2] += length * math.cos(direction), length * math.sin(direction)
+        moved = cv2.warpAffine(
+            img, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        )
+        return np.asarray(moved, dtype=np.uint8).reshape(img.shape)
+
+
+# --- noise, lines and textures ----------------------------------------------------------------------------
+
+
+class PhotonNoise(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Noise of the counted light, whose variance grows with it; every channel counts by itself.
+
+    Not ShotNoise: it takes the grey values for gamma-encoded ones, where this noise is nearly as strong in
+    the dark as in the light; the cameras of plants are linear. A Gaussian stands for the Poisson counts.
+
+    Args:
+        deviation_range: standard deviation on white, drawn uniformly, share of full scale.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        deviation_range: Share
+
+    def __init__(self, deviation_range: tuple[float, float] = (0.02, 0.08), p: float = 0.5):
+        super().__init__(p=p)
+        self.deviation_range = deviation_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the standard deviation on white and the seed of the noise."""
+        return {
+            "deviation": self.py_random.uniform(*self.deviation_range),
+            "seed": self.py_random.getrandbits(32),
+        }
+
+    def apply(self, img: Image, deviation: float, seed: int, **_: Any) -> Image:
+        """Add noise of the standard deviation 255 * deviation * sqrt(image / 255)."""
+        light = img.astype(np.float32)
+        noise = default_rng(seed).standard_normal(img.shape, dtype=np.float32)
+        return _grey_values(light + np.float32(255.0 * deviation) * np.sqrt(light / 255.0) * noise)
+
+
+class Lines(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Every row, or column, of pixels brighter or darker by an amount of its own, the same along the line.
+
+    Args:
+        deviation_range: standard deviation of the amounts, drawn uniformly, share of full scale.
+        along: where the lines run.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        deviation_range: Share
+        along: Along
+
+    def __init__(
+        self,
+        deviation_range: tuple[float, float] = (0.01, 0.05),
+        along: Along = "horizontal",
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.deviation_range = deviation_range
+        self.along = along
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the standard deviation and the seed of the amounts."""
+        return {
+            "deviation": self.py_random.uniform(*self.deviation_range),
+            "seed": self.py_random.getrandbits(32),
+        }
+
+    def apply(self, img: Image, deviation: float, seed: int, **_: Any) -> Image:
+        """Add the amounts, with a mean of zero."""
+        amounts = default_rng(seed).standard_normal(_lines(img, self.along), dtype=np.float32)
+        return _added(img, deviation, _standardised(_drawn_out(amounts, self.along)))
+
+
+class Stripes(A.ImageOnlyTransform):  # type: ignore[misc]
+    """A sinusoidal pattern of stripes, as flickering light leaves it on a line camera.
+
+    Args:
+        amplitude_range: amplitude of the sine, drawn uniformly, share of full scale.
+        along: where the stripes run.
+        period_range: from one stripe to the next, drawn uniformly, in pixels.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        amplitude_range: Share
+        along: Along
+        period_range: Above
+
+    def __init__(
+        self,
+        amplitude_range: tuple[float, float] = (0.02, 0.1),
+        along: Along = "horizontal",
+        period_range: tuple[float, float] = (4.0, 16.0),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.amplitude_range = amplitude_range
+        self.along = along
+        self.period_range = period_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the amplitude, the period and the phase (radians)."""
+        return {
+            "amplitude": self.py_random.uniform(*self.amplitude_range),
+            "period": self.py_random.uniform(*self.period_range),
+            "phase": self.py_random.uniform(0.0, 2.0 * math.pi),
+        }
+
+    def apply(self, img: Image, amplitude: float, period: float, phase: float, **_: Any) -> Image:
+        """Add the sine."""
+        steps = np.arange(_lines(img, self.along)) * (2.0 * math.pi / period)
+        return _added(img, amplitude, _drawn_out(np.sin(steps + phase).astype(np.float32), self.along))
+
+
+class Mottle(A.ImageOnlyTransform):  # type: ignore[misc]
+    """An added random texture without a direction, about one wavelength: grain when short, clouds when long.
+
+    Args:
+        deviation_range: standard deviation of the texture, drawn uniformly, share of full scale.
+        wavelength_range: from one blotch to the next, drawn uniformly.
+        relative: whether the wavelength is a share of the shorter side rather than pixels.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        deviation_range: Share
+        wavelength_range: Above
+        relative: bool
+
+    def __init__(
+        self,
+        deviation_range: tuple[float, float] = (0.02, 0.08),
+        wavelength_range: tuple[float, float] = (3.0, 3.0),
+        relative: bool = False,
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.deviation_range = deviation_range
+        self.wavelength_range = wavelength_range
+        self.relative = relative
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the standard deviation, the wavelength and the seed of the texture."""
+        return {
+            "deviation": self.py_random.uniform(*self.deviation_range),
+            "wavelength": self.py_random.uniform(*self.wavelength_range),
+            "seed": self.py_random.getrandbits(32),
+        }
+
+    def apply(self, img: Image, deviation: float, wavelength: float, seed: int, **_: Any) -> Image:
+        """Add white noise, of which a band half an octave (one sigma) about the wavelength is left."""
+        height, width = img.shape[:2]
+        pixels = wavelength * (min(height, width) if self.relative else 1.0)
+        noise = default_rng(seed).standard_normal((height, width), dtype=np.float32)
+        frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+        octaves = np.log2(np.maximum(frequency * pixels, 1e-9))  # the mean, at frequency 0, goes too
+        passed = np.fft.rfft2(noise) * np.exp(-2.0 * octaves**2)
+        return _added(img, deviation, _standardised(np.fft.irfft2(passed, s=(height, width))))
+
+
+class BrushedGrain(A.ImageOnlyTransform):  # type: ignore[misc]
+    """An added random texture of fine streaks along one direction, as brushing or grinding leaves it.
+
+    Args:
+        deviation_range: standard deviation of the texture, drawn uniformly, share of full scale.
+        angle_range: direction of the streaks, drawn uniformly: 0 along the rows, 90 along the columns.
+        length_range: of the streaks, drawn uniformly, share of the shorter side.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        deviation_range: Share
+        angle_range: Angles
+        length_range: Range
+
+    def __init__(
+        self,
+        deviation_range: tuple[float, float] = (0.02, 0.08),
+        angle_range: tuple[float, float] = (0.0, 180.0),
+        length_range: tuple[float, float] = (0.07, 0.14),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.deviation_range = deviation_range
+        self.angle_range = angle_range
+        self.length_range = length_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the standard deviation, the direction, the length and the seed of the streaks."""
+        return {
+            "deviation": self.py_random.uniform(*self.deviation_range),
+            "angle": self.py_random.uniform(*self.angle_range),
+            "length": self.py_random.uniform(*self.length_range),
+            "seed": self.py_random.getrandbits(32),
+        }
+
+    def apply(self, img: Image, deviation: float, angle: float, length: float, seed: int, **_: Any) -> Image:
+        """Add white noise averaged along the line, less its own blur over half a streak."""
+        pixels = max(length * min(img.shape[:2]), 1.0)
+        noise = default_rng(seed).standard_normal(img.shape[:2], dtype=np.float32)
+        streaks = cv2.filter2D(noise, -1, line_kernel(pixels, angle))
+        return _added(img, deviation, _standardised(streaks - cv2.GaussianBlur(streaks, (0, 0), pixels / 2)))
+
+
+# --- what lies on the part or the lens --------------------------------------------------------------------
+
+
+class Dust(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Small dark specks with a soft edge at random places.
+
+    Args:
+        share_range: area of all specks together, drawn uniformly, share of the image.
+        radius_range: of a speck, drawn uniformly for each, share of the shorter side.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        share_range: Share
+        radius_range: Above
+
+    def __init__(
+        self,
+        share_range: tuple[float, float] = (0.005, 0.03),
+        radius_range: tuple[float, float] = (0.005, 0.03),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.share_range = share_range
+        self.radius_range = radius_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the area and the seed of the specks."""
+        return {"share": self.py_random.uniform(*self.share_range), "seed": self.py_random.getrandbits(32)}
+
+    def apply(self, img: Image, share: float, seed: int, **_: Any) -> Image:
+        """Let half to nine tenths of the light be lost in a speck; specks over each other multiply."""
+        rng, light = default_rng(seed), np.ones(img.shape[:2], np.float32)
+        for row, column, radius in _blobs(img, share, self.radius_range, rng):
+            edge, lost = max(radius / 2.0, 1.0), rng.uniform(0.5, 0.9)
+            window, distance = _around(img, row, column, radius + edge)
+            light[window] *= 1.0 - lost * np.clip((radius - distance) / edge + 0.5, 0.0, 1.0)
+        return _grey_values(img * _like(light, img))
+
+
+class Droplets(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Drops of oil or water: blurred and a fifth brighter within, with a rim half as dark.
+
+    Args:
+        share_range: area of all drops together, drawn uniformly, share of the image.
+        radius_range: of a drop, drawn uniformly for each, share of the shorter side.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        share_range: Share
+        radius_range: Above
+
+    def __init__(
+        self,
+        share_range: tuple[float, float] = (0.03, 0.12),
+        radius_range: tuple[float, float] = (0.03, 0.08),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.share_range = share_range
+        self.radius_range = radius_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the area and the seed of the drops."""
+        return {"share": self.py_random.uniform(*self.share_range), "seed": self.py_random.getrandbits(32)}
+
+    def apply(self, img: Image, share: float, seed: int, **_: Any) -> Image:
+        """Put the blurred image into the drops and darken their rims, the outer quarter of the radius."""
+        inside, rim = np.zeros(img.shape[:2], np.float32), np.zeros(img.shape[:2], np.float32)
+        for row, column, radius in _blobs(img, share, self.radius_range, default_rng(seed)):
+            window, distance = _around(img, row, column, radius + 1.0)
+            within = np.clip(radius - distance + 0.5, 0.0, 1.0)
+            inside[window] = np.maximum(inside[window], within)
+            rim[window] = np.maximum(rim[window], within * np.clip(4.0 * distance / radius - 3.0, 0.0, 1.0))
+        light = img.astype(np.float32)
+        blurred = cv2.GaussianBlur(light, (0, 0), max(0.02 * min(img.shape[:2]), 0.5)).reshape(img.shape)
+        light += _like(inside, img) * (np.float32(1.2) * blurred - light)
+        return _grey_values(light * _like(1.0 - np.float32(0.5) * rim, img))
+
+
+def _blobs(
+    image: Image, share: float, radii: tuple[float, float], rng: Generator
+) -> Iterator[tuple[float, float, float]]:
+    """Draw row, column and radius (pixels) of discs until their areas make up a share of the image.
+
+    The last disc is as small as it must be for the exact area; more of a share adds discs to the same ones.
+    """
+    height, width = image.shape[:2]
+    left = share * height * width
+    while left > 0.0:
+        drawn = rng.uniform(*radii) * min(height, width)
+        radius = min(drawn, math.sqrt(left / math.pi))
+        yield rng.uniform(-0.5, height - 0.5), rng.uniform(-0.5, width - 0.5), radius
+        left -= math.pi * drawn**2
+
+
+def _around(image: Image, row: float, column: float, reach: float) -> tuple[tuple[slice, slice], Plane]:
+    """The part of an image that is near a place, and the distance (pixels) of its pixels from there."""
+    rows, columns = (
+        np.arange(max(math.ceil(at - reach), 0), min(math.floor(at + reach) + 1, size), dtype=np.float32)
+        for at, size in zip((row, column), image.shape[:2], strict=True)
+    )
+    window = tuple(slice(int(each[0]), int(each[-1]) + 1) for each in (rows, columns))
+    return (window[0], window[1]), np.hypot(rows[:, None] - row, columns[None, :] - column)
+
+
+# --- planes that are multiplied with images or added to them ----------------------------------------------
+
+
+def _from_the_middle(image: Image) -> tuple[Plane, Plane]:
+    """Rows (H, 1) and columns (1, W), counted in pixels from the middle of the image."""
+    height, width = image.shape[:2]
+    down = np.arange(height, dtype=np.float32) - np.float32((height - 1) / 2.0)
+    across = np.arange(width, dtype=np.float32) - np.float32((width - 1) / 2.0)
+    return down[:, None], across[None, :]
+
+
+def _way(image: Image, angle: float) -> Plane:
+    """How far (pixels) every pixel lies from the middle along a direction."""
+    down, across = _from_the_middle(image)
+    turn = math.radians(angle)
+    return np.float32(math.cos(turn)) * across + np.float32(math.sin(turn)) * down
+
+
+def _bell(size: int, middle: float, sigma: float) -> Plane:
+    """A Gaussian (size,) with its peak of 1 at a share of the size."""
+    distance = np.arange(size, dtype=np.float32) - np.float32(middle * (size - 1))
+    return np.asarray(np.exp(-0.5 * (distance / np.float32(sigma)) ** 2), dtype=np.float32)
+
+
+def _lines(image: Image, along: Along) -> int:
+    """How many rows, or columns, an image has."""
+    return int(image.shape[0 if along == "horizontal" else 1])
+
+
+def _drawn_out(values: Plane, along: Along) -> Plane:
+    """One value for every line, as a plane."""
+    return values[:, None] if along == "horizontal" else values[None, :]
+
+
+def _standardised(plane: NDArray[np.floating[Any]]) -> Plane:
+    """With a mean of 0 and a standard deviation of 1; one that has none is 0."""
+    centred = plane - plane.mean()
+    return np.asarray(centred / max(float(centred.std()), 1e-6), dtype=np.float32)
+
+
+def _added(image: Image, strength: float, plane: Plane) -> Image:
+    """An image plus a strength (share of full scale) times a plane, the same in every channel."""
+    return _grey_values(image + np.float32(255.0 * strength) * _like(plane, image))
+
+
+def _like(plane: Plane, image: Image) -> Plane:
+    return plane if image.ndim == 2 else plane[:, :, None]
+
+
+def _grey_values(light: Plane) -> Image:
+    return np.asarray(np.rint(np.clip(light, 0.0, 255.0)), dtype=np.uint8)

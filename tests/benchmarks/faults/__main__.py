@@ -1,0 +1,357 @@
+"""Run the benchmark: nights with planted faults, and the retraining comparison.
+
+    python -m tests.benchmarks.faults --images DIR --json OUT
+    python -m tests.benchmarks.faults --images DIR --faults FILE.py --json OUT --quick
+
+DIR is any set of labelled images that `fmi train` takes: a folder for each class, with or without train,
+val and test folders above them. The images are parted anew: 60 % train and validate the model, 40 % are the
+line's, of which one half is logged under the faults and the other judges the candidates. Every night is
+kept in the cache folder as it comes; a stopped run goes on there, and a change of the code starts afresh.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import fmi_engine
+import inspection
+from fmi_engine.classifier import Classifier
+from inspection.errors import InspectionError
+from inspection.images import replacing
+from tests.benchmarks import planted
+from tests.benchmarks.faults import nights, scores
+from tests.benchmarks.faults.diagnosing import describe, find_modes, flip_rate, recipe_of
+from tests.benchmarks.faults.retraining import ARMS, MEASURES, Material, measure, train_arm
+from tests.benchmarks.faults.world import World, open_world
+from tests.benchmarks.planted import Fault
+
+console = Console(stderr=True)
+QUICK_FAULTS = 6
+PAIRS = 12  # nights with two faults, per seed
+QUICK_PAIRS = 4
+CONTROLS = 20  # nights without a fault, and as many with wrong labels, per seed
+QUICK_CONTROLS = 6
+PARTS = ("single", "double", "clean", "retraining")
+Result = dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit code."""
+    options = _options(arguments)
+    try:
+        answer = _run(options)
+    except (InspectionError, ValueError) as error:
+        console.print(f"[bold red]faults:[/] {error}", soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        console.print("interrupted; every finished night is kept, and the same command goes on from there")
+        return 130
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(options.json) as partial_file:
+        partial_file.write_text(json.dumps(answer, indent=1), encoding="utf-8")
+    _show(answer)
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.faults",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--images", type=Path, required=True, help="labelled images")
+    parser.add_argument("--json", type=Path, required=True, help="where to write the answer")
+    parser.add_argument(
+        "--faults", type=Path, help="a FILE.py with faults of your own, in place of those planted here"
+    )
+    parser.add_argument("--quick", action="store_true", help="six faults, one seed, ten logged images")
+    parser.add_argument("--seeds", type=int, default=0, help="default: 3, or 1 with --quick")
+    parser.add_argument("--size", type=int, default=0, help="pixels; default: 96, or 64 with --quick")
+    parser.add_argument("--epochs", type=int, default=20, help="of the base model")
+    parser.add_argument("--fine-tune-epochs", type=int, default=4, help="of every arm")
+    parser.add_argument("--strengths", type=float, nargs="+", help="default: 0.6 1 1.5, or 1 with --quick")
+    parser.add_argument("--logged", type=int, nargs="+", help="default: 5 10 20 60, or 10 with --quick")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to run")
+    parser.add_argument("--only", nargs="+", help="names of the faults to plant; default: all")
+    parser.add_argument("--architecture", default="", help="as `fmi train` takes it; default: its own")
+    parser.add_argument("--where", help="an SQL condition on the columns of the images' table")
+    parser.add_argument("--cache", type=Path, help="default: faults-cache beside --json")
+    options = parser.parse_args(arguments)
+    quick = options.quick
+    options.seeds = options.seeds or (1 if quick else 3)
+    options.size = options.size or (64 if quick else 96)
+    options.strengths = options.strengths or ([1.0] if quick else [0.6, 1.0, 1.5])
+    options.logged = options.logged or ([10] if quick else [5, 10, 20, 60])
+    options.cache = options.cache or options.json.absolute().parent / "faults-cache"
+    return options
+
+
+def _run(options: argparse.Namespace) -> Result:
+    started = time.perf_counter()
+    found: list[Result] = []
+    for seed in range(options.seeds):
+        with _bar("Training the base model") as advance:
+            world = open_world(
+                options.images,
+                seed,
+                options.size,
+                options.epochs,
+                options.cache,
+                options.where,
+                options.architecture,
+                advance,
+            )
+        faults = _faults(options, world.model.channels)
+        kept = _Kept(options.cache / f"results-{_code()}", world)
+        jobs = list(_jobs(options, world, faults, kept))
+        with _bar(f"{world.name}, seed {seed}", len(jobs)) as advance:
+            for key, job in jobs:
+                found.append(kept.get(key) or kept.put(key, job()))
+                advance(1)
+    return _answer(options, found, time.perf_counter() - started)
+
+
+def _faults(options: argparse.Namespace, channels: int) -> dict[str, Fault]:
+    known = planted.load_faults(options.faults) if options.faults else planted.faults(None, channels)
+    known = {name: fault for name, fault in known.items() if planted.suits(fault, channels)}
+    if options.only:
+        missing = sorted(set(options.only) - set(known))
+        if missing:
+            raise ValueError(f"no fault {', '.join(missing)}; there are: {', '.join(known)}")
+        return {name: known[name] for name in options.only}
+    if options.quick and not options.faults:
+        quick = ("dim_lamp", "defocus_disc", "gain_noise", "mains_flicker", "dust_on_lens", "brushed_grain")
+        return {name: known[name] for name in quick}
+    if options.quick:
+        first = {fault.family: name for name, fault in reversed(known.items())}
+        return {name: known[name] for name in sorted(first.values(), key=list(known).index)[:QUICK_FAULTS]}
+    return known
+
+
+Job = tuple[str, Callable[[], Result]]
+
+
+def _jobs(
+    options: argparse.Namespace, world: World, faults: Mapping[str, Fault], kept: "_Kept"
+) -> Iterator[Job]:
+    if "single" in options.parts:
+        for name, strength in product(faults, options.strengths):
+            yield f"single-{name}-{strength}", partial(_single, world, faults, name, strength)
+    if "double" in options.parts:
+        for one, other in _pairs(faults, QUICK_PAIRS if options.quick else PAIRS, world.seed):
+            yield f"double-{one}-{other}", partial(_double, world, faults, one, other)
+    if "clean" in options.parts:
+        for i in range(QUICK_CONTROLS if options.quick else CONTROLS):
+            yield f"clean-{i}", partial(_control, world, "clean", nights.clean_log, i)
+            yield f"labels-{i}", partial(_control, world, "labels", nights.mislabelled_log, i)
+    if "retraining" in options.parts:
+        for name, count in product(faults, options.logged):
+            job = partial(_retraining, world, faults[name], name, count, options.fine_tune_epochs, kept)
+            yield f"retraining-{name}-{count}-{options.fine_tune_epochs}", job
+
+
+def _pairs(faults: Mapping[str, Fault], count: int, seed: int) -> list[tuple[str, str]]:
+    """Pairs of faults of different families, every fault as often as every other."""
+    rng = np.random.default_rng([seed, 2])
+    names = list(faults)
+    found: dict[tuple[str, str], None] = {}
+    for _ in range(50):
+        order = [names[i] for i in rng.permutation(len(names))]
+        for one, other in zip(order[::2], order[1::2], strict=False):
+            if faults[one].family != faults[other].family:
+                found.setdefault((min(one, other), max(one, other)))
+    return list(found)[:count]
+
+
+# --- the nights ---
+
+
+def _single(world: World, faults: Mapping[str, Fault], name: str, strength: float) -> Result:
+    log = nights.planted_log(world, [faults[name]], strength, 5)
+    night: Result = {"kind": "single", "fault": name, "family": faults[name].family, "strength": strength}
+    night["accuracy"] = log.accuracy
+    if len(log.errors) < world.subject.settings.matching.fewest_errors:
+        return {**night, "errors": len(log.errors), "modes": []}
+    modes = find_modes(world, log)
+    night |= describe(world, log, modes)
+    if strength == 1.0:
+        best = flip_rate(world, modes[0], log)
+        night["flip"] = {
+            "layer": best.layer,
+            "k": best.k,
+            "blame": best.blame,
+            "deviation": best.deviation,
+            "random": best.random,
+            "collateral": best.collateral,
+        }
+    return night
+
+
+def _double(world: World, faults: Mapping[str, Fault], one: str, other: str) -> Result:
+    log = nights.planted_log(world, [faults[one], faults[other]], 1.0, 6)
+    families = [faults[one].family, faults[other].family]
+    night: Result = {"kind": "double", "faults": [one, other], "families": families}
+    return night | describe(world, log, find_modes(world, log))
+
+
+def _control(world: World, kind: str, log_of: Callable[[World, int], nights.Log], seed: int) -> Result:
+    log = log_of(world, seed)
+    few = len(log.errors) < 2
+    return {"kind": kind} | describe(world, log, [] if few else find_modes(world, log))
+
+
+def _retraining(world: World, fault: Fault, name: str, count: int, epochs: int, kept: "_Kept") -> Result:
+    whole = nights.planted_log(world, [fault], 1.0, 5)
+    logged, classes = nights.lopsided(world, whole, count, 8)
+    log = nights.Log(logged, np.zeros(len(logged), np.int64))
+    modes = find_modes(world, log) if len(logged) > 1 else []
+    path = kept.folder / f"recipe-{name}-{count}" / "recipe.yaml"
+    recipe = recipe_of(world, modes[0], log, path) if modes else None
+    rng = np.random.default_rng([world.seed, 4])
+    unlabelled = nights.under(world.logs.images, [fault] * len(world.logs), 1.0, rng)
+    material = Material(fault, 1.0, logged, classes, unlabelled, recipe)
+    arms = {"before": measure(world, material, world.subject.classifier)}
+    for arm in ARMS:
+        train = partial(train_arm, world, material, arm, epochs)
+        shared = arm in ("plain", "generic")  # the same whatever the fault
+        arms[arm] = measure(world, material, kept.candidate(f"{arm}-{epochs}", train) if shared else train())
+    return {
+        "kind": "retraining",
+        "fault": name,
+        "family": fault.family,
+        "logged": count,
+        "logged_images": len(logged),
+        "recipe": None if recipe is None else str(path),
+        "diagnosis": describe(world, log, modes),
+        "arms": arms,
+    }
+
+
+# --- keeping and showing ---
+
+
+class _Kept:
+    """The nights of one world, kept as they come."""
+
+    def __init__(self, folder: Path, world: World) -> None:
+        self.folder = folder / f"{world.name}-{world.model.model_hash[:10]}"
+        self.world = world
+
+    def get(self, key: str) -> Result | None:
+        """A night that was kept."""
+        path = self.folder / f"{key}.json"
+        if not path.is_file():
+            return None
+        held: Result = json.loads(path.read_text(encoding="utf-8"))
+        return held
+
+    def put(self, key: str, result: Result) -> Result:
+        """Keep a night."""
+        path = self.folder / f"{key}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        result = {"seed": self.world.seed, **result}
+        with replacing(path) as partial_file:
+            partial_file.write_text(json.dumps(result, indent=1), encoding="utf-8")
+        return result
+
+    def candidate(self, key: str, train: Callable[[], Classifier]) -> Classifier:
+        """A candidate that serves several faults: trained once."""
+        path, deployed = self.folder / f"{key}.pt", self.world.subject.classifier
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as partial_file:
+                torch.save(train().network.state_dict(), partial_file)
+        network = deepcopy(deployed.network)
+        network.load_state_dict(torch.load(path, weights_only=True))
+        return Classifier(network, deployed.class_names, deployed.preprocessing, deployed.device)
+
+
+def _code() -> str:
+    """The hash of everything that a night's result rests on."""
+    folders = [Path(package.__file__ or "").parent for package in (fmi_engine, inspection)]
+    files = sorted(path for folder in folders for path in folder.glob("*.py"))
+    files += sorted(Path(__file__).parent.parent.rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:10]
+
+
+def _answer(options: argparse.Namespace, found: Sequence[Result], seconds: float) -> Result:
+    of_kind = {
+        kind: [night for night in found if night["kind"] == kind]
+        for kind in ("single", "double", "clean", "labels", "retraining")
+    }
+    return {
+        "images": str(options.images),
+        "settings": {
+            "size": options.size,
+            "seeds": options.seeds,
+            "epochs": options.epochs,
+            "fine_tune_epochs": options.fine_tune_epochs,
+            "strengths": options.strengths,
+            "logged": options.logged,
+            "faults": str(options.faults) if options.faults else "tests.benchmarks.planted",
+        },
+        "seconds": round(seconds, 1),
+        "single": scores.single(of_kind["single"]),
+        "double": scores.double(of_kind["double"]),
+        "clean": scores.clean([*of_kind["clean"], *of_kind["labels"]]),
+        "flip": scores.flip(of_kind["single"]),
+        "retraining": scores.retraining(of_kind["retraining"]),
+        "gains": scores.gains(of_kind["retraining"]),
+        "nights": list(found),
+    }
+
+
+def _show(answer: Result) -> None:
+    console.print(
+        f"one cause: claimed and right {_share(answer['single']['top1'])}, ranked first "
+        f"{_share(answer['single']['ranked_first'])}, wrong claims {_share(answer['single']['wrong_claim'])} "
+        f"of {answer['single']['nights']} nights\n"
+        f"two causes: both claimed {_share(answer['double']['both'])}, purity "
+        f"{answer['double']['purity']:.2f}, of {answer['double']['nights']} nights\n"
+        f"no cause: one claimed all the same {_share(answer['clean']['false_cause'])} of "
+        f"{answer['clean']['nights']} nights\n"
+        f"flip rate: blame {answer['flip']['blame']:.2f}, deviation {answer['flip']['deviation']:.2f}, "
+        f"random {answer['flip']['random']:.2f}"
+    )
+    for count, arms in answer["retraining"].items():
+        table = Table("arm", *MEASURES, title=f"accuracy after retraining with {count} logged images")
+        for arm, measures in arms.items():
+            cells = (
+                f"{measures[m]['mean']:.3f} ({measures[m]['lower']:.2f} to {measures[m]['upper']:.2f})"
+                for m in MEASURES
+            )
+            table.add_row(arm, *cells)
+        console.print(table)
+
+
+def _share(value: Mapping[str, float]) -> str:
+    return f"{value['mean']:.1%} ({value['lower']:.0%} to {value['upper']:.0%})"
+
+
+@contextmanager
+def _bar(name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(name, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""The retraining comparison: what each way of mending does to images that nobody trained on."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fmi_engine.classifier import Classifier, build_network, load_weights
+from fmi_engine.vision import torchvision
+from inspection.models import spec_of
+from inspection.recipes import load_recipe, sample_generators
+from inspection.retraining import with_recipe
+from inspection.training import Augmentation, Labelled, fit, plain_augmentation, right
+from tests.benchmarks.faults.nights import under
+from tests.benchmarks.faults.world import World
+from tests.benchmarks.planted import Fault, plant
+
+ARMS = (
+    "plain",
+    "generic",
+    "logged",
+    "generic_logged",
+    "normalisation",
+    "recipe",
+    "recipe_logged",
+    "ceiling",
+)
+MEASURES = ("faulted", "drifted", "unlogged_classes", "clean")
+DRIFT = 1.5  # of the strength as logged
+LOGGED_SHARE = 0.2  # of the training images that are logged ones, where the arm has them
+CHANGED_SHARE = 0.5  # of the images that the true fault changes in the ceiling, as the recipe does
+WEAKEST, STRONGEST = 0.2, 1.3  # of the fault's strength in the ceiling, as in the recipe
+JUDGING = 99  # the seed of the faults on the images that judge
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What the arms of one fault, one seed and one count of logged images have to work with."""
+
+    fault: Fault
+    strength: float
+    logged: Labelled
+    classes: NDArray[np.int64]  # that the log holds
+    unlabelled: NDArray[np.uint8]  # the line's images under the fault
+    recipe: Path | None  # None: the night claimed no cause
+
+
+def train_arm(world: World, material: Material, arm: str, epochs: int) -> Classifier:
+    """The candidate of one arm. Every arm that trains takes the same number of steps of the same size."""
+    if arm == "normalisation":
+        return _renormalised(world, material.unlabelled)
+    recipe = [with_recipe(load_recipe(material.recipe), material.recipe.parent)] if material.recipe else []
+    augmentations: Mapping[str, list[Augmentation]] = {
+        "generic": [generic_augmentation(world.seed)],
+        "generic_logged": [generic_augmentation(world.seed)],
+        "recipe": recipe,
+        "recipe_logged": recipe,
+        "ceiling": [_true_fault(material, world.seed)],
+    }
+    logged = material.logged if arm in ("logged", "generic_logged", "recipe_logged") else None
+    return fine_tune(world, augmentations.get(arm, []), _training_set(world, logged), epochs)
+
+
+def fine_tune(world: World, augmentations: Sequence[Augmentation], data: Labelled, epochs: int) -> Classifier:
+    """Fine-tune a copy of the deployed model, as `fmi retrain` does."""
+    spec, deployed = spec_of(world.model), world.subject.classifier
+    settings = world.subject.settings.training
+    network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
+    load_weights(network, deployed.network.state_dict(), world.model.weights_path)
+    fit(
+        network,
+        spec.preprocessing,
+        data,
+        augmentations=[plain_augmentation(world.seed), *augmentations],
+        epochs=epochs,
+        learning_rate=settings.fine_tune_learning_rate,
+        weight_decay=settings.weight_decay,
+        batch_size=settings.batch_size,
+        seed=world.seed,
+        device=deployed.device,
+    )
+    return Classifier(network, spec.class_names, spec.preprocessing, deployed.device)
+
+
+def measure(world: World, material: Material, candidate: Classifier) -> dict[str, float]:
+    """Accuracy on images that nobody trained on; `unlogged_classes` is that of the faulted ones."""
+    judge = world.judge
+    found = {}
+    for name, strength in (("faulted", material.strength), ("drifted", DRIFT * material.strength)):
+        rng = np.random.default_rng([world.seed, JUDGING])
+        images = under(judge.images, [material.fault] * len(judge), strength, rng)
+        hits = right(candidate, Labelled(images, judge.labels))
+        found[name] = float(hits.mean())
+        if name == "faulted":
+            unlogged = ~np.isin(judge.labels, material.classes)
+            found["unlogged_classes"] = float(hits[unlogged].mean()) if unlogged.any() else float("nan")
+    found["clean"] = float(right(candidate, judge).mean())
+    return found
+
+
+def generic_augmentation(seed: int) -> Augmentation:
+    """One of TrivialAugment, RandAugment and AugMix for every image, drawn anew each time.
+
+    Mueller and Hutter, arXiv 2103.10158; Cubuk et al., arXiv 1909.13719; Hendrycks et al., arXiv 1912.02781.
+    """
+    torchvision()  # first: beside a CPU build of torch it needs help to import
+    v2 = importlib.import_module("torchvision.transforms.v2")
+    policies: list[Callable[[torch.Tensor], torch.Tensor]] = [
+        v2.TrivialAugmentWide(),
+        v2.RandAugment(),
+        v2.AugMix(),
+    ]
+
+    def augment(image: NDArray[np.uint8], epoch: int, index: int) -> NDArray[np.uint8]:
+        generator, _ = sample_generators(seed, epoch, index)
+        colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(generator.integers(2**31)))
+            policy = policies[int(generator.integers(len(policies)))]
+            changed = policy(torch.from_numpy(colour.transpose(2, 0, 1).copy())).numpy().transpose(1, 2, 0)
+        return np.ascontiguousarray(changed[..., : image.shape[2]])
+
+    return augment
+
+
+def _true_fault(material: Material, seed: int) -> Augmentation:
+    def augment(image: NDArray[np.uint8], epoch: int, index: int) -> NDArray[np.uint8]:
+        generator, _ = sample_generators(seed, epoch, index)
+        if generator.random() >= CHANGED_SHARE:
+            return image
+        strength = material.strength * generator.uniform(WEAKEST, STRONGEST)
+        return plant(material.fault, image, generator, strength)
+
+    return augment
+
+
+def _training_set(world: World, logged: Labelled | None) -> Labelled:
+    """The training images; logged ones, repeated, take the place of a share of them."""
+    if logged is None or not len(logged):
+        return world.train
+    count = len(world.train)
+    rng = np.random.default_rng([world.seed, 3])
+    taken = int(LOGGED_SHARE * count)
+    kept = world.train.subset(rng.permutation(count)[: count - taken])
+    repeated = logged.subset(np.resize(np.arange(len(logged)), taken))
+    return Labelled(
+        np.concatenate([kept.images, repeated.images]), np.concatenate([kept.labels, repeated.labels])
+    )
+
+
+def _renormalised(world: World, images: NDArray[np.uint8]) -> Classifier:
+    """The deployed model with its batch statistics taken anew from unlabelled images, and no training.
+
+    Schneider et al., Improving robustness against common corruptions by covariate shift adaptation, arXiv
+    2006.16971.
+    """
+    deployed = world.subject.classifier
+    network = deepcopy(deployed.network)
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.reset_running_stats()
+            module.momentum = None  # the plain mean over all batches
+            module.train()
+    with torch.no_grad():
+        for i in range(0, len(images), 64):
+            if len(images[i : i + 64]) > 1:
+                network(deployed.prepare(images[i : i + 64]))
+    network.eval()
+    return Classifier(network, deployed.class_names, deployed.preprocessing, deployed.device)

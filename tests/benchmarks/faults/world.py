@@ -1,0 +1,115 @@
+"""One data set, one seed: a model trained as `fmi train` does, and the line's images it never saw."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmi_engine.classifier import Preprocessing
+from inspection import first_model, models
+from inspection.config import Settings
+from inspection.findings import RegisteredModel
+from inspection.image_sets import LabelledImage, read_image_set
+from inspection.store import Store
+from inspection.subject import Subject, open_subject
+from inspection.training import Labelled, load_images
+from inspection.workspace import create_workspace
+
+Progress = Callable[[int], None] | None
+LINE_SHARE = 0.4  # of the images: they stand in for the line, and the model never sees them
+JUDGE_SHARE = 0.5  # of the line's images that no log ever holds: they judge the candidates
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A deployed model, what it was trained on, and the line's images before any fault."""
+
+    name: str  # of the data set
+    seed: int
+    subject: Subject
+    train: Labelled
+    clean: Labelled  # validation images
+    logs: Labelled  # the line's images that logs are drawn from
+    judge: Labelled  # the line's images that judge candidate models
+
+    @property
+    def model(self) -> RegisteredModel:
+        """The deployed model."""
+        return self.subject.model
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return len(self.model.class_names)
+
+
+def open_world(
+    source: Path,
+    seed: int,
+    size: int,
+    epochs: int,
+    cache: Path,
+    where: str | None = None,
+    architecture: str = "",
+    progress: Progress = None,
+) -> World:
+    """Train the base model of a data set and a seed, or take the one that an earlier run left."""
+    images = read_image_set(source, where)
+    references, line = split_line(images)
+    root = cache / f"world-{_key(images, size, epochs, architecture)}-{seed}"
+    workspace = create_workspace(root)
+    workspace = type(workspace)(workspace.root, Settings(compute={"seed": seed}))
+    store = Store(workspace.store_path)
+    store.create()
+    plan = first_model.plan(workspace.settings, references, (), architecture, (size, size), 0, epochs)
+    data = first_model.load(plan)
+    if not store.models():
+        network, spec = first_model.train(workspace.settings, plan, data, progress)
+        store.add_model(models.keep(workspace, network, spec), plan.references)
+    model = store.model()
+    subject = open_subject(workspace, model, store.references(model.model_hash))
+    pool = _load(line, model.class_names, models.spec_of(model).preprocessing)
+    judged = _judging(pool.labels, seed)
+    return World(source.name, seed, subject, data[0], data[1], pool.subset(~judged), pool.subset(judged))
+
+
+def split_line(images: Sequence[LabelledImage]) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    """Images to train and validate on, and those of the line, drawn anew whatever splits there are.
+
+    A set's own test images may differ from the rest by more than the planted fault (other cells, another
+    camera), and a night without a fault has to be one.
+    """
+    drawn = [LabelledImage(each.path, each.label, None) for each in images]
+    line = [each for each in drawn if _share_of(each) < LINE_SHARE]
+    return [each for each in drawn if _share_of(each) >= LINE_SHARE], line
+
+
+def _share_of(image: LabelledImage) -> float:
+    name = f"line/{image.label}/{image.path.name}".encode()
+    return int.from_bytes(hashlib.sha256(name).digest()[:4]) / 2**32
+
+
+def _load(images: Sequence[LabelledImage], names: Sequence[str], preprocessing: Preprocessing) -> Labelled:
+    known = [each for each in images if each.label in names]
+    labels = np.array([names.index(each.label) for each in known], np.int64)
+    return Labelled(load_images([each.path for each in known], preprocessing), labels)
+
+
+def _judging(labels: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+    """Which images judge: the same share of every class."""
+    rng = np.random.default_rng([seed, 1])
+    judging = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        judging[rows[: round(JUDGE_SHARE * len(rows))]] = True
+    return judging
+
+
+def _key(images: Sequence[LabelledImage], size: int, epochs: int, architecture: str) -> str:
+    listed = [[each.path.name, each.label, each.split] for each in images]
+    text = json.dumps([listed, size, epochs, architecture])
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
