@@ -27,7 +27,7 @@ def screen(
 
 
 def layers_to_verify(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -> list[str]:
-    """The layers whose blamed filters, patched on a sample of the errors, flip most of them."""
+    """The layers whose blamed filters, patched on a sample of the errors, flip most beyond the control."""
     settings = subject.settings.blame
     few = sample(len(images), settings.sounding_errors, subject.settings.compute.seed)
     tried = screening.subset(few)
@@ -40,12 +40,16 @@ def layers_to_verify(subject: Subject, screening: Screening, images: NDArray[np.
             subject.reference,
             images[few],
             tried.true,
-            [engine.most_blamed(tried, layer.name, _k(subject, layer))],
+            [
+                engine.most_blamed(tried, layer.name, k := _k(subject, layer)),
+                engine.most_deviating(tried, subject.reference, layer.name, k),
+            ],
             subject.settings.compute.batch_size,
             predicted=tried.predicted,
         )
+        blamed, deviating = (float(rate) for rate in patched.right.mean(1))
         fall = float((tried.margin - patched.margin[0]).mean())
-        scores.append((float(patched.right.mean()), fall, layer.name))
+        scores.append((blamed - deviating, fall, layer.name))
     return [name for _, _, name in sorted(scores, reverse=True)[: settings.verified_layers]]
 
 
@@ -56,10 +60,25 @@ def verify(
     images: NDArray[np.uint8],
     progress: Progress = None,
 ) -> FlipRate:
-    """Patch the most blamed filters of one layer exactly, beside both controls."""
+    """Patch the most blamed filters of one layer exactly, beside both controls.
+
+    Where there are errors enough, the filters are chosen on some of them and the flips counted on others.
+    """
     settings = subject.settings
     layer = find_layer(subject.layers, layer_name)
-    few = sample(len(images), settings.blame.most_errors, settings.compute.seed)
+    chosen = sample(len(images), settings.blame.choosing_errors, settings.compute.seed)
+    rest = np.setdiff1d(np.arange(len(images)), chosen)
+    rest = rest if len(rest) >= len(chosen) else np.arange(len(images))
+    few = rest[sample(len(rest), settings.blame.most_errors, settings.compute.seed)]
+    filters = engine.most_effective(
+        subject.classifier,
+        layer,
+        subject.reference,
+        screening.subset(chosen),
+        images[chosen],
+        _k(subject, layer),
+        settings.compute.batch_size,
+    )
     harmless = sample(len(subject.correct), settings.blame.collateral_images, settings.compute.seed)
     correct = subject.correct.subset(harmless)
     verification = engine.verify(
@@ -69,7 +88,7 @@ def verify(
         screening.subset(few),
         images[few],
         (correct.images, correct.labels),
-        _k(subject, layer),
+        filters,
         settings.blame.random_draws,
         settings.compute.seed,
         settings.compute.batch_size,

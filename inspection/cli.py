@@ -37,6 +37,10 @@ app = typer.Typer(
 INTERRUPTED = 130  # exit code after Ctrl+C
 bench = typer.Typer(help="Measurements of the method on your own images.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+recipe = typer.Typer(
+    help="Look at an augmentation recipe, and check it, before you use it.", no_args_is_help=True
+)
+app.add_typer(recipe, name="recipe")
 console = Console()
 errors = Console(stderr=True)
 
@@ -55,6 +59,60 @@ GoodOption = Annotated[
     str,
     typer.Option(help="The classes that mean a good part, by comma: tells escapes from overkills."),
 ]
+DeviceOption = Annotated[
+    str, typer.Option(help="auto, cpu, cuda or cuda:1; default: the workspace's setting, or auto.")
+]
+PresetOption = Annotated[
+    str,
+    typer.Option(help="How the descent runs: default, or as published: paper (slow) or mahendran."),
+]
+_DESCRIBED = "A model in no workspace"
+ArchitectureOption = Annotated[
+    str,
+    typer.Option(
+        "--architecture",
+        "-a",
+        help="A torchvision name, or your own module:function. Goes with --checkpoint and --classes.",
+        rich_help_panel=_DESCRIBED,
+    ),
+]
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option(help="Its weights: a state dict saved by torch.save.", rich_help_panel=_DESCRIBED),
+]
+ClassesOption = Annotated[
+    str,
+    typer.Option(help="Its classes by comma, in the order of the logits.", rich_help_panel=_DESCRIBED),
+]
+SizeOption = Annotated[
+    str,
+    typer.Option(
+        help="Its input in pixels: one number, or HEIGHTxWIDTH; default 224.", rich_help_panel=_DESCRIBED
+    ),
+]
+ChannelsOption = Annotated[
+    int,
+    typer.Option(
+        help="1 if it takes grey images, 3 for RGB; default 3.",
+        show_default=False,
+        rich_help_panel=_DESCRIBED,
+    ),
+]
+NormalisationOption = Annotated[
+    str,
+    typer.Option(help="Its normalisation by comma, as for fmi register.", rich_help_panel=_DESCRIBED),
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="A registered model's hash; default: the newest deployed.")
+]
+SheetOption = Annotated[Path, typer.Option(help="The contact sheet, a PNG file.")]
+RecipeArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE", help="The recipe's YAML file, or the id of the failure mode it was written for."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result for a script.")]
 
 
 def main() -> None:
@@ -306,7 +364,7 @@ def evaluate(
     ] = False,
     where: WhereOption = None,
     split: SplitOption = None,
-    model: Annotated[str | None, typer.Option(help="A model's hash; default: the newest deployed.")] = None,
+    model: ModelOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Score labelled images with a registered model and write its errors as a defect log."""
@@ -335,9 +393,9 @@ def night(
     query: Annotated[
         str | None, typer.Option(help="For a DuckDB file: the SELECT that gives the log.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="A model's hash; default: the newest deployed.")] = None,
+    model: ModelOption = None,
     again: Annotated[bool, typer.Option(help="Run anew although this night is finished already.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary that a script can read.")] = False,
+    as_json: JsonOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Diagnose a defect log: blame, texture primitives, the cause, a recipe, and a report.
@@ -383,7 +441,7 @@ def retrain(
             "default: none with a recipe, half of them without one.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result for a script.")] = False,
+    as_json: JsonOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Fine-tune the registered model with the recipe of a failure mode and judge the candidate model.
@@ -413,55 +471,6 @@ def retrain(
         print_retraining(console, done)
 
 
-DeviceOption = Annotated[
-    str, typer.Option(help="auto, cpu, cuda or cuda:1; default: the workspace's setting, or auto.")
-]
-PresetOption = Annotated[
-    str,
-    typer.Option(help="How the descent runs: default, or as published: paper (slow) or mahendran."),
-]
-_DESCRIBED = "A model in no workspace"
-ArchitectureOption = Annotated[
-    str,
-    typer.Option(
-        "--architecture",
-        "-a",
-        help="A torchvision name, or your own module:function. Goes with --checkpoint and --classes.",
-        rich_help_panel=_DESCRIBED,
-    ),
-]
-CheckpointOption = Annotated[
-    Path | None,
-    typer.Option(help="Its weights: a state dict saved by torch.save.", rich_help_panel=_DESCRIBED),
-]
-ClassesOption = Annotated[
-    str,
-    typer.Option(help="Its classes by comma, in the order of the logits.", rich_help_panel=_DESCRIBED),
-]
-SizeOption = Annotated[
-    str,
-    typer.Option(
-        help="Its input in pixels: one number, or HEIGHTxWIDTH; default 224.", rich_help_panel=_DESCRIBED
-    ),
-]
-ChannelsOption = Annotated[
-    int,
-    typer.Option(
-        help="1 if it takes grey images, 3 for RGB; default 3.",
-        show_default=False,
-        rich_help_panel=_DESCRIBED,
-    ),
-]
-NormalisationOption = Annotated[
-    str,
-    typer.Option(help="Its normalisation by comma, as for fmi register.", rich_help_panel=_DESCRIBED),
-]
-ModelOption = Annotated[
-    str | None, typer.Option(help="A registered model's hash; default: the newest deployed.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result for a script.")]
-
-
 @app.command()
 def invert(
     filters: Annotated[
@@ -480,7 +489,7 @@ def invert(
             "a folder are looked through.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The contact sheet, a PNG file.")] = Path("sheet.png"),
+    out: SheetOption = Path("sheet.png"),
     preset: PresetOption = "default",
     sources: Annotated[int, typer.Option(min=1, help="Images of a folder to start from.")] = 2,
     seeds: Annotated[int, typer.Option(min=1, max=16, help="Pictures from each image.")] = 2,
@@ -589,7 +598,7 @@ def style(
     ] = 10.0,
     preset: PresetOption = "default",
     seeds: Annotated[int, typer.Option(min=1, max=8, help="Pictures of each method.")] = 1,
-    out: Annotated[Path, typer.Option(help="The contact sheet, a PNG file.")] = Path("style.png"),
+    out: SheetOption = Path("style.png"),
     as_json: JsonOption = False,
     device: DeviceOption = "",
     model: ModelOption = None,
@@ -748,6 +757,63 @@ def demo(
         from flows.demo import run_demo
 
         run_demo(console, workspace, quick)
+
+
+@recipe.command()
+def show(
+    name: RecipeArgument,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Images to draw it on: folders per class, or a table; default: the examples of its night, "
+            "where they lie beside it."
+        ),
+    ] = None,
+    out: SheetOption = Path("recipe.png"),
+    count: Annotated[int, typer.Option(min=1, max=40, help="Images, a row each, evenly of all classes.")] = 6,
+    draws: Annotated[int, typer.Option(min=1, max=12, help="Changed pictures beside each image.")] = 5,
+    strengths: Annotated[
+        bool,
+        typer.Option(
+            "--strengths",
+            help="In place of random draws, even steps from the lowest strength to the highest.",
+        ),
+    ] = False,
+    where: WhereOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Draw what a recipe does to images, on a contact sheet.
+
+    The first column holds the images as they are, the others what the recipe
+    makes of them, each time with another draw. A recipe that lays textures
+    over the images shows these in the first rows:
+
+    fmi recipe show recipe-20260102-1a2b3c4d-1.yaml --images parts/
+
+    Is the strongest too strong? Add --strengths. In a workspace a failure mode's
+    id will do in place of the file:
+
+    fmi recipe show 20260102-1a2b3c4d-1 --strengths --out strengths.png
+    """
+    from inspection import recipe_sheet
+
+    path = recipe_sheet.find_recipe(name, lambda: _workspace(workspace))
+    wish = recipe_sheet.RecipeWish(path, out, images, where, count, draws, strengths)
+    drawn, _ = recipe_sheet.show_recipe(wish)
+    recipe_sheet.print_shown(console, wish, drawn)
+
+
+@recipe.command()
+def check(name: RecipeArgument, workspace: WorkspaceOption = None) -> None:
+    """Check that a recipe and its textures are whole and unchanged, and say in words what it does.
+
+    Exit code 0: it can be used. Exit code 2: it cannot, and the message says why. Example:
+
+    fmi recipe check recipes/recipe-20260102-1a2b3c4d-1.yaml
+    """
+    from inspection import recipe_sheet
+
+    recipe_sheet.print_check(console, recipe_sheet.find_recipe(name, lambda: _workspace(workspace)))
 
 
 @bench.command()

@@ -58,6 +58,7 @@ class BlameSettings(Section):
     sounding_errors: Count = Field(
         48, description="errors on which layers and single filters are tried first"
     )
+    choosing_errors: Count = Field(24, description="errors on which the K filters of a layer are chosen")
     verified_layers: Count = Field(3, description="layers that are verified with controls")
     bootstrap: Count = Field(1000, description="resamples for the 95 % intervals")
 
@@ -85,9 +86,11 @@ class MatchingSettings(Section):
     )
     look_share: Share = Field(0.5, description="explained share of the images' own look that a claim needs")
     look_margin: Share = Field(
-        0.3, description="alternatives explain the look this nearly as well as the best"
+        0.05, description="alternatives explain the look this nearly as well as the best"
     )
-    alternative_margin: Share = Field(0.05, description="operations this close to the best go in together")
+    alternative_margin: Share = Field(
+        0.02, description="operations whose mean share is this close to the best go in together"
+    )
     measured_share: Share = Field(
         0.7,
         description="explained share (mean of three) that a change measured on half of the errors needs on "
@@ -104,7 +107,10 @@ class RecipeSettings(Section):
 
     share: Share = Field(0.5, description="of the training images that the recipe changes")
     weakest: float = Field(0.2, gt=0, description="lowest strength drawn, as a multiple of the fitted one")
-    strongest: float = Field(1.3, gt=0, description="highest strength drawn, as a multiple of the fitted one")
+    strongest: float = Field(1.6, gt=0, description="highest strength drawn, as a multiple of the fitted one")
+    logged_share: Share = Field(
+        0.1, description="of the training images that logged ones take, repeated, where any join"
+    )
     textures: Count = Field(24, description="residual textures that go along with a recipe, at most")
     examples: Count = Field(4, description="before and after pictures in the report")
 

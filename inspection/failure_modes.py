@@ -232,37 +232,37 @@ def _alike(one: tuple[float, ...], other: tuple[float, ...]) -> float:
     return float(np.dot(one, other)) if len(one) == len(other) > 0 else 0.0
 
 
-def trend(now: int, before: int, read_now: int, read_before: int) -> Trend:
-    """Whether a failure mode's share of the errors read changed beyond chance.
+def trend(now: int, before: int) -> Trend:
+    """Whether a night finds more or fewer errors of a failure mode than the night before, beyond chance.
 
-    Where it did not, the errors of the two nights together, now + before, fall on this one with probability
-    read_now / (read_now + read_before): an exact two-sided binomial test (Przyborowski and Wilenski,
-    Homogeneity of results in testing samples from Poisson series, 1940).
+    Where nothing changed, each of the now + before errors falls on either night as likely: an exact
+    two-sided binomial test (Przyborowski and Wilenski, Homogeneity of results in testing samples from
+    Poisson series, 1940). Nights are taken to inspect about as many parts; a log of errors alone does not
+    say how many.
     """
-    expected = read_now / (read_now + read_before)
-    if binomtest(now, now + before, expected).pvalue >= SIGNIFICANCE:
+    if binomtest(now, now + before, 0.5).pvalue >= SIGNIFICANCE:
         return Trend.STEADY
-    return Trend.GROWING if now > expected * (now + before) else Trend.SHRINKING
+    return Trend.GROWING if now > before else Trend.SHRINKING
 
 
 def follow(
-    modes: Sequence[FailureMode], errors_read: int, known: Sequence[KnownMode]
+    modes: Sequence[FailureMode], known: Sequence[KnownMode]
 ) -> tuple[tuple[FailureMode, ...], tuple[str, ...]]:
     """Give every failure mode of a night its lineage and trend; name the last night's that are gone."""
     earlier = recognise(known, [mode.signature for mode in modes])
-    followed = tuple(_followed(mode, errors_read, each) for mode, each in zip(modes, earlier, strict=True))
+    followed = tuple(_followed(mode, each) for mode, each in zip(modes, earlier, strict=True))
     here = {mode.lineage for mode in followed}
     return followed, tuple(
         each.lineage for each in known if each.nights_ago == 1 and each.lineage not in here
     )
 
 
-def _followed(mode: FailureMode, errors_read: int, earlier: KnownMode | None) -> FailureMode:
+def _followed(mode: FailureMode, earlier: KnownMode | None) -> FailureMode:
     if earlier is None:
         return replace(mode, lineage=mode.mode_id, trend=Trend.NEW, previous_errors=None)
     return replace(
         mode,
         lineage=earlier.lineage,
-        trend=trend(len(mode.errors), earlier.errors, errors_read, earlier.errors_read),
+        trend=trend(len(mode.errors), earlier.errors),
         previous_errors=earlier.errors,
     )

@@ -227,7 +227,6 @@ class KnownMode:
     lineage: str
     signature: tuple[float, ...]
     errors: int
-    errors_read: int  # that night's errors in all
     started_at: datetime  # of that night, UTC
     nights_ago: int  # 1 is the model's last finished night
 

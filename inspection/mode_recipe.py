@@ -108,7 +108,7 @@ def indistinguishable(diagnosis: Diagnosis) -> list[list[OperationMatch]]:
 
 
 def ingredient(match: OperationMatch, settings: RecipeSettings) -> Ingredient:
-    """An operation with its strength drawn from a fifth to 1.3 times the fitted one (by default)."""
+    """An operation with its strength drawn from a fifth to 1.6 times the fitted one (by default)."""
     return Ingredient(match.operation, settings.weakest * match.strength, settings.strongest * match.strength)
 
 

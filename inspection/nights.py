@@ -175,7 +175,7 @@ def finish(
 ) -> Night:
     """Follow the failure modes from earlier nights, write the report and store everything the night found."""
     known = site.store.known_modes(night.model_hash, night.started_at)
-    followed, gone = follow(modes, errors_read, known)
+    followed, gone = follow(modes, known)
     report = site.workspace.report_path(night.night_id)
     done = replace(
         night,

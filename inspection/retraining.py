@@ -25,6 +25,7 @@ from inspection.training import (
     fit,
     judge,
     load_images,
+    mixed,
     plain_augmentation,
     right,
 )
@@ -49,10 +50,10 @@ class Material:
     recipe: Recipe | None  # None: the logged images alone have to mend it
     recipe_folder: Path  # where the recipe's textures lie
     train: Labelled
+    logged: Labelled  # logged images that join the training set
     clean: Labelled  # validation images the model was never trained on
     failing: Labelled  # images like the mode's that the candidate never sees
     failing_name: str
-    logged_images: int  # logged images that joined the training set
 
 
 def gather(
@@ -94,11 +95,11 @@ def gather(
         model=model,
         recipe=recipe,
         recipe_folder=recipe_path.parent,
-        train=_load(model, [*_of(references, "train"), *_labels(joining)], progress),
+        train=_load(model, _of(references, "train"), progress),
+        logged=_load(model, _labels(joining), progress),
         clean=_load(model, _of(references, "val"), progress),
         failing=_load(model, failing, progress),
         failing_name=HOLDOUT if holdout else LOGGED,
-        logged_images=len(joining),
     )
 
 
@@ -147,7 +148,7 @@ def retrain(
     fit(
         network,
         spec.preprocessing,
-        material.train,
+        mixed(material.train, material.logged, settings.recipe.logged_share, settings.compute.seed),
         augmentations=_augmentations(material, settings),
         epochs=epochs(material, settings),
         learning_rate=settings.training.fine_tune_learning_rate,
@@ -201,7 +202,7 @@ def _judged(
         reasons=reasons,
         accuracies=accuracies,
         settings=settings.model_dump(mode="json"),
-        logged_images=material.logged_images,
+        logged_images=len(material.logged),
     )
 
 

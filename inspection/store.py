@@ -84,7 +84,7 @@ _RETRAINING_TABLES = ("retrainings", "accuracies", "class_accuracies")
 _KNOWN_MODES = """
 WITH earlier AS (
     SELECT
-        night_id, started_at, errors_read,
+        night_id, started_at,
         row_number() OVER (ORDER BY started_at DESC, night_id DESC)::INTEGER AS nights_ago
     FROM nights
     WHERE model_hash = ? AND started_at < ? AND state = 'finished'
@@ -93,7 +93,6 @@ SELECT
     mode.lineage,
     mode.signature,
     (SELECT count(*) FROM errors AS e WHERE e.mode_id = mode.mode_id) AS errors,
-    earlier.errors_read,
     earlier.started_at,
     earlier.nights_ago
 FROM failure_modes AS mode

@@ -38,6 +38,22 @@ class Labelled:
         return Labelled(self.images[index], self.labels[index])
 
 
+def mixed(train: Labelled, logged: Labelled, share: float, seed: int) -> Labelled:
+    """The training images with a share of them replaced by logged ones, which are repeated to fill it.
+
+    The number of images, and so of steps, stays what it was.
+    """
+    taken = round(share * len(train))
+    if not len(logged) or not taken:
+        return train
+    kept = np.sort(np.random.default_rng(seed).permutation(len(train))[taken:])
+    repeated = np.resize(np.arange(len(logged)), taken)
+    return Labelled(
+        np.concatenate([train.images[kept], logged.images[repeated]]),
+        np.concatenate([train.labels[kept], logged.labels[repeated]]),
+    )
+
+
 def load_images(
     paths: Sequence[Path], preprocessing: Preprocessing, progress: Progress = None
 ) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from fmi_engine.reference import LayerReference, Reference
 from fmi_engine.response import (
     blame_weights,
     explained_share,
+    fit_pair,
     fit_strength,
     induced_shift,
     match,
@@ -189,3 +190,47 @@ def test_matches_come_best_first_with_their_strengths() -> None:
         ("blur", 4, 0.5),
         ("dim", 0, 0),
     ]
+
+
+# Two operations
+
+
+def path(seed: int, strengths: list[float], filters: int = 60) -> tuple[list[float], list[FloatArray]]:
+    """A bent path: the shift of every stretch has a direction of its own beside a common one."""
+    rng = np.random.default_rng(seed)
+    steps = np.diff([0.0, *strengths])[:, None] * (
+        rng.normal(size=filters) + rng.normal(0, 0.3, (3, filters))
+    )
+    return strengths, [row(*shift) for shift in np.cumsum(steps, 0)]
+
+
+@pytest.mark.parametrize(("one", "other"), [(0.4, 2.5), (1.0, 0.2), (1.7, 1.6), (0.25, 0.6)])
+def test_two_planted_strengths_are_recovered_where_shifts_add_up(one: float, other: float) -> None:
+    first, second = path(1, [0.5, 1.0, 2.0]), path(2, [0.2, 1.5, 3.0])
+    weights = np.random.default_rng(3).random(60).astype(np.float32)
+    observed = shift_at(one, *first) + shift_at(other, *second)
+    found = fit_pair(observed, first, second, weights)
+    assert found[0] == pytest.approx(one, abs=0.01)
+    assert found[1] == pytest.approx(other, abs=0.01)
+    assert found[2] == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_share_of_a_pair_is_that_of_the_sum_and_above_either_alone(seed: int) -> None:
+    first, second = path(10 + seed, [0.5, 1.0, 2.0]), path(20 + seed, [0.2, 1.5, 3.0])
+    rng = np.random.default_rng(seed)
+    weights = row(*rng.random(60))
+    observed = shift_at(1.2, *first) + shift_at(0.7, *second) + row(*rng.normal(0, 0.3, 60))
+    one, other, share = fit_pair(observed, first, second, weights)
+    both = sum(
+        np.array([np.interp(strength, [0, *knots], [0, *column]) for column in np.stack(shifts).T])
+        for strength, (knots, shifts) in ((one, first), (other, second))
+    )
+    assert share == pytest.approx(explained_share(observed, row(*np.asarray(both)), weights), abs=1e-5)
+    alone = [fit_strength(observed, *each, weights)[1] for each in (first, second)]
+    assert 1 > share > max(alone) + 0.1
+
+
+def test_a_second_operation_that_points_the_other_way_stays_at_zero() -> None:
+    first, second = ([1.0], [row(1, 0)]), ([1.0], [row(0, -1)])
+    assert fit_pair(row(0.5, 0.5), first, second, row(1, 1)) == (0.5, 0.0, pytest.approx(0.5))

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.texture import spectral_statistics
+from fmi_engine.texture import ANGULAR_BINS, RADIAL_BINS, spectral_statistics
 from inspection.looks import describe_images, normal_looks
 from inspection.training import Labelled
 
@@ -16,10 +16,65 @@ def striped(period: int, brightness: int, count: int) -> NDArray[np.uint8]:
     return np.asarray(image + noise + gain, np.uint8)
 
 
-def test_descriptors_are_those_of_the_engine_in_order() -> None:
-    images = np.concatenate([striped(4, 100, 1), striped(8, 60, 1)])
-    by_hand = [spectral_statistics(image[None, ..., 0].astype(np.float32) / 255) for image in images]
-    np.testing.assert_allclose(describe_images(images), by_hand)
+def test_descriptors_of_a_small_image_by_hand() -> None:
+    """Columns of 40 and 80 in turn, a bright corner, 32 x 32: every group of entries counted anew."""
+    image = np.tile(np.array([40, 80], np.uint8), (32, 16))
+    image[:8, :8] = 255
+    grey = image / 255
+    spectrum = spectral_statistics(grey[None].astype(np.float32))
+    rings = spectrum[:-1].reshape(RADIAL_BINS, ANGULAR_BINS)
+
+    def blocks(count: int) -> NDArray[np.float64]:
+        side = 32 // count
+        means = [
+            [grey[side * i :, side * j :][:side, :side].mean() for j in range(count)] for i in range(count)
+        ]
+        return np.array(means)
+
+    stops = np.log((blocks(8) + 0.02) / (np.median(blocks(8)) + 0.02))
+    padded = np.pad(grey, 1, "reflect")  # OpenCV's border, which does not repeat the edge
+    edges = (
+        sum(padded[1 + i : 33 + i, 1 + j : 33 + j] for i, j in ((0, 1), (1, 0), (0, -1), (-1, 0))) - 4 * grey
+    )
+    spread, middle = edges.std() + 1e-3, np.median(np.abs(edges)) + 1e-3
+    across, down = np.abs(np.diff(grey, axis=1)), np.abs(np.diff(grey, axis=0))
+    seams = [7, 15, 23]
+    rest = [i for i in range(31) if i not in seams]
+    lines = []
+    for means in (grey.mean(1), grey.mean(0)):
+        around = np.pad(means, 4, "reflect")
+        lines.append(np.std([m - around[i : i + 9].mean() for i, m in enumerate(means)]))
+    expected = [
+        *spectrum,
+        *rings[RADIAL_BINS // 2 :].std(1),
+        *np.log((blocks(4).ravel() + 0.02) / (grey.mean() + 0.02)),
+        *(stops.std(), stops.max(), stops.min()),
+        *(4 * np.quantile(grey, (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99))),
+        *np.log([64 / 1024 + 0.002, 0.002]),  # a corner of 8 x 8 is burnt out, nothing is black
+        *np.log([spread, middle, spread / middle, ((edges / spread) ** 4).mean() + 1e-3]),
+        np.clip(((edges / spread) ** 3).mean(), -3, 3),
+        np.log((across[:, seams].mean() + 0.002) / (across[:, rest].mean() + 0.002)),
+        np.log((down[seams].mean() + 0.002) / (down[rest].mean() + 0.002)),
+        *np.log([across.mean() + 0.002, down.mean() + 0.002]),
+        np.log((across < 1 / 255).mean() + 0.02),
+        *np.log(np.array(lines) + 1e-3),
+    ]
+    np.testing.assert_allclose(describe_images(image[None, ..., None])[0], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_colour_is_described_against_green() -> None:
+    image = np.zeros((1, 32, 32, 3), np.uint8)
+    image[..., 0], image[..., 1], image[..., 2] = 102, 51, 204  # 0.4, 0.2 and 0.8 of full scale
+    by_hand = np.log([0.42 / 0.22, 0.82 / 0.22, 0.6 + 0.02])
+    np.testing.assert_allclose(describe_images(image)[0, -3:], by_hand, rtol=1e-4)
+
+
+def test_every_group_of_entries_weighs_alike() -> None:
+    grey = normal_looks(Labelled(striped(4, 100, 9), np.zeros(9, np.int64)), 1, 3)
+    sizes = [RADIAL_BINS * ANGULAR_BINS, 1, RADIAL_BINS // 2, 16, 3, 9, 5, 5, 2]
+    totals = [part.sum() for part in np.split(grey.weights, np.cumsum(sizes)[:-1])]
+    np.testing.assert_allclose(totals, 1 / 9, rtol=1e-5)
+    assert len(grey.weights) == sum(sizes)
 
 
 def test_the_normal_look_of_each_class_has_mean_zero_and_spread_one() -> None:
@@ -39,7 +94,9 @@ def test_a_darker_image_shifts_brightness_by_as_many_sigmas_as_by_hand() -> None
     means = images.reshape(9, -1).mean(1) / 255
     darker = (images // 2).astype(np.uint8)
     by_hand = (darker.reshape(9, -1).mean(1) / 255 - means.mean()) / means.std()
-    np.testing.assert_allclose(looks.standardise(darker, labels)[:, -1], by_hand, rtol=1e-3)
+    np.testing.assert_allclose(
+        looks.standardise(darker, labels)[:, RADIAL_BINS * ANGULAR_BINS], by_hand, rtol=1e-3
+    )
 
 
 def test_a_class_with_too_few_images_takes_the_look_of_all() -> None:

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import yaml
 
+from inspection.admission import Admitted
 from inspection.config import RecipeSettings
 from inspection.findings import BlamedFilter, Diagnosis, FlipRate
 from inspection.images import read_image, sha256_of
 from inspection.mode_recipe import indistinguishable, ingredient, write_mode_recipe
+from inspection.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE
 from inspection.recipes import Ingredient, RecipeTransform, load_recipe, summarise
 from inspection.subject import Subject, evenly
 from tests.inspection.conftest import DIMMED, Plant
@@ -35,13 +37,15 @@ def test_strengths_are_drawn_from_a_fifth_to_1_3_times_the_fitted_one() -> None:
 
 
 def test_the_best_goes_in_with_its_alternatives_only() -> None:
-    assert indistinguishable(DIMMED) == list(DIMMED.matches[:2])
+    assert indistinguishable(DIMMED) == [list(DIMMED.matches[:2])]
     alone = replace(DIMMED, matches=(DIMMED.matches[0], DIMMED.matches[2]))
-    assert indistinguishable(alone) == [DIMMED.matches[0]]
+    assert indistinguishable(alone) == [[DIMMED.matches[0]]]
 
 
-def test_the_recipe_file_draws_one_of_them_for_its_share_of_the_images(mine: Subject) -> None:
-    found = write_mode_recipe(mine, "n-1", "n-1-1", DIMMED, RATES, FILTERS)
+def test_the_recipe_file_draws_one_of_them_for_its_share_of_the_images(
+    mine: Subject, admitted: Admitted
+) -> None:
+    found = write_mode_recipe(mine, "n-1", "n-1-1", admitted, DIMMED, RATES, FILTERS)
     assert found is not None
     assert found.path == "artifacts/n-1/recipe-n-1-1.yaml"
     path = mine.workspace.root / found.path
@@ -63,8 +67,8 @@ def test_the_recipe_file_draws_one_of_them_for_its_share_of_the_images(mine: Sub
     )
 
 
-def test_the_file_says_where_it_comes_from(mine: Subject) -> None:
-    found = write_mode_recipe(mine, "n-1", "n-1-1", DIMMED, RATES, FILTERS)
+def test_the_file_says_where_it_comes_from(mine: Subject, admitted: Admitted) -> None:
+    found = write_mode_recipe(mine, "n-1", "n-1-1", admitted, DIMMED, RATES, FILTERS)
     assert found is not None
     held = yaml.safe_load((mine.workspace.root / found.path).read_text(encoding="utf-8"))
     assert held["findings"] == {
@@ -99,8 +103,8 @@ def test_the_file_says_where_it_comes_from(mine: Subject) -> None:
     assert set(held["libraries"]) >= {"albumentations", "numpy", "opencv"}
 
 
-def test_the_examples_are_correct_images_before_and_after(mine: Subject) -> None:
-    found = write_mode_recipe(mine, "n-1", "n-1-1", DIMMED, RATES, FILTERS)
+def test_the_examples_are_correct_images_before_and_after(mine: Subject, admitted: Admitted) -> None:
+    found = write_mode_recipe(mine, "n-1", "n-1-1", admitted, DIMMED, RATES, FILTERS)
     assert found is not None
     chosen = mine.correct.images[evenly(mine.correct.labels, 2)]
     assert len(found.examples) == 2
@@ -111,8 +115,8 @@ def test_the_examples_are_correct_images_before_and_after(mine: Subject) -> None
         assert changed.mean() < shown.mean() - 5  # both operations darken
 
 
-def test_only_the_share_of_the_training_images_is_changed(mine: Subject) -> None:
-    found = write_mode_recipe(mine, "n-1", "n-1-1", DIMMED, RATES, FILTERS)
+def test_only_the_share_of_the_training_images_is_changed(mine: Subject, admitted: Admitted) -> None:
+    found = write_mode_recipe(mine, "n-1", "n-1-1", admitted, DIMMED, RATES, FILTERS)
     assert found is not None
     change = RecipeTransform(load_recipe(mine.workspace.root / found.path))
     image = mine.correct.images[0]
@@ -120,22 +124,82 @@ def test_only_the_share_of_the_training_images_is_changed(mine: Subject) -> None
     assert 70 <= changed <= 130  # half of 200
 
 
-def test_two_modes_of_a_night_have_a_recipe_each(mine: Subject) -> None:
-    paths = [write_mode_recipe(mine, "n-1", f"n-1-{i}", DIMMED, RATES, FILTERS) for i in (1, 2)]
+def test_two_modes_of_a_night_have_a_recipe_each(mine: Subject, admitted: Admitted) -> None:
+    paths = [write_mode_recipe(mine, "n-1", f"n-1-{i}", admitted, DIMMED, RATES, FILTERS) for i in (1, 2)]
     recipes = [load_recipe(mine.workspace.root / found.path) for found in paths if found]
     assert [recipe.findings["failure_mode"] for recipe in recipes] == ["n-1-1", "n-1-2"]
 
 
-def test_two_modes_of_a_night_keep_their_own_examples(mine: Subject) -> None:
-    first = write_mode_recipe(mine, "n-1", "n-1-1", DIMMED, RATES, FILTERS)
+def test_two_modes_of_a_night_keep_their_own_examples(mine: Subject, admitted: Admitted) -> None:
+    first = write_mode_recipe(mine, "n-1", "n-1-1", admitted, DIMMED, RATES, FILTERS)
     assert first is not None
     before = [sha256_of(mine.workspace.root / path) for pair in first.examples for path in pair]
     blurred = replace(DIMMED, matches=DIMMED.matches[2:])
-    write_mode_recipe(mine, "n-1", "n-1-2", blurred, RATES, FILTERS)
+    write_mode_recipe(mine, "n-1", "n-1-2", admitted, blurred, RATES, FILTERS)
     assert [sha256_of(mine.workspace.root / path) for pair in first.examples for path in pair] == before
 
 
-def test_where_nothing_is_claimed_there_is_no_recipe_and_no_file(mine: Subject) -> None:
+def test_where_nothing_is_claimed_there_is_no_recipe_and_no_file(mine: Subject, admitted: Admitted) -> None:
     doubted: Diagnosis = replace(DIMMED, claimed=False, family=None, operation=None, reasons=("too few",))
-    assert write_mode_recipe(mine, "n-1", "n-1-1", doubted, RATES, FILTERS) is None
+    assert write_mode_recipe(mine, "n-1", "n-1-1", admitted, doubted, RATES, FILTERS) is None
     assert not mine.workspace.night_folder("n-1").exists()
+
+
+def test_two_operations_at_once_follow_each_other(mine: Subject, admitted: Admitted) -> None:
+    both = replace(DIMMED, pair=(DIMMED.matches[0], DIMMED.matches[2]))
+    assert indistinguishable(both) == [[DIMMED.matches[0]], [DIMMED.matches[2]]]
+    found = write_mode_recipe(mine, "n-1", "n-1-1", admitted, both, RATES, FILTERS)
+    assert found is not None
+    recipe = load_recipe(mine.workspace.root / found.path)
+    assert recipe.ingredients == (
+        (Ingredient("dimmer lamp", 0.25, 1.625),),
+        (Ingredient("defocus", 0.4, 2.6),),
+    )
+    assert recipe.findings["fitted_strengths"] == {"dimmer lamp": 1.25, "defocus": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("measured", "textures"),
+    [
+        (FIXED_PATTERN, [["pattern.png"]]),
+        (RESIDUAL_TEXTURE, [[f"residual-{i}.png" for i in (0, 1, 2)]]),
+        (f"{FIXED_PATTERN} and {RESIDUAL_TEXTURE}", [["pattern.png"], ["residual-0.png", "residual-1.png"]]),
+    ],
+)
+def test_what_was_measured_lies_as_textures_beside_the_recipe(
+    mine: Subject, admitted: Admitted, measured: str, textures: list[list[str]]
+) -> None:
+    """Of three errors, or of two, every residual goes along."""
+    errors = admitted.subset(np.arange(max(2, len(textures[-1]))))
+    found_on_them = replace(DIMMED, measured=measured, operation=measured, strength=1.0, share=0.9)
+    found = write_mode_recipe(mine, "n-1", "n-1-1", errors, found_on_them, RATES, FILTERS)
+    assert found is not None
+    path = mine.workspace.root / found.path
+    recipe = load_recipe(path)
+    assert [[each.path for each in group[0].textures] for group in recipe.ingredients] == [
+        [f"recipe-n-1-1-textures/{name}" for name in names] for names in textures
+    ]
+    for (each,) in recipe.ingredients:
+        assert (each.lowest, each.highest) == (0.2, 1.3)
+        assert each.operation in measured
+        for texture in each.textures:
+            assert sha256_of(path.parent / texture.path) == texture.sha256
+    assert "dimmer lamp" not in found.summary
+    # What the file says of shares and strengths is said of what is in it.
+    assert recipe.findings["explained_shares"] == {measured: 0.9}
+    assert recipe.findings["fitted_strengths"] == {measured: 1.0}
+    image = mine.correct.images[0]
+    change = RecipeTransform(recipe, path.parent)
+    assert any(not np.array_equal(change(image, epoch=0, index=i), image) for i in range(10))
+
+
+def test_more_residual_textures_than_are_wanted_do_not_go_along(mine: Subject, admitted: Admitted) -> None:
+    settings = mine.settings.model_copy(update={"recipe": RecipeSettings(textures=3)})
+    few = replace(mine, workspace=replace(mine.workspace, settings=settings))
+    found_on_them = replace(DIMMED, measured=RESIDUAL_TEXTURE)
+    found = write_mode_recipe(few, "n-1", "n-1-1", admitted, found_on_them, RATES, FILTERS)
+    assert found is not None
+    ((each,),) = load_recipe(mine.workspace.root / found.path).ingredients
+    assert len(each.textures) == len(set(each.textures)) == 3
+    folder = mine.workspace.night_folder("n-1") / "recipe-n-1-1-textures"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(Path(t.path).name for t in each.textures)

@@ -239,7 +239,7 @@ def test_the_foreign_class_would_have_been_built() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda values: values.update(version=2), "version 3, and this software reads 1 to 2"),
+        (lambda values: values.update(version=3), "version 3, and this software reads 1 to 2"),
         (lambda values: values.pop("version"), "version None"),
         (lambda values: values["libraries"].update(albumentations="1.4.24"), r"albumentations 1\.4\.24"),
         (lambda values: values["libraries"].update(albumentations="2.1.0"), r"albumentations 2\.1\.0"),
@@ -267,6 +267,21 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(RecipeError, match=complaint):
         load_recipe(forge(written, change))
+
+
+def test_a_file_of_version_1_which_had_no_textures_is_read(written: Path) -> None:
+    def older(values: Values) -> None:
+        values["version"] = 1
+        for group in values["ingredients"]:
+            for each in group:
+                del each["textures"]
+
+    forge(written, older)
+    assert load_recipe(written) == replace(recipe_of(), version=1)
+    image = textured()
+    for index in range(5):
+        old, new = (RecipeTransform(each) for each in (load_recipe(written), recipe_of()))
+        np.testing.assert_array_equal(old(image, epoch=0, index=index), new(image, epoch=0, index=index))
 
 
 def test_another_patch_version_of_albumentations_is_fine(written: Path) -> None:
@@ -327,8 +342,7 @@ def test_strengths_stop_at_the_limit() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_operation_works_in_a_recipe(channels: int, tmp_path: Path) -> None:
-    names = [operation.name for operation in operations_for(channels)]
-    group = [Ingredient(name, *operations_for(channels)[i].grid[:2]) for i, name in enumerate(names)]
+    group = [Ingredient(each.name, each.grid[0], each.grid[1]) for each in operations_for(channels)]
     recipe = recipe_of(group, group, share=1.0, channels=channels)
     write_recipe(recipe, tmp_path / "all.yaml")
     images = draw(load_recipe(tmp_path / "all.yaml"), textured(channels), 100)

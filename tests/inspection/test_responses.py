@@ -8,9 +8,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from fmi_engine.texture import ANGULAR_BINS, RADIAL_BINS
 from inspection import operations
 from inspection.operations import find_operation, operations_for
-from inspection.responses import Responses, count_measurements, measure_responses
+from inspection.responses import (
+    Responses,
+    count_measurements,
+    measure_change_of,
+    measure_responses,
+    measure_shift,
+)
 from inspection.subject import Subject, evenly, open_subject
 from tests.inspection.conftest import Plant
 
@@ -74,7 +81,7 @@ def test_a_shift_is_the_mean_change_of_energy_in_sigma(
 
 @pytest.mark.usefixtures("few_operations")
 def test_the_look_of_the_images_changes_too(plant: Plant, tmp_path: Path) -> None:
-    """Only its last entry is looked at here: four times the mean brightness, in sigma."""
+    """Only one entry is looked at here, the first after the spectrum: four times the mean brightness."""
     subject = opened(plant, tmp_path / "mine")
     found = measure_responses(subject)
     operation, label = find_operation("dimmer lamp"), 1
@@ -86,7 +93,9 @@ def test_the_look_of_the_images_changes_too(plant: Plant, tmp_path: Path) -> Non
     sigma = np.sqrt(np.mean([values.var() for values in classes]))
     expected = 4 * (levels[:, 1] - levels[:, 0]).mean() / sigma
     assert operation.grid[2] == 1.0
-    assert found.looks["dimmer lamp"][2, label, -1] == pytest.approx(expected, rel=1e-3)
+    assert found.looks["dimmer lamp"][2, label, RADIAL_BINS * ANGULAR_BINS] == pytest.approx(
+        expected, rel=1e-3
+    )
 
 
 @pytest.mark.usefixtures("few_operations")
@@ -126,6 +135,66 @@ def test_a_class_that_no_correct_image_stands_for_is_not_measured(plant: Plant, 
     assert found.shifts["dimmer lamp"][:, :3].any()
 
 
+# --- operations one after the other ---
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_operations_one_after_the_other_weighted_by_the_classes_of_the_errors(
+    plant: Plant, tmp_path: Path
+) -> None:
+    """Each reference image is changed and measured by itself; class means, then by the errors' counts."""
+    subject = opened(plant, tmp_path / "mine")
+    responses = measure_responses(subject)
+    true = np.array([1, 1, 1, 4])
+    found = measure_shift(subject, responses, [("dimmer lamp", 0.7), ("sensor noise", 0.05)], true)
+    chosen = evenly(subject.correct.labels, 10)
+    np.testing.assert_array_equal(responses.positions, chosen)
+    filters: dict[int, list[NDArray[np.float64]]] = {1: [], 4: []}
+    looks: dict[int, list[NDArray[np.float32]]] = {1: [], 4: []}
+    for seed, i in enumerate(chosen):
+        image, label = subject.correct.images[i], int(subject.correct.labels[i])
+        if label in filters:
+            changed = find_operation("dimmer lamp").apply(image, 0.7, seed)
+            changed = find_operation("sensor noise").apply(changed, 0.05, seed)
+            filters[label].append((energies(subject, changed) - energies(subject, image)) / sigmas(subject))
+            both = subject.looks.standardise(np.stack([image, changed]), np.array([label, label]))
+            looks[label].append(both[1] - both[0])
+    for part, rows in ((found[:40], filters), (found[40:], looks)):
+        expected = (3 * np.mean(rows[1], axis=0) + np.mean(rows[4], axis=0)) / 4
+        np.testing.assert_allclose(part, expected, rtol=5e-3, atol=5e-3)
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_one_step_is_what_the_catalogue_measured(plant: Plant, tmp_path: Path) -> None:
+    subject = opened(plant, tmp_path / "mine")
+    responses, true = measure_responses(subject), np.array([0, 2, 2, 3])
+    found = measure_shift(subject, responses, [("dimmer lamp", 1.0)], true)
+    held = [of(true)["dimmer lamp"][1][2] for of in (responses.of_filters, responses.of_looks)]
+    np.testing.assert_allclose(found, np.concatenate(held), atol=1e-4)
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_a_strength_above_the_limit_is_the_limit(plant: Plant, tmp_path: Path) -> None:
+    subject = opened(plant, tmp_path / "mine")
+    responses, true = measure_responses(subject), np.array([0])
+    limit = find_operation("JPEG compression").limit
+    found = measure_shift(subject, responses, [("JPEG compression", limit + 50)], true)
+    expected = measure_shift(subject, responses, [("JPEG compression", limit)], true)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_errors_of_a_class_without_references_are_judged_by_all_others(plant: Plant, tmp_path: Path) -> None:
+    subject = opened(plant, tmp_path / "mine", "matching.reference_images = 3")
+    responses = measure_responses(subject)
+    only, nobody = (
+        measure_change_of(subject, responses, lambda images: images // 2, np.array(true))
+        for true in ([3, 4], [0, 1, 2])
+    )
+    np.testing.assert_allclose(only, nobody, rtol=1e-5, atol=1e-5)
+    assert np.abs(only).max() > 1
+
+
 # --- kept ---
 
 
@@ -141,6 +210,8 @@ def test_the_second_night_reads_what_the_first_measured(plant: Plant, tmp_path: 
         np.testing.assert_array_equal(read.shifts[name], first.shifts[name])
         np.testing.assert_array_equal(read.looks[name], first.looks[name])
     np.testing.assert_array_equal(read.classes, first.classes)
+    np.testing.assert_array_equal(read.positions, first.positions)
+    np.testing.assert_array_equal(read.before, first.before)
     np.testing.assert_array_equal(read.energies, first.energies)
     np.testing.assert_array_equal(read.labels, first.labels)
     # A file with other numbers in it is what is read: nothing is measured anew.
@@ -226,6 +297,8 @@ def by_hand(classes: Sequence[bool]) -> Responses:
         shifts={"lower contrast": shift},
         looks={"lower contrast": 3 * shift},
         classes=np.array(classes),
+        positions=np.zeros(0, np.int64),
+        before=np.zeros((0, 2), np.float32),
         energies=np.zeros((0, 1), np.float32),
         labels=np.zeros(0, np.int64),
     )

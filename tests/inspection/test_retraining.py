@@ -76,9 +76,9 @@ def test_the_training_and_the_clean_images_are_the_references(finished: Finished
         assert [plant.model.class_names[i] for i in data.labels] == [each.label for each in mine]
     assert material.model == plant.model
     assert material.mode == mode_of(finished)
-    assert material.recipe == load_recipe(
-        plant.workspace.root / f"artifacts/{finished.night.night_id}/recipe-{finished.night.night_id}-1.yaml"
-    )
+    folder = plant.workspace.root / "artifacts" / finished.night.night_id
+    assert material.recipe == load_recipe(folder / f"recipe-{finished.night.night_id}-1.yaml")
+    assert material.recipe_folder == folder
 
 
 def test_without_a_holdout_the_logged_images_judge(finished: FinishedNight) -> None:
@@ -294,7 +294,7 @@ def test_epochs_by_hand(
 def test_the_recipe_is_a_step_of_the_training(finished: FinishedNight) -> None:
     material = gathered(finished)
     assert material.recipe is not None
-    step, change = with_recipe(material.recipe), RecipeTransform(material.recipe)
+    step, change = with_recipe(material.recipe, material.recipe_folder), RecipeTransform(material.recipe)
     image = material.train.images[0]
     for epoch, index in ((0, 0), (0, 1), (3, 5)):
         np.testing.assert_array_equal(step(image, epoch, index), change(image, epoch=epoch, index=index))

@@ -435,11 +435,11 @@ def test_a_known_mode_is_as_its_latest_night_saw_it(store: Store) -> None:
 
     monday, tuesday = STARTED + 24 * HOUR, STARTED + 48 * HOUR
     assert known == [
-        KnownMode("dust", (2.0, 1 / 3), 1, 7, tuesday, 2),
-        KnownMode("lamp", (2.0, 1 / 3), 2, 7, tuesday, 2),
-        KnownMode("blur", (1.0, 1 / 3), 2, 9, monday, 3),
+        KnownMode("dust", (2.0, 1 / 3), 1, tuesday, 2),
+        KnownMode("lamp", (2.0, 1 / 3), 2, tuesday, 2),
+        KnownMode("blur", (1.0, 1 / 3), 2, monday, 3),
     ]
-    assert store.known_modes("ab" * 32, tuesday)[0] == KnownMode("lamp", (1.0, 1 / 3), 1, 9, monday, 1)
+    assert store.known_modes("ab" * 32, tuesday)[0] == KnownMode("lamp", (1.0, 1 / 3), 1, monday, 1)
     assert store.known_modes("ab" * 32, monday) == []
 
 

@@ -12,6 +12,7 @@ kept in the cache folder as it comes; a stopped run goes on there, and a change 
 import argparse
 import hashlib
 import json
+import math
 import os
 import sys
 import time
@@ -84,7 +85,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=0, help="default: 3, or 1 with --quick")
     parser.add_argument("--size", type=int, default=0, help="pixels; default: 96, or 64 with --quick")
     parser.add_argument("--epochs", type=int, default=20, help="of the base model")
-    parser.add_argument("--fine-tune-epochs", type=int, default=4, help="of every arm")
+    parser.add_argument(
+        "--steps", type=int, default=250, help="of every arm's fine-tuning, at least (whole epochs)"
+    )
     parser.add_argument("--strengths", type=float, nargs="+", help="default: 0.6 1 1.5, or 1 with --quick")
     parser.add_argument("--logged", type=int, nargs="+", help="default: 5 10 20 60, or 10 with --quick")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to run")
@@ -162,8 +165,8 @@ def _jobs(
             yield f"labels-{i}", partial(_control, world, "labels", nights.mislabelled_log, i)
     if "retraining" in options.parts:
         for name, count in product(faults, options.logged):
-            job = partial(_retraining, world, faults[name], name, count, options.fine_tune_epochs, kept)
-            yield f"retraining-{name}-{count}-{options.fine_tune_epochs}", job
+            job = partial(_retraining, world, faults[name], name, count, options.steps, kept)
+            yield f"retraining-{name}-{count}-{options.steps}", job
 
 
 def _pairs(faults: Mapping[str, Fault], count: int, seed: int) -> list[tuple[str, str]]:
@@ -216,7 +219,9 @@ def _control(world: World, kind: str, log_of: Callable[[World, int], nights.Log]
     return {"kind": kind} | describe(world, log, [] if few else find_modes(world, log))
 
 
-def _retraining(world: World, fault: Fault, name: str, count: int, epochs: int, kept: "_Kept") -> Result:
+def _retraining(world: World, fault: Fault, name: str, count: int, steps: int, kept: "_Kept") -> Result:
+    a_pass = max(1, len(world.train) // world.subject.settings.training.batch_size)
+    epochs = math.ceil(steps / a_pass)
     whole = nights.planted_log(world, [fault], 1.0, 5)
     logged, classes = nights.lopsided(world, whole, count, 8)
     log = nights.Log(logged, np.zeros(len(logged), np.int64))
@@ -301,7 +306,7 @@ def _answer(options: argparse.Namespace, found: Sequence[Result], seconds: float
             "size": options.size,
             "seeds": options.seeds,
             "epochs": options.epochs,
-            "fine_tune_epochs": options.fine_tune_epochs,
+            "steps": options.steps,
             "strengths": options.strengths,
             "logged": options.logged,
             "faults": str(options.faults) if options.faults else "tests.benchmarks.planted",

@@ -16,7 +16,7 @@ from fmi_engine.vision import torchvision
 from inspection.models import spec_of
 from inspection.recipes import load_recipe, sample_generators
 from inspection.retraining import with_recipe
-from inspection.training import Augmentation, Labelled, fit, plain_augmentation, right
+from inspection.training import Augmentation, Labelled, fit, mixed, plain_augmentation, right
 from tests.benchmarks.faults.nights import under
 from tests.benchmarks.faults.world import World
 from tests.benchmarks.planted import Fault, plant
@@ -33,7 +33,7 @@ ARMS = (
 )
 MEASURES = ("faulted", "drifted", "unlogged_classes", "clean")
 DRIFT = 1.5  # of the strength as logged
-LOGGED_SHARE = 0.2  # of the training images that are logged ones, where the arm has them
+LOGGED_SHARE = 0.2  # of the training images that are logged ones, in the arms without a recipe
 CHANGED_SHARE = 0.5  # of the images that the true fault changes in the ceiling, as the recipe does
 WEAKEST, STRONGEST = 0.2, 1.3  # of the fault's strength in the ceiling, as in the recipe
 JUDGING = 99  # the seed of the faults on the images that judge
@@ -63,8 +63,11 @@ def train_arm(world: World, material: Material, arm: str, epochs: int) -> Classi
         "recipe_logged": recipe,
         "ceiling": [_true_fault(material, world.seed)],
     }
-    logged = material.logged if arm in ("logged", "generic_logged", "recipe_logged") else None
-    return fine_tune(world, augmentations.get(arm, []), _training_set(world, logged), epochs)
+    share = {"logged": LOGGED_SHARE, "generic_logged": LOGGED_SHARE}.get(arm, 0.0)
+    if arm == "recipe_logged":  # as `fmi retrain` does; without a recipe the log has to mend it alone
+        share = world.subject.settings.recipe.logged_share if recipe else LOGGED_SHARE
+    data = mixed(world.train, material.logged, share, world.seed)
+    return fine_tune(world, augmentations.get(arm, []), data, epochs)
 
 
 def fine_tune(world: World, augmentations: Sequence[Augmentation], data: Labelled, epochs: int) -> Classifier:
@@ -138,20 +141,6 @@ def _true_fault(material: Material, seed: int) -> Augmentation:
         return plant(material.fault, image, generator, strength)
 
     return augment
-
-
-def _training_set(world: World, logged: Labelled | None) -> Labelled:
-    """The training images; logged ones, repeated, take the place of a share of them."""
-    if logged is None or not len(logged):
-        return world.train
-    count = len(world.train)
-    rng = np.random.default_rng([world.seed, 3])
-    taken = int(LOGGED_SHARE * count)
-    kept = world.train.subset(rng.permutation(count)[: count - taken])
-    repeated = logged.subset(np.resize(np.arange(len(logged)), taken))
-    return Labelled(
-        np.concatenate([kept.images, repeated.images]), np.concatenate([kept.labels, repeated.labels])
-    )
 
 
 def _renormalised(world: World, images: NDArray[np.uint8]) -> Classifier:
