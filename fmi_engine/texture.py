@@ -39,7 +39,14 @@ def spectral_statistics(image: FloatArray) -> FloatArray:
 
 
 def _ring_means(power: NDArray[np.float64]) -> NDArray[np.float64]:
-    height, width = power.shape
+    cell, inside, count = _cells(*power.shape)
+    total = np.bincount(cell, power[inside], RADIAL_BINS * ANGULAR_BINS)
+    return np.asarray(total / np.maximum(count, 1))
+
+
+@cache
+def _cells(height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+    """The ring and sector of each frequency inside the rings, which those are, and how many each has."""
     fy, fx = np.meshgrid(np.fft.fftfreq(height), np.fft.fftfreq(width), indexing="ij")
     radius = np.hypot(fx, fy)
     edges = np.geomspace(1.5 / max(height, width), 0.5, RADIAL_BINS + 1)
@@ -47,9 +54,7 @@ def _ring_means(power: NDArray[np.float64]) -> NDArray[np.float64]:
     sector = np.floor(np.mod(np.arctan2(fy, fx), np.pi) / np.pi * ANGULAR_BINS).astype(int) % ANGULAR_BINS
     inside = (ring >= 0) & (ring < RADIAL_BINS)
     cell = (ring * ANGULAR_BINS + sector)[inside]
-    total = np.bincount(cell, power[inside], RADIAL_BINS * ANGULAR_BINS)
-    count = np.bincount(cell, minlength=RADIAL_BINS * ANGULAR_BINS)
-    return np.asarray(total / np.maximum(count, 1))
+    return cell, inside, np.bincount(cell, minlength=RADIAL_BINS * ANGULAR_BINS)
 
 
 def filter_statistics(image: FloatArray) -> FloatArray:

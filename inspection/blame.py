@@ -31,8 +31,10 @@ def layers_to_verify(subject: Subject, screening: Screening, images: NDArray[np.
     settings = subject.settings.blame
     few = sample(len(images), settings.sounding_errors, subject.settings.compute.seed)
     tried = screening.subset(few)
+    fewer = few[: max(1, settings.choosing_errors // 2)]
     scores = []
     for layer in subject.layers:
+        k = _k(subject, layer)
         patched = engine.patched_margins(
             subject.classifier,
             resumption(subject.classifier.network, layer.name),
@@ -41,7 +43,7 @@ def layers_to_verify(subject: Subject, screening: Screening, images: NDArray[np.
             images[few],
             tried.true,
             [
-                engine.most_blamed(tried, layer.name, k := _k(subject, layer)),
+                _chosen(subject, layer, screening.subset(fewer), images[fewer], k),
                 engine.most_deviating(tried, subject.reference, layer.name, k),
             ],
             subject.settings.compute.batch_size,
@@ -70,15 +72,7 @@ def verify(
     rest = np.setdiff1d(np.arange(len(images)), chosen)
     rest = rest if len(rest) >= len(chosen) else np.arange(len(images))
     few = rest[sample(len(rest), settings.blame.most_errors, settings.compute.seed)]
-    filters = engine.most_effective(
-        subject.classifier,
-        layer,
-        subject.reference,
-        screening.subset(chosen),
-        images[chosen],
-        _k(subject, layer),
-        settings.compute.batch_size,
-    )
+    filters = _chosen(subject, layer, screening.subset(chosen), images[chosen], _k(subject, layer))
     harmless = sample(len(subject.correct), settings.blame.collateral_images, settings.compute.seed)
     correct = subject.correct.subset(harmless)
     verification = engine.verify(
@@ -145,6 +139,20 @@ def shortlist(
             float(falls[rank - 1]),
         )
         for rank, channel in enumerate(filters, 1)
+    )
+
+
+def _chosen(
+    subject: Subject, layer: Layer, screening: Screening, images: NDArray[np.uint8], k: int
+) -> list[int]:
+    return engine.most_effective(
+        subject.classifier,
+        layer,
+        subject.reference,
+        screening,
+        images,
+        k,
+        subject.settings.compute.batch_size,
     )
 
 

@@ -52,14 +52,14 @@ class BlameSettings(Section):
 
     filters: Count = Field(20, description="K: filters patched together in one layer")
     largest_share: Share = Field(0.25, description="K never exceeds this share of a layer's filters")
-    random_draws: Count = Field(8, description="draws of K random filters for the control")
+    random_draws: Count = Field(4, description="draws of K random filters for the control")
     collateral_images: Count = Field(64, description="correct images on which the patch's harm is counted")
-    most_errors: Count = Field(200, description="errors that are patched; more are screened but not patched")
+    most_errors: Count = Field(100, description="errors that are patched; more are screened but not patched")
     sounding_errors: Count = Field(
-        48, description="errors on which layers and single filters are tried first"
+        32, description="errors on which layers and single filters are tried first"
     )
-    choosing_errors: Count = Field(24, description="errors on which the K filters of a layer are chosen")
-    verified_layers: Count = Field(3, description="layers that are verified with controls")
+    choosing_errors: Count = Field(16, description="errors on which the K filters of a layer are chosen")
+    verified_layers: Count = Field(2, description="layers that are verified with controls")
     bootstrap: Count = Field(1000, description="resamples for the 95 % intervals")
 
 

@@ -27,6 +27,7 @@ NEIGHBOURS = 3  # HDBSCAN's min_samples: how dense a group's middle has to be
 EXPLAINED = 0.5  # mean explained share from which an operation speaks for a group
 SAME_DIRECTION = 0.7  # cosine from which the shifts of two groups without an operation are one
 LOSS = 0.15  # of the mean explained share, at most, where one operation is to explain two groups
+MINOR = 0.2  # of a night's errors: a smaller group has to lose twice as much to stand by itself
 KIN = 1.5  # times as far from a group as nearly all its members may an error lie that joins it
 
 DIMENSIONS = 64  # of a signature
@@ -102,7 +103,8 @@ def _joined(
     while len(left) > 1:
         losses = {(i, j): left[i].loss(left[j]) for j in range(len(left)) for i in range(j)}
         (i, j), least = min(losses.items(), key=lambda item: item[1])
-        if least > LOSS:
+        smaller = min(len(left[i].rows), len(left[j].rows))
+        if least > (LOSS if smaller >= MINOR * len(images) else 2 * LOSS):
             break
         rows = np.sort(np.concatenate([left[i].rows, left[j].rows]))
         left[i] = _Group.of(subject, screening, images, responses, rows)

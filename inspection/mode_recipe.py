@@ -120,14 +120,19 @@ def _findings(
     flip_rates: Sequence[FlipRate],
     filters: Sequence[BlamedFilter],
 ) -> dict[str, object]:
-    named = [each for group in indistinguishable(diagnosis) for each in group]
+    if diagnosis.measured is None:
+        named = [each for group in indistinguishable(diagnosis) for each in group]
+        shares = {each.operation: each.share for each in named}
+        strengths = {each.operation: each.strength for each in named}
+    else:
+        shares, strengths = {diagnosis.measured: diagnosis.share}, {diagnosis.measured: 1.0}
     return {
         "night": night_id,
         "failure_mode": mode_id,
         "model": subject.model.model_hash,
         "diagnosis": diagnosis.sentence,
-        "explained_shares": {each.operation: each.share for each in named},
-        "fitted_strengths": {each.operation: each.strength for each in named},
+        "explained_shares": shares,
+        "fitted_strengths": strengths,
         "control_share": diagnosis.control_share,
         "flip_rates": [
             {

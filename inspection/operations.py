@@ -263,12 +263,12 @@ def _shift(lowest: float, highest: float) -> A.BasicTransform:
 
 
 def _size(sign: int, lowest: float, highest: float) -> A.BasicTransform:
-    """Scale about the middle; bicubic, because bilinear weights would blur as well."""
+    """Scale about the middle; bilinear, as the warp is by which most lines align their parts."""
     factors = tuple(sorted((1.0 + sign * lowest, 1.0 + sign * highest)))
     return A.Affine(
         scale=factors,
         keep_ratio=True,
-        interpolation=cv2.INTER_CUBIC,
+        interpolation=cv2.INTER_LINEAR,
         border_mode=cv2.BORDER_REFLECT,
         p=1.0,
     )

@@ -187,7 +187,7 @@ def _notes(recipe: Recipe, wish: RecipeWish, summary: str, title: str) -> list[s
         notes.append("The strengths under the pictures are even steps from the lowest to the highest drawn.")
     if _overlays(recipe):
         notes.append(
-            "Of a texture, middle grey is no change; what is lighter is added, what is darker taken."
+            "Of a texture, middle grey is no change; what is lighter brightens, what is darker darkens."
         )
     return notes
 

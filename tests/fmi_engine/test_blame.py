@@ -12,6 +12,7 @@ from fmi_engine.blame import (
     margins,
     most_blamed,
     most_deviating,
+    most_effective,
     patch_count,
     screen,
     verify,
@@ -281,16 +282,15 @@ def test_flips_margins_and_collateral_are_those_of_the_whole_network(which: int)
     correct = varied(10, 8, 3, seed=10)
     labels = classifier.predict(correct).argmax(1)
     screening = screen(classifier, layers, reference, images, true)
-    done: list[int] = []
+    blamed, done = most_blamed(screening, layer.name, 2), list[int]()
     found = verify(
-        classifier, layer, reference, screening, images, (correct, labels), k=2, random_draws=3, seed=6,
+        classifier, layer, reference, screening, images, (correct, labels), blamed, random_draws=3, seed=6,
         batch_size=5, progress=done.append,
     )  # fmt: skip
 
     def logits(filters: list[int]) -> FloatArray:
         return brute_force(classifier, layer, reference, images, true, filters)
 
-    blamed = most_blamed(screening, layer.name, 2)
     deviating = most_deviating(screening, reference, layer.name, 2)
     rng = np.random.default_rng(6)
     draws = [[int(c) for c in rng.choice(layer.channels, 2, replace=False)] for _ in range(3)]
@@ -308,6 +308,24 @@ def test_flips_margins_and_collateral_are_those_of_the_whole_network(which: int)
     assert 0 < found.flip_rate < 1  # the case tells a patch that flips from one that does not
 
 
+@pytest.mark.parametrize(("which", "k"), [(0, 1), (1, 2), (2, 2)])
+def test_the_most_effective_are_those_whose_own_patch_lowers_the_margin_most(which: int, k: int) -> None:
+    """Of the 2 K most blamed, each patched alone through the whole network."""
+    classifier = deep(seed=4)
+    layers = all_layers(classifier)
+    layer, reference = layers[which], references(classifier, layers)
+    images = varied(12, 8, 3, seed=9)
+    true = runner_up(classifier, images)
+    screening = screen(classifier, layers, reference, images, true)
+    pool = most_blamed(screening, layer.name, 2 * k)
+    index, margins = np.arange(12), {}
+    for channel in pool:
+        after = brute_force(classifier, layer, reference, images, true, [channel])
+        margins[channel] = float((after[index, screening.predicted] - after[index, true]).mean())
+    expected = sorted(pool, key=lambda channel: margins[channel])[:k]
+    assert most_effective(classifier, layer, reference, screening, images, k, batch_size=5) == expected
+
+
 def one_cause(random_draws: int, seed: int) -> Verification:
     """Filter 0 alone decides and is too strong; K = 1, so a random draw flips where it hits filter 0."""
     network = Readout([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [[1, 0, 0], [0, 1, 0]])
@@ -318,7 +336,7 @@ def one_cause(random_draws: int, seed: int) -> Verification:
     reference, true = Reference({"act": normal}, np.array([8, 8])), np.ones(5, np.int64)
     screening = screen(classifier, [layer], reference, images, true)
     nothing = (images[:0], true[:0])
-    return verify(classifier, layer, reference, screening, images, nothing, 1, random_draws, seed)
+    return verify(classifier, layer, reference, screening, images, nothing, [0], random_draws, seed)
 
 
 def test_patching_the_cause_flips_and_random_filters_flip_as_often_as_they_hit_it() -> None:
@@ -342,7 +360,7 @@ def test_verifying_leaves_no_hook() -> None:
     reference, images = references(classifier, layers), varied(3, 8, 3)
     true = runner_up(classifier, images)
     screening = screen(classifier, layers, reference, images, true)
-    verify(classifier, layers[1], reference, screening, images, (images, 1 - true), 1)
+    verify(classifier, layers[1], reference, screening, images, (images, 1 - true), [1])
     assert hooks(classifier.network) == 0
 
 

@@ -233,4 +233,4 @@ def test_the_share_of_a_pair_is_that_of_the_sum_and_above_either_alone(seed: int
 
 def test_a_second_operation_that_points_the_other_way_stays_at_zero() -> None:
     first, second = ([1.0], [row(1, 0)]), ([1.0], [row(0, -1)])
-    assert fit_pair(row(0.5, 0.5), first, second, row(1, 1)) == (0.5, 0.0, pytest.approx(0.5))
+    assert fit_pair(row(0.5, 0.5), first, second, row(1, 1)) == pytest.approx((0.5, 0.0, 0.5))

@@ -59,6 +59,21 @@ def most_blamed(screening: Screening, layer: str, count: int) -> list[int]:
     return top(screening.blame[layer].mean(0), count)
 
 
+def most_effective(
+    subject: Subject, screening: Screening, layer: str, count: int, errors: Admitted, few: Sequence[int]
+) -> list[int]:
+    """Of twice as many blamed filters on a few errors, those whose own patch lowers their margin most."""
+    pool = top(screening.blame[layer][few].mean(0), 2 * count)
+    margins = {c: np.mean(flips_and_margins(subject, layer, [c], errors, few)[1]) for c in pool}
+    return sorted(pool, key=lambda c: float(margins[c]))[:count]
+
+
+def halves(errors: Admitted, choosing: int) -> tuple[list[int], list[int]]:
+    """The errors on which filters are chosen, and the others, on which flips are counted."""
+    chosen = sample(len(errors.errors), choosing, 0).tolist()
+    return chosen, [i for i in range(len(errors.errors)) if i not in chosen]
+
+
 def shifts(subject: Subject, screening: Screening, layer: str) -> NDArray[np.float32]:
     normal = subject.reference.layers[layer]
     rows = [
@@ -116,18 +131,19 @@ def test_flip_rates_against_patching_by_hand(
 ) -> None:
     """K is a quarter of the layer here, as 20 filters would be more."""
     found = verify(subject, layer, screening, admitted.images)
-    everyone = range(len(admitted.errors))
-    blamed = most_blamed(screening, layer, k)
-    flips, margins = flips_and_margins(subject, layer, blamed, admitted, everyone)
+    chosen, judged = halves(admitted, subject.settings.blame.choosing_errors)
+    assert len(judged) > len(chosen) == subject.settings.blame.choosing_errors
+    blamed = most_effective(subject, screening, layer, k, admitted, chosen)
+    flips, margins = flips_and_margins(subject, layer, blamed, admitted, judged)
     assert (found.layer, found.k, found.channels) == (layer, k, channels)
     assert found.blame == pytest.approx(np.mean(flips))
-    assert found.margin_fall == pytest.approx(float(np.mean(screening.margin - margins)), rel=1e-3)
-    deviating = top(np.abs(shifts(subject, screening, layer)), k)
-    control, _ = flips_and_margins(subject, layer, deviating, admitted, everyone)
+    assert found.margin_fall == pytest.approx(float(np.mean(screening.margin[judged] - margins)), rel=1e-3)
+    deviating = top(np.abs(shifts(subject, screening.subset(np.array(judged)), layer)), k)
+    control, _ = flips_and_margins(subject, layer, deviating, admitted, judged)
     assert found.deviation == pytest.approx(np.mean(control))
     rng = np.random.default_rng(0)
     draws = [rng.choice(channels, k, replace=False).tolist() for _ in range(3)]
-    drawn = [flips_and_margins(subject, layer, draw, admitted, everyone)[0] for draw in draws]
+    drawn = [flips_and_margins(subject, layer, draw, admitted, judged)[0] for draw in draws]
     assert found.random == pytest.approx(np.mean(drawn))
     bootstrapped = gains(flips, control, np.mean(drawn, axis=0).tolist())
     assert (found.gain_lower, found.gain_upper) == pytest.approx(bootstrapped, abs=1e-6)
@@ -148,8 +164,9 @@ def test_collateral_is_the_share_of_correct_images_that_the_patch_breaks(
     subject: Subject, screening: Screening, admitted: Admitted
 ) -> None:
     harmless = sample(len(subject.correct), 20, 0)
+    chosen, _ = halves(admitted, subject.settings.blame.choosing_errors)
     for layer, k in (("stage1", 2), ("stage2", 4)):
-        blamed = most_blamed(screening, layer, k)
+        blamed = most_effective(subject, screening, layer, k, admitted, chosen)
         broken = [
             int(
                 patched_logits(
@@ -163,26 +180,43 @@ def test_collateral_is_the_share_of_correct_images_that_the_patch_breaks(
         assert found.collateral == pytest.approx(np.mean(broken))
 
 
-def test_of_many_errors_a_sample_is_patched(
+def test_of_many_errors_a_sample_is_patched_and_none_on_which_the_filters_were_chosen(
     plant: Plant, screening: Screening, admitted: Admitted, tmp_path: Path
 ) -> None:
-    less = plant.copied(tmp_path / "less", "blame.most_errors = 9\nblame.largest_share = 0.125")
+    changes = "blame.most_errors = 9\nblame.choosing_errors = 12\nblame.largest_share = 0.125"
+    less = plant.copied(tmp_path / "less", changes)
     subject = open_subject(less.workspace, less.model, less.references)
     counted: list[int] = []
     found = verify(subject, "stage2", screening, admitted.images, counted.append)
-    few = sample(len(admitted.errors), 9, 0)
-    # The blamed are those of the errors that are patched, not of all.
-    blamed = top(screening.blame["stage2"][few].mean(0), 2)
-    flips, margins = flips_and_margins(subject, "stage2", blamed, admitted, few.tolist())
+    chosen, judged = halves(admitted, 12)
+    few = [judged[i] for i in sample(len(judged), 9, 0)]
+    blamed = most_effective(subject, screening, "stage2", 2, admitted, chosen)
+    flips, margins = flips_and_margins(subject, "stage2", blamed, admitted, few)
     assert (found.k, sum(counted)) == (2, 9)
+    assert not set(few) & set(chosen)
     assert found.blame == pytest.approx(np.mean(flips))
     assert found.margin_fall == pytest.approx(float(np.mean(screening.margin[few] - margins)), rel=1e-3)
+
+
+def test_of_few_errors_all_are_patched(
+    plant: Plant, screening: Screening, admitted: Admitted, tmp_path: Path
+) -> None:
+    """Where fewer would be left than the filters were chosen on, they are counted on all of them."""
+    some = plant.copied(tmp_path / "some", "blame.choosing_errors = 12")
+    subject = open_subject(some.workspace, some.model, some.references)
+    few, counted = np.arange(23), list[int]()
+    found = verify(subject, "stage2", screening.subset(few), admitted.images[few], counted.append)
+    chosen = few[sample(23, 12, 0)].tolist()
+    blamed = most_effective(subject, screening, "stage2", 4, admitted, chosen)
+    flips, _ = flips_and_margins(subject, "stage2", blamed, admitted, few.tolist())
+    assert sum(counted) == 23
+    assert found.blame == pytest.approx(np.mean(flips))
 
 
 # --- which layers, which filters ---
 
 
-def test_the_layers_to_verify_are_those_that_flip_most_of_a_sample(
+def test_the_layers_to_verify_are_those_that_flip_most_of_a_sample_beyond_the_control(
     subject: Subject, screening: Screening, admitted: Admitted
 ) -> None:
     few = sample(len(admitted.errors), 12, 0)
@@ -190,7 +224,9 @@ def test_the_layers_to_verify_are_those_that_flip_most_of_a_sample(
     for layer, k in zip(STAGES, (2, 4, 4), strict=True):
         blamed = top(screening.blame[layer][few].mean(0), k)
         flips, margins = flips_and_margins(subject, layer, blamed, admitted, few.tolist())
-        scores[layer] = (np.mean(flips), float(np.mean(screening.margin[few] - margins)))
+        deviating = top(np.abs(shifts(subject, screening.subset(few), layer)), k)
+        control, _ = flips_and_margins(subject, layer, deviating, admitted, few.tolist())
+        scores[layer] = (np.mean(flips) - np.mean(control), float(np.mean(screening.margin[few] - margins)))
     expected = sorted(STAGES, key=lambda layer: scores[layer], reverse=True)[:2]
     assert layers_to_verify(subject, screening, admitted.images) == expected
 
@@ -231,7 +267,8 @@ def test_a_single_error_is_blamed_too(subject: Subject, admitted: Admitted) -> N
     one = screen(subject, admitted.images[:1], admitted.true[:1])
     assert len(layers_to_verify(subject, one, admitted.images[:1])) == 2
     found = verify(subject, "stage2", one, admitted.images[:1])
-    flips, _ = flips_and_margins(subject, "stage2", most_blamed(one, "stage2", 4), admitted, [0])
+    chosen = most_effective(subject, one, "stage2", 4, admitted, [0])
+    flips, _ = flips_and_margins(subject, "stage2", chosen, admitted, [0])
     assert found.blame == float(flips[0])
     # Resampling one error always draws that one: the interval has no width.
     assert found.gain_lower == found.gain_upper == pytest.approx(found.blame - found.better_control)

@@ -1,19 +1,29 @@
 """The diagnosis: the aged lamp is named, and what no operation explains is not."""
 
+from bisect import bisect_left
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from fmi_engine.response import blame_weights, explained_share, observed_shift
-from fmi_engine.types import Screening
+from fmi_engine.response import match
+from fmi_engine.types import FloatArray, Screening
 from inspection.admission import Admitted
 from inspection.blame import screen
+from inspection.config import MatchingSettings
 from inspection.diagnosis import diagnose
+from inspection.findings import Cause, OperationMatch
+from inspection.matching import Evidence, gather, paths
+from inspection.mode_recipe import write_mode_recipe
 from inspection.operations import find_operation
-from inspection.responses import Responses, measure_responses
+from inspection.overlays import RESIDUAL_TEXTURE
+from inspection.recipes import RecipeTransform, load_recipe
+from inspection.responses import Responses, measure_responses, measure_shift
+from inspection.sample_line import Camera, SampleLine
 from inspection.subject import Subject, open_subject
-from tests.inspection.conftest import Plant
+from inspection.textures import BOTH
+from tests.inspection.conftest import SIZE, Plant
 
 
 @pytest.fixture(scope="module")
@@ -40,61 +50,231 @@ def test_an_aged_lamp_is_named_as_darker_with_its_strength(
     assert f"{found.share:.0%}" in found.sentence
 
 
-def test_the_shares_are_those_of_the_formula_at_the_fitted_strength(
+def by_hand(one: FloatArray, other: FloatArray, evidence: Evidence) -> tuple[float, float, float]:
+    """Three times 1 - sum w (o - d)^2 / sum w o^2: by blame, of all filters alike, of the look."""
+    filters = len(evidence.blame)
+    views = (
+        (slice(filters), evidence.blame),
+        (slice(filters), np.ones(filters)),
+        (slice(filters, None), evidence.look),
+    )
+    blamed, overall, look = (
+        1 - float((w * (one[view] - other[view]) ** 2).sum() / (w * one[view] ** 2).sum())
+        for view, w in views
+    )
+    return blamed, overall, look
+
+
+def test_the_shares_are_those_of_the_formula_at_the_strength_that_suits_all_three(
     here: Subject, responses: Responses, screening: Screening, admitted: Admitted
 ) -> None:
-    """Written again: interpolate the measured shifts by hand, then 1 - sum w (o - d)^2 / sum w o^2."""
+    """Written again: the path by interpolation, and no strength of a fine grid has a higher mean share.
+
+    The six operations that explain most are measured once more, where the first fit left them.
+    """
     found = diagnose(here, screening, admitted.images, responses)
-    observed = observed_shift(screening, here.reference, here.layer_names)
-    weights = blame_weights(screening, here.layer_names)
-    look = here.looks.standardise(admitted.images, screening.true).mean(0)
-    for each in found.matches[:4]:
-        knots = [0.0, *find_operation(each.operation).grid]
+    evidence = gather(here, screening, admitted.images)
+    known = paths(responses, screening.true)
+    first = match(evidence.observed, known, evidence.weights)
+    measured = {each.operation: each.strength for each in first[:6] if each.strength > 0}
+    assert {each.operation for each in found.matches} == set(known)
+    for each in found.matches:
+        knots, shifts = [0.0, *known[each.operation][0]], [0 * evidence.observed, *known[each.operation][1]]
+        if each.operation in measured:
+            strength = measured[each.operation]
+            exact = measure_shift(here, responses, [(each.operation, strength)], screening.true)
+            shifts = [
+                shift
+                for _, shift in sorted(
+                    [*zip(knots, shifts, strict=True), (strength, exact)], key=lambda pair: pair[0]
+                )
+            ]
+            knots = sorted([*knots, strength])
 
-        def at(rows: list[np.ndarray], strength: float, knots: list[float] = knots) -> np.ndarray:
-            shifts = np.stack([np.zeros_like(rows[0]), *rows])
-            return np.array([np.interp(strength, knots, column) for column in shifts.T])
+        def at(strength: float, knots: list[float] = knots, shifts: list[FloatArray] = shifts) -> FloatArray:
+            upper = min(max(bisect_left(knots, strength), 1), len(knots) - 1)
+            along = (strength - knots[upper - 1]) / (knots[upper] - knots[upper - 1])
+            return np.float32(1 - along) * shifts[upper - 1] + np.float32(along) * shifts[upper]
 
-        filters = at(responses.of_filters(screening.true)[each.operation][1], each.strength)
-        looks = at(responses.of_looks(screening.true)[each.operation][1], each.strength)
-        assert each.share == pytest.approx(explained_share(observed, filters, weights), abs=1e-4)
-        assert each.overall_share == pytest.approx(
-            explained_share(observed, filters, np.ones_like(weights)), abs=1e-4
-        )
-        assert each.look_share == pytest.approx(explained_share(look, looks, np.ones_like(look)), abs=1e-4)
+        shares = by_hand(evidence.observed, at(each.strength), evidence)
+        assert (each.share, each.overall_share, each.look_share) == pytest.approx(shares, abs=1e-3)
+        grid = [np.mean(by_hand(evidence.observed, at(s), evidence)) for s in np.linspace(0, knots[-1], 150)]
+        assert np.mean(shares) >= max(grid) - 1e-3, each.operation
 
 
-def test_alternatives_are_near_the_best_in_the_filters_and_in_the_look(
+def test_the_least_unexplained_comes_first_and_alternatives_are_those_near_it(
     here: Subject, responses: Responses, screening: Screening, admitted: Admitted
 ) -> None:
     settings = here.settings.matching
     found = diagnose(here, screening, admitted.images, responses)
-    top = max(each.share for each in found.matches)
+
+    def left(each: OperationMatch) -> float:
+        views = (each.share, each.overall_share, each.look_share, each.look_share)
+        return float(np.prod([max(1 - share, 0.005) for share in views]))
+
+    assert [left(each) for each in found.matches] == sorted(left(each) for each in found.matches)
+    best = found.matches[0]
+    top = (best.share + best.overall_share + best.look_share) / 3
     for each in found.matches[1:]:
-        near = each.share >= top - settings.alternative_margin
-        alike = each.look_share >= found.matches[0].look_share - settings.look_margin
-        assert each.alternative == (near and alike)
+        near = (each.share + each.overall_share + each.look_share) / 3 >= top - settings.alternative_margin
+        assert each.alternative == (near and each.look_share >= best.look_share - settings.look_margin)
+    assert not best.alternative
 
 
-def test_wrong_labels_on_images_without_a_fault_are_no_appearance_cause(
+def test_exchanged_labels_on_images_without_a_fault_are_a_matter_of_labels(
     here: Subject, responses: Responses
 ) -> None:
     data = here.correct
     wrong = (data.labels + 1) % len(here.model.class_names)
-    blamed = screen(here, data.images, wrong)
-    found = diagnose(here, blamed, data.images, responses)
-    assert not found.claimed
-    assert found.operation is None
-    assert found.reasons
+    errors = Admitted((), data.images, wrong, ())
+    found = diagnose(here, screen(here, data.images, wrong), data.images, responses)
+    assert (found.claimed, found.cause, found.operation, found.measured) == (False, Cause.LABELS, None, None)
+    assert "Check the labels" in found.sentence
+    assert "look like the classes that the model took them for" in found.reasons[0]
+    assert write_mode_recipe(here, "n-1", "n-1-1", errors, found, (), ()) is None
+    assert not here.workspace.night_folder("n-1").exists()
 
 
+@pytest.mark.parametrize("count", [2, 4, 5])
 def test_too_few_errors_are_not_diagnosed(
-    here: Subject, responses: Responses, screening: Screening, admitted: Admitted
+    here: Subject, responses: Responses, screening: Screening, admitted: Admitted, count: int
 ) -> None:
-    few = np.arange(2)
+    """Of a lamp that is named otherwise; five are enough to be judged, whatever is then found."""
+    few = np.arange(count)
     found = diagnose(here, screening.subset(few), admitted.images[few], responses)
-    assert not found.claimed
-    assert "2 errors are too few: 5 are needed" in found.reasons
+    too_few = f"{count} errors are too few: 5 are needed"
+    assert (too_few in found.reasons) == (count < 5)
+    if count < 5:
+        assert (found.claimed, found.operation, found.measured) == (False, None, None)
+
+
+# --- two causes, and one that the catalogue does not hold ---
+
+
+def rendered(here: Subject, line: SampleLine, seed: int = 5) -> Admitted:
+    """The errors that the model makes on a line, 24 parts of every class."""
+    true = np.repeat(np.arange(len(here.model.class_names)), 24)
+    images = np.stack(
+        [
+            line.render(here.model.class_names[label], np.random.default_rng([seed, i]))[..., None]
+            for i, label in enumerate(true)
+        ]
+    )
+    return wrong_of(here, images, true)
+
+
+def wrong_of(here: Subject, images: NDArray[np.uint8], true: NDArray[np.int64]) -> Admitted:
+    wrong = here.classifier.predict(images).argmax(1) != true
+    assert wrong.sum() >= 30
+    return Admitted((), images[wrong], true[wrong], ())
+
+
+LINE = SampleLine(finish="brushed", size=SIZE)
+
+
+@pytest.mark.parametrize(
+    ("camera", "second"),
+    [(Camera(defocus=0.8), "defocus"), (Camera(defocus=1.2), "defocus"), (Camera(noise=0.06), "noise")],
+    ids=["slight defocus", "defocus", "noise"],
+)
+def test_a_dimmer_lamp_with_a_second_fault_is_found_with_it_or_explains_it(
+    here: Subject, responses: Responses, camera: Camera, second: str
+) -> None:
+    """Beside noise a pair is found; a slight blur may leave the lamp nearly all of the evidence."""
+    errors = rendered(here, replace(LINE.aged(0.6), camera=camera))
+    blamed = screen(here, errors.images, errors.true)
+    found = diagnose(here, blamed, errors.images, responses)
+    assert found.claimed, found.reasons
+    assert found.family == "darker"
+    best = found.matches[0]
+    alone = (best.share + best.overall_share + best.look_share) / 3
+    if not found.pair:
+        assert second == "defocus"
+        assert alone > 1 - 2 * here.settings.matching.pair_gain
+        return
+    assert {each.family for each in found.pair} == {"darker", second}
+    steps = [(each.operation, each.strength) for each in found.pair]
+    both = measure_shift(here, responses, steps, blamed.true)
+    evidence = gather(here, blamed, errors.images)
+    shares = by_hand(evidence.observed, both, evidence)
+    for each in found.pair:
+        assert (each.share, each.overall_share, each.look_share) == pytest.approx(shares, abs=1e-3)
+    assert np.mean(shares) > alone + here.settings.matching.pair_gain
+    assert found.share == found.pair[0].share
+    assert found.sentence.startswith("Two changes at once: ")
+    recipe = write_mode_recipe(here, "n-2", "n-2-1", errors, found, (), ())
+    assert recipe is not None
+    groups = load_recipe(here.workspace.root / recipe.path).ingredients
+    assert [[each.operation for each in group] for group in groups] == [[name] for name, _ in steps]
+
+
+@pytest.fixture
+def crossed(here: Subject) -> Admitted:
+    """Two crossing waves of six pixels on every image, their phases at random."""
+    rng = np.random.default_rng(0)
+    data = here.labelled
+    down, across = np.mgrid[:SIZE, :SIZE] * (2 * np.pi / 6)
+    waves = [
+        20 * (np.sin(across + rng.uniform(0, 6.3)) + np.sin(down + rng.uniform(0, 6.3)))[..., None]
+        for _ in range(len(data))
+    ]
+    return wrong_of(here, np.clip(np.rint(data.images + waves), 0, 255).astype(np.uint8), data.labels)
+
+
+def without_textures(responses: Responses) -> Responses:
+    """A catalogue of light and sharpness alone."""
+    kept = [
+        name
+        for name in responses.shifts
+        if find_operation(name).family
+        in ("darker", "brighter", "contrast", "side light", "hot spot", "defocus")
+    ]
+    return replace(
+        responses,
+        shifts={name: responses.shifts[name] for name in kept},
+        looks={name: responses.looks[name] for name in kept},
+    )
+
+
+def test_a_texture_that_the_catalogue_does_not_hold_is_measured_and_goes_into_the_recipe(
+    here: Subject, responses: Responses, crossed: Admitted
+) -> None:
+    blamed = screen(here, crossed.images, crossed.true)
+    found = diagnose(here, blamed, crossed.images, without_textures(responses))
+    assert found.claimed, found.reasons
+    assert (found.cause, found.family) == (Cause.APPEARANCE, "texture")
+    assert found.measured == found.operation
+    assert found.measured in (RESIDUAL_TEXTURE, BOTH)
+    assert found.share > 0.7
+    assert found.sentence.startswith("A change that the catalogue does not hold (texture)")
+    recipe = write_mode_recipe(here, "n-3", "n-3-1", crossed, found, (), ())
+    assert recipe is not None
+    path = here.workspace.root / recipe.path
+    loaded = load_recipe(path)
+    textures = [each for group in loaded.ingredients for one in group for each in one.textures]
+    assert textures
+    assert all((path.parent / each.path).is_file() for each in textures)
+    # On a clean image the recipe lays waves of six pixels: the strongest frequencies of what it changes.
+    change, clean = RecipeTransform(loaded, path.parent), here.correct.images[0]
+    laid = [change(clean, epoch=0, index=i).astype(float) - clean for i in range(60)]
+    spectrum = np.mean([np.abs(np.fft.fft2(each[..., 0] - each.mean())) for each in laid], axis=0)
+    down, across = np.unravel_index(spectrum.argmax(), spectrum.shape)
+    assert {min(int(each), SIZE - int(each)) for each in (down, across)} == {0, 5}  # 32 / 6 is 5.3
+
+
+def test_what_explains_no_other_errors_is_not_claimed(
+    here: Subject, responses: Responses, crossed: Admitted
+) -> None:
+    settings = here.settings.model_copy(update={"matching": MatchingSettings(measured_share=1.0)})
+    strict = replace(here, workspace=replace(here.workspace, settings=settings))
+    blamed = screen(here, crossed.images, crossed.true)
+    found = diagnose(strict, blamed, crossed.images, without_textures(responses))
+    assert (found.claimed, found.cause, found.measured) == (False, Cause.UNKNOWN, None)
+    assert "measured on one half of the errors explains" in found.reasons[-1]
+    assert write_mode_recipe(here, "n-4", "n-4-1", crossed, found, (), ()) is None
+
+
+# --- the control ---
 
 
 def test_a_share_that_faultless_logs_reach_by_chance_is_not_claimed(
@@ -102,6 +282,9 @@ def test_a_share_that_faultless_logs_reach_by_chance_is_not_claimed(
 ) -> None:
     dark = responses.of_filters(screening.true)["dimmer lamp"][1][2]
     pool = np.repeat(dark[None], len(responses.labels), 0)  # every "faultless" image shifted as if dimmed
-    found = diagnose(here, screening, admitted.images, replace(responses, energies=pool))
+    settings = here.settings.model_copy(update={"matching": MatchingSettings(measured_share=1.0)})
+    strict = replace(here, workspace=replace(here.workspace, settings=settings))
+    found = diagnose(strict, screening, admitted.images, replace(responses, energies=pool))
+    assert not found.claimed
     assert found.control_share == pytest.approx(1.0, abs=1e-3)
     assert any("by chance" in reason for reason in found.reasons)

@@ -26,11 +26,12 @@ FILTERS = (BlamedFilter("stage2", 7, 1, 1.0, -2.0, 0.5), BlamedFilter("stage2", 
 
 @pytest.fixture
 def mine(plant: Plant, subject: Subject, tmp_path: Path) -> Subject:
-    return replace(subject, workspace=plant.copied(tmp_path / "workspace").workspace)
+    changes = "recipe.weakest = 0.2\nrecipe.strongest = 1.3"
+    return replace(subject, workspace=plant.copied(tmp_path / "workspace", changes).workspace)
 
 
-def test_strengths_are_drawn_from_a_fifth_to_1_3_times_the_fitted_one() -> None:
-    lamp = ingredient(DIMMED.matches[0], RecipeSettings())
+def test_strengths_are_drawn_from_around_the_fitted_one() -> None:
+    lamp = ingredient(DIMMED.matches[0], RecipeSettings(weakest=0.2, strongest=1.3))
     assert lamp == Ingredient("dimmer lamp", 0.25, 1.625)
     offset = ingredient(DIMMED.matches[1], RecipeSettings(weakest=0.5, strongest=2.0))
     assert offset == Ingredient("offset darker", 0.125, 0.5)

@@ -32,7 +32,7 @@ from inspection.retraining import (
     retrain,
     with_recipe,
 )
-from inspection.training import compare, fit, plain_augmentation, right
+from inspection.training import compare, fit, mixed, plain_augmentation, right
 from tests.inspection.conftest import DIMMED, FinishedNight, Plant
 
 LONG = """acceptance.clean_margin = 0.3
@@ -83,7 +83,7 @@ def test_the_training_and_the_clean_images_are_the_references(finished: Finished
 
 def test_without_a_holdout_the_logged_images_judge(finished: FinishedNight) -> None:
     material, errors = gathered(finished), mode_of(finished).errors
-    assert (material.failing_name, material.logged_images) == (LOGGED, 0)
+    assert (material.failing_name, len(material.logged)) == (LOGGED, 0)
     np.testing.assert_array_equal(material.failing.images, pixels([error.image_path for error in errors]))
     names = finished.plant.model.class_names
     assert [names[i] for i in material.failing.labels] == [error.true_label for error in errors]
@@ -91,35 +91,33 @@ def test_without_a_holdout_the_logged_images_judge(finished: FinishedNight) -> N
 
 def test_logged_images_that_join_the_training_do_not_judge(finished: FinishedNight) -> None:
     material, errors = gathered(finished, logged=7), mode_of(finished).errors
-    before = len(gathered(finished).train)
-    assert (material.logged_images, len(material.train) - before) == (7, 7)
+    np.testing.assert_array_equal(material.train.images, gathered(finished).train.images)
+    assert len(material.logged) == 7
     assert len(material.failing) == len(errors) - 7
-    joined, judging = (
-        bytes_of(images) for images in (material.train.images[before:], material.failing.images)
-    )
+    joined, judging = (bytes_of(images) for images in (material.logged.images, material.failing.images))
     by_pixels = {read_image(Path(e.image_path), (32, 32), 1).tobytes(): e.true_label for e in errors}
     assert not set(joined) & set(judging)
     assert set(joined) | set(judging) == set(by_pixels)
     names = finished.plant.model.class_names
-    assert [names[i] for i in material.train.labels[before:]] == [by_pixels[image] for image in joined]
+    assert [names[i] for i in material.logged.labels] == [by_pixels[image] for image in joined]
 
 
 def test_the_same_seed_lets_the_same_logged_images_join(finished: FinishedNight) -> None:
     first, again = gathered(finished, logged=7), gathered(finished, logged=7)
-    np.testing.assert_array_equal(first.train.images, again.train.images)
+    np.testing.assert_array_equal(first.logged.images, again.logged.images)
     np.testing.assert_array_equal(first.failing.images, again.failing.images)
 
 
 def test_more_logged_images_than_there_are_leaves_none_to_judge(finished: FinishedNight) -> None:
     material = gathered(finished, logged=1000)
-    assert material.logged_images == len(mode_of(finished).errors)
+    assert len(material.logged) == len(mode_of(finished).errors)
     assert material.failing.images.shape == (0, 32, 32, 1)
 
 
 def test_a_holdout_judges_instead_of_the_log(finished: FinishedNight) -> None:
     unseen = finished.plant.labelled("unseen")
     material = gathered(finished, unseen, logged=5)
-    assert (material.failing_name, material.logged_images) == (HOLDOUT, 5)
+    assert (material.failing_name, len(material.logged)) == (HOLDOUT, 5)
     np.testing.assert_array_equal(material.failing.images, pixels([str(each.path) for each in unseen]))
 
 
@@ -201,10 +199,9 @@ def unclaimed(night: FinishedNight) -> FinishedNight:
 
 def test_without_a_recipe_half_of_the_logged_images_join_and_half_judge(mine: FinishedNight) -> None:
     errors = len(mode_of(mine).errors)
-    before = len(gathered(mine).train)
     material = gathered(unclaimed(mine))
     assert material.recipe is None
-    assert (material.logged_images, len(material.train) - before) == (errors // 2, errors // 2)
+    assert len(material.logged) == errors // 2
     assert len(material.failing) == errors - errors // 2
     assert material.model == mine.plant.model
 
@@ -220,13 +217,13 @@ def test_without_a_recipe_images_are_only_turned_and_shifted(mine: FinishedNight
     )
     material = gathered(quick)
     done, candidate = retrain(quick.plant.workspace, material)
-    assert done.logged_images == material.logged_images > 0
+    assert done.logged_images == len(material.logged) > 0
     assert done.reasons[-1] == ONLY_ERRORS
     network = network_of(quick.plant)
     fit(
         network,
         models.spec_of(quick.plant.model).preprocessing,
-        material.train,
+        mixed(material.train, material.logged, quick.plant.settings.recipe.logged_share, 0),
         augmentations=[plain_augmentation(0)],
         epochs=epochs(material, quick.plant.settings),
         learning_rate=0.01,
@@ -257,7 +254,8 @@ def test_progress_counts_every_image(finished: FinishedNight) -> None:
     counted: list[int] = []
     plant = finished.plant
     material = gather(plant.workspace, plant.store, mode_of(finished).mode_id, [], 3, progress=counted.append)
-    assert sum(counted) == len(material.train) + len(material.clean) + len(material.failing)
+    groups = (material.train, material.logged, material.clean, material.failing)
+    assert sum(counted) == sum(map(len, groups))
 
 
 # --- how long it trains ---

@@ -36,7 +36,7 @@ from fmi_engine.classifier import Classifier
 from inspection.errors import InspectionError
 from inspection.images import replacing
 from tests.benchmarks import planted
-from tests.benchmarks.faults import nights, scores
+from tests.benchmarks.faults import nights, scores, speed
 from tests.benchmarks.faults.diagnosing import describe, find_modes, flip_rate, recipe_of
 from tests.benchmarks.faults.retraining import ARMS, MEASURES, Material, measure, train_arm
 from tests.benchmarks.faults.world import World, open_world
@@ -48,7 +48,7 @@ PAIRS = 12  # nights with two faults, per seed
 QUICK_PAIRS = 4
 CONTROLS = 20  # nights without a fault, and as many with wrong labels, per seed
 QUICK_CONTROLS = 6
-PARTS = ("single", "double", "clean", "retraining")
+PARTS = ("single", "double", "clean", "retraining", "speed")
 Result = dict[str, Any]
 
 
@@ -163,6 +163,8 @@ def _jobs(
         for i in range(QUICK_CONTROLS if options.quick else CONTROLS):
             yield f"clean-{i}", partial(_control, world, "clean", nights.clean_log, i)
             yield f"labels-{i}", partial(_control, world, "labels", nights.mislabelled_log, i)
+    if "speed" in options.parts and world.seed == 0:
+        yield "speed", partial(_speed, world, faults)
     if "retraining" in options.parts:
         for name, count in product(faults, options.logged):
             job = partial(_retraining, world, faults[name], name, count, options.steps, kept)
@@ -211,6 +213,15 @@ def _double(world: World, faults: Mapping[str, Fault], one: str, other: str) -> 
     families = [faults[one].family, faults[other].family]
     night: Result = {"kind": "double", "faults": [one, other], "families": families}
     return night | describe(world, log, find_modes(world, log))
+
+
+def _speed(world: World, faults: Mapping[str, Fault]) -> Result:
+    log = nights.planted_log(world, list(faults.values())[:1], 1.0, 5)
+    return {
+        "kind": "speed",
+        **speed.compare(world, log.errors),
+        "night": speed.night_cost(world, log.errors),
+    }
 
 
 def _control(world: World, kind: str, log_of: Callable[[World, int], nights.Log], seed: int) -> Result:
@@ -298,7 +309,7 @@ def _code() -> str:
 def _answer(options: argparse.Namespace, found: Sequence[Result], seconds: float) -> Result:
     of_kind = {
         kind: [night for night in found if night["kind"] == kind]
-        for kind in ("single", "double", "clean", "labels", "retraining")
+        for kind in ("single", "double", "clean", "labels", "retraining", "speed")
     }
     return {
         "images": str(options.images),
@@ -316,6 +327,7 @@ def _answer(options: argparse.Namespace, found: Sequence[Result], seconds: float
         "double": scores.double(of_kind["double"]),
         "clean": scores.clean([*of_kind["clean"], *of_kind["labels"]]),
         "flip": scores.flip(of_kind["single"]),
+        "speed": next(iter(of_kind["speed"]), {}),
         "retraining": scores.retraining(of_kind["retraining"]),
         "gains": scores.gains(of_kind["retraining"]),
         "nights": list(found),

@@ -1,0 +1,151 @@
+"""What blame costs and achieves beside its peers, at equal K, and what a night's diagnosis costs."""
+
+import importlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fmi_engine import blame as engine
+from fmi_engine.probe import find_module, resumption
+from fmi_engine.types import Layer, Screening
+from inspection import blame, diagnosis, failure_modes, responses
+from inspection.training import Labelled
+from tests.benchmarks.faults.world import World
+
+ERRORS = 32  # attributed by every method
+NIGHT = 1000  # errors of the night whose cost is measured
+Attribution = Callable[[], NDArray[np.float32]]  # -> (errors, channels), summed over positions
+
+
+def compare(world: World, errors: Labelled) -> dict[str, Any]:
+    """Seconds per image and flip rate of each method at equal K, at the layer that blame flips most with.
+
+    Captum's methods run with their defaults, one layer, on all errors in one batch; blame screens every
+    layer. Filters are chosen on one half of the errors and patched on the other. `vs_conductance` is how
+    many times as long LayerConductance takes per image; None where Captum is not installed.
+    """
+    subject = world.subject
+    few = errors.subset(np.arange(min(2 * ERRORS, len(errors))))
+    chosen, judged = few.subset(np.arange(0, len(few), 2)), few.subset(np.arange(1, len(few), 2))
+    screening, seconds = _timed(lambda: blame.screen(subject, chosen.images, chosen.labels))
+    name = blame.layers_to_verify(subject, screening, chosen.images)[0]
+    layer = next(each for each in subject.layers if each.name == name)
+    k = engine.patch_count(layer.channels, 20, 0.25)
+    rankings: dict[str, tuple[list[int], float]] = {
+        "blame": (engine.most_blamed(screening, name, k), seconds),
+        "deviation": (engine.most_deviating(screening, subject.reference, name, k), seconds),
+    }
+    start = time.perf_counter()
+    exact = engine.most_effective(subject.classifier, layer, subject.reference, screening, chosen.images, k)
+    rankings["blame, then exact patches"] = (exact, seconds + time.perf_counter() - start)
+    failures = {}
+    for method, attribute in _peers(world, layer, chosen, screening).items():
+        try:
+            values, took = _timed(attribute)
+        except Exception as error:  # a peer may refuse a network: that is its result
+            failures[method] = f"{type(error).__name__}: {error}"
+            continue
+        order = np.argsort(-values.mean(0), kind="stable")[:k]
+        rankings[method] = ([int(c) for c in order], took)
+    rates = _flip_rates(world, layer, judged, {name: chosen for name, (chosen, _) in rankings.items()})
+    found: dict[str, Any] = {
+        method: {"seconds_per_image": took / len(chosen), "flip_rate": rates[method]}
+        for method, (_, took) in rankings.items()
+    }
+    conductance = found.get("layer conductance")
+    return {
+        "layer": name,
+        "k": k,
+        "images": len(chosen),
+        "methods": found,
+        "failures": failures,
+        "vs_conductance": None
+        if conductance is None
+        else conductance["seconds_per_image"] / found["blame"]["seconds_per_image"],
+    }
+
+
+def night_cost(world: World, errors: Labelled) -> dict[str, float]:
+    """What diagnosing 1,000 errors costs, inversions apart, beside 1,000 bare forward and backward passes."""
+    subject = world.subject
+    many = errors.subset(np.resize(np.arange(len(errors)), NIGHT))
+    known = responses.measure_responses(subject)
+
+    def bare() -> None:
+        for i in range(0, NIGHT, 32):
+            x = subject.classifier.prepare(many.images[i : i + 32]).requires_grad_(True)
+            with torch.enable_grad():
+                subject.classifier.network(x).sum().backward()
+
+    def diagnosed() -> None:
+        screening = blame.screen(subject, many.images, many.labels)
+        groups = failure_modes.group_errors(subject, screening, many.images, known)
+        for rows in groups.modes:
+            part, images = screening.subset(rows), many.images[rows]
+            for layer in blame.layers_to_verify(subject, part, images):
+                blame.verify(subject, layer, part, images)
+            diagnosis.diagnose(subject, part, images, known)
+
+    _, floor = _timed(bare)
+    _, night = _timed(diagnosed)
+    return {"seconds": night, "bare_seconds": floor, "times_bare": night / floor}
+
+
+def _peers(world: World, layer: Layer, errors: Labelled, screening: Screening) -> dict[str, Attribution]:
+    try:
+        attr = importlib.import_module("captum.attr")
+    except ImportError:
+        return {}
+    classifier = world.subject.classifier
+    module = find_module(classifier.network, layer.name)
+    x = classifier.prepare(errors.images)
+    predicted, true = torch.from_numpy(screening.predicted), torch.from_numpy(errors.labels)
+
+    def margin(images: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        return engine.margins(classifier.network(images), one, other)
+
+    def attribution(method: Any, **options: Any) -> Attribution:
+        def run() -> NDArray[np.float32]:
+            with torch.enable_grad():
+                values = method(margin, module).attribute(
+                    x, additional_forward_args=(predicted, true), **options
+                )
+            return np.asarray(values.detach().sum((2, 3)).numpy(), np.float32)
+
+        return run
+
+    def relevance() -> NDArray[np.float32]:
+        values = attr.LayerLRP(classifier.network, module).attribute(x, target=predicted)
+        return np.asarray(values.detach().sum((2, 3)).numpy(), np.float32)
+
+    return {
+        "gradient x activation": attribution(attr.LayerGradientXActivation),
+        "layer conductance": attribution(attr.LayerConductance),
+        "relevance propagation": relevance,
+    }
+
+
+def _flip_rates(
+    world: World, layer: Layer, errors: Labelled, rankings: dict[str, list[int]]
+) -> dict[str, float]:
+    subject = world.subject
+    patched = engine.patched_margins(
+        subject.classifier,
+        resumption(subject.classifier.network, layer.name),
+        layer,
+        subject.reference,
+        errors.images,
+        errors.labels,
+        list(rankings.values()),
+    )
+    return {name: float(rate) for name, rate in zip(rankings, patched.right.mean(1), strict=True)}
+
+
+def _timed(run: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.perf_counter()
+    return run(), time.perf_counter() - start

@@ -1,0 +1,368 @@
+"""Overlays: what a texture's file holds, what is laid over an image, and which files are refused."""
+
+import hashlib
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+import albumentations as A
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspection.errors import RecipeError
+from inspection.overlays import (
+    BLACK,
+    FIXED_PATTERN,
+    RESIDUAL_TEXTURE,
+    FixedPattern,
+    TextureFile,
+    TextureOverlay,
+    textures_in,
+    write_pattern,
+    write_texture,
+)
+from inspection.recipes import (
+    Ingredient,
+    Recipe,
+    RecipeTransform,
+    build_recipe,
+    load_recipe,
+    sample_generators,
+    summarise,
+    write_recipe,
+)
+
+Image = NDArray[np.uint8]
+Overlay = TextureOverlay | FixedPattern
+
+
+def field(channels: int = 1, height: int = 32, width: int = 32, seed: int = 0) -> NDArray[np.float32]:
+    """Grey levels between -40 and 40, none of them whole."""
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-40, 40, (height, width, channels)).astype(np.float32)
+
+
+def stops(channels: int = 1) -> NDArray[np.float32]:
+    """Natural logarithms of light: up to a stop and a quarter darker or lighter."""
+    return field(channels) * np.float32(math.log(2) / 32)
+
+
+def grey(level: int = 128, channels: int = 1) -> Image:
+    return np.full((32, 32, channels), level, np.uint8)
+
+
+def texture_overlay(
+    folder: Path, *files: TextureFile, amplitude: tuple[float, float] = (1, 1)
+) -> TextureOverlay:
+    with textures_in(folder):
+        return TextureOverlay([(each.path, each.sha256) for each in files], amplitude, p=1.0)
+
+
+def fixed_pattern(folder: Path, file: TextureFile, amplitude: tuple[float, float] = (1, 1)) -> FixedPattern:
+    with textures_in(folder):
+        return FixedPattern((file.path, file.sha256), amplitude, p=1.0)
+
+
+def laid(overlay: A.BasicTransform, image: Image, index: int = 0) -> Image:
+    overlay.set_random_state(*sample_generators(7, 0, index))
+    return np.asarray(overlay(image=image)["image"], np.uint8)
+
+
+def unmoved(overlay: TextureOverlay, image: Image) -> NDArray[np.int64]:
+    """What the overlay adds to an image where it neither mirrors nor moves the texture."""
+    changed = overlay.apply(image, which=0, mirrored=(False, False), moved=(0, 0), amplitude=1.0)
+    return changed.astype(np.int64) - image
+
+
+def in_place(overlay: FixedPattern, image: Image, amplitude: float = 1.0) -> Image:
+    return overlay.apply(image, amplitude=amplitude, mirrored=(False, False), moved=(0, 0))
+
+
+# --- the files ---
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_texture_is_kept_to_half_a_grey_level(tmp_path: Path, channels: int) -> None:
+    file = write_texture(field(channels), tmp_path, "a/one.png")
+    assert file == TextureFile("a/one.png", hashlib.sha256((tmp_path / "a/one.png").read_bytes()).hexdigest())
+    added = unmoved(texture_overlay(tmp_path, file), grey(128, channels))
+    assert np.abs(added - field(channels)).max() <= 0.5
+    assert np.abs(added).max() > 30
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_pattern_is_kept_to_a_64th_of_a_stop(tmp_path: Path, channels: int) -> None:
+    """By the file's own definition: value 128 is nothing, 32 steps are a stop."""
+    file = write_pattern(stops(channels), tmp_path, "pattern.png")
+    held = cv2.imread(str(tmp_path / file.path), cv2.IMREAD_UNCHANGED)
+    assert held is not None
+    read = (held.reshape(32, 32, channels)[..., ::-1].astype(np.float64) - 128) / 32
+    assert np.abs(read - stops(channels) / math.log(2)).max() <= 1 / 64 + 1e-6
+    image = grey(70, channels)
+    expected = np.clip((image + 8.0) * 2**read - 8.0, 0, 255)
+    found = in_place(fixed_pattern(tmp_path, file), image)
+    assert np.abs(found - expected).max() <= 0.5 + 1e-3
+    assert BLACK == 8
+
+
+def test_what_is_too_strong_for_a_file_is_cut_off(tmp_path: Path) -> None:
+    file = write_texture(np.full((32, 32, 1), 300, np.float32), tmp_path, "strong.png")
+    assert np.unique(unmoved(texture_overlay(tmp_path, file), grey(0))).tolist() == [127]
+
+
+# --- laid over ---
+
+
+def test_a_texture_meets_every_channel_and_a_colour_texture_its_own(tmp_path: Path) -> None:
+    one = texture_overlay(tmp_path, write_texture(field(1), tmp_path, "grey.png"))
+    added = unmoved(one, grey(128, 3))
+    for channel in range(3):
+        np.testing.assert_array_equal(added[..., channel], np.rint(field(1))[..., 0])
+    three = texture_overlay(tmp_path, write_texture(field(3), tmp_path, "colour.png"))
+    np.testing.assert_array_equal(unmoved(three, grey(128, 3)), np.rint(field(3)))
+
+
+def test_a_smaller_texture_is_repeated_and_a_larger_one_cut(tmp_path: Path) -> None:
+    small, large = field(1, 8, 20), field(1, 40, 50)
+    added = unmoved(texture_overlay(tmp_path, write_texture(small, tmp_path, "small.png")), grey())
+    np.testing.assert_array_equal(added, np.rint(np.tile(small, (4, 2, 1))[:32, :32]))
+    added = unmoved(texture_overlay(tmp_path, write_texture(large, tmp_path, "large.png")), grey())
+    np.testing.assert_array_equal(added, np.rint(large[:32, :32]))
+
+
+def test_a_texture_is_mirrored_and_moved_by_shares_of_its_sides(tmp_path: Path) -> None:
+    overlay = texture_overlay(tmp_path, write_texture(field(), tmp_path, "a.png"))
+    changed = overlay.apply(grey(), which=0, mirrored=(True, False), moved=(0.25, 0.5), amplitude=1.0)
+    by_hand = [
+        [128 + np.rint(field()[31 - (i + 8) % 32, (j + 16) % 32, 0]) for j in range(32)] for i in range(32)
+    ]
+    np.testing.assert_array_equal(changed[..., 0], by_hand)
+
+
+def test_every_texture_mirroring_and_amplitude_of_the_range_is_drawn(tmp_path: Path) -> None:
+    files = [
+        write_texture(np.full((4, 4, 1), 10.0 * (i + 1), np.float32), tmp_path, f"{i}.png") for i in range(3)
+    ]
+    overlay = texture_overlay(tmp_path, *files, amplitude=(0.2, 1.3))
+    drawn = [overlay.get_params() for _ in range(600)]
+    for which in range(3):
+        assert sum(each["which"] == which for each in drawn) == pytest.approx(200, abs=50)
+    for axis in (0, 1):
+        assert sum(each["mirrored"][axis] for each in drawn) == pytest.approx(300, abs=50)
+        places = [each["moved"][axis] for each in drawn]
+        assert np.all(np.abs(np.histogram(places, 4, (0, 1))[0] - 150) < 45)
+    amplitudes = [each["amplitude"] for each in drawn]
+    assert np.all(np.abs(np.histogram(amplitudes, 4, (0.2, 1.3))[0] - 150) < 45)
+
+
+def test_a_pattern_is_moved_by_shares_of_its_sides_and_mirrored_at_the_border(tmp_path: Path) -> None:
+    overlay = fixed_pattern(tmp_path, write_pattern(stops(), tmp_path, "p.png"))
+    still = in_place(overlay, grey(70))[..., 0]
+    turned = overlay.apply(grey(70), amplitude=1.0, mirrored=(True, False), moved=(0.25, -0.125))[..., 0]
+    down = [*range(8, 0, -1), *range(24)]  # 8 rows down: those that come in are mirrored
+    across = [*range(4, 32), *range(31, 27, -1)]  # 4 columns to the left
+    np.testing.assert_array_equal(turned, still[::-1][down][:, across])
+
+
+def test_a_pattern_stays_near_its_place_half_of_the_time_and_lies_anywhere_else(tmp_path: Path) -> None:
+    overlay = fixed_pattern(tmp_path, write_pattern(stops(), tmp_path, "p.png"), (0.2, 1.3))
+    drawn = [overlay.get_params() for _ in range(800)]
+    near = [each for each in drawn if max(map(abs, each["moved"])) <= 0.02]
+    assert len(near) == pytest.approx(400, abs=60)
+    assert not any(any(each["mirrored"]) for each in near if each["moved"] != (0, 0))
+    far = [each for each in drawn if max(map(abs, each["moved"])) > 0.02]
+    for axis in (0, 1):
+        assert sum(each["mirrored"][axis] for each in far) == pytest.approx(len(far) / 2, abs=50)
+        places = np.histogram([each["moved"][axis] for each in far], 4, (-0.5, 0.5))[0]
+        assert np.all(np.abs(places - len(far) / 4) < 40)
+    amplitudes = np.histogram([each["amplitude"] for each in drawn], 4, (0.2, 1.3))[0]
+    assert np.all(np.abs(amplitudes - 200) < 55)
+
+
+def test_twice_the_amplitude_is_twice_the_stops(tmp_path: Path) -> None:
+    half = np.full((32, 32, 1), 0.5 * math.log(2), np.float32)
+    overlay = fixed_pattern(tmp_path, write_pattern(half, tmp_path, "p.png"))
+    levels = [int(in_place(overlay, grey(42), amplitude)[0, 0, 0]) for amplitude in (1, 2, 4)]
+    assert levels == [round(50 * 2**0.5 - 8), 92, 192]  # (42 + 8) * 2 ** (amplitude / 2) - 8
+
+
+def both(folder: Path, amplitude: tuple[float, float]) -> list[Overlay]:
+    texture, pattern = write_texture(field(), folder, "t.png"), write_pattern(stops(), folder, "p.png")
+    return [texture_overlay(folder, texture, amplitude=amplitude), fixed_pattern(folder, pattern, amplitude)]
+
+
+def test_amplitude_zero_changes_nothing(tmp_path: Path) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (32, 32, 1), dtype=np.uint8)
+    for overlay in both(tmp_path, (0, 0)):
+        np.testing.assert_array_equal(laid(overlay, image), image)
+
+
+def test_the_same_generators_give_the_same_image_and_others_another(tmp_path: Path) -> None:
+    for overlay in both(tmp_path, (0.2, 1.3)):
+        first = [laid(overlay, grey(), index).tobytes() for index in range(6)]
+        assert [laid(overlay, grey(), index).tobytes() for index in reversed(range(6))] == first[::-1]
+        assert len(set(first)) == 6
+
+
+def test_a_round_trip_through_albumentations_own_file(tmp_path: Path) -> None:
+    for overlay in both(tmp_path, (0.2, 1.3)):
+        with textures_in(tmp_path):
+            again = A.from_dict(A.to_dict(overlay))
+        assert type(again) is type(overlay)
+        assert A.to_dict(again) == A.to_dict(overlay)
+        assert "_fields" not in str(A.to_dict(overlay))
+        for index in range(4):
+            np.testing.assert_array_equal(laid(again, grey(), index), laid(overlay, grey(), index))
+
+
+def test_the_folder_holds_for_the_block_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write_texture(field(), tmp_path / "a", "t.png")
+    monkeypatch.chdir(tmp_path)
+    texture_overlay(tmp_path / "a", file)
+    with pytest.raises(RecipeError, match=r"t\.png cannot be read"):
+        TextureOverlay([(file.path, file.sha256)])
+    with pytest.raises(RuntimeError, match="stopped"), textures_in(tmp_path / "a"):
+        raise RuntimeError("stopped")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        FixedPattern((file.path, file.sha256))
+
+
+# --- files that are refused ---
+
+
+def _gone(path: Path) -> None:
+    path.unlink()
+
+
+def _changed(path: Path) -> None:
+    write_texture(field(seed=1), path.parent, path.name)
+
+
+@pytest.mark.parametrize(
+    ("harm", "complaint"),
+    [
+        pytest.param(
+            _gone, r"t\.png cannot be read \(No such file.*\); keep it beside the recipe", id="gone"
+        ),
+        pytest.param(_changed, r"t\.png was changed or damaged .*; restore it", id="changed"),
+    ],
+)
+@pytest.mark.parametrize("kind", [TextureOverlay, FixedPattern])
+def test_a_texture_that_is_gone_or_changed_is_refused(
+    tmp_path: Path, kind: type[Overlay], harm: Callable[[Path], None], complaint: str
+) -> None:
+    file = write_texture(field(), tmp_path, "t.png")
+    harm(tmp_path / "t.png")
+    with textures_in(tmp_path), pytest.raises(RecipeError, match=complaint):
+        _build(kind, file.path, file.sha256)
+
+
+@pytest.mark.parametrize("outside", ["../t.png", "a/../../t.png", "{folder}/t.png"])
+@pytest.mark.parametrize("kind", [TextureOverlay, FixedPattern])
+def test_a_texture_outside_the_recipes_folder_is_refused(
+    tmp_path: Path, kind: type[Overlay], outside: str
+) -> None:
+    file = write_texture(field(), tmp_path, "t.png")
+    (tmp_path / "mine" / "a").mkdir(parents=True)
+    with (
+        textures_in(tmp_path / "mine"),
+        pytest.raises(RecipeError, match=r"outside the recipe's folder; a recipe names its own files"),
+    ):
+        _build(kind, outside.format(folder=tmp_path), file.sha256)
+
+
+def test_a_texture_that_is_no_image_is_refused(tmp_path: Path) -> None:
+    data = b"grey, mostly"
+    (tmp_path / "t.png").write_bytes(data)
+    with textures_in(tmp_path), pytest.raises(RecipeError, match=r"t\.png is no image"):
+        TextureOverlay([("t.png", hashlib.sha256(data).hexdigest())])
+
+
+@pytest.mark.parametrize("amplitude", [(-0.1, 1.0), (1.0, 0.5)])
+def test_amplitudes_that_are_no_range_are_refused(tmp_path: Path, amplitude: tuple[float, float]) -> None:
+    file = write_texture(field(), tmp_path, "t.png")
+    with pytest.raises(ValueError, match="amplitude_range"):
+        texture_overlay(tmp_path, file, amplitude=amplitude)
+
+
+def _build(kind: type[Overlay], path: str, digest: str) -> Any:
+    return TextureOverlay([(path, digest)]) if kind is TextureOverlay else FixedPattern((path, digest))
+
+
+# --- in a recipe ---
+
+
+def overlaid(folder: Path) -> Recipe:
+    pattern = write_pattern(stops(), folder, "r-textures/pattern.png")
+    textures = tuple(write_texture(field(seed=i), folder, f"r-textures/residual-{i}.png") for i in range(2))
+    groups = [
+        [Ingredient(FIXED_PATTERN, 0.2, 1.3, (pattern,))],
+        [Ingredient(RESIDUAL_TEXTURE, 0.2, 1.3, textures)],
+        [Ingredient("dimmer lamp", 0.2, 1.0)],
+    ]
+    return build_recipe(groups, 1.0, 7, (32, 32), 1, {}, folder)
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_recipe_with_overlays_works_from_another_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: bool
+) -> None:
+    folder, elsewhere = tmp_path / "night" / "recipes", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    recipe = overlaid(folder)
+    write_recipe(recipe, folder / "r.yaml")
+    before = [RecipeTransform(recipe, folder)(grey(), epoch=1, index=i) for i in range(5)]
+    monkeypatch.chdir(elsewhere)
+    at = Path("..") / "night" / "recipes" if relative else folder
+    loaded = load_recipe(at / "r.yaml")
+    assert loaded == recipe
+    change = RecipeTransform(loaded, at)
+    for i, image in enumerate(before):
+        np.testing.assert_array_equal(change(grey(), epoch=1, index=i), image)
+    assert len({image.tobytes() for image in before}) == 5
+    found = "0.2 to 1.3 times as found"
+    assert summarise(loaded).startswith(f"fixed pattern {found}, then residual texture {found}, then dimmer")
+
+
+def test_a_recipe_moves_with_its_textures_and_not_without(tmp_path: Path) -> None:
+    write_recipe(overlaid(tmp_path / "a"), tmp_path / "a" / "r.yaml")
+    (tmp_path / "a").rename(tmp_path / "b")
+    load_recipe(tmp_path / "b" / "r.yaml")
+    (tmp_path / "b" / "r.yaml").rename(tmp_path / "r.yaml")
+    with pytest.raises(
+        RecipeError, match=r"r\.yaml is no recipe .*pattern\.png cannot be read .*keep it beside"
+    ):
+        load_recipe(tmp_path / "r.yaml")
+
+
+def test_the_lines_of_the_header_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = overlaid(tmp_path)
+    write_recipe(recipe, tmp_path / "r.yaml")
+    monkeypatch.chdir(tmp_path)
+    lines = [line[6:] for line in (tmp_path / "r.yaml").read_text().splitlines() if line.startswith("#     ")]
+    names: dict[str, Any] = {"image": grey(), "epoch": 2, "index": 4}
+    exec("\n".join(lines), names)
+    expected = RecipeTransform(recipe, tmp_path)(grey(), epoch=2, index=4)
+    np.testing.assert_array_equal(names["image"], expected)
+
+
+@pytest.mark.parametrize(
+    ("operation", "count", "complaint"),
+    [
+        (FIXED_PATTERN, 0, "fixed pattern was given 0 textures; it takes exactly one"),
+        (FIXED_PATTERN, 2, "fixed pattern was given 2 textures; it takes exactly one"),
+        (RESIDUAL_TEXTURE, 0, "residual texture was given 0 textures; it takes at least one"),
+    ],
+)
+def test_an_overlay_without_its_textures_is_no_recipe(
+    tmp_path: Path, operation: str, count: int, complaint: str
+) -> None:
+    file = write_texture(field(), tmp_path, "t.png")
+    with pytest.raises(RecipeError, match=complaint):
+        build_recipe([[Ingredient(operation, 0.2, 1.3, (file,) * count)]], 0.5, 0, (32, 32), 1, {}, tmp_path)
