@@ -28,11 +28,9 @@ from inspection.transforms import Image
 
 FIXED_PATTERN = "fixed pattern"
 RESIDUAL_TEXTURE = "residual texture"
-TEXTURE_PRIMITIVES = "texture primitives"
 OVERLAYS = {
     FIXED_PATTERN: "what lies at the same place on all the failing images",
     RESIDUAL_TEXTURE: "what the failing images hold beside the normal, anywhere",
-    TEXTURE_PRIMITIVES: "what the over-active filters see",
 }
 """The ingredients that lay measured fields over the image; their strength is the amplitude, 1 as found."""
 

@@ -75,6 +75,9 @@ def test_errors_on_poly_cells_of_a_mono_model_go_through_the_night_and_retrainin
     assert kinds["confusion"] == 0
     assert kinds["escape"] + kinds["overkill"] == errors
     done = json.loads(succeeded(fmi("retrain", "--json", *at)).stdout)
-    images = sum(each["images"] for each in done["accuracies"][:1]) + done["logged_images"]
-    assert images == errors  # what joined the training set does not judge the candidate
+    modes, unclustered = night["failure_modes"], night["unclustered"]
+    assert sum(mode["errors"] for mode in modes) + unclustered == errors
+    assert done["mode_id"] == modes[0]["mode_id"]
+    images = done["accuracies"][0]["images"] + done["logged_images"]
+    assert images == modes[0]["errors"]  # what joined the training set does not judge the candidate
     assert done["candidate_hash"] != done["model_hash"]

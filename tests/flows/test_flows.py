@@ -33,7 +33,8 @@ def test_a_night_leaves_findings_pictures_recipe_and_report(site: Diagnosed) -> 
     assert [name for name in pictures if not (site.root / name).is_file()] == []
     assert found.report_path is not None
     assert "data:image/png;base64," in (site.root / found.report_path).read_text(encoding="utf-8")
-    assert set(found.seconds) == {"log", "images", "blame", "operations", "diagnosis", "primitives", "recipe"}
+    steps = ("log", "images", "blame", "operations", "grouping", "diagnosis", "primitives", "recipe")
+    assert set(found.seconds) == set(steps)
 
 
 def test_the_summary_is_plain_json_with_the_figures_of_the_store(site: Diagnosed) -> None:

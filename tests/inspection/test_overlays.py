@@ -150,6 +150,7 @@ def test_every_texture_mirroring_and_amplitude_of_the_range_is_drawn(tmp_path: P
         write_texture(np.full((4, 4, 1), 10.0 * (i + 1), np.float32), tmp_path, f"{i}.png") for i in range(3)
     ]
     overlay = texture_overlay(tmp_path, *files, amplitude=(0.2, 1.3))
+    overlay.set_random_state(*sample_generators(7, 0, 0))
     drawn = [overlay.get_params() for _ in range(600)]
     for which in range(3):
         assert sum(each["which"] == which for each in drawn) == pytest.approx(200, abs=50)
@@ -172,10 +173,11 @@ def test_a_pattern_is_moved_by_shares_of_its_sides_and_mirrored_at_the_border(tm
 
 def test_a_pattern_stays_near_its_place_half_of_the_time_and_lies_anywhere_else(tmp_path: Path) -> None:
     overlay = fixed_pattern(tmp_path, write_pattern(stops(), tmp_path, "p.png"), (0.2, 1.3))
+    overlay.set_random_state(*sample_generators(7, 0, 0))
     drawn = [overlay.get_params() for _ in range(800)]
     near = [each for each in drawn if max(map(abs, each["moved"])) <= 0.02]
     assert len(near) == pytest.approx(400, abs=60)
-    assert not any(any(each["mirrored"]) for each in near if each["moved"] != (0, 0))
+    assert sum(any(each["mirrored"]) for each in near) <= 3  # one in 600 that lie anywhere lies near, too
     far = [each for each in drawn if max(map(abs, each["moved"])) > 0.02]
     for axis in (0, 1):
         assert sum(each["mirrored"][axis] for each in far) == pytest.approx(len(far) / 2, abs=50)

@@ -335,30 +335,26 @@ def _answer(options: argparse.Namespace, found: Sequence[Result], seconds: float
 
 
 def _show(answer: Result) -> None:
+    one, two, none, flips = (answer[part] for part in ("single", "double", "clean", "flip"))
     console.print(
-        f"one cause: claimed and right {_share(answer['single']['top1'])}, ranked first "
-        f"{_share(answer['single']['ranked_first'])}, wrong claims {_share(answer['single']['wrong_claim'])} "
-        f"of {answer['single']['nights']} nights\n"
-        f"two causes: both claimed {_share(answer['double']['both'])}, purity "
-        f"{answer['double']['purity']:.2f}, of {answer['double']['nights']} nights\n"
-        f"no cause: one claimed all the same {_share(answer['clean']['false_cause'])} of "
-        f"{answer['clean']['nights']} nights\n"
-        f"flip rate: blame {answer['flip']['blame']:.2f}, deviation {answer['flip']['deviation']:.2f}, "
-        f"random {answer['flip']['random']:.2f}"
+        f"one cause: claimed and right {_share(one, 'top1')}, ranked first {_share(one, 'ranked_first')}, "
+        f"wrong claims {_share(one, 'wrong_claim')} of {one['nights']} nights\n"
+        f"two causes: both claimed {_share(two, 'both')}, purity {two['purity']:.2f}, of {two['nights']} "
+        "nights\n"
+        f"no cause: one claimed all the same {_share(none, 'false_cause')} of {none['nights']} nights\n"
+        f"flip rate: blame {flips['blame']:.2f}, deviation {flips['deviation']:.2f}, random "
+        f"{flips['random']:.2f}"
     )
     for count, arms in answer["retraining"].items():
         table = Table("arm", *MEASURES, title=f"accuracy after retraining with {count} logged images")
-        for arm, measures in arms.items():
-            cells = (
-                f"{measures[m]['mean']:.3f} ({measures[m]['lower']:.2f} to {measures[m]['upper']:.2f})"
-                for m in MEASURES
-            )
-            table.add_row(arm, *cells)
+        for arm, found in arms.items():
+            table.add_row(arm, *(_share(found, measure) for measure in MEASURES))
         console.print(table)
 
 
-def _share(value: Mapping[str, float]) -> str:
-    return f"{value['mean']:.1%} ({value['lower']:.0%} to {value['upper']:.0%})"
+def _share(found: Mapping[str, Any], name: str) -> str:
+    lower, upper = found[f"{name}_interval"]
+    return f"{found[name]:.1%} ({lower:.0%} to {upper:.0%})"
 
 
 @contextmanager

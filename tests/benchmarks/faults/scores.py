@@ -18,22 +18,24 @@ def single(nights: Sequence[Night]) -> dict[str, Any]:
     firsts = [_first(night) for night in scored]
     return {
         "nights": len(scored),
-        "top1": share([mode["claimed"] and mode["family"] == night["family"] for mode, night in firsts]),
-        "ranked_first": share([_ranking(mode)[0] == night["family"] for mode, night in firsts]),
-        "top2": share([night["family"] in _ranking(mode)[:2] for mode, night in firsts]),
-        "alternatives": share(
-            [night["family"] in {_ranking(mode)[0], *mode["alternatives"]} for mode, night in firsts]
+        **share("top1", [mode["claimed"] and mode["family"] == night["family"] for mode, night in firsts]),
+        **share("ranked_first", [_ranking(mode)[0] == night["family"] for mode, night in firsts]),
+        **share("top2", [night["family"] in _ranking(mode)[:2] for mode, night in firsts]),
+        **share(
+            "alternatives",
+            [night["family"] in {_ranking(mode)[0], *mode["alternatives"]} for mode, night in firsts],
         ),
-        "claimed": share([mode["claimed"] for mode, _ in firsts]),
-        "wrong_claim": share(
-            [mode["claimed"] and mode["family"] != night["family"] for mode, night in firsts]
+        **share("claimed", [mode["claimed"] for mode, _ in firsts]),
+        **share(
+            "wrong_claim",
+            [mode["claimed"] and mode["family"] != night["family"] for mode, night in firsts],
         ),
         "explained_share": _mean([mode["shares"][0] for mode, _ in firsts]),
-        "one_mode": share([len(night["modes"]) == 1 for night in scored]),
+        **share("one_mode", [len(night["modes"]) == 1 for night in scored]),
         "by_fault": {
-            fault: share(
+            fault: _mean(
                 [m["claimed"] and m["family"] == n["family"] for m, n in firsts if n["fault"] == fault]
-            )["mean"]
+            )
             for fault in sorted({night["fault"] for night in scored})
         },
     }
@@ -47,7 +49,7 @@ def double(nights: Sequence[Night]) -> dict[str, Any]:
         / max(sum(mode["errors"] for mode in night["modes"]), 1)
         for night in nights
     ]
-    return {"nights": len(nights), "both": share(both), "purity": _mean(purities)}
+    return {"nights": len(nights), **share("both", both), "purity": _mean(purities)}
 
 
 def clean(nights: Sequence[Night]) -> dict[str, Any]:
@@ -59,11 +61,12 @@ def clean(nights: Sequence[Night]) -> dict[str, Any]:
     labels = [night for night in nights if night["kind"] == "labels"]
     return {
         "nights": len(nights),
-        "false_cause": share([*false["clean"], *false["labels"]]),
-        "clean": share(false["clean"]),
-        "labels": share(false["labels"]),
-        "labels_suspected": share(
-            [any(mode["cause"] == "labels" for mode in night["modes"]) for night in labels]
+        **share("false_cause", [*false["clean"], *false["labels"]]),
+        **share("clean", false["clean"]),
+        **share("labels", false["labels"]),
+        **share(
+            "labels_suspected",
+            [any(mode["cause"] == "labels" for mode in night["modes"]) for night in labels],
         ),
     }
 
@@ -86,16 +89,7 @@ def retraining(runs: Sequence[Night]) -> dict[str, Any]:
     counts = sorted({run["logged"] for run in runs})
     return {
         str(count): {
-            arm: {
-                measure: interval(
-                    [
-                        run["arms"][arm][measure]
-                        for run in runs
-                        if run["logged"] == count and arm in run["arms"]
-                    ]
-                )
-                for measure in MEASURES
-            }
+            arm: _measured([run["arms"][arm] for run in runs if run["logged"] == count])
             for arm in ("before", *ARMS)
         }
         for count in counts
@@ -106,46 +100,52 @@ def gains(runs: Sequence[Night]) -> dict[str, Any]:
     """What recipe + logged gains over its rivals, and what it recovers of the ceiling, per count."""
     found: dict[str, Any] = {}
     for count in sorted({run["logged"] for run in runs}):
-        mine = [run for run in runs if run["logged"] == count and set(ARMS) <= set(run["arms"])]
+        mine = [run["arms"] for run in runs if run["logged"] == count]
         found[str(count)] = {
-            measure: {
-                rival: interval(
-                    [run["arms"]["recipe_logged"][measure] - run["arms"][rival][measure] for run in mine]
-                )
-                for rival in ("before", "logged", "generic_logged", "ceiling")
-            }
-            for measure in MEASURES
+            rival: _measured(
+                [
+                    {measure: arms["recipe_logged"][measure] - arms[rival][measure] for measure in MEASURES}
+                    for arms in mine
+                ]
+            )
+            for rival in ("before", "logged", "generic_logged", "ceiling")
         }
         found[str(count)]["recovered"] = _recovered(mine)
     return found
 
 
-def _recovered(runs: Sequence[Night]) -> float:
+def _measured(values: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for measure in MEASURES:
+        found |= interval(measure, [value[measure] for value in values])
+    return found
+
+
+def _recovered(runs: Sequence[Mapping[str, Mapping[str, float]]]) -> float:
     """The gain on faulted images as a share of what the true fault as augmentation gains, over all runs."""
-    gained = [run["arms"]["recipe_logged"]["faulted"] - run["arms"]["before"]["faulted"] for run in runs]
-    possible = [run["arms"]["ceiling"]["faulted"] - run["arms"]["before"]["faulted"] for run in runs]
+    gained = [arms["recipe_logged"]["faulted"] - arms["before"]["faulted"] for arms in runs]
+    possible = [arms["ceiling"]["faulted"] - arms["before"]["faulted"] for arms in runs]
     return float(sum(gained) / sum(possible)) if sum(possible) > 0 else math.nan
 
 
-def share(hits: Sequence[bool]) -> dict[str, float]:
-    """A share with its 95 % interval (Wilson, Probable inference and the law of succession, 1927)."""
+def share(name: str, hits: Sequence[bool]) -> dict[str, Any]:
+    """A share, and beside it its 95 % interval (Wilson, Probable inference, 1927)."""
     n = len(hits)
     if not n:
-        return {"mean": math.nan, "lower": math.nan, "upper": math.nan}
+        return {name: math.nan, f"{name}_interval": [math.nan, math.nan]}
     p, z = sum(map(bool, hits)) / n, 1.959964
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return {"mean": p, "lower": max(0.0, middle - half), "upper": min(1.0, middle + half)}
+    return {name: p, f"{name}_interval": [max(0.0, middle - half), min(1.0, middle + half)]}
 
 
-def interval(values: Sequence[float]) -> dict[str, float]:
-    """A mean with its 95 % bootstrap interval; values that are not numbers are left out."""
+def interval(name: str, values: Sequence[float]) -> dict[str, Any]:
+    """A mean, and beside it its 95 % bootstrap interval; values that are not numbers are left out."""
     known = np.array([value for value in values if not math.isnan(value)])
     if not len(known):
-        return {"mean": math.nan, "lower": math.nan, "upper": math.nan}
+        return {name: math.nan, f"{name}_interval": [math.nan, math.nan]}
     draws = np.random.default_rng(0).choice(known, (RESAMPLES, len(known))).mean(1)
-    lower, upper = np.quantile(draws, (0.025, 0.975))
-    return {"mean": float(known.mean()), "lower": float(lower), "upper": float(upper)}
+    return {name: float(known.mean()), f"{name}_interval": np.quantile(draws, (0.025, 0.975)).tolist()}
 
 
 def _mean(values: Sequence[float]) -> float:
