@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fmi_engine.response import fit_pair, fit_strength, match, shift_at
 from fmi_engine.types import Screening
+from inspection.config import MatchingSettings
 from inspection.findings import Cause, Diagnosis, OperationMatch
 from inspection.matching import Evidence, Paths, Shares, gather, paths
 from inspection.operations import find_operation
@@ -40,8 +41,10 @@ def diagnose(
     likeness = _likeness(subject, screening, evidence)
     doubts = _doubts(subject, len(images), ranked[0], second, control, likeness)
     found = _diagnosis(ranked, second, control, likeness, doubts)
-    if found.claimed or found.cause is Cause.LABELS or len(images) < subject.settings.matching.fewest_errors:
-        return found
+    settings = subject.settings.matching
+    named = _explains(settings, shares_of(second[0] if second else ranked[0]))
+    if found.cause is Cause.LABELS or named or len(images) < settings.fewest_errors:
+        return found  # what an operation explains, and is doubted all the same, is too faint to be a cause
     best = match_measured(subject, screening, images, responses)[0]
     change = measure_change(images, screening.true, subject.correct)
     return _measured(subject, best, family_of(change, best.name, ranked[0].family), found)
@@ -203,6 +206,14 @@ def _control_share(
 
 
 # --- the claim ---
+
+
+def _explains(settings: MatchingSettings, shares: Shares) -> bool:
+    return (
+        shares.blamed >= settings.claim_share
+        and shares.overall >= settings.overall_share
+        and shares.look >= settings.look_share
+    )
 
 
 def _doubts(

@@ -46,8 +46,9 @@ def mixed(train: Labelled, logged: Labelled, share: float, seed: int) -> Labelle
     taken = round(share * len(train))
     if not len(logged) or not taken:
         return train
-    kept = np.sort(np.random.default_rng(seed).permutation(len(train))[taken:])
-    repeated = np.resize(np.arange(len(logged)), taken)
+    rng = np.random.default_rng(seed)
+    kept = np.sort(rng.permutation(len(train))[taken:])
+    repeated = np.resize(rng.permutation(len(logged)), taken)
     return Labelled(
         np.concatenate([train.images[kept], logged.images[repeated]]),
         np.concatenate([train.labels[kept], logged.labels[repeated]]),

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     options.json.parent.mkdir(parents=True, exist_ok=True)
     with replacing(options.json) as partial_file:
-        partial_file.write_text(json.dumps(answer, indent=1), encoding="utf-8")
+        partial_file.write_text(json.dumps(_without_nan(answer), indent=1, allow_nan=False), encoding="utf-8")
     _show(answer)
     return 0
 
@@ -108,6 +108,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _run(options: argparse.Namespace) -> Result:
     started = time.perf_counter()
     found: list[Result] = []
+    if options.faults:
+        planted.load_faults(options.faults)  # what is wrong with it is told before anything is trained
     for seed in range(options.seeds):
         with _bar("Training the base model") as advance:
             world = open_world(
@@ -332,6 +334,15 @@ def _answer(options: argparse.Namespace, found: Sequence[Result], seconds: float
         "gains": scores.gains(of_kind["retraining"]),
         "nights": list(found),
     }
+
+
+def _without_nan(value: Any) -> Any:
+    """The same with null for what is not a number, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _show(answer: Result) -> None:
