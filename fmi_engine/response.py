@@ -35,8 +35,8 @@ def induced_shift(
     batch_size: int = 32,
 ) -> FloatArray:
     """d_op[l,c] = mean((e_c(op(x)) - e_c(x)) / sigma_c), all layers in a row, in sigma."""
-    energy_before, _, _ = measure_energies(classifier, layers, before, batch_size)
-    energy_after, _, _ = measure_energies(classifier, layers, after, batch_size)
+    energy_before, _, _ = measure_energies(classifier, layers, before, batch_size, with_spread=False)
+    energy_after, _, _ = measure_energies(classifier, layers, after, batch_size, with_spread=False)
     return np.concatenate(
         [
             ((energy_after[name] - energy_before[name]) / reference.layers[name].sigma).mean(0)

@@ -67,7 +67,7 @@ def fed_back(
     """The standardised energies (pictures, channels), in sigma, of the pictures as 8-bit images."""
     pictures = np.stack([each.image for each in inversions])
     eight_bit = np.round(pictures.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
-    energy, _, _ = measure_energies(classifier, [layer.name], eight_bit, batch_size)
+    energy, _, _ = measure_energies(classifier, [layer.name], eight_bit, batch_size, with_spread=False)
     normal = reference.layers[layer.name]
     return np.asarray((energy[layer.name] - normal.energy.mean(0)) / normal.sigma, np.float32)
 

@@ -324,7 +324,9 @@ def _busiest(model: Model, layer: Layer, images: NDArray[np.uint8], step: Step) 
     with step(f"Choosing filters of {layer.name}"[:34], len(images)) as advance:
         for i in range(0, len(images), 32):
             batch = images[i : i + 32]
-            total += measure_energies(model.classifier, [layer.name], batch)[0][layer.name].sum(0)
+            total += measure_energies(model.classifier, [layer.name], batch, with_spread=False)[0][
+                layer.name
+            ].sum(0)
             advance(len(batch))
     return [int(channel) for channel in np.argsort(-total, kind="stable")[:BUSIEST]]
 

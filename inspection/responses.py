@@ -149,7 +149,11 @@ def _observe(
 ) -> tuple[FloatArray, FloatArray]:
     """The standardised energies of all filters, and the standardised look, of images."""
     energy, _, _ = measure_energies(
-        subject.classifier, subject.layer_names, images, subject.settings.compute.batch_size
+        subject.classifier,
+        subject.layer_names,
+        images,
+        subject.settings.compute.batch_size,
+        with_spread=False,
     )
     filters = [subject.reference.standardise(name, energy[name], labels) for name in subject.layer_names]
     return np.concatenate(filters, axis=1), subject.looks.standardise(images, labels)
