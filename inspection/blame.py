@@ -31,7 +31,7 @@ def layers_to_verify(subject: Subject, screening: Screening, images: NDArray[np.
     settings = subject.settings.blame
     few = sample(len(images), settings.sounding_errors, subject.settings.compute.seed)
     tried = screening.subset(few)
-    fewer = few[: max(1, settings.choosing_errors // 2)]
+    fewer = sample(len(images), settings.choosing_errors, subject.settings.compute.seed)
     scores = []
     for layer in subject.layers:
         k = _k(subject, layer)
