@@ -96,6 +96,9 @@ class MatchingSettings(Section):
         description="explained share (mean of three) that a change measured on half of the errors needs on "
         "the other half",
     )
+    rival_margin: Share = Field(
+        0.1, description="by which a cause must explain more than that the parts did not change (mean share)"
+    )
     pair_gain: Share = Field(
         0.05, description="how much more, on the mean of the three shares, a second operation must explain"
     )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine.response import fit_pair, fit_strength, match, shift_at
-from fmi_engine.types import Screening
+from fmi_engine.types import FloatArray, Screening
 from inspection.config import MatchingSettings
 from inspection.findings import Cause, Diagnosis, OperationMatch
 from inspection.matching import Evidence, Paths, Shares, gather, paths
@@ -21,7 +21,7 @@ CONTROL_QUANTILE = 0.95
 REFINED = 6  # operations that are measured again at the strength that was fitted
 PAIRED = 5  # of them, the operations that are tried together with every other
 PAIRS = 2  # pairs that are measured before one is claimed
-LIKE_THE_OTHER_CLASS = 0.7  # of the way from the true class to the predicted one: the label is suspect
+ALL_THE_WAY = 0.7  # from which a rival explanation counts
 
 
 def diagnose(
@@ -38,14 +38,17 @@ def diagnose(
     ranked = _ranked(subject, _refined(subject, screening, evidence, responses, known))
     second = _second(subject, screening, evidence, responses, known, ranked)
     control = _control_share(subject, screening.true, responses, evidence)
-    likeness = _likeness(subject, screening, evidence)
-    doubts = _doubts(subject, len(images), ranked[0], second, control, likeness)
-    found = _diagnosis(ranked, second, control, likeness, doubts)
+    other_class = _like_the_other_class(subject, screening, evidence)
+    rivals = (other_class, _like_any_error(subject, screening, responses, evidence))
+    doubts = _doubts(subject, len(images), ranked[0], second, control, rivals)
+    found = _diagnosis(ranked, second, control, other_class, doubts)
     settings = subject.settings.matching
     named = _explains(settings, shares_of(second[0] if second else ranked[0]))
     if found.cause is Cause.LABELS or named or len(images) < settings.fewest_errors:
         return found  # what an operation explains, and is doubted all the same, is too faint to be a cause
     best = match_measured(subject, screening, images, responses)[0]
+    if any(_beats(rival, best.shares, settings) for rival in rivals):
+        return found
     change = measure_change(images, screening.true, subject.correct)
     return _measured(subject, best, family_of(change, best.name, ranked[0].family), found)
 
@@ -175,23 +178,38 @@ def _second(
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
-    """The rival explanation: the parts look like the class that the model took them for."""
+class Rival:
+    """A rival explanation, in which the images did not change."""
 
-    way: float  # from the normal of the true class, 0, to that of the predicted class, 1
+    meaning: str  # in words, after "the errors ..."
+    way: float  # how far it goes, at its best: 0 not at all, 1 all the way
     shares: Shares
 
 
-def _likeness(subject: Subject, screening: Screening, evidence: Evidence) -> Likeness:
+def _like_the_other_class(subject: Subject, screening: Screening, evidence: Evidence) -> Rival:
+    """The parts look like the class that the model took them for."""
     filters = [
         ((normal.energy[screening.predicted] - normal.energy[screening.true]) / normal.sigma).mean(0)
         for normal in (subject.reference.layers[name] for name in subject.layer_names)
     ]
     looks = subject.looks
     look = ((looks.mean[screening.predicted] - looks.mean[screening.true]) / looks.sigma).mean(0)
-    towards = np.concatenate([*filters, look]).astype(np.float32)
-    way, _ = fit_strength(evidence.observed, (1.0,), [towards], evidence.weights)
-    return Likeness(way, evidence.shares(np.float32(way) * towards))
+    meaning = "look like the classes that the model took them for"
+    return _rival(meaning, np.concatenate([*filters, look]).astype(np.float32), evidence)
+
+
+def _like_any_error(
+    subject: Subject, screening: Screening, responses: Responses, evidence: Evidence
+) -> Rival:
+    """The parts are those that the model gets wrong on any day: its errors on the reference images."""
+    counts = np.bincount(screening.true, minlength=len(responses.mistaken)) * (responses.mistaken > 0)
+    weights = (counts / max(int(counts.sum()), 1)).astype(np.float32)
+    return _rival("are like those that the model makes on any day", weights @ responses.natural, evidence)
+
+
+def _rival(meaning: str, shift: FloatArray, evidence: Evidence) -> Rival:
+    way, _ = fit_strength(evidence.observed, (1.0,), [shift], evidence.weights)
+    return Rival(meaning, way, evidence.shares(np.float32(way) * shift))
 
 
 def _control_share(
@@ -208,6 +226,10 @@ def _control_share(
 # --- the claim ---
 
 
+def _beats(rival: Rival, shares: Shares, settings: MatchingSettings) -> bool:
+    return rival.way >= ALL_THE_WAY and rival.shares.mean >= shares.mean - settings.rival_margin
+
+
 def _explains(settings: MatchingSettings, shares: Shares) -> bool:
     return (
         shares.blamed >= settings.claim_share
@@ -222,7 +244,7 @@ def _doubts(
     best: OperationMatch,
     second: Sequence[OperationMatch],
     control: float,
-    likeness: Likeness,
+    rivals: Sequence[Rival],
 ) -> tuple[str, ...]:
     settings = subject.settings.matching
     named = " and ".join(each.operation for each in second) or best.operation
@@ -231,11 +253,12 @@ def _doubts(
     doubts = []
     if errors < settings.fewest_errors:
         doubts.append(f"{errors} errors are too few: {settings.fewest_errors} are needed")
-    if likeness.way >= LIKE_THE_OTHER_CLASS and likeness.shares.mean >= shares.mean:
-        doubts.append(
-            f"the parts look like the classes that the model took them for: that explains "
-            f"{likeness.shares.mean:.0%} of the evidence, {named} {shares.mean:.0%}"
-        )
+    for rival in rivals:
+        if _beats(rival, shares, settings):
+            doubts.append(
+                f"the errors {rival.meaning}: that explains {rival.shares.mean:.0%} of the evidence, "
+                f"{named} {shares.mean:.0%}"
+            )
     if shares.blamed < settings.claim_share:
         doubts.append(
             f"the best that was found, {named}, explains {shares.blamed:.0%} of the shift; "
@@ -266,11 +289,11 @@ def _diagnosis(
     matches: tuple[OperationMatch, ...],
     second: tuple[OperationMatch, ...],
     control: float,
-    likeness: Likeness,
+    other_class: Rival,
     doubts: tuple[str, ...],
 ) -> Diagnosis:
     best = matches[0]
-    suspect = likeness.way >= LIKE_THE_OTHER_CLASS and likeness.shares.mean >= shares_of(best).mean
+    suspect = other_class.way >= ALL_THE_WAY and other_class.shares.mean >= shares_of(best).mean
     if doubts:
         return Diagnosis(
             claimed=False,

@@ -28,6 +28,8 @@ class Responses:
     classes: NDArray[np.bool_]  # (classes,): measured
     positions: NDArray[np.int64]  # among the subject's correct images: those that were changed
     before: FloatArray  # (positions, filters + entries of the look), in sigma, unchanged
+    natural: FloatArray  # (classes, filters + entries of the look), in sigma: errors without a fault
+    mistaken: NDArray[np.int64]  # (classes,): how many such errors were among the reference images
     energies: FloatArray  # (images, filters), standardised: the correct images themselves
     labels: NDArray[np.int64]  # (images,)
 
@@ -88,6 +90,7 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
         classes,
         positions,
         np.concatenate(before, axis=1),
+        *_natural_errors(subject),
         _observe(subject, pool.images, pool.labels)[0],
         pool.labels,
     )
@@ -126,6 +129,20 @@ def measure_change_of(
     weight = counts[chosen.labels] / np.bincount(chosen.labels)[chosen.labels]
     weight = weight if weight.any() else np.ones_like(weight)
     return np.asarray(weight @ (after - responses.before) / weight.sum(), np.float32)
+
+
+def _natural_errors(subject: Subject) -> tuple[FloatArray, NDArray[np.int64]]:
+    """How the reference images that the model gets wrong, with no fault on them, differ from the normal."""
+    wrong = subject.labelled.subset(~subject.reference.correct)
+    counts = np.bincount(wrong.labels, minlength=len(subject.model.class_names))
+    if not len(wrong):
+        return np.zeros((len(counts), subject.looks.mean.shape[1] + _filters(subject)), np.float32), counts
+    rows = np.concatenate(_observe(subject, wrong.images, wrong.labels), axis=1)
+    return _by_class(rows, wrong.labels, counts > 0), counts
+
+
+def _filters(subject: Subject) -> int:
+    return sum(layer.channels for layer in subject.layers)
 
 
 def _by_class(shift: FloatArray, labels: NDArray[np.int64], classes: NDArray[np.bool_]) -> FloatArray:
@@ -183,6 +200,8 @@ def _write_responses(path: Path, responses: Responses) -> None:
             classes=responses.classes,
             positions=responses.positions,
             before=responses.before,
+            natural=responses.natural,
+            mistaken=responses.mistaken,
             energies=responses.energies,
             labels=responses.labels,
             **arrays,  # type: ignore[arg-type]  # NumPy's stub takes keyword arrays for its own flags
@@ -203,6 +222,8 @@ def _read_responses(path: Path) -> Responses | None:
                 held["classes"],
                 held["positions"],
                 held["before"],
+                held["natural"],
+                held["mistaken"],
                 held["energies"],
                 held["labels"],
             )

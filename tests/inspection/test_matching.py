@@ -109,6 +109,8 @@ def test_a_path_is_the_shift_of_the_filters_then_of_the_look_by_the_classes_of_t
         classes=np.array([True, True]),
         positions=nobody,
         before=np.zeros((0, 3), np.float32),
+        natural=np.zeros((2, 3), np.float32),
+        mistaken=np.zeros(2, np.int64),
         energies=np.zeros((0, 2), np.float32),
         labels=nobody,
     )

@@ -299,6 +299,8 @@ def by_hand(classes: Sequence[bool]) -> Responses:
         classes=np.array(classes),
         positions=np.zeros(0, np.int64),
         before=np.zeros((0, 2), np.float32),
+        natural=np.zeros((3, 2), np.float32),
+        mistaken=np.zeros(3, np.int64),
         energies=np.zeros((0, 1), np.float32),
         labels=np.zeros(0, np.int64),
     )
