@@ -154,6 +154,8 @@ def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},  # several threads wait for each other on busy cores
         start_new_session=True,
+        # A shell's background job, and so all that it starts, ignores Ctrl+C; a terminal's does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
             yield process
