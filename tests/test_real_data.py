@@ -27,7 +27,7 @@ def test_dimmed_steel_is_named_as_darker_and_mended_by_the_recipe_alone(
     steel, at = shared_data / "xsdd_hot_rolled_steel", ("--workspace", tmp_path / "steel")
     _dim(steel / "test", tmp_path, 0.45)
     succeeded(fmi("init", tmp_path / "steel"))
-    succeeded(fmi("train", steel, "--epochs", 8, *at))
+    succeeded(fmi("train", steel, "--epochs", 8, "--input-size", 64, *at))
     succeeded(fmi("evaluate", tmp_path / "logged", "--log", tmp_path / "dim.csv", *at))
     night = json.loads(succeeded(fmi("night", tmp_path / "dim.csv", "--json", *at)).stdout)
     mode = night["failure_modes"][0]
@@ -65,7 +65,7 @@ def test_errors_on_poly_cells_of_a_mono_model_go_through_the_night_and_retrainin
     cells, at = shared_data / "elpv_solar_cells", ("--workspace", tmp_path / "cells")
     mono, poly = ("--where", "cell_type = 'mono'"), ("--where", "cell_type = 'poly'")
     succeeded(fmi("init", tmp_path / "cells"))
-    succeeded(fmi("train", cells, *mono, "--good", "functional", "--epochs", 10, *at))
+    succeeded(fmi("train", cells, *mono, "--good", "functional", "--epochs", 10, "--input-size", 64, *at))
     log = tmp_path / "poly.csv"
     succeeded(fmi("evaluate", cells, *poly, "--split", "test", "--log", log, *at))
     night = json.loads(succeeded(fmi("night", log, "--json", *at)).stdout)
