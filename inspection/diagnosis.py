@@ -31,7 +31,9 @@ def diagnose(
 
     `images` are the errors of the screening, in order. Three explained shares have to be high: that of
     the shift weighted by blame, that of all filters alike, and that of the images' own look; and the
-    operation has to explain more than the hypothesis that the parts simply are of the predicted class.
+    operation has to explain more than its rivals, in which no image changed: that the parts look like the
+    predicted class, or like those that the model gets wrong on any day. What no operation explains is
+    measured on the errors themselves, one half against the other.
     """
     evidence = gather(subject, screening, images)
     known = paths(responses, screening.true)
@@ -49,11 +51,16 @@ def diagnose(
     best = match_measured(subject, screening, images, responses)[0]
     if any(_beats(rival, best.shares, settings) for rival in rivals):
         return found
-    change = measure_change(images, screening.true, subject.correct)
-    return _measured(subject, best, family_of(change, best.name, ranked[0].family), found)
+    return _measured(subject, screening, images, best, found)
 
 
-def _measured(subject: Subject, best: MeasuredMatch, family: str, found: Diagnosis) -> Diagnosis:
+def _measured(
+    subject: Subject,
+    screening: Screening,
+    images: NDArray[np.uint8],
+    best: MeasuredMatch,
+    found: Diagnosis,
+) -> Diagnosis:
     """Claim what was read off the errors themselves, where it explains others of them."""
     settings = subject.settings.matching
     least = min(best.shares.blamed, best.shares.overall, best.shares.look)
@@ -66,6 +73,8 @@ def _measured(subject: Subject, best: MeasuredMatch, family: str, found: Diagnos
                 f"evidence of the other half; {settings.measured_share:.0%} is needed",
             ),
         )
+    change = measure_change(images, screening.true, subject.correct)
+    family = family_of(change, best.name, found.matches[0].family)
     return replace(
         found,
         claimed=True,

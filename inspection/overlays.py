@@ -131,7 +131,7 @@ class TextureOverlay(A.ImageOnlyTransform):  # type: ignore[misc]
     ) -> Image:
         """Add the amplitude times the texture; a smaller one is repeated, a grey one meets every channel."""
         height, width = img.shape[:2]
-        field = self._fields[which][:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
+        field = _mirrored(self._fields[which], mirrored)
         down, across = (
             (np.arange(n) + int(share * n)) % side
             for n, share, side in ((height, moved[0], field.shape[0]), (width, moved[1], field.shape[1]))
@@ -190,7 +190,7 @@ class FixedPattern(A.ImageOnlyTransform):  # type: ignore[misc]
         **_: Any,
     ) -> Image:
         """Multiply the light by 2 ** (amplitude * stops); the image has the pattern's size."""
-        stops = self._stops[:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
+        stops = _mirrored(self._stops, mirrored)
         way = [round(share * side) for share, side in zip(moved, stops.shape[:2], strict=True)]
         rows, columns = (
             _mirrored_places(side, step) for side, step in zip(stops.shape[:2], way, strict=True)
@@ -198,6 +198,11 @@ class FixedPattern(A.ImageOnlyTransform):  # type: ignore[misc]
         pattern = stops[np.ix_(rows, columns)] * np.float32(amplitude * math.log(2.0))
         changed = shine(img.reshape(*img.shape[:2], -1), pattern)
         return np.rint(changed).astype(np.uint8).reshape(img.shape)
+
+
+def _mirrored(field: FloatArray, mirrored: tuple[bool, bool]) -> FloatArray:
+    """A field (height, width, channel) upside down, left to right, both or neither."""
+    return field[:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
 
 
 def _mirrored_places(side: int, step: int) -> NDArray[np.int64]:
