@@ -9,6 +9,8 @@ from fmi_engine.classifier import Classifier
 from fmi_engine.reference import Reference, measure_energies
 from fmi_engine.types import FloatArray, Match, Screening
 
+ShiftPath = tuple[Sequence[float], Sequence[FloatArray]]  # measured strengths, and the shift at each
+
 
 def observed_shift(screening: Screening, reference: Reference, layers: Sequence[str]) -> FloatArray:
     """o[l,c] = mean over the errors of (e_c - mu[t,c]) / sigma_c, all layers in a row, in sigma."""
@@ -82,30 +84,28 @@ def shift_at(strength: float, strengths: Sequence[float], induced: Sequence[Floa
     return np.asarray((1 - along) * shifts[upper - 1] + along * shifts[upper], np.float32)
 
 
-def fit_pair(
-    observed: FloatArray,
-    first: tuple[Sequence[float], Sequence[FloatArray]],
-    second: tuple[Sequence[float], Sequence[FloatArray]],
-    weights: FloatArray,
-    rounds: int = 4,
-) -> tuple[float, float, float]:
-    """The strengths of two operations, one after the other, that explain most together, and their share.
+def fit_together(
+    observed: FloatArray, paths: Sequence[ShiftPath], weights: FloatArray, rounds: int = 4
+) -> tuple[tuple[float, ...], float]:
+    """The strengths of several changes at once that explain most together, and their share.
 
-    Their shifts are taken to add up, and each strength is fitted in turn to what the other leaves; measure
-    the pair itself before claiming it.
+    Each path is the measured strengths of one change and the shift at each. Shifts are taken to add up, and
+    every strength is fitted in turn to what the others leave; measure the changes together before claiming.
     """
-    strengths = [fit_strength(observed, *first, weights)[0], 0.0]
+    strengths = [0.0] * len(paths)
+    shifts = [np.zeros_like(observed) for _ in paths]
     for _ in range(rounds):
-        for i, (mine, other) in enumerate(((first, second), (second, first))[::-1]):
-            left = observed - shift_at(strengths[i], *other)
-            strengths[1 - i] = fit_strength(left, *mine, weights)[0]
-    both = shift_at(strengths[0], *first) + shift_at(strengths[1], *second)
-    return strengths[0], strengths[1], explained_share(observed, both, weights)
+        for i, path in enumerate(paths):
+            left = observed - sum(shifts[:i] + shifts[i + 1 :], np.zeros_like(observed))
+            strengths[i], _ = fit_strength(left, *path, weights)
+            shifts[i] = shift_at(strengths[i], *path)
+    together = sum(shifts, np.zeros_like(observed))
+    return tuple(strengths), explained_share(observed, together, weights)
 
 
 def match(
     observed: FloatArray,
-    responses: Mapping[str, tuple[Sequence[float], Sequence[FloatArray]]],
+    responses: Mapping[str, ShiftPath],
     weights: FloatArray,
 ) -> list[Match]:
     """Fit every operation (its measured strengths and induced shifts), best explained share first."""

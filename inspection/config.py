@@ -97,7 +97,14 @@ class MatchingSettings(Section):
         "the other half",
     )
     rival_margin: Share = Field(
-        0.1, description="by which a cause must explain more than that the parts did not change (mean share)"
+        0.1,
+        description="by which a cause must explain more than that the parts look like the predicted class "
+        "(mean share)",
+    )
+    beyond_any_day: Share = Field(
+        0.65,
+        description="explained share that a claim needs of what the model's errors of any day leave "
+        "unexplained",
     )
     pair_gain: Share = Field(
         0.05, description="how much more, on the mean of the three shares, a second operation must explain"

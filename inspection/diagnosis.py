@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.response import fit_pair, fit_strength, match, shift_at
-from fmi_engine.types import FloatArray, Screening
+from fmi_engine.response import match, shift_at
+from fmi_engine.types import Screening
 from inspection.config import MatchingSettings
 from inspection.findings import Cause, Diagnosis, OperationMatch
 from inspection.matching import Evidence, Paths, Shares, gather, paths
@@ -35,21 +35,24 @@ def diagnose(
     predicted class, or like those that the model gets wrong on any day. What no operation explains is
     measured on the errors themselves, one half against the other.
     """
-    evidence = gather(subject, screening, images)
+    evidence = gather(subject, screening, images, responses)
     known = paths(responses, screening.true)
     ranked = _ranked(subject, _refined(subject, screening, evidence, responses, known))
     second = _second(subject, screening, evidence, responses, known, ranked)
     control = _control_share(subject, screening.true, responses, evidence)
     other_class = _like_the_other_class(subject, screening, evidence)
-    rivals = (other_class, _like_any_error(subject, screening, responses, evidence))
-    doubts = _doubts(subject, len(images), ranked[0], second, control, rivals)
-    found = _diagnosis(ranked, second, control, other_class, doubts)
+    any_day = evidence.without_a_cause
+    doubts = _doubts(subject, len(images), ranked[0], second, control, other_class, any_day)
+    found = _diagnosis(ranked, second, control, other_class, any_day, doubts)
     settings = subject.settings.matching
     named = _explains(settings, shares_of(second[0] if second else ranked[0]))
     if found.cause is Cause.LABELS or named or len(images) < settings.fewest_errors:
         return found  # what an operation explains, and is doubted all the same, is too faint to be a cause
     best = match_measured(subject, screening, images, responses)[0]
-    if any(_beats(rival, best.shares, settings) for rival in rivals):
+    if (
+        _beats(other_class, best.shares, settings)
+        or best.shares.beyond(best.any_day) < settings.beyond_any_day
+    ):
         return found
     return _measured(subject, screening, images, best, found)
 
@@ -101,18 +104,18 @@ def _refined(
     subject: Subject, screening: Screening, evidence: Evidence, responses: Responses, known: Paths
 ) -> list[OperationMatch]:
     """Every operation at its fitted strength; the best few are measured there and fitted once more."""
-    fitted = match(evidence.observed, known, evidence.weights)
+    fitted = {name: evidence.fit(path) for name, path in known.items()}
     found = []
-    for place, each in enumerate(fitted):
-        strengths, shifts = known[each.operation]
-        strength = each.strength
+    for place, name in enumerate(sorted(known, key=lambda name: -fitted[name][1])):
+        strengths, shifts = known[name]
+        ((strength,), _) = fitted[name]
         if place < REFINED and strength > 0 and strength not in strengths:
             here = int(np.searchsorted(strengths, strength))
-            exact = measure_shift(subject, responses, [(each.operation, strength)], screening.true)
+            exact = measure_shift(subject, responses, [(name, strength)], screening.true)
             strengths = [*strengths[:here], strength, *strengths[here:]]
             shifts = [*shifts[:here], exact, *shifts[here:]]
-            strength, _ = fit_strength(evidence.observed, strengths, shifts, evidence.weights)
-        found.append(_match(each.operation, strength, evidence.shares(shift_at(strength, strengths, shifts))))
+            (strength,), _ = evidence.fit((strengths, shifts))
+        found.append(_match(name, strength, evidence.shares(shift_at(strength, strengths, shifts))))
     return found
 
 
@@ -170,7 +173,7 @@ def _second(
     fitted = []
     for one, other in sorted(pairs):
         if find_operation(one).family != find_operation(other).family:
-            first, second, share = fit_pair(evidence.observed, known[one], known[other], evidence.weights)
+            (first, second), share = evidence.fit(known[one], known[other])
             fitted.append((share, ((one, first), (other, second))))
     best: tuple[OperationMatch, ...] = ()
     for _, steps in sorted(fitted, reverse=True)[:PAIRS]:
@@ -190,7 +193,6 @@ def _second(
 class Rival:
     """A rival explanation, in which the images did not change."""
 
-    meaning: str  # in words, after "the errors ..."
     way: float  # how far it goes, at its best: 0 not at all, 1 all the way
     shares: Shares
 
@@ -203,22 +205,9 @@ def _like_the_other_class(subject: Subject, screening: Screening, evidence: Evid
     ]
     looks = subject.looks
     look = ((looks.mean[screening.predicted] - looks.mean[screening.true]) / looks.sigma).mean(0)
-    meaning = "look like the classes that the model took them for"
-    return _rival(meaning, np.concatenate([*filters, look]).astype(np.float32), evidence)
-
-
-def _like_any_error(
-    subject: Subject, screening: Screening, responses: Responses, evidence: Evidence
-) -> Rival:
-    """The parts are those that the model gets wrong on any day: its errors on the reference images."""
-    counts = np.bincount(screening.true, minlength=len(responses.mistaken)) * (responses.mistaken > 0)
-    weights = (counts / max(int(counts.sum()), 1)).astype(np.float32)
-    return _rival("are like those that the model makes on any day", weights @ responses.natural, evidence)
-
-
-def _rival(meaning: str, shift: FloatArray, evidence: Evidence) -> Rival:
-    way, _ = fit_strength(evidence.observed, (1.0,), [shift], evidence.weights)
-    return Rival(meaning, way, evidence.shares(np.float32(way) * shift))
+    shift = np.concatenate([*filters, look]).astype(np.float32)
+    (way,), _ = evidence.fit(((1.0,), [shift]))
+    return Rival(way, evidence.shares(np.float32(way) * shift))
 
 
 def _control_share(
@@ -253,7 +242,8 @@ def _doubts(
     best: OperationMatch,
     second: Sequence[OperationMatch],
     control: float,
-    rivals: Sequence[Rival],
+    other_class: Rival,
+    any_day: Shares,
 ) -> tuple[str, ...]:
     settings = subject.settings.matching
     named = " and ".join(each.operation for each in second) or best.operation
@@ -262,12 +252,16 @@ def _doubts(
     doubts = []
     if errors < settings.fewest_errors:
         doubts.append(f"{errors} errors are too few: {settings.fewest_errors} are needed")
-    for rival in rivals:
-        if _beats(rival, shares, settings):
-            doubts.append(
-                f"the errors {rival.meaning}: that explains {rival.shares.mean:.0%} of the evidence, "
-                f"{named} {shares.mean:.0%}"
-            )
+    if _beats(other_class, shares, settings):
+        doubts.append(
+            "the errors look like the classes that the model took them for: that explains "
+            f"{other_class.shares.mean:.0%} of the evidence, {named} {shares.mean:.0%}"
+        )
+    if shares.beyond(any_day) < settings.beyond_any_day:
+        doubts.append(
+            f"errors that the model makes on any day explain {any_day.mean:.0%} of the evidence; of the rest "
+            f"{named} explains {shares.beyond(any_day):.0%}, and {settings.beyond_any_day:.0%} is needed"
+        )
     if shares.blamed < settings.claim_share:
         doubts.append(
             f"the best that was found, {named}, explains {shares.blamed:.0%} of the shift; "
@@ -299,6 +293,7 @@ def _diagnosis(
     second: tuple[OperationMatch, ...],
     control: float,
     other_class: Rival,
+    any_day: Shares,
     doubts: tuple[str, ...],
 ) -> Diagnosis:
     best = matches[0]
@@ -315,6 +310,7 @@ def _diagnosis(
             share=best.share,
             matches=matches,
             control_share=control,
+            any_day_share=any_day.blamed,
             reasons=doubts,
         )
     return Diagnosis(
@@ -328,6 +324,7 @@ def _diagnosis(
         share=second[0].share if second else best.share,
         matches=matches,
         control_share=control,
+        any_day_share=any_day.blamed,
         pair=second,
     )
 

@@ -14,10 +14,10 @@ from sklearn.cluster import HDBSCAN
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from fmi_engine.response import blame_weights, fit_strength
+from fmi_engine.response import blame_weights
 from fmi_engine.types import FloatArray, Screening
 from inspection.findings import FailureMode, KnownMode, Trend
-from inspection.matching import Evidence, gather, paths
+from inspection.matching import Evidence, gather, observe, paths
 from inspection.responses import Responses
 from inspection.subject import Subject
 
@@ -129,12 +129,8 @@ class _Group:
     ) -> "_Group":
         """What is known of a group of errors."""
         part = screening.subset(rows)
-        evidence = gather(subject, part, images[rows])
-        weights = evidence.weights
-        shares = {
-            name: fit_strength(evidence.observed, *path, weights)[1]
-            for name, path in paths(responses, part.true).items()
-        }
+        evidence = gather(subject, part, images[rows], responses)
+        shares = {name: evidence.fit(path)[1] for name, path in paths(responses, part.true).items()}
         return cls(rows, evidence, shares)
 
     def loss(self, other: "_Group") -> float:
@@ -189,10 +185,10 @@ def sign(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -> t
 
     All filters together count as much as the look. Blame has no say, for it changes from night to night.
     """
-    evidence = gather(subject, screening, images)
-    filters = len(evidence.blame)
-    scale = np.concatenate([np.full(filters, filters**-0.5), np.sqrt(subject.looks.weights)])
-    return signature(evidence.observed * scale)
+    shift, looks = observe(subject, screening, images), subject.looks.weights
+    filters = len(shift) - len(looks)
+    scale = np.concatenate([np.full(filters, filters**-0.5), np.sqrt(looks)])
+    return signature(shift * scale)
 
 
 def signature(shift: NDArray[np.floating], dimensions: int = DIMENSIONS, seed: int = 0) -> tuple[float, ...]:

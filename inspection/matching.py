@@ -1,7 +1,9 @@
 """Evidence: what moved, seen by the blamed filters, by all filters and by the images themselves, in one row.
 
 Three explained shares have to agree before a cause is claimed. They are fitted together, so that a strength
-is the one that all three can live with.
+is the one that all three can live with. A night's errors hold some that the model makes on any day, and
+those that a fault adds are parts that were hard already: as much of the shift of such errors as fits is
+taken along with every cause.
 """
 
 from collections.abc import Mapping
@@ -10,14 +12,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.response import blame_weights, explained_share, observed_shift
+from fmi_engine.response import (
+    ShiftPath,
+    blame_weights,
+    explained_share,
+    fit_strength,
+    fit_together,
+    observed_shift,
+)
 from fmi_engine.types import FloatArray, Screening
-from inspection.responses import ResponsePath, Responses
+from inspection.responses import Responses
 from inspection.subject import Subject, sample
 
 LITTLE = 1e-12
 LOOKED_AT = 200  # images of a group
-Paths = Mapping[str, ResponsePath]
+MOST_OF_ANY_DAY = 2.0  # times the shift of the errors of any day, at most, in a night's shift
+Paths = Mapping[str, ShiftPath]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,10 @@ class Shares:
     def mean(self) -> float:
         """What the fit of a strength makes as high as it can."""
         return (self.blamed + self.overall + self.look) / 3
+
+    def beyond(self, any_day: "Shares") -> float:
+        """How much of what the errors of any day leave unexplained (mean share) is explained here."""
+        return (self.mean - any_day.mean) / max(1 - any_day.mean, LITTLE)
 
     @property
     def unexplained(self) -> float:
@@ -48,6 +62,7 @@ class Evidence:
     """The observed shift of a group of errors: filters of all layers, then the look, in sigma."""
 
     observed: FloatArray  # (filters + entries of the look,)
+    any_day: FloatArray  # (filters + entries,), the shift of errors that the model makes without a fault
     blame: FloatArray  # (filters,), weights
     look: FloatArray  # (entries of the look,), weights
 
@@ -61,32 +76,57 @@ class Evidence:
         look = self.look / max(float((self.look * squares[filters:]).sum()), LITTLE)
         return np.concatenate([blamed + np.float32(overall), look]).astype(np.float32)
 
+    def fit(self, *paths: ShiftPath) -> tuple[tuple[float, ...], float]:
+        """The strengths of changes that explain most together, on top of any day, and their mean share."""
+        strengths, share = fit_together(self.observed, [*paths, self._any_day_path], self.weights)
+        return strengths[:-1], share
+
     def shares(self, induced: FloatArray) -> Shares:
-        """How much of each view a shift (filters + entries,) explains."""
+        """How much of each view a shift (filters + entries,) explains, with as much of any day as fits."""
+        left = self.observed - induced
+        some, _ = fit_strength(left, *self._any_day_path, self.weights)
+        shift = induced + np.float32(some) * self.any_day
         filters = len(self.blame)
-        moved, shift = self.observed[:filters], induced[:filters]
+        moved = self.observed[:filters]
         return Shares(
-            explained_share(moved, shift, self.blame),
-            explained_share(moved, shift, np.ones_like(moved)),
-            explained_share(self.observed[filters:], induced[filters:], self.look),
+            explained_share(moved, shift[:filters], self.blame),
+            explained_share(moved, shift[:filters], np.ones_like(moved)),
+            explained_share(self.observed[filters:], shift[filters:], self.look),
         )
 
+    @property
+    def _any_day_path(self) -> ShiftPath:
+        return (MOST_OF_ANY_DAY,), [np.float32(MOST_OF_ANY_DAY) * self.any_day]
 
-def gather(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -> Evidence:
-    """The evidence of a group of errors; `images` are theirs, in the screening's order.
+    @property
+    def without_a_cause(self) -> Shares:
+        """What the errors of any day explain by themselves."""
+        return self.shares(np.zeros_like(self.observed))
+
+
+def gather(
+    subject: Subject, screening: Screening, images: NDArray[np.uint8], responses: Responses
+) -> Evidence:
+    """The evidence of a group of errors; `images` are theirs, in the screening's order."""
+    return Evidence(
+        observe(subject, screening, images),
+        responses.of_any_day(screening.true),
+        blame_weights(screening, subject.layer_names),
+        subject.looks.weights,
+    )
+
+
+def observe(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -> FloatArray:
+    """The observed shift (filters + entries of the look,) of a group of errors, in sigma.
 
     The look is taken from a sample of the images, which is plenty for a mean.
     """
     seen = sample(len(images), LOOKED_AT, subject.settings.compute.seed)
-    return Evidence(
-        np.concatenate(
-            [
-                observed_shift(screening, subject.reference, subject.layer_names),
-                subject.looks.standardise(images[seen], screening.true[seen]).mean(0),
-            ]
-        ),
-        blame_weights(screening, subject.layer_names),
-        subject.looks.weights,
+    return np.concatenate(
+        [
+            observed_shift(screening, subject.reference, subject.layer_names),
+            subject.looks.standardise(images[seen], screening.true[seen]).mean(0),
+        ]
     )
 
 

@@ -466,6 +466,17 @@ MIGRATIONS: tuple[Migration, ...] = (
         "failure modes from night to night",
         _FROM_NIGHT_TO_NIGHT + tuple(_comment(*item) for item in _COMMENTS_FROM_NIGHT_TO_NIGHT.items()),
     ),
+    (
+        5,
+        "errors of any day",
+        (
+            "ALTER TABLE failure_modes ADD COLUMN any_day_share DOUBLE",
+            _comment(
+                "COLUMN failure_modes.any_day_share",
+                "explained share of the errors that the model makes without a fault; NULL: not measured",
+            ),
+        ),
+    ),
 )
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS schema_version (

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine.reference import measure_energies
+from fmi_engine.response import ShiftPath
 from fmi_engine.types import FloatArray
 from inspection.images import replacing
 from inspection.operations import Operation, find_operation, operations_for
 from inspection.subject import Progress, Subject, evenly
 
-ResponsePath = tuple[Sequence[float], list[FloatArray]]  # strengths, and the shift at each
+HARD = 8  # parts of a class, at least, that stand for its errors of any day
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +29,25 @@ class Responses:
     classes: NDArray[np.bool_]  # (classes,): measured
     positions: NDArray[np.int64]  # among the subject's correct images: those that were changed
     before: FloatArray  # (positions, filters + entries of the look), in sigma, unchanged
-    natural: FloatArray  # (classes, filters + entries of the look), in sigma: errors without a fault
-    mistaken: NDArray[np.int64]  # (classes,): how many such errors were among the reference images
+    any_day: FloatArray  # (classes, filters + entries of the look), in sigma: errors without a fault
     energies: FloatArray  # (images, filters), standardised: the correct images themselves
     labels: NDArray[np.int64]  # (images,)
 
-    def of_filters(self, true: NDArray[np.int64]) -> dict[str, ResponsePath]:
+    def of_filters(self, true: NDArray[np.int64]) -> dict[str, ShiftPath]:
         """The strengths and the filters' shifts of every operation, for errors of these true classes."""
         return {
             name: (find_operation(name).grid, self._mixed(rows, true)) for name, rows in self.shifts.items()
         }
 
-    def of_looks(self, true: NDArray[np.int64]) -> dict[str, ResponsePath]:
+    def of_looks(self, true: NDArray[np.int64]) -> dict[str, ShiftPath]:
         """The same for the look of the images."""
         return {
             name: (find_operation(name).grid, self._mixed(rows, true)) for name, rows in self.looks.items()
         }
+
+    def of_any_day(self, true: NDArray[np.int64]) -> FloatArray:
+        """The shift (filters + entries of the look,) of errors of these classes that no fault caused."""
+        return np.asarray(self.any_day[true].mean(0), np.float32)
 
     def _mixed(self, rows: FloatArray, true: NDArray[np.int64]) -> list[FloatArray]:
         weight = np.where(self.classes, np.bincount(true, minlength=len(self.classes)), 0).astype(np.float32)
@@ -90,7 +94,7 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
         classes,
         positions,
         np.concatenate(before, axis=1),
-        *_natural_errors(subject),
+        _errors_of_any_day(subject),
         _observe(subject, pool.images, pool.labels)[0],
         pool.labels,
     )
@@ -131,18 +135,30 @@ def measure_change_of(
     return np.asarray(weight @ (after - responses.before) / weight.sum(), np.float32)
 
 
-def _natural_errors(subject: Subject) -> tuple[FloatArray, NDArray[np.int64]]:
-    """How the reference images that the model gets wrong, with no fault on them, differ from the normal."""
-    wrong = subject.labelled.subset(~subject.reference.correct)
-    counts = np.bincount(wrong.labels, minlength=len(subject.model.class_names))
-    if not len(wrong):
-        return np.zeros((len(counts), subject.looks.mean.shape[1] + _filters(subject)), np.float32), counts
-    rows = np.concatenate(_observe(subject, wrong.images, wrong.labels), axis=1)
-    return _by_class(rows, wrong.labels, counts > 0), counts
+def _errors_of_any_day(subject: Subject) -> FloatArray:
+    """How the parts that the model gets wrong with no fault on them differ from the normal, by class.
+
+    Of every class the reference images that it gets wrong, or, where these are fewer than eight, those that
+    it is least sure of. A class without reference images takes the mean of the others.
+    """
+    pool = subject.labelled
+    probability = subject.classifier.predict(pool.images, subject.settings.compute.batch_size)
+    own = np.eye(probability.shape[1], dtype=bool)[pool.labels]
+    margin = np.where(own, -1, probability).max(1) - probability[own]
+    chosen = np.concatenate([_hardest(margin, pool.labels == label) for label in np.unique(pool.labels)])
+    hard = pool.subset(chosen)
+    classes = np.isin(np.arange(probability.shape[1]), hard.labels)
+    rows = _by_class(
+        np.concatenate(_observe(subject, hard.images, hard.labels), axis=1), hard.labels, classes
+    )
+    rows[~classes] = rows[classes].mean(0)
+    return rows
 
 
-def _filters(subject: Subject) -> int:
-    return sum(layer.channels for layer in subject.layers)
+def _hardest(margin: FloatArray, among: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Positions of the images with the highest margin: the wrong ones, and at least `HARD`."""
+    ordered = np.flatnonzero(among)[np.argsort(-margin[among], kind="stable")]
+    return ordered[: max(HARD, int((margin[among] > 0).sum()))]
 
 
 def _by_class(shift: FloatArray, labels: NDArray[np.int64], classes: NDArray[np.bool_]) -> FloatArray:
@@ -200,8 +216,7 @@ def _write_responses(path: Path, responses: Responses) -> None:
             classes=responses.classes,
             positions=responses.positions,
             before=responses.before,
-            natural=responses.natural,
-            mistaken=responses.mistaken,
+            any_day=responses.any_day,
             energies=responses.energies,
             labels=responses.labels,
             **arrays,  # type: ignore[arg-type]  # NumPy's stub takes keyword arrays for its own flags
@@ -222,8 +237,7 @@ def _read_responses(path: Path) -> Responses | None:
                 held["classes"],
                 held["positions"],
                 held["before"],
-                held["natural"],
-                held["mistaken"],
+                held["any_day"],
                 held["energies"],
                 held["labels"],
             )

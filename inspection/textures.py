@@ -4,7 +4,7 @@ A fixed pattern lies at the same place on every image of the night (dust on the 
 one side, the columns of a camera); a residual texture lies anywhere (grain, noise, flicker).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,6 +61,7 @@ class MeasuredMatch:
 
     name: str  # of PARTS
     shares: Shares
+    any_day: Shares  # what the errors of any day explain by themselves
 
 
 def match_measured(
@@ -72,18 +73,21 @@ def match_measured(
     the same mode is what makes it their cause.
     """
     found: dict[str, list[Shares]] = {name: [] for name in PARTS}
+    any_day = []
     for one, other in _halves(screening.true):
         change = measure_change(images[one], screening.true[one], subject.correct)
-        evidence = gather(subject, screening.subset(other), images[other])
+        evidence = gather(subject, screening.subset(other), images[other], responses)
+        any_day.append(evidence.without_a_cause)
         for name, parts in PARTS.items():
             relived = partial(relive, change=change, parts=parts)
             induced = measure_change_of(subject, responses, relived, screening.true[other])
             found[name].append(evidence.shares(induced))
-    means = [
-        MeasuredMatch(name, Shares(*np.mean([(s.blamed, s.overall, s.look) for s in shares], axis=0)))
-        for name, shares in found.items()
-    ]
+    means = [MeasuredMatch(name, _mean(shares), _mean(any_day)) for name, shares in found.items()]
     return sorted(means, key=lambda each: -each.shares.mean)
+
+
+def _mean(shares: Sequence[Shares]) -> Shares:
+    return Shares(*np.mean([(each.blamed, each.overall, each.look) for each in shares], axis=0))
 
 
 def _halves(true: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

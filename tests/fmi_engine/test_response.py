@@ -6,8 +6,8 @@ from fmi_engine.reference import LayerReference, Reference
 from fmi_engine.response import (
     blame_weights,
     explained_share,
-    fit_pair,
     fit_strength,
+    fit_together,
     induced_shift,
     match,
     observed_shift,
@@ -209,10 +209,20 @@ def test_two_planted_strengths_are_recovered_where_shifts_add_up(one: float, oth
     first, second = path(1, [0.5, 1.0, 2.0]), path(2, [0.2, 1.5, 3.0])
     weights = np.random.default_rng(3).random(60).astype(np.float32)
     observed = shift_at(one, *first) + shift_at(other, *second)
-    found = fit_pair(observed, first, second, weights)
-    assert found[0] == pytest.approx(one, abs=0.01)
-    assert found[1] == pytest.approx(other, abs=0.01)
-    assert found[2] == pytest.approx(1, abs=1e-4)
+    found, share = fit_together(observed, [first, second], weights)
+    assert found == pytest.approx((one, other), abs=0.01)
+    assert share == pytest.approx(1, abs=1e-4)
+
+
+def test_three_planted_strengths_are_recovered_where_shifts_add_up() -> None:
+    paths = [path(1, [0.5, 1.0, 2.0]), path(2, [0.2, 1.5, 3.0]), path(3, [1.0, 2.0, 4.0])]
+    planted = (0.7, 1.2, 2.5)
+    observed = np.sum(
+        [shift_at(strength, *each) for strength, each in zip(planted, paths, strict=True)], axis=0
+    )
+    found, share = fit_together(observed, paths, np.ones(60, np.float32), rounds=8)
+    assert found == pytest.approx(planted, abs=0.02)
+    assert share == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -221,7 +231,7 @@ def test_the_share_of_a_pair_is_that_of_the_sum_and_above_either_alone(seed: int
     rng = np.random.default_rng(seed)
     weights = row(*rng.random(60))
     observed = shift_at(1.2, *first) + shift_at(0.7, *second) + row(*rng.normal(0, 0.3, 60))
-    one, other, share = fit_pair(observed, first, second, weights)
+    (one, other), share = fit_together(observed, [first, second], weights)
     both = sum(
         np.array([np.interp(strength, [0, *knots], [0, *column]) for column in np.stack(shifts).T])
         for strength, (knots, shifts) in ((one, first), (other, second))
@@ -233,4 +243,10 @@ def test_the_share_of_a_pair_is_that_of_the_sum_and_above_either_alone(seed: int
 
 def test_a_second_operation_that_points_the_other_way_stays_at_zero() -> None:
     first, second = ([1.0], [row(1, 0)]), ([1.0], [row(0, -1)])
-    assert fit_pair(row(0.5, 0.5), first, second, row(1, 1)) == pytest.approx((0.5, 0.0, 0.5))
+    found, share = fit_together(row(0.5, 0.5), [first, second], row(1, 1))
+    assert found == pytest.approx((0.5, 0.0))
+    assert share == pytest.approx(0.5)
+
+
+def test_no_change_at_all_explains_nothing() -> None:
+    assert fit_together(row(0.5, 0.5), [], row(1, 1)) == ((), 0.0)

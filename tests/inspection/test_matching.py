@@ -1,9 +1,11 @@
 """The evidence of a group of errors: three shares in one row, against sums written out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from fmi_engine.response import explained_share
+from fmi_engine.response import explained_share, fit_strength
 from fmi_engine.types import FloatArray, Screening
 from inspection.admission import Admitted
 from inspection.matching import Evidence, Shares, gather, paths
@@ -17,7 +19,11 @@ def some_evidence(seed: int) -> Evidence:
     rng = np.random.default_rng(seed)
     observed = rng.normal(0, [5] * FILTERS + [0.5] * LOOK)  # the network moves ten times as far as the look
     blame, look = rng.random(FILTERS) * (rng.random(FILTERS) > 0.5), rng.random(LOOK)
-    return Evidence(*(np.asarray(each, np.float32) for each in (observed, blame, look)))
+    return Evidence(*(np.asarray(each, np.float32) for each in (observed, 0 * observed, blame, look)))
+
+
+def row(*values: float) -> FloatArray:
+    return np.array(values, np.float32)
 
 
 def slow_share(observed: FloatArray, induced: FloatArray, weights: FloatArray) -> float:
@@ -53,7 +59,7 @@ def test_the_weights_make_one_explained_share_the_mean_of_the_three(seed: int) -
 
 def test_a_view_in_which_nothing_moved_explains_nothing_and_keeps_the_weights_finite() -> None:
     observed = np.array([2, 1, 0, 0], np.float32)
-    evidence = Evidence(observed, np.array([1, 0], np.float32), np.ones(2, np.float32))
+    evidence = Evidence(observed, 0 * observed, np.array([1, 0], np.float32), np.ones(2, np.float32))
     assert np.isfinite(evidence.weights).all()
     assert evidence.shares(observed) == Shares(1.0, 1.0, 0.0)
 
@@ -76,7 +82,9 @@ def test_the_evidence_of_errors_is_gathered_filter_by_filter(
 ) -> None:
     rows = np.arange(0, len(admitted.images), 3)
     some, images = screening.subset(rows), admitted.images[rows]
-    found = gather(subject, some, images)
+    width = sum(layer.channels for layer in subject.layers) + len(subject.looks.weights)
+    any_day = np.arange(len(subject.model.class_names) * width, dtype=np.float32).reshape(-1, width)
+    found = gather(subject, some, images, replace(empty_responses(), any_day=any_day))
     observed, blame = [], []
     for name in ("stage1", "stage2", "stage3"):
         layer = subject.reference.layers[name]
@@ -98,24 +106,60 @@ def test_the_evidence_of_errors_is_gathered_filter_by_filter(
     np.testing.assert_allclose(found.observed, [*observed, *look], rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(found.blame, blame, rtol=1e-3, atol=1e-6)
     np.testing.assert_array_equal(found.look, subject.looks.weights)
+    np.testing.assert_allclose(found.any_day, np.mean([any_day[t] for t in some.true], 0), rtol=1e-6)
+
+
+def empty_responses() -> Responses:
+    """Two classes, two filters, one entry of the look; nothing was measured."""
+    nobody = np.zeros(0, np.int64)
+    return Responses(
+        shifts={},
+        looks={},
+        classes=np.array([True, True]),
+        positions=nobody,
+        before=np.zeros((0, 3), np.float32),
+        any_day=np.zeros((2, 3), np.float32),
+        energies=np.zeros((0, 2), np.float32),
+        labels=nobody,
+    )
 
 
 def test_a_path_is_the_shift_of_the_filters_then_of_the_look_by_the_classes_of_the_errors() -> None:
     shift = np.array([[[1.0, 2.0], [10.0, 20.0]], [[3.0, 4.0], [30.0, 40.0]]], np.float32)
-    nobody = np.zeros(0, np.int64)
-    responses = Responses(
-        shifts={"defocus": shift},
-        looks={"defocus": -shift[..., :1]},
-        classes=np.array([True, True]),
-        positions=nobody,
-        before=np.zeros((0, 3), np.float32),
-        natural=np.zeros((2, 3), np.float32),
-        mistaken=np.zeros(2, np.int64),
-        energies=np.zeros((0, 2), np.float32),
-        labels=nobody,
-    )
+    responses = replace(empty_responses(), shifts={"defocus": shift}, looks={"defocus": -shift[..., :1]})
     strengths, shifts = paths(responses, np.array([0, 1, 1, 1]))["defocus"]
     weak = [(1 + 3 * 10) / 4, (2 + 3 * 20) / 4, -(1 + 3 * 10) / 4]
     strong = [(3 + 3 * 30) / 4, (4 + 3 * 40) / 4, -(3 + 3 * 30) / 4]
     np.testing.assert_allclose(shifts, [weak, strong])
     assert strengths[0] < strengths[1]
+
+
+# --- on top of the errors of any day ---
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_strength_is_recovered_under_errors_of_any_day(seed: int) -> None:
+    """Fitted alone it would not be: those errors lie partly along the change."""
+    rng = np.random.default_rng(seed)
+    change = row(*rng.normal(size=FILTERS + LOOK))
+    any_day = np.float32(0.7) * change + row(*rng.normal(size=FILTERS + LOOK))
+    evidence = replace(some_evidence(seed), observed=np.float32(1.5) * change + any_day, any_day=any_day)
+    path = [1.0, 2.0, 3.0], [change, 2 * change, 3 * change]
+    (strength,), share = evidence.fit(path)
+    assert strength == pytest.approx(1.5, abs=0.15)
+    assert share == pytest.approx(1, abs=0.01)
+    assert fit_strength(evidence.observed, *path, evidence.weights)[0] > 1.8
+    assert evidence.shares(np.float32(1.5) * change).mean == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_as_much_of_any_day_counts_as_explains_most(seed: int) -> None:
+    """Nought to twice, on a fine grid."""
+    evidence = replace(some_evidence(seed), any_day=some_evidence(seed + 20).observed)
+    induced = some_evidence(seed + 50).observed
+    induced = np.float32(0.5) * induced + np.float32(0.3 * seed - 0.3) * evidence.any_day
+    plain = replace(evidence, any_day=0 * evidence.any_day)
+    grid = [plain.shares(induced + np.float32(b) * evidence.any_day).mean for b in np.linspace(0, 2, 401)]
+    assert evidence.shares(induced).mean == pytest.approx(max(grid), abs=1e-3)
+    alone = [plain.shares(np.float32(b) * evidence.any_day).mean for b in np.linspace(0, 2, 401)]
+    assert evidence.without_a_cause.mean == pytest.approx(max(alone), abs=1e-3)

@@ -43,6 +43,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (2, "overviews and comments"),
         (3, "layout control of primitives"),
         (4, "failure modes from night to night"),
+        (5, "errors of any day"),
     ]
 
 
@@ -163,7 +164,7 @@ def test_words_outside_the_vocabulary_are_refused(
         INSERT INTO nights VALUES
             ('n', 'm', 'l', 'h', now(), NULL, 'running', '', 0, 0, '{}', '{}', NULL, []);
         INSERT INTO failure_modes VALUES ('n', 'n-1', 1, 't', 'n-1', 'new', NULL, [], 'unknown', false, 's',
-            NULL, NULL, NULL, NULL, 0, NULL, [], NULL);
+            NULL, NULL, NULL, NULL, 0, NULL, [], NULL, NULL);
         INSERT INTO errors VALUES ('n', NULL, 1, 1, 'i', 'p', 'a', 'b', 'escape', 1, 't');
         INSERT INTO verdicts VALUES ('n-1', 'confirm', '', 'Aoki', now());
         INSERT INTO models VALUES ('m', 'a', [], [], 3, 1, 1, [], [], 'w', now(), 'deployed', NULL, '');

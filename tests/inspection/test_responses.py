@@ -299,8 +299,7 @@ def by_hand(classes: Sequence[bool]) -> Responses:
         classes=np.array(classes),
         positions=np.zeros(0, np.int64),
         before=np.zeros((0, 2), np.float32),
-        natural=np.zeros((3, 2), np.float32),
-        mistaken=np.zeros(3, np.int64),
+        any_day=np.array([[1, 3], [10, 30], [100, 300]], np.float32),
         energies=np.zeros((0, 1), np.float32),
         labels=np.zeros(0, np.int64),
     )
@@ -326,3 +325,41 @@ def test_errors_are_explained_by_the_shifts_of_their_classes(
         strengths, shifts = paths["lower contrast"]
         assert tuple(strengths) == (0.2, 0.4, 0.6, 0.8)
         np.testing.assert_allclose(shifts, [[factor * expected], [2 * factor * expected]], rtol=1e-6)
+
+
+def test_the_errors_of_any_day_are_mixed_alike() -> None:
+    responses = by_hand((True, True, True))
+    np.testing.assert_allclose(responses.of_any_day(np.array([0, 2, 2, 2])), [301 / 4, 903 / 4])
+    np.testing.assert_allclose(responses.of_any_day(np.array([1])), [10, 30])
+
+
+def test_the_parts_of_any_day_are_the_wrong_ones_and_at_least_eight_of_the_least_sure(
+    plant: Plant, tmp_path: Path
+) -> None:
+    subject = opened(plant, tmp_path / "mine")
+    found = measure_responses(subject).any_day
+    pool = subject.labelled
+    for label in range(len(subject.model.class_names)):
+        ranked = []
+        for image in pool.images[pool.labels == label]:
+            chances = subject.classifier.predict(image[None])[0].tolist()
+            own = chances.pop(label)
+            ranked.append((max(chances) - own, image))
+        ranked.sort(key=lambda each: -each[0])
+        wrong = sum(margin > 0 for margin, _ in ranked)
+        hardest = np.stack([image for _, image in ranked[: max(8, wrong)]])
+        filters = np.mean(
+            [
+                (
+                    energies(subject, image)
+                    - np.concatenate(
+                        [subject.reference.layers[name].energy[label] for name in subject.layer_names]
+                    )
+                )
+                / sigmas(subject)
+                for image in hardest
+            ],
+            axis=0,
+        )
+        look = subject.looks.standardise(hardest, np.full(len(hardest), label)).mean(0)
+        np.testing.assert_allclose(found[label], [*filters, *look], atol=2e-3)

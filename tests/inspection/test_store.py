@@ -96,7 +96,7 @@ def _mode(night_id: str, number: int) -> FailureMode:
         OperationMatch("blur", "focus", 1.5, "pixels", 0.95, 1 / 3, 0.7, True),
     )
     diagnosis = Diagnosis(
-        True, "It's the lamp; 「暗い」", "lighting", "dim", 0.4, "x", 0.9, matches, 0.12, ("a", "b"),
+        True, "It's the lamp; 「暗い」", "lighting", "dim", 0.4, "x", 0.9, matches, 0.12, 1 / 7, ("a", "b"),
         cause=Cause.LABELS, measured="fixed pattern", pair=pair,
     )  # fmt: skip
     suspects = (_suspect("b", 1 / 3), _suspect("a", 0.9))
