@@ -27,11 +27,13 @@ def screen(
 
 
 def layers_to_verify(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -> list[str]:
-    """The layers whose blamed filters, patched on a sample of the errors, flip most beyond the control."""
+    """The layers whose most blamed filters, patched on a sample of the errors, flip most beyond the control.
+
+    All layers are sounded, so the filters are those of the screen; `verify` chooses among them exactly.
+    """
     settings = subject.settings.blame
     few = sample(len(images), settings.sounding_errors, subject.settings.compute.seed)
     tried = screening.subset(few)
-    fewer = sample(len(images), settings.choosing_errors, subject.settings.compute.seed)
     scores = []
     for layer in subject.layers:
         k = _k(subject, layer)
@@ -43,7 +45,7 @@ def layers_to_verify(subject: Subject, screening: Screening, images: NDArray[np.
             images[few],
             tried.true,
             [
-                _chosen(subject, layer, screening.subset(fewer), images[fewer], k),
+                engine.most_blamed(tried, layer.name, k),
                 engine.most_deviating(tried, subject.reference, layer.name, k),
             ],
             subject.settings.compute.batch_size,
@@ -72,7 +74,15 @@ def verify(
     rest = np.setdiff1d(np.arange(len(images)), chosen)
     rest = rest if len(rest) >= len(chosen) else np.arange(len(images))
     few = rest[sample(len(rest), settings.blame.most_errors, settings.compute.seed)]
-    filters = _chosen(subject, layer, screening.subset(chosen), images[chosen], _k(subject, layer))
+    filters = engine.most_effective(
+        subject.classifier,
+        layer,
+        subject.reference,
+        screening.subset(chosen),
+        images[chosen],
+        _k(subject, layer),
+        settings.compute.batch_size,
+    )
     harmless = sample(len(subject.correct), settings.blame.collateral_images, settings.compute.seed)
     correct = subject.correct.subset(harmless)
     verification = engine.verify(
@@ -139,20 +149,6 @@ def shortlist(
             float(falls[rank - 1]),
         )
         for rank, channel in enumerate(filters, 1)
-    )
-
-
-def _chosen(
-    subject: Subject, layer: Layer, screening: Screening, images: NDArray[np.uint8], k: int
-) -> list[int]:
-    return engine.most_effective(
-        subject.classifier,
-        layer,
-        subject.reference,
-        screening,
-        images,
-        k,
-        subject.settings.compute.batch_size,
     )
 
 

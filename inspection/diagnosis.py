@@ -21,6 +21,7 @@ CONTROL_QUANTILE = 0.95
 REFINED = 6  # operations that are measured again at the strength that was fitted
 PAIRED = 5  # of them, the operations that are tried together with every other
 PAIRS = 2  # pairs that are measured before one is claimed
+TAKES = 0.5  # of what the best operation leaves unexplained: the second of a pair takes at least so much
 ALL_THE_WAY = 0.7  # from which a rival explanation counts
 
 
@@ -49,10 +50,7 @@ def diagnose(
     if found.cause is Cause.LABELS or named or len(images) < settings.fewest_errors:
         return found  # what an operation explains, and is doubted all the same, is too faint to be a cause
     best = match_measured(subject, screening, images, responses)[0]
-    if (
-        _beats(other_class, best.shares, settings)
-        or best.shares.beyond(best.any_day) < settings.beyond_any_day
-    ):
+    if _beats(other_class, best.shares, settings):
         return found
     return _measured(subject, screening, images, best, found)
 
@@ -65,17 +63,10 @@ def _measured(
     found: Diagnosis,
 ) -> Diagnosis:
     """Claim what was read off the errors themselves, where it explains others of them."""
-    settings = subject.settings.matching
-    least = min(best.shares.blamed, best.shares.overall, best.shares.look)
-    if best.shares.mean < settings.measured_share or least < settings.look_share:
-        return replace(
-            found,
-            reasons=(
-                *found.reasons,
-                f"the {best.name} measured on one half of the errors explains {best.shares.mean:.0%} of the "
-                f"evidence of the other half; {settings.measured_share:.0%} is needed",
-            ),
-        )
+    doubt = _doubt_of_measured(subject.settings.matching, best)
+    if doubt:
+        text = f"the {best.name} measured on one half of the errors explains {doubt}"
+        return replace(found, reasons=(*found.reasons, text))
     change = measure_change(images, screening.true, subject.correct)
     family = family_of(change, best.name, found.matches[0].family)
     return replace(
@@ -95,6 +86,22 @@ def _measured(
         measured=best.name,
         reasons=(),
     )
+
+
+def _doubt_of_measured(settings: MatchingSettings, best: MeasuredMatch) -> str | None:
+    """What is missing, in words after "explains"; None where nothing is."""
+    shares, beyond = best.shares, best.shares.beyond(best.any_day)
+    least = min(shares.blamed, shares.overall, shares.look)
+    if shares.mean < settings.measured_share:
+        return f"{shares.mean:.0%} of the evidence of the other half; {settings.measured_share:.0%} is needed"
+    if least < settings.look_share:
+        return f"{least:.0%} of it in one of three views; {settings.look_share:.0%} is needed in each"
+    if beyond < settings.beyond_any_day:
+        return (
+            f"{beyond:.0%} of what errors of any day leave unexplained on the other half; "
+            f"{settings.beyond_any_day:.0%} is needed"
+        )
+    return None
 
 
 # --- matching ---
@@ -163,10 +170,13 @@ def _second(
     known: Paths,
     ranked: Sequence[OperationMatch],
 ) -> tuple[OperationMatch, ...]:
-    """The two operations, one after the other, that explain clearly more than the best alone, if any."""
-    alone = shares_of(ranked[0]).mean
+    """The two operations, one after the other, that explain clearly more than the best alone, if any.
+
+    Whatever the best leaves over, some second operation takes a little of it: it has to take half.
+    """
+    alone = shares_of(ranked[0])
     margin = subject.settings.matching.pair_gain
-    if alone + margin > 1:
+    if alone.mean + margin > 1:
         return ()
     leading = [each.operation for each in ranked[:PAIRED]]
     pairs = {tuple(sorted((one, other))) for one in leading for other in known if one != other}
@@ -175,15 +185,16 @@ def _second(
         if find_operation(one).family != find_operation(other).family:
             (first, second), share = evidence.fit(known[one], known[other])
             fitted.append((share, ((one, first), (other, second))))
-    best: tuple[OperationMatch, ...] = ()
+    found = []
     for _, steps in sorted(fitted, reverse=True)[:PAIRS]:
-        if any(strength < find_operation(name).grid[0] for name, strength in steps):
-            continue
-        shares = evidence.shares(measure_shift(subject, responses, steps, screening.true))
-        if shares.mean > alone + margin:
-            alone = shares.mean
-            best = tuple(_match(name, strength, shares) for name, strength in steps)
-    return best
+        if all(strength >= find_operation(name).grid[0] for name, strength in steps):
+            shares = evidence.shares(measure_shift(subject, responses, steps, screening.true))
+            if shares.mean > alone.mean + margin and shares.beyond(alone) >= TAKES:
+                found.append((shares, steps))
+    if not found:
+        return ()
+    shares, steps = max(found, key=lambda each: each[0].mean)
+    return tuple(_match(name, strength, shares) for name, strength in steps)
 
 
 # --- controls ---

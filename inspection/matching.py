@@ -43,9 +43,9 @@ class Shares:
         """What the fit of a strength makes as high as it can."""
         return (self.blamed + self.overall + self.look) / 3
 
-    def beyond(self, any_day: "Shares") -> float:
-        """How much of what the errors of any day leave unexplained (mean share) is explained here."""
-        return (self.mean - any_day.mean) / max(1 - any_day.mean, LITTLE)
+    def beyond(self, other: "Shares") -> float:
+        """How much of what the other leaves unexplained (mean share) is explained here."""
+        return (self.mean - other.mean) / max(1 - other.mean, LITTLE)
 
     @property
     def unexplained(self) -> float:
