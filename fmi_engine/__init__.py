@@ -9,7 +9,7 @@ records can be had without torch.
 from importlib import import_module
 
 _PUBLIC = {
-    "blame": ("screen", "verify", "most_blamed", "most_deviating", "bootstrap_gain"),
+    "blame": ("screen", "blame_midway", "verify", "most_blamed", "most_deviating", "bootstrap_gain"),
     "cache": ("PrimitiveCache",),
     "classifier": ("Classifier", "Preprocessing", "build_network", "choose_device", "load_classifier"),
     "descriptors": ("Texture", "hierarchy", "measure_texture"),

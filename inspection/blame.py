@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from fmi_engine import blame as engine
 from fmi_engine.probe import find_layer, resumption
-from fmi_engine.types import Layer, Screening, Verification
+from fmi_engine.types import FloatArray, Layer, Screening, Verification
 from inspection.config import Settings
 from inspection.findings import BlamedFilter, FlipRate
 from inspection.subject import Progress, Subject, sample
@@ -27,12 +27,9 @@ def screen(
 
 
 def layers_to_verify(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -> list[str]:
-    """The layers whose most blamed filters, patched on a sample of the errors, flip most beyond the control.
-
-    All layers are sounded, so the filters are those of the screen; `verify` chooses among them exactly.
-    """
-    settings = subject.settings.blame
-    few = sample(len(images), settings.sounding_errors, subject.settings.compute.seed)
+    """The layers whose blamed filters, patched on a sample of the errors, flip most beyond the control."""
+    settings = subject.settings
+    few = _choosing(subject, images)
     tried = screening.subset(few)
     scores = []
     for layer in subject.layers:
@@ -45,16 +42,34 @@ def layers_to_verify(subject: Subject, screening: Screening, images: NDArray[np.
             images[few],
             tried.true,
             [
-                engine.most_blamed(tried, layer.name, k),
+                engine.most_blamed(_blame_midway(subject, layer, tried, images[few]), k),
                 engine.most_deviating(tried, subject.reference, layer.name, k),
             ],
-            subject.settings.compute.batch_size,
+            settings.compute.batch_size,
             predicted=tried.predicted,
         )
         blamed, deviating = (float(rate) for rate in patched.right.mean(1))
         fall = float((tried.margin - patched.margin[0]).mean())
         scores.append((blamed - deviating, fall, layer.name))
-    return [name for _, _, name in sorted(scores, reverse=True)[: settings.verified_layers]]
+    return [name for _, _, name in sorted(scores, reverse=True)[: settings.blame.verified_layers]]
+
+
+def _choosing(subject: Subject, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Positions of the errors on which filters are chosen."""
+    return sample(len(images), subject.settings.blame.choosing_errors, subject.settings.compute.seed)
+
+
+def _blame_midway(
+    subject: Subject, layer: Layer, screening: Screening, images: NDArray[np.uint8]
+) -> FloatArray:
+    return engine.blame_midway(
+        subject.classifier,
+        layer,
+        subject.reference,
+        screening,
+        images,
+        subject.settings.compute.batch_size,
+    )
 
 
 def verify(
@@ -70,19 +85,12 @@ def verify(
     """
     settings = subject.settings
     layer = find_layer(subject.layers, layer_name)
-    chosen = sample(len(images), settings.blame.choosing_errors, settings.compute.seed)
+    chosen = _choosing(subject, images)
     rest = np.setdiff1d(np.arange(len(images)), chosen)
     rest = rest if len(rest) >= len(chosen) else np.arange(len(images))
     few = rest[sample(len(rest), settings.blame.most_errors, settings.compute.seed)]
-    filters = engine.most_effective(
-        subject.classifier,
-        layer,
-        subject.reference,
-        screening.subset(chosen),
-        images[chosen],
-        _k(subject, layer),
-        settings.compute.batch_size,
-    )
+    blame = _blame_midway(subject, layer, screening.subset(chosen), images[chosen])
+    filters = engine.most_blamed(blame, _k(subject, layer))
     harmless = sample(len(subject.correct), settings.blame.collateral_images, settings.compute.seed)
     correct = subject.correct.subset(harmless)
     verification = engine.verify(
@@ -120,11 +128,12 @@ def _flip_rate(verification: Verification, layer: Layer, settings: Settings) -> 
 def shortlist(
     subject: Subject, layer_name: str, screening: Screening, images: NDArray[np.uint8]
 ) -> tuple[BlamedFilter, ...]:
-    """The most blamed filters of a layer, each also patched alone."""
+    """The most blamed filters of a layer, first among those that `verify` patches, each also patched alone."""
     settings = subject.settings
     layer = find_layer(subject.layers, layer_name)
-    few = sample(len(images), settings.blame.sounding_errors, settings.compute.seed)
-    filters = engine.most_blamed(screening, layer_name, min(settings.inversion.filters, layer.channels))
+    few = _choosing(subject, images)
+    blame = _blame_midway(subject, layer, screening.subset(few), images[few])
+    filters = engine.most_blamed(blame, min(settings.inversion.filters, layer.channels))
     patched = engine.patched_margins(
         subject.classifier,
         resumption(subject.classifier.network, layer_name),
@@ -138,7 +147,7 @@ def shortlist(
     )
     falls = (screening.margin[few] - patched.margin).mean(1)
     shift = subject.reference.standardise(layer_name, screening.energy[layer_name], screening.true).mean(0)
-    mean_blame = screening.blame[layer_name].mean(0)
+    mean_blame = blame.mean(0)
     return tuple(
         BlamedFilter(
             layer_name,

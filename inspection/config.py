@@ -55,10 +55,9 @@ class BlameSettings(Section):
     random_draws: Count = Field(4, description="draws of K random filters for the control")
     collateral_images: Count = Field(64, description="correct images on which the patch's harm is counted")
     most_errors: Count = Field(100, description="errors that are patched; more are screened but not patched")
-    sounding_errors: Count = Field(
-        32, description="errors on which layers and single filters are tried first"
+    choosing_errors: Count = Field(
+        32, description="errors on which layers are sounded and their filters chosen; flips count on others"
     )
-    choosing_errors: Count = Field(16, description="errors on which the K filters of a layer are chosen")
     verified_layers: Count = Field(2, description="layers that are verified with controls")
     bootstrap: Count = Field(1000, description="resamples for the 95 % intervals")
 

@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 
 from fmi_engine.blame import (
+    blame_midway,
     bootstrap_gain,
     join,
     margins,
     most_blamed,
     most_deviating,
-    most_effective,
     patch_count,
     screen,
     verify,
@@ -210,7 +210,7 @@ def test_joined_screenings_follow_each_other() -> None:
 
 def test_the_most_blamed_filters_have_the_highest_mean_ties_in_order() -> None:
     screening = a_screening(rows([1, -9, 4, 2, 2], [1, 3, 0, 2, 2]), rows([0] * 5, [0] * 5), [0, 0])
-    assert most_blamed(screening, "act", 4) == [2, 3, 4, 0]  # means 1, -3, 2, 2, 2
+    assert most_blamed(screening.blame["act"], 4) == [2, 3, 4, 0]  # means 1, -3, 2, 2, 2
 
 
 def test_the_most_deviating_filters_shift_most_in_either_direction() -> None:
@@ -282,7 +282,7 @@ def test_flips_margins_and_collateral_are_those_of_the_whole_network(which: int)
     correct = varied(10, 8, 3, seed=10)
     labels = classifier.predict(correct).argmax(1)
     screening = screen(classifier, layers, reference, images, true)
-    blamed, done = most_blamed(screening, layer.name, 2), list[int]()
+    blamed, done = most_blamed(screening.blame[layer.name], 2), list[int]()
     found = verify(
         classifier, layer, reference, screening, images, (correct, labels), blamed, random_draws=3, seed=6,
         batch_size=5, progress=done.append,
@@ -308,22 +308,45 @@ def test_flips_margins_and_collateral_are_those_of_the_whole_network(which: int)
     assert 0 < found.flip_rate < 1  # the case tells a patch that flips from one that does not
 
 
-@pytest.mark.parametrize(("which", "k"), [(0, 1), (1, 2), (2, 2)])
-def test_the_most_effective_are_those_whose_own_patch_lowers_the_margin_most(which: int, k: int) -> None:
-    """Of the 2 K most blamed, each patched alone through the whole network."""
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_blame_midway_is_the_slope_at_the_middle_of_the_way_to_the_patched_code(which: int) -> None:
+    """Through the whole network, one image and one filter at a time, by a small step either way."""
     classifier = deep(seed=4)
     layers = all_layers(classifier)
     layer, reference = layers[which], references(classifier, layers)
-    images = varied(12, 8, 3, seed=9)
+    images = varied(5, 8, 3, seed=9)
     true = runner_up(classifier, images)
     screening = screen(classifier, layers, reference, images, true)
-    pool = most_blamed(screening, layer.name, 2 * k)
-    index, margins = np.arange(12), {}
-    for channel in pool:
-        after = brute_force(classifier, layer, reference, images, true, [channel])
-        margins[channel] = float((after[index, screening.predicted] - after[index, true]).mean())
-    expected = sorted(pool, key=lambda channel: margins[channel])[:k]
-    assert most_effective(classifier, layer, reference, screening, images, k, batch_size=5) == expected
+    found = blame_midway(classifier, layer, reference, screening, images, batch_size=2)
+    module = classifier.network.get_submodule(layer.name)
+    normal = reference.layers[layer.name]
+
+    def margin(i: int, code: FloatArray) -> float:
+        handle = module.register_forward_hook(lambda *_: torch.from_numpy(code[None]))
+        with torch.no_grad():
+            logits = classifier.network(classifier.prepare(images[i : i + 1]).double().float())[0]
+        handle.remove()
+        return float(logits[screening.predicted[i]] - logits[true[i]])
+
+    for i in range(5):
+        held: list[torch.Tensor] = []
+        handle = module.register_forward_hook(lambda *args, held=held: held.append(args[2]))
+        with torch.no_grad():
+            classifier.network(classifier.prepare(images[i : i + 1]))
+        handle.remove()
+        code = held[0][0].numpy()
+        patched = np.stack(
+            [
+                slow_patch(maps, normal.energy[true[i], c], normal.spread[true[i], c], layer.nonnegative)
+                for c, maps in enumerate(code)
+            ]
+        )
+        midway = (code + patched) / 2
+        for c in range(len(code)):
+            step = np.zeros_like(code)
+            step[c] = 0.01 * (code[c] - patched[c])
+            slope = (margin(i, midway + step) - margin(i, midway - step)) / 0.02
+            assert found[i, c] == pytest.approx(slope, abs=float(0.02 * abs(found[i]).max() + 1e-4))
 
 
 def one_cause(random_draws: int, seed: int) -> Verification:

@@ -34,7 +34,7 @@ minimum_per_class = 4
 [blame]
 random_draws = 3
 bootstrap = 100
-sounding_errors = 12
+choosing_errors = 12
 verified_layers = 2
 collateral_images = 20
 [inversion]

@@ -37,12 +37,13 @@ def compare(world: World, errors: Labelled) -> dict[str, Any]:
     layer = next(each for each in subject.layers if each.name == name)
     k = engine.patch_count(layer.channels, 20, 0.25)
     rankings: dict[str, tuple[list[int], float]] = {
-        "blame": (engine.most_blamed(screening, name, k), seconds),
+        "blame": (engine.most_blamed(screening.blame[name], k), seconds),
         "deviation": (engine.most_deviating(screening, subject.reference, name, k), seconds),
     }
-    start = time.perf_counter()
-    exact = engine.most_effective(subject.classifier, layer, subject.reference, screening, chosen.images, k)
-    rankings["blame, then exact patches"] = (exact, seconds + time.perf_counter() - start)
+    midway, more = _timed(
+        lambda: engine.blame_midway(subject.classifier, layer, subject.reference, screening, chosen.images)
+    )
+    rankings["blame, then midway"] = (engine.most_blamed(midway, k), seconds + more)
     failures = {}
     for method, attribute in _peers(world, layer, chosen, screening).items():
         try:
