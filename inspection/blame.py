@@ -128,7 +128,7 @@ def _flip_rate(verification: Verification, layer: Layer, settings: Settings) -> 
 def shortlist(
     subject: Subject, layer_name: str, screening: Screening, images: NDArray[np.uint8]
 ) -> tuple[BlamedFilter, ...]:
-    """The most blamed filters of a layer, first among those that `verify` patches, each also patched alone."""
+    """The most blamed filters of a layer, first among those that `verify` patches, each patched alone too."""
     settings = subject.settings
     layer = find_layer(subject.layers, layer_name)
     few = _choosing(subject, images)

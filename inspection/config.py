@@ -194,6 +194,11 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
+RETIRED = (
+    ("blame", "sounding_errors"),
+)  # stood in every fmi.toml of an earlier version; now choosing_errors
+
+
 def load_settings(path: Path) -> Settings:
     """Read a workspace's fmi.toml. Raises WorkspaceError naming the key, what it holds and what it takes."""
     try:
@@ -202,6 +207,9 @@ def load_settings(path: Path) -> Settings:
         raise WorkspaceError(
             f"{path} cannot be read: {error}. Mend it, or remove it and run `fmi init`, which keeps all else."
         ) from None
+    for table, key in RETIRED:
+        if isinstance(values.get(table), dict):
+            values[table].pop(key, None)
     try:
         return Settings(**values)
     except ValidationError as error:

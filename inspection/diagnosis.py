@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from fmi_engine.response import match, shift_at
 from fmi_engine.types import Screening
 from inspection.config import MatchingSettings
+from inspection.families import family_of
 from inspection.findings import Cause, Diagnosis, OperationMatch
 from inspection.matching import Evidence, Paths, Shares, gather, paths
 from inspection.operations import find_operation
 from inspection.responses import Responses, measure_shift
 from inspection.subject import Subject
-from inspection.textures import MeasuredMatch, family_of, match_measured, measure_change
+from inspection.textures import MeasuredMatch, match_measured, measure_change
 
 CONTROL_LOGS = 200  # logs without a fault, drawn for the control of the explained share
 CONTROL_QUANTILE = 0.95

@@ -23,8 +23,6 @@ from inspection.training import Labelled
 EXCESS = 1.5  # times the normal power: a residual texture below it is within what parts differ by
 CERTAIN = 2.0  # times the power that the mean of as many normal images has: a fixed pattern below is chance
 BOTH = "fixed pattern and residual texture"
-SPARSE = 0.5  # of the energy on the densest tenth of the area: specks; evenly spread noise has 0.2
-STRAIGHT = 0.8  # of the energy in waves along one axis: lines from edge to edge
 COARSEST = 4  # cosine periods: coarser than two waves across the image is lighting, not texture
 
 
@@ -95,25 +93,6 @@ def _halves(true: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArra
     order = np.argsort(true, kind="stable")
     yield order[::2], order[1::2]
     yield order[1::2], order[::2]
-
-
-def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
-    """In which family a measured change falls by its own shape: dust, a line pattern, or a texture.
-
-    Specks and drops hold most of their energy on a tenth of the area, lines in waves along one axis; what
-    is coarser than texture is of the family `nearest`, that of the operation that explains most.
-    """
-    fields = change.pattern[None] if name == FIXED_PATTERN else change.residuals
-    waves = (fft.dctn(fields, axes=(1, 2), norm="ortho") ** 2).sum((0, 3))
-    coarse = float(waves[_radius(waves) < COARSEST].sum())
-    if coarse >= 0.5 * float(waves.sum()):
-        return nearest
-    energy = np.stack([cv2.blur((field**2).sum(2), (3, 3)) for field in fields]).reshape(len(fields), -1)
-    densest = np.sort(energy, axis=1)[:, ::-1][:, : max(1, energy.shape[1] // 10)]
-    if densest.sum() >= SPARSE * energy.sum():
-        return "dust"
-    along = max(float(waves[0, 1:].sum()), float(waves[1:, 0].sum()))
-    return "line pattern" if along >= STRAIGHT * float(waves.sum()) else "texture"
 
 
 def relive(

@@ -1,7 +1,6 @@
 """What failing images hold beside the normal: planted patterns and textures are found, and nothing else."""
 
 import math
-from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -20,7 +19,6 @@ from inspection.textures import (
     PARTS,
     MeasuredChange,
     MeasuredMatch,
-    family_of,
     fixed_pattern,
     match_measured,
     measure_change,
@@ -198,42 +196,3 @@ def test_errors_without_a_fault_explain_no_others(plant: Plant, here: Subject, r
     assert set(names) == set(DEFECTS)
     for each in matched(here, responses, np.stack(rendered)[..., None], true):
         assert each.shares.beyond(each.any_day) < 0.3
-
-
-# --- families ---
-
-
-def specks(rng: np.random.Generator) -> FloatArray:
-    return np.asarray(120.0 * (rng.random((SIDE, SIDE)) < 0.01), np.float32)
-
-
-def noise(rng: np.random.Generator) -> FloatArray:
-    return np.asarray(rng.normal(0, 15, (SIDE, SIDE)), np.float32)
-
-
-def rows(rng: np.random.Generator) -> FloatArray:
-    return np.repeat(rng.normal(0, 15, (SIDE, 1)), SIDE, 1).astype(np.float32)
-
-
-def smooth(rng: np.random.Generator) -> FloatArray:
-    return np.asarray(20 * np.cos(np.pi * (ACROSS + 0.5) / SIDE) + rng.normal(), np.float32)
-
-
-@pytest.mark.parametrize(
-    ("texture", "family"),
-    [
-        (specks, "dust"),
-        (stripes, "line pattern"),
-        (rows, "line pattern"),
-        (noise, "texture"),
-        (smooth, "vignette"),  # of the nearest operation
-    ],
-)
-@pytest.mark.parametrize("name", [FIXED_PATTERN, RESIDUAL_TEXTURE])
-def test_the_family_is_told_by_the_shape(
-    name: str, texture: Callable[[np.random.Generator], FloatArray], family: str
-) -> None:
-    rng = np.random.default_rng(0)
-    fields = np.stack([texture(rng) for _ in range(6)])[..., None]
-    change = MeasuredChange(fields[0] / 100, fields)
-    assert family_of(change, name, nearest="vignette") == family

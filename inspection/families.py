@@ -1,0 +1,118 @@
+"""In which family of operations a measured change falls, by its own shape."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from fmi_engine.types import FloatArray
+from inspection.overlays import FIXED_PATTERN
+from inspection.textures import COARSEST, MeasuredChange
+
+LIGHTING = 0.5  # of the energy in waves too coarse for a texture: a change of light
+SPARSE = 0.5  # of the energy on the densest tenth of the area: specks; evenly spread noise has 0.2
+STRAIGHT = 0.8  # of the energy in waves along one axis: lines from edge to edge
+ONE_WAY = 0.8  # of the energy in waves of one direction, give or take 7.5 degrees
+ONE_WAVE = 0.6  # of the energy within two periods of the strongest wave: a pattern that repeats
+SECTORS = 36  # of 5 degrees each
+LEAST_PERIODS = 1.5  # across the image: what is coarser has no direction
+WHITE = (0.68, 0.85)  # mean wave number, in sides of the image, of what differs from pixel to pixel
+NO_WAY = 0.25  # of the energy in waves of one direction: below, no direction stands out
+SMOOTH = 0.2  # mean wave number, in sides, below which specks are large and soft
+ELONGATED = 0.4  # of the energy in waves of one direction: a band rather than a drop
+ONE_SIGN = 0.9  # of the energy of a fixed pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The shape of fields (n, height, width, channel), all shares of their energy but the wave number."""
+
+    coarse: float  # in waves coarser than texture
+    dense: float  # on the densest tenth of the area
+    straight: float  # in waves along one axis of the image
+    one_way: float  # in waves of the strongest direction, image by image
+    one_wave: float  # around the strongest wave, image by image
+    wave_number: float  # mean, in sides of the image: 0 is flat, white noise has 0.77
+
+
+def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
+    """The family of the part `name` (of PARTS) of a measured change.
+
+    Lines hold their energy in waves of one direction, either along an axis or of one length; noise in waves
+    of all directions and lengths alike; specks and drops on a tenth of the area, where a bright and soft one
+    is a reflection and a dark and long one a shadow. What is coarser than texture is of the family `nearest`,
+    that of the operation that explains most; the rest is texture.
+    """
+    shape = describe(change.pattern[None] if name == FIXED_PATTERN else change.residuals)
+    if shape.coarse >= LIGHTING:
+        return nearest
+    if shape.straight >= STRAIGHT or (shape.one_way >= ONE_WAY and shape.one_wave >= ONE_WAVE):
+        return "line pattern"
+    if WHITE[0] <= shape.wave_number <= WHITE[1] and shape.one_way < NO_WAY:
+        return "noise"
+    if shape.dense >= SPARSE:
+        return _specks(shape, change.pattern)
+    return "texture"
+
+
+def _specks(shape: Shape, pattern: FloatArray) -> str:
+    if shape.wave_number < SMOOTH:
+        energy = pattern**2
+        brighter = float(energy[pattern > 0].sum()) / max(float(energy.sum()), 1e-12)
+        if brighter >= ONE_SIGN:
+            return "hot spot"
+        if brighter <= 1 - ONE_SIGN and shape.one_way >= ELONGATED:
+            return "shadow"
+    return "dust"
+
+
+def describe(fields: FloatArray) -> Shape:
+    """Measure the shape of fields (n, height, width, channel); fields without any energy are all zero."""
+    waves = (fft.dctn(fields, axes=(1, 2), norm="ortho") ** 2).sum((0, 3))
+    total = float(waves.sum())
+    if total <= 0:
+        return Shape(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    down, across = (np.arange(side) for side in waves.shape)
+    radius = np.hypot(down[:, None], across)
+    relative = np.hypot(down[:, None] / len(down), across / len(across))
+    ways = [_ways(field.sum(2)) for field in fields if field.any()]
+    return Shape(
+        coarse=float(waves[radius < COARSEST].sum()) / total,
+        dense=_dense(fields),
+        straight=max(float(waves[0, 1:].sum()), float(waves[1:, 0].sum())) / total,
+        one_way=float(np.mean([one_way for one_way, _ in ways])),
+        one_wave=float(np.mean([one_wave for _, one_wave in ways])),
+        wave_number=float((waves * relative).sum()) / total,
+    )
+
+
+def _dense(fields: FloatArray) -> float:
+    energy = np.stack([cv2.blur((field**2).sum(2), (3, 3)) for field in fields]).reshape(len(fields), -1)
+    densest = np.sort(energy, axis=1)[:, ::-1][:, : max(1, energy.shape[1] // 10)]
+    return float(densest.sum()) / float(energy.sum())
+
+
+def _ways(field: FloatArray) -> tuple[float, float]:
+    """The shares of one field's energy (height, width) in its strongest direction and wave."""
+    window = np.outer(np.hanning(field.shape[0] + 2)[1:-1], np.hanning(field.shape[1] + 2)[1:-1])
+    power = np.abs(np.fft.fft2(field * window)) ** 2
+    down, across = (np.fft.fftfreq(side) * side for side in field.shape)
+    power[np.hypot(down[:, None], across) < LEAST_PERIODS] = 0.0
+    total = max(float(power.sum()), 1e-12)
+    sector = np.rint(np.arctan2(down[:, None], across) / np.pi * SECTORS).astype(int) % SECTORS
+    sums = np.bincount(sector.ravel(), power.ravel(), SECTORS)
+    around = sums + np.roll(sums, 1) + np.roll(sums, -1)
+    return float(around.max()) / total, float(power[_near(power)].sum()) / total
+
+
+def _near(power: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which waves lie within two periods of the strongest, or of the same wave counted the other way."""
+    found = np.zeros(power.shape, bool)
+    row, column = np.unravel_index(int(power.argmax()), power.shape)
+    for sign in (1, -1):
+        rows = np.arange(sign * row - 2, sign * row + 3) % power.shape[0]
+        columns = np.arange(sign * column - 2, sign * column + 3) % power.shape[1]
+        found[np.ix_(rows, columns)] = True
+    return found
