@@ -29,16 +29,24 @@ from inspection.transforms import (
     Displacement,
     Droplets,
     Dust,
+    Glint,
+    Hairs,
     HotSpot,
     Image,
+    Keystone,
     LineBlur,
     Lines,
     Mottle,
+    ObliqueStripes,
     PhotonNoise,
+    Posterising,
+    ShadowBand,
     ShadowEdge,
     SideLight,
+    SpinBlur,
     Stripes,
     Vignette,
+    WindowReflection,
 )
 
 FAMILIES = (
@@ -145,8 +153,20 @@ def _hot_spot(lowest: float, highest: float) -> A.BasicTransform:
     return HotSpot(gain_range=(lowest, highest), p=1.0)
 
 
+def _glint(lowest: float, highest: float) -> A.BasicTransform:
+    return Glint(gain_range=(lowest, highest), p=1.0)
+
+
+def _window_reflection(lowest: float, highest: float) -> A.BasicTransform:
+    return WindowReflection(gain_range=(lowest, highest), p=1.0)
+
+
 def _shadow(angles: tuple[float, float], lowest: float, highest: float) -> A.BasicTransform:
     return ShadowEdge(stops_range=(lowest, highest), angle_range=angles, p=1.0)
+
+
+def _shadow_band(lowest: float, highest: float) -> A.BasicTransform:
+    return ShadowBand(stops_range=(lowest, highest), p=1.0)
 
 
 def _vignette(lowest: float, highest: float) -> A.BasicTransform:
@@ -174,6 +194,10 @@ def _defocus(lowest: float, highest: float) -> A.BasicTransform:
 
 def _line_blur(angles: tuple[float, float], lowest: float, highest: float) -> A.BasicTransform:
     return LineBlur(length_range=(lowest, highest), angle_range=angles, p=1.0)
+
+
+def _spin_blur(lowest: float, highest: float) -> A.BasicTransform:
+    return SpinBlur(degrees_range=(lowest, highest), p=1.0)
 
 
 def _sensor_noise(per_channel: bool, lowest: float, highest: float) -> A.BasicTransform:
@@ -215,6 +239,10 @@ def _downscale(lowest: float, highest: float) -> A.BasicTransform:
     return A.Downscale(scale_range=(1.0 - highest, 1.0 - lowest), interpolation_pair=ways, p=1.0)
 
 
+def _posterising(lowest: float, highest: float) -> A.BasicTransform:
+    return Posterising(bits_range=(lowest, highest), p=1.0)
+
+
 def _lines(along: Along, lowest: float, highest: float) -> A.BasicTransform:
     return Lines(deviation_range=(lowest, highest), along=along, p=1.0)
 
@@ -223,8 +251,16 @@ def _stripes(along: Along, lowest: float, highest: float) -> A.BasicTransform:
     return Stripes(amplitude_range=(lowest, highest), along=along, p=1.0)
 
 
+def _oblique_stripes(lowest: float, highest: float) -> A.BasicTransform:
+    return ObliqueStripes(amplitude_range=(lowest, highest), p=1.0)
+
+
 def _dust(lowest: float, highest: float) -> A.BasicTransform:
     return Dust(share_range=(lowest, highest), p=1.0)
+
+
+def _hairs(lowest: float, highest: float) -> A.BasicTransform:
+    return Hairs(share_range=(lowest, highest), p=1.0)
 
 
 def _droplets(lowest: float, highest: float) -> A.BasicTransform:
@@ -254,12 +290,16 @@ def _long_streaks(angles: tuple[float, float], lowest: float, highest: float) ->
     return BrushedGrain(deviation_range=(lowest, highest), angle_range=angles, length_range=lengths, p=1.0)
 
 
-def _rotation(lowest: float, highest: float) -> A.BasicTransform:
-    return Displacement(degrees_range=(lowest, highest), p=1.0)
+def _rotation(fill: tuple[float, float] | None, lowest: float, highest: float) -> A.BasicTransform:
+    return Displacement(degrees_range=(lowest, highest), fill_range=fill, p=1.0)
 
 
-def _shift(lowest: float, highest: float) -> A.BasicTransform:
-    return Displacement(shift_range=(lowest, highest), p=1.0)
+def _shift(fill: tuple[float, float] | None, lowest: float, highest: float) -> A.BasicTransform:
+    return Displacement(shift_range=(lowest, highest), fill_range=fill, p=1.0)
+
+
+def _perspective(lowest: float, highest: float) -> A.BasicTransform:
+    return Keystone(pull_range=(lowest, highest), p=1.0)
 
 
 def _size(sign: int, lowest: float, highest: float) -> A.BasicTransform:
@@ -275,6 +315,7 @@ def _size(sign: int, lowest: float, highest: float) -> A.BasicTransform:
 
 
 ANY, ROWS, COLUMNS = (0.0, 180.0), (0.0, 0.0), (90.0, 90.0)  # directions, degrees
+DARK = (0.0, 40.0)  # grey levels of a background
 
 
 # --- the catalogue ----------------------------------------------------------------------------------------
@@ -463,6 +504,22 @@ CATALOGUE: tuple[Operation, ...] = (
         transform=_hot_spot,
     ),
     Operation(
+        name="glint",
+        family="hot spot",
+        unit="times the normal light",
+        grid=(0.25, 0.5, 1.0, 2.0, 4.0),
+        meaning="a bright thin streak lies on the part",
+        transform=_glint,
+    ),
+    Operation(
+        name="window reflection",
+        family="hot spot",
+        unit="times the normal light",
+        grid=(0.25, 0.5, 1.0, 2.0, 4.0),
+        meaning="a window or a lamp with straight edges is mirrored on the part",
+        transform=_window_reflection,
+    ),
+    Operation(
         name="shadow edge",
         family="shadow",
         unit="stops",
@@ -501,6 +558,14 @@ CATALOGUE: tuple[Operation, ...] = (
         grid=(0.25, 0.5, 1.0, 2.0),
         meaning="a shadow lies at the bottom",
         transform=partial(_shadow, (90.0, 90.0)),
+    ),
+    Operation(
+        name="shadow band",
+        family="shadow",
+        unit="stops",
+        grid=(0.25, 0.5, 1.0, 2.0),
+        meaning="the shadow of a cable or a beam lies across the part",
+        transform=_shadow_band,
     ),
     Operation(
         name="vignette",
@@ -605,6 +670,15 @@ CATALOGUE: tuple[Operation, ...] = (
         transform=partial(_line_blur, (135.0, 135.0)),
     ),
     Operation(
+        name="spin blur",
+        family="motion blur",
+        unit="degrees",
+        grid=(2.0, 4.0, 8.0, 12.0),
+        meaning="the part or the camera turns while the shutter is open",
+        transform=_spin_blur,
+        limit=180.0,
+    ),
+    Operation(
         name="sensor noise",
         family="noise",
         unit="of full scale",
@@ -660,6 +734,15 @@ CATALOGUE: tuple[Operation, ...] = (
         limit=0.95,
     ),
     Operation(
+        name="posterising",
+        family="compression",
+        unit="bits lost",
+        grid=(2.0, 3.0, 4.0, 5.0, 6.0),
+        meaning="the image has fewer grey levels",
+        transform=_posterising,
+        limit=8.0,
+    ),
+    Operation(
         name="horizontal lines",
         family="line pattern",
         unit="of full scale",
@@ -696,12 +779,30 @@ CATALOGUE: tuple[Operation, ...] = (
         limit=1.0,
     ),
     Operation(
+        name="oblique stripes",
+        family="line pattern",
+        unit="of full scale",
+        grid=(0.01, 0.02, 0.05, 0.12),
+        meaning="regular oblique stripes lie over the image",
+        transform=_oblique_stripes,
+        limit=1.0,
+    ),
+    Operation(
         name="dust",
         family="dust",
         unit="of the area",
         grid=(0.005, 0.01, 0.02, 0.05),
         meaning="dark specks lie on the part or the lens",
         transform=_dust,
+        limit=0.5,
+    ),
+    Operation(
+        name="hairs",
+        family="dust",
+        unit="of the area",
+        grid=(0.005, 0.01, 0.02, 0.05),
+        meaning="dark thin fibres lie on the part or the lens",
+        transform=_hairs,
         limit=0.5,
     ),
     Operation(
@@ -791,7 +892,7 @@ CATALOGUE: tuple[Operation, ...] = (
         unit="degrees",
         grid=(1.0, 3.0, 7.0, 15.0),
         meaning="the part lies turned",
-        transform=_rotation,
+        transform=partial(_rotation, None),
         limit=180.0,
     ),
     Operation(
@@ -800,8 +901,35 @@ CATALOGUE: tuple[Operation, ...] = (
         unit="of the shorter side",
         grid=(0.01, 0.03, 0.07, 0.15),
         meaning="the part lies elsewhere in the image",
-        transform=_shift,
+        transform=partial(_shift, None),
         limit=0.5,
+    ),
+    Operation(
+        name="rotation over a dark background",
+        family="geometry",
+        unit="degrees",
+        grid=(1.0, 3.0, 7.0, 15.0),
+        meaning="the part lies turned on a dark background",
+        transform=partial(_rotation, DARK),
+        limit=180.0,
+    ),
+    Operation(
+        name="shift off the frame",
+        family="geometry",
+        unit="of the shorter side",
+        grid=(0.01, 0.03, 0.07, 0.15),
+        meaning="the part lies partly outside the image, with a dark background beside it",
+        transform=partial(_shift, DARK),
+        limit=0.5,
+    ),
+    Operation(
+        name="perspective",
+        family="geometry",
+        unit="of the shorter side",
+        grid=(0.03, 0.07, 0.15, 0.25),
+        meaning="the camera looks at the part aslant",
+        transform=_perspective,
+        limit=0.4,
     ),
     Operation(
         name="scale up",

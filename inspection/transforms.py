@@ -31,6 +31,13 @@ Above = Annotated[
 Share = Annotated[
     tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, 1))
 ]
+Pull = Annotated[
+    tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, 0.4))
+]
+GreyLevels = Annotated[
+    tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, 255))
+]
+Bits = Annotated[tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, 8))]
 Angles = Annotated[
     tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(-360, 360))
 ]
@@ -124,9 +131,136 @@ class HotSpot(A.ImageOnlyTransform):  # type: ignore[misc]
         sigma = radius * min(height, width)
         across = _bell(width, middle[0], sigma)
         down = _bell(height, middle[1], sigma)
-        spot = _like(down[:, None] * across[None, :], img)
-        light = img.astype(np.float32)
-        return _grey_values(light + np.float32(gain / 2.0) * spot * (light + light.mean()))
+        return _lit(img, gain, down[:, None] * across[None, :])
+
+
+class Glint(A.ImageOnlyTransform):  # type: ignore[misc]
+    """A thin bright streak, as an edge or a scratch throws it back: half shows the part, half is glare.
+
+    Args:
+        gain_range: light added in the middle of the streak, drawn uniformly, times the normal light.
+        length_range: of the streak where it is at least half as bright as in its middle, drawn uniformly,
+            share of the shorter side.
+        radius_range: sigma across the streak, drawn uniformly, share of the shorter side; at least half a
+            pixel.
+        angle_range: direction of the streak, drawn uniformly: 0 along the rows, 90 along the columns.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        gain_range: Range
+        length_range: Above
+        radius_range: Above
+        angle_range: Angles
+
+    def __init__(
+        self,
+        gain_range: tuple[float, float] = (0.5, 1.5),
+        length_range: tuple[float, float] = (0.3, 0.6),
+        radius_range: tuple[float, float] = (0.02, 0.05),
+        angle_range: tuple[float, float] = (0.0, 180.0),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.gain_range = gain_range
+        self.length_range = length_range
+        self.radius_range = radius_range
+        self.angle_range = angle_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the gain, the length, the sigma, the direction and the middle (shares of width and height)."""
+        return {
+            "gain": self.py_random.uniform(*self.gain_range),
+            "length": self.py_random.uniform(*self.length_range),
+            "radius": self.py_random.uniform(*self.radius_range),
+            "angle": self.py_random.uniform(*self.angle_range),
+            "middle": (self.py_random.uniform(0.15, 0.85), self.py_random.uniform(0.15, 0.85)),
+        }
+
+    def apply(
+        self,
+        img: Image,
+        gain: float,
+        length: float,
+        radius: float,
+        angle: float,
+        middle: tuple[float, float],
+        **_: Any,
+    ) -> Image:
+        """Add gain * streak * (image + its mean) / 2, where the streak is an elliptic Gaussian."""
+        short = min(img.shape[:2])
+        along, across = _along_and_across(img, middle, angle)
+        along /= np.float32(max(length * short / _HALF_WIDTH, 0.5))
+        across /= np.float32(max(radius * short, 0.5))
+        return _lit(img, gain, np.exp(np.float32(-0.5) * (along**2 + across**2)))
+
+
+_HALF_WIDTH = 2.0 * math.sqrt(2.0 * math.log(2.0))  # of a Gaussian at half its peak, in sigmas: 2.35
+
+
+class WindowReflection(A.ImageOnlyTransform):  # type: ignore[misc]
+    """A bright rectangle with soft edges, as a window is mirrored: half shows the part, half is glare.
+
+    Args:
+        gain_range: light added in the rectangle, drawn uniformly, times the normal light.
+        side_range: of the rectangle, drawn uniformly for each of the two, share of the shorter side.
+        softness_range: width of its edges, drawn uniformly, share of the shorter side; at least one pixel.
+        angle_range: direction of one of the sides, drawn uniformly: 0 along the rows, 90 along the columns.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        gain_range: Range
+        side_range: Above
+        softness_range: Range
+        angle_range: Angles
+
+    def __init__(
+        self,
+        gain_range: tuple[float, float] = (0.5, 1.5),
+        side_range: tuple[float, float] = (0.12, 0.3),
+        softness_range: tuple[float, float] = (0.04, 0.12),
+        angle_range: tuple[float, float] = (0.0, 180.0),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.gain_range = gain_range
+        self.side_range = side_range
+        self.softness_range = softness_range
+        self.angle_range = angle_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the gain, the sides, the softness, the direction and the middle (shares of both sides)."""
+        return {
+            "gain": self.py_random.uniform(*self.gain_range),
+            "sides": (self.py_random.uniform(*self.side_range), self.py_random.uniform(*self.side_range)),
+            "softness": self.py_random.uniform(*self.softness_range),
+            "angle": self.py_random.uniform(*self.angle_range),
+            "middle": (self.py_random.uniform(0.15, 0.85), self.py_random.uniform(0.15, 0.85)),
+        }
+
+    def apply(
+        self,
+        img: Image,
+        gain: float,
+        sides: tuple[float, float],
+        softness: float,
+        angle: float,
+        middle: tuple[float, float],
+        **_: Any,
+    ) -> Image:
+        """Add gain * pane * (image + its mean) / 2, where the pane is 1, and falls to 0 across its edges."""
+        short = min(img.shape[:2])
+        along, across = _along_and_across(img, middle, angle)
+        edge = max(softness * short, 1.0)
+        pane = _soft_band(along, sides[0] * short, edge) * _soft_band(across, sides[1] * short, edge)
+        return _lit(img, gain, pane)
 
 
 class ShadowEdge(A.ImageOnlyTransform):  # type: ignore[misc]
@@ -176,6 +310,68 @@ class ShadowEdge(A.ImageOnlyTransform):  # type: ignore[misc]
         short = min(img.shape[:2])
         beyond = (_way(img, angle) - np.float32(place * short)) / np.float32(max(softness * short, 1.0))
         shade = np.clip(beyond + np.float32(0.5), 0.0, 1.0)
+        return _grey_values(img * _like(1.0 - np.float32(1.0 - 2.0**-stops) * shade, img))
+
+
+class ShadowBand(A.ImageOnlyTransform):  # type: ignore[misc]
+    """A dark straight band with soft edges across the image, as a cable or a gantry throws it.
+
+    Args:
+        stops_range: how much darker it is in the band, drawn uniformly, in stops.
+        width_range: from the middle of one edge to that of the other, drawn uniformly, share of the shorter
+            side.
+        softness_range: width of its edges, drawn uniformly, share of the shorter side; at least one pixel.
+        angle_range: direction of the band, drawn uniformly: 0 along the rows, 90 along the columns.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        stops_range: Range
+        width_range: Above
+        softness_range: Range
+        angle_range: Angles
+
+    def __init__(
+        self,
+        stops_range: tuple[float, float] = (0.5, 1.5),
+        width_range: tuple[float, float] = (0.1, 0.3),
+        softness_range: tuple[float, float] = (0.02, 0.1),
+        angle_range: tuple[float, float] = (0.0, 180.0),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.stops_range = stops_range
+        self.width_range = width_range
+        self.softness_range = softness_range
+        self.angle_range = angle_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the stops, the width, the softness, the direction, and how far from the middle it lies."""
+        return {
+            "stops": self.py_random.uniform(*self.stops_range),
+            "width": self.py_random.uniform(*self.width_range),
+            "softness": self.py_random.uniform(*self.softness_range),
+            "angle": self.py_random.uniform(*self.angle_range),
+            "place": self.py_random.uniform(-0.35, 0.35),  # of the shorter side
+        }
+
+    def apply(
+        self,
+        img: Image,
+        stops: float,
+        width: float,
+        softness: float,
+        angle: float,
+        place: float,
+        **_: Any,
+    ) -> Image:
+        """Multiply by 2 ** -stops in the band, and by straight ramps from that to 1 across its edges."""
+        short = min(img.shape[:2])
+        away = _way(img, angle + 90.0) - np.float32(place * short)
+        shade = _soft_band(away, width * short, max(softness * short, 1.0))
         return _grey_values(img * _like(1.0 - np.float32(1.0 - 2.0**-stops) * shade, img))
 
 
@@ -311,8 +507,54 @@ def line_kernel(length: float, angle: float) -> Plane:
     return np.asarray(down.T @ across / points, dtype=np.float32)
 
 
+class SpinBlur(A.ImageOnlyTransform):  # type: ignore[misc]
+    """The smear of a part that turns about the image's middle while the shutter is open; mirrored border.
+
+    Args:
+        degrees_range: angle that the part sweeps, half of it to either side, drawn uniformly.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        degrees_range: Range
+
+    def __init__(self, degrees_range: tuple[float, float] = (2.0, 8.0), p: float = 0.5):
+        super().__init__(p=p)
+        self.degrees_range = degrees_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the angle."""
+        return {"sweep": self.py_random.uniform(*self.degrees_range)}
+
+    def apply(self, img: Image, sweep: float, **_: Any) -> Image:
+        """Average the image over turns by the middles of equal parts of the angle.
+
+        There are at least three, and so many that the corners move by at most a pixel from one to the next.
+        """
+        light = img.astype(np.float32)
+        corner = math.radians(sweep) * math.hypot(*img.shape[:2]) / 2.0  # its way in pixels
+        turns = max(math.ceil(corner), 3)
+        total = np.zeros_like(light)
+        for each in range(turns):
+            total += _turned(light, ((each + 0.5) / turns - 0.5) * sweep)
+        return _grey_values(total / np.float32(turns))
+
+
+def _turned(light: Plane, degrees: float) -> Plane:
+    """An image turned about its middle, clockwise; bilinear, mirrored at the border."""
+    height, width = light.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2.0, (height - 1) / 2.0), -degrees, 1.0)
+    turned = cv2.warpAffine(
+        light, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    return np.asarray(turned, dtype=np.float32).reshape(light.shape)
+
+
 class Displacement(A.ImageOnlyTransform):  # type: ignore[misc]
-    """A part that lies turned, to either side, or shifted, in any direction; the border is mirrored.
+    """A part that lies turned, to either side, or shifted, in any direction; the border is mirrored or dark.
 
     Not Affine: it draws from one interval, so that a given angle always turns to the same side, and draws the
     shifts along the two sides apart, so that no length of the way can be asked for.
@@ -320,6 +562,7 @@ class Displacement(A.ImageOnlyTransform):  # type: ignore[misc]
     Args:
         degrees_range: size of the turn about the middle, drawn uniformly; its sign is random.
         shift_range: length of the way, drawn uniformly, share of the shorter side; its direction is random.
+        fill_range: grey level of what enters at the border, drawn uniformly; None mirrors the image there.
         p: probability of applying it.
 
     """
@@ -329,26 +572,32 @@ class Displacement(A.ImageOnlyTransform):  # type: ignore[misc]
 
         degrees_range: Range
         shift_range: Range
+        fill_range: GreyLevels | None
 
     def __init__(
         self,
         degrees_range: tuple[float, float] = (0.0, 0.0),
         shift_range: tuple[float, float] = (0.0, 0.0),
+        fill_range: tuple[float, float] | None = None,
         p: float = 0.5,
     ):
         super().__init__(p=p)
         self.degrees_range = degrees_range
         self.shift_range = shift_range
+        self.fill_range = fill_range
 
     def get_params(self) -> dict[str, Any]:
-        """Draw the turn, the way and its direction."""
+        """Draw the turn, the way, its direction and the grey level of what enters."""
         return {
             "turn": self.py_random.choice((-1.0, 1.0)) * self.py_random.uniform(*self.degrees_range),
             "way": self.py_random.uniform(*self.shift_range),
             "towards": self.py_random.uniform(0.0, 360.0),
+            "fill": None if self.fill_range is None else round(self.py_random.uniform(*self.fill_range)),
         }
 
-    def apply(self, img: Image, turn: float, way: float, towards: float, **_: Any) -> Image:
+    def apply(
+        self, img: Image, turn: float, way: float, towards: float, fill: int | None = None, **_: Any
+    ) -> Image:
         """Turn about the middle, then shift; bilinear, as the warp is by which most lines align their parts.
 
         Not BORDER_REFLECT_101, with which OpenCV never comes back from an image one pixel wide or high.
@@ -357,10 +606,81 @@ class Displacement(A.ImageOnlyTransform):  # type: ignore[misc]
         matrix = cv2.getRotationMatrix2D(((width - 1) / 2.0, (height - 1) / 2.0), -turn, 1.0)
         length, direction = way * min(height, width), math.radians(towards)
         matrix[:, 2] += length * math.cos(direction), length * math.sin(direction)
+        border = cv2.BORDER_REFLECT if fill is None else cv2.BORDER_CONSTANT
         moved = cv2.warpAffine(
-            img, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+            img,
+            matrix,
+            (width, height),
+            flags=cv2.INTER_LINEAR,
+            borderMode=border,
+            borderValue=(fill or 0,) * 4,
         )
         return np.asarray(moved, dtype=np.uint8).reshape(img.shape)
+
+
+class Keystone(A.ImageOnlyTransform):  # type: ignore[misc]
+    """A camera that looks at the part aslant, from any direction; the border is mirrored.
+
+    The nearest corner stays and the furthest is pulled in, so that all of the part remains in the image.
+    Not Perspective: it draws each corner's way by itself from a normal distribution of which its scale is the
+    deviation, so that no pull can be asked for.
+
+    Args:
+        pull_range: how far the furthest corner is pulled towards the middle, drawn uniformly, share of the
+            shorter side; at most 0.4, as the horizon comes into the image soon after.
+        angle_range: where the part is further away, drawn uniformly: 0 to the right, 90 down.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        pull_range: Pull
+        angle_range: Angles
+
+    def __init__(
+        self,
+        pull_range: tuple[float, float] = (0.05, 0.15),
+        angle_range: tuple[float, float] = (0.0, 360.0),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.pull_range = pull_range
+        self.angle_range = angle_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the pull and where the part is further away."""
+        pull = self.py_random.uniform(*self.pull_range)
+        return {"pull": pull, "angle": self.py_random.uniform(*self.angle_range)}
+
+    def apply(self, img: Image, pull: float, angle: float, **_: Any) -> Image:
+        """Warp by the keystone; bilinear, as the warp is by which most lines align their parts."""
+        height, width = img.shape[:2]
+        warped = cv2.warpPerspective(
+            img,
+            keystone(height, width, pull, angle),
+            (width, height),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT,
+        )
+        return np.asarray(warped, dtype=np.uint8).reshape(img.shape)
+
+
+def keystone(height: int, width: int, pull: float, angle: float) -> NDArray[np.float64]:
+    """Return the homography (3, 3) of pixels (column, row, 1) that pulls the furthest corner in by `pull`.
+
+    From the middle of the image a place x goes to x (1 - k) / (1 + k t), where t runs from -1 in the nearest
+    corner to 1 in the furthest: these stay, and come nearer by the factor (1 - k) / (1 + k).
+    """
+    turn = math.radians(angle)
+    reach = (abs(math.cos(turn)) * width + abs(math.sin(turn)) * height) / 2.0
+    lost = pull * min(height, width) / (math.hypot(height, width) / 2.0)  # of the corner's way to the middle
+    slant = lost / (2.0 - lost)
+    tilt = np.diag([1.0 - slant, 1.0 - slant, 1.0])
+    tilt[2, :2] = slant * math.cos(turn) / reach, slant * math.sin(turn) / reach
+    centre = np.array([[1.0, 0.0, (width - 1) / 2.0], [0.0, 1.0, (height - 1) / 2.0], [0.0, 0.0, 1.0]])
+    return np.asarray(centre @ tilt @ np.linalg.inv(centre))
 
 
 # --- noise, lines and textures ----------------------------------------------------------------------------
@@ -484,6 +804,53 @@ class Stripes(A.ImageOnlyTransform):  # type: ignore[misc]
         return _added(img, amplitude, _drawn_out(np.sin(steps + phase).astype(np.float32), self.along))
 
 
+class ObliqueStripes(A.ImageOnlyTransform):  # type: ignore[misc]
+    """A sinusoidal pattern of straight stripes at an angle, as interference leaves it.
+
+    Args:
+        amplitude_range: amplitude of the sine, drawn uniformly, share of full scale.
+        angle_range: direction of the stripes, drawn uniformly: 0 along the rows, 90 along the columns.
+        period_range: from one stripe to the next, straight across them, drawn uniformly, in pixels.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        amplitude_range: Share
+        angle_range: Angles
+        period_range: Above
+
+    def __init__(
+        self,
+        amplitude_range: tuple[float, float] = (0.02, 0.1),
+        angle_range: tuple[float, float] = (0.0, 180.0),
+        period_range: tuple[float, float] = (4.0, 16.0),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.amplitude_range = amplitude_range
+        self.angle_range = angle_range
+        self.period_range = period_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the amplitude, the direction, the period and the phase in the middle (radians)."""
+        return {
+            "amplitude": self.py_random.uniform(*self.amplitude_range),
+            "angle": self.py_random.uniform(*self.angle_range),
+            "period": self.py_random.uniform(*self.period_range),
+            "phase": self.py_random.uniform(0.0, 2.0 * math.pi),
+        }
+
+    def apply(
+        self, img: Image, amplitude: float, angle: float, period: float, phase: float, **_: Any
+    ) -> Image:
+        """Add the sine."""
+        steps = _way(img, angle + 90.0) * np.float32(2.0 * math.pi / period)
+        return _added(img, amplitude, np.sin(steps + np.float32(phase)))
+
+
 class Mottle(A.ImageOnlyTransform):  # type: ignore[misc]
     """An added random texture without a direction, about one wavelength: grain when short, clouds when long.
 
@@ -580,6 +947,36 @@ class BrushedGrain(A.ImageOnlyTransform):  # type: ignore[misc]
         return _added(img, deviation, _standardised(streaks - cv2.GaussianBlur(streaks, (0, 0), pixels / 2)))
 
 
+class Posterising(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Fewer grey levels, as a camera of fewer bits has them.
+
+    Not Posterize: it knows whole bits only, and cuts off instead of rounding, which is half a step too dark.
+
+    Args:
+        bits_range: bits lost of the eight, drawn uniformly.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        bits_range: Bits
+
+    def __init__(self, bits_range: tuple[float, float] = (2.0, 5.0), p: float = 0.5):
+        super().__init__(p=p)
+        self.bits_range = bits_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the bits lost."""
+        return {"bits": self.py_random.uniform(*self.bits_range)}
+
+    def apply(self, img: Image, bits: float, **_: Any) -> Image:
+        """Round every grey value, a half upwards, to a multiple of 2 ** bits grey levels."""
+        step = np.float32(2.0**bits)
+        return _grey_values(step * np.floor(img.astype(np.float32) / step + np.float32(0.5)))
+
+
 # --- what lies on the part or the lens --------------------------------------------------------------------
 
 
@@ -621,6 +1018,87 @@ class Dust(A.ImageOnlyTransform):  # type: ignore[misc]
             window, distance = _around(img, row, column, radius + edge)
             light[window] *= 1.0 - lost * np.clip((radius - distance) / edge + 0.5, 0.0, 1.0)
         return _grey_values(img * _like(light, img))
+
+
+class Hairs(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Thin dark curled fibres at random places.
+
+    Args:
+        share_range: area of all fibres together, drawn uniformly, share of the image.
+        length_range: of a fibre, drawn uniformly for each, share of the shorter side.
+        width_range: of a fibre, drawn uniformly for each, share of the shorter side.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        share_range: Share
+        length_range: Above
+        width_range: Above
+
+    def __init__(
+        self,
+        share_range: tuple[float, float] = (0.005, 0.03),
+        length_range: tuple[float, float] = (0.2, 0.6),
+        width_range: tuple[float, float] = (0.006, 0.014),
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.share_range = share_range
+        self.length_range = length_range
+        self.width_range = width_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the area and the seed of the fibres."""
+        return {"share": self.py_random.uniform(*self.share_range), "seed": self.py_random.getrandbits(32)}
+
+    def apply(self, img: Image, share: float, seed: int, **_: Any) -> Image:
+        """Let half to nine tenths of the light be lost under a fibre; fibres over each other multiply."""
+        rng, light = default_rng(seed), np.ones(img.shape[:2], np.float32)
+        left = share * light.size  # pixels
+        while left > 0.0:
+            width = rng.uniform(*self.width_range) * min(img.shape[:2])
+            points = _fibre(img, self.length_range, rng)
+            within = points[: math.ceil(left / (width * _STEP))]
+            light *= 1.0 - np.float32(rng.uniform(0.5, 0.9)) * _covered(img, within, width)
+            left -= width * _STEP * len(points)
+        return _grey_values(img * _like(light, img))
+
+
+_STEP = 0.5  # pixels from one point of a fibre to the next
+
+
+def _fibre(image: Image, lengths: tuple[float, float], rng: Generator) -> NDArray[np.float64]:
+    """Draw the points (points, 2), rows and columns half a pixel apart, of a fibre, as far as in the image.
+
+    It starts anywhere, in any direction, turns by up to 200 degrees on its way, and curls by up to 60 degrees
+    to either side of that in a wave as long as itself.
+    """
+    height, width = image.shape[:2]
+    steps = math.ceil(rng.uniform(*lengths) * min(height, width) / _STEP)
+    start = rng.uniform(-0.5, height - 0.5), rng.uniform(-0.5, width - 0.5)
+    first, turn, curl, phase = np.radians(rng.uniform((0, -200, -60, 0), (360, 200, 60, 360)))
+    way = np.arange(steps) / steps
+    heading = first + turn * way + curl * np.sin(2.0 * math.pi * way + phase)
+    ahead = _STEP * np.stack([np.sin(heading), np.cos(heading)], axis=1)
+    points = start + np.cumsum(ahead, axis=0) - ahead
+    inside = np.all((points >= -0.5) & (points < (height - 0.5, width - 0.5)), axis=1)
+    return np.asarray(points[inside])
+
+
+def _covered(image: Image, points: NDArray[np.float64], width: float) -> Plane:
+    """The share of every pixel under a line of a width (pixels) through points, as if it ran straight."""
+    reach = math.ceil(width / 2.0 + 0.5)
+    near = np.full([size + 2 * reach for size in image.shape[:2]], np.inf, np.float32)
+    offsets = np.arange(-reach, reach + 1)
+    pixels = np.rint(points).astype(np.int64)[:, :, None] + offsets  # (points, rows and columns, offsets)
+    squares = (pixels - points[:, :, None]) ** 2
+    distance = np.sqrt(squares[:, 0, :, None] + squares[:, 1, None, :]).astype(np.float32)
+    np.minimum.at(near, (pixels[:, 0, :, None] + reach, pixels[:, 1, None, :] + reach), distance)
+    inner = near[reach:-reach, reach:-reach]
+    return np.asarray(np.clip(width / 2.0 + 0.5 - inner, 0.0, min(width, 1.0)), dtype=np.float32)
 
 
 class Droplets(A.ImageOnlyTransform):  # type: ignore[misc]
@@ -711,6 +1189,24 @@ def _way(image: Image, angle: float) -> Plane:
     return np.float32(math.cos(turn)) * across + np.float32(math.sin(turn)) * down
 
 
+def _along_and_across(image: Image, middle: tuple[float, float], angle: float) -> tuple[Plane, Plane]:
+    """How far (pixels) every pixel lies along a direction, and across it, from shares of width and height."""
+    height, width = image.shape[:2]
+    right, down = (middle[0] - 0.5) * (width - 1), (middle[1] - 0.5) * (height - 1)
+    cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    along = _way(image, angle) - np.float32(cosine * right + sine * down)
+    return along, _way(image, angle + 90.0) - np.float32(cosine * down - sine * right)
+
+
+def _soft_band(away: Plane, width: float, edge: float) -> Plane:
+    """1 in a band about 0 and 0 beyond it, with straight ramps; all three in pixels.
+
+    The width lies between the middles of the ramps. A band narrower than its edges is nowhere quite 1.
+    """
+    height = (np.float32(width / 2.0) - np.abs(away)) / np.float32(edge) + np.float32(0.5)
+    return np.asarray(np.clip(height, 0.0, 1.0), dtype=np.float32)
+
+
 def _bell(size: int, middle: float, sigma: float) -> Plane:
     """A Gaussian (size,) with its peak of 1 at a share of the size."""
     distance = np.arange(size, dtype=np.float32) - np.float32(middle * (size - 1))
@@ -736,6 +1232,12 @@ def _standardised(plane: NDArray[np.floating[Any]]) -> Plane:
 def _added(image: Image, strength: float, plane: Plane) -> Image:
     """An image plus a strength (share of full scale) times a plane, the same in every channel."""
     return _grey_values(image + np.float32(255.0 * strength) * _like(plane, image))
+
+
+def _lit(image: Image, gain: float, spot: Plane) -> Image:
+    """An image plus the light of a spot (1 where it is brightest), half on the part and half as glare."""
+    light = image.astype(np.float32)
+    return _grey_values(light + np.float32(gain / 2.0) * _like(spot, image) * (light + light.mean()))
 
 
 def _like(plane: Plane, image: Image) -> Plane:

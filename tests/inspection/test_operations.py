@@ -75,6 +75,37 @@ def test_every_step_of_the_grid_moves_the_image_further(operation: Operation, ch
     assert all(weaker < stronger for weaker, stronger in itertools.pairwise(moved))
 
 
+SIZED = (
+    "glint",
+    "window reflection",
+    "shadow band",
+    "spin blur",
+    "posterising",
+    "oblique stripes",
+    "hairs",
+    "rotation over a dark background",
+    "shift off the frame",
+    "perspective",
+)
+
+
+@pytest.mark.parametrize("name", SIZED)
+@pytest.mark.parametrize("side", [64, 224])
+def test_every_step_moves_images_of_other_sizes_further(name: str, side: int) -> None:
+    operation, image = find_operation(name), cv2.resize(textured(1), (side, side))
+    for seed in range(6):
+        moved = [distance(operation.apply(image, strength, seed), image) for strength in operation.grid]
+        assert moved[0] > 0.1
+        assert all(weaker < stronger for weaker, stronger in itertools.pairwise(moved))
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_next_to_no_strength_changes_next_to_nothing(name: str) -> None:
+    operation, image = find_operation(name), textured(3)
+    for seed in range(6):
+        assert distance(operation.apply(image, operation.grid[0] / 1000, seed), image) < 0.02
+
+
 @every
 def test_same_seed_same_image_and_the_original_stays(operation: Operation, channels: int) -> None:
     image, before = textured(channels), textured(channels)
@@ -103,6 +134,14 @@ def test_same_seed_same_image_and_the_original_stays(operation: Operation, chann
         "brushed grain along the rows",
         "rotation",
         "shift",
+        "glint",
+        "window reflection",
+        "shadow band",
+        "oblique stripes",
+        "hairs",
+        "rotation over a dark background",
+        "shift off the frame",
+        "perspective",
     ],
 )
 def test_another_seed_another_image(name: str) -> None:
@@ -270,6 +309,32 @@ def test_hot_spot_doubles_the_light_in_its_middle() -> None:
         changed = find_operation("hot spot").apply(constant(60, 96, 96), 1.0, seed)
         assert changed.max() in (119, 120)
         assert changed.min() < 62  # far away nothing happens
+
+
+@pytest.mark.parametrize("name", ["glint", "window reflection"])
+def test_other_reflections_double_the_light_in_their_middle(name: str) -> None:
+    for seed in range(5):
+        changed = find_operation(name).apply(constant(60, 96, 96), 1.0, seed)
+        assert 114 <= changed.max() <= 120  # the middle of a thin streak lies between pixels
+        assert np.mean(changed == 60) > 0.6
+
+
+def test_shadow_band_is_as_dark_as_its_stops() -> None:
+    for seed in range(8):
+        changed = find_operation("shadow band").apply(constant(120, 96, 96), 1.0, seed)
+        assert changed.min() == 60
+        assert np.mean(changed == 120) > 0.4
+
+
+@pytest.mark.parametrize("name", ["rotation over a dark background", "shift off the frame"])
+def test_what_enters_is_dark_and_the_part_stays_as_it_was(name: str) -> None:
+    image = constant(200, 96, 96, 3)
+    for seed in range(8):
+        changed = find_operation(name).apply(image, find_operation(name).grid[-1], seed)
+        entered = changed == changed.min()
+        assert changed.min() <= 40
+        assert 0.05 < entered.mean() < 0.4
+        assert np.mean((changed == 200) | entered) > 0.94  # and a line between the two
 
 
 def test_defocus_spreads_a_point_into_a_gaussian() -> None:

@@ -19,15 +19,24 @@ from inspection.transforms import (
     Displacement,
     Droplets,
     Dust,
+    Glint,
+    Hairs,
     HotSpot,
+    Keystone,
     LineBlur,
     Lines,
     Mottle,
+    ObliqueStripes,
     PhotonNoise,
+    Posterising,
+    ShadowBand,
     ShadowEdge,
     SideLight,
+    SpinBlur,
     Stripes,
     Vignette,
+    WindowReflection,
+    keystone,
     line_kernel,
 )
 from tests.inspection.test_operations import constant, distance, textured
@@ -57,21 +66,47 @@ def close(changed: Image, wanted: NDArray[np.float64]) -> bool:
     return bool(np.abs(changed - np.clip(wanted, 0, 255)).max() < 0.51)
 
 
+def between(image: Image, y: float, x: float) -> NDArray[np.float64]:
+    """The grey values (channels,) at a place between pixels, bilinear; mirrored beyond the border."""
+    top, left = math.floor(y), math.floor(x)
+    total = np.zeros(image.shape[2])
+    for row, column in itertools.product((top, top + 1), (left, left + 1)):
+        weight = (1 - abs(y - row)) * (1 - abs(x - column))
+        inside = (mirrored(row, image.shape[0]), mirrored(column, image.shape[1]))
+        total += weight * image[inside].astype(float)
+    return total
+
+
+def mirrored(place: int, size: int) -> int:
+    """Where a row or column beyond the border is read: 1, 0 | 0, 1, 2, ..."""
+    place %= 2 * size
+    return min(place, 2 * size - 1 - place)
+
+
 # --- any image --------------------------------------------------------------------------------------------
 
 OURS = [
     BrushedGrain(p=1.0),
     Displacement((2.0, 9.0), (0.1, 0.2), p=1.0),
+    Displacement((2.0, 9.0), (0.1, 0.2), (0.0, 40.0), p=1.0),
     Droplets(p=1.0),
     Dust(p=1.0),
+    Glint(p=1.0),
+    Hairs(p=1.0),
     HotSpot(p=1.0),
+    Keystone(p=1.0),
     LineBlur(p=1.0),
     Lines(p=1.0),
     Mottle(p=1.0),
+    ObliqueStripes(p=1.0),
+    Posterising(p=1.0),
+    ShadowBand(p=1.0),
     ShadowEdge(p=1.0),
     SideLight(30.0, p=1.0),
+    SpinBlur(p=1.0),
     Stripes(p=1.0),
     Vignette(p=1.0),
+    WindowReflection(p=1.0),
 ]
 
 
@@ -143,6 +178,93 @@ def test_shadow_is_as_dark_as_its_stops_and_leaves_the_rest() -> None:
         assert dark + light > 0.6
 
 
+def along_and_across(drawn: dict[str, Any], height: int, width: int) -> list[tuple[int, int, float, float]]:
+    """Row and column of every pixel, and how far it lies along the drawn direction and across it."""
+    turn, (right, down) = math.radians(drawn["angle"]), drawn["middle"]
+    middle = complex(right * (width - 1), down * (height - 1))
+    turned = [(y, x, (complex(x, y) - middle) * np.exp(-1j * turn)) for y, x, _, _ in middles(height, width)]
+    return [(y, x, place.real, place.imag) for y, x, place in turned]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_glint_written_again_slowly(channels: int) -> None:
+    image = textured(channels)[:20, :26]
+    for seed in range(4):
+        changed, drawn = applied(Glint((0.5, 2.0), p=1.0), image, seed)
+        assert 0.3 <= drawn["length"] <= 0.6
+        assert 0.02 <= drawn["radius"] <= 0.05
+        wanted = image.astype(float)
+        mean = wanted.mean()
+        for y, x, along, across in along_and_across(drawn, 20, 26):
+            streak = 0.5 ** ((2 * along / (drawn["length"] * 20)) ** 2)  # a half at half of the length
+            streak *= math.exp(-(across**2) / (2 * max(drawn["radius"] * 20, 0.5) ** 2))
+            wanted[y, x] += drawn["gain"] * streak * (wanted[y, x] + mean) / 2
+        assert close(changed, wanted)
+
+
+def test_glint_is_thin_and_half_as_bright_at_its_ends() -> None:
+    glint = Glint(p=1.0)
+    lit = glint.apply(constant(80, 101, 101), gain=1.0, length=0.4, radius=0.03, angle=0.0, middle=(0.5, 0.5))
+    # Its ends lie 20.2 pixels from its middle; after 20 there is 0.5 ** (20 / 20.2) ** 2 = 0.507 left.
+    assert lit[50, [30, 50, 70], 0].tolist() == [121, 160, 121]
+    # Three pixels across it, sigma is 3.03: exp(-(3 / 3.03) ** 2 / 2) = 0.613.
+    assert lit[[47, 53], 50, 0].tolist() == [129, 129]
+    assert np.ptp(lit[:38]) == np.ptp(lit[63:]) == 0
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_window_reflection_written_again_slowly(channels: int) -> None:
+    image = textured(channels)[:30, :24]
+    for seed in range(4):
+        changed, drawn = applied(WindowReflection((0.5, 2.0), p=1.0), image, seed)
+        assert all(0.12 <= side <= 0.3 for side in drawn["sides"])
+        wanted, edge = image.astype(float), max(drawn["softness"] * 24, 1)
+        mean = wanted.mean()
+        for y, x, *places in along_and_across(drawn, 30, 24):
+            pane = drawn["gain"]
+            for place, side in zip(places, drawn["sides"], strict=True):
+                pane *= min(max((side * 24 / 2 - abs(place)) / edge + 0.5, 0), 1)
+            wanted[y, x] += pane * (wanted[y, x] + mean) / 2
+        assert close(changed, wanted)
+
+
+def test_window_reflection_by_hand() -> None:
+    sides, middle = (0.1, 0.3), (0.5, 0.5)
+    lit = WindowReflection(p=1.0).apply(constant(80, 100, 100), 0.5, sides, 0.0, 90.0, middle)[:, :, 0]
+    # 10 x 30 pixels, turned upright: 30 columns wide; a gain of a half on 80 is 120.
+    assert np.array_equal(lit == 120, np.pad(np.ones((10, 30), bool), ((45, 45), (35, 35))))
+    assert np.unique(lit).tolist() == [80, 120]
+
+
+def test_shadow_band_written_again_slowly() -> None:
+    image = stark(31, 27, 3)
+    for seed in range(4):
+        changed, drawn = applied(ShadowBand((1.0, 2.0), p=1.0), image, seed)
+        assert 0.1 <= drawn["width"] <= 0.3
+        wanted = image.astype(float)
+        for y, x, down, across in middles(31, 27):
+            turn = math.radians(drawn["angle"])
+            away = down * math.cos(turn) - across * math.sin(turn) - drawn["place"] * 27
+            edge = max(drawn["softness"] * 27, 1)
+            shade = min(max((drawn["width"] * 27 / 2 - abs(away)) / edge + 0.5, 0), 1)
+            wanted[y, x] *= 1 - shade + shade * 2 ** -drawn["stops"]
+        assert close(changed, wanted)
+
+
+def test_shadow_band_by_hand() -> None:
+    band = ShadowBand(p=1.0)
+    changed = band.apply(constant(120, 20, 20), stops=1.0, width=0.3, softness=0.2, angle=0.0, place=0.025)
+    # Its middle is row 10, half a row below the image's; 6 rows wide, with ramps over 4 rows.
+    rows = [120] * 6 + [105, 90, 75, 60, 60, 60, 75, 90, 105] + [120] * 5
+    assert np.array_equal(changed[:, :, 0], np.repeat(np.array(rows, np.uint8)[:, None], 20, axis=1))
+
+
+def test_shadow_band_draws_every_direction_and_place() -> None:
+    drawn = [applied(ShadowBand(p=1.0), constant(9), seed)[1] for seed in range(200)]
+    assert np.histogram([each["angle"] for each in drawn], bins=4, range=(0, 180))[0].min() > 25
+    assert np.histogram([each["place"] for each in drawn], bins=4, range=(-0.35, 0.35))[0].min() > 25
+
+
 def test_vignette_by_hand() -> None:
     changed, _ = applied(Vignette((1.0, 1.0), p=1.0), constant(200, 41, 41))
     assert [changed[y, x, 0] for y, x in [(20, 20), (0, 0), (0, 40), (40, 0), (40, 40)]] == [200] + [100] * 4
@@ -192,6 +314,108 @@ def test_displacement_by_hand() -> None:
     assert np.array_equal(move.apply(image, turn=90.0, way=0.0, towards=0.0), np.rot90(image, -1))
 
 
+def test_displacement_over_a_dark_background_by_hand() -> None:
+    image, move = textured(3)[:16, :16], Displacement(p=1.0)
+    right = move.apply(image, turn=0.0, way=0.25, towards=0.0, fill=7)
+    assert np.array_equal(right[:, 4:], image[:, :-4])
+    assert np.unique(right[:, :4]).tolist() == [7]
+    half = move.apply(constant(107, 16, 16), turn=0.0, way=1 / 32, towards=90.0, fill=7)
+    assert np.array_equal(half, np.pad(constant(107, 15, 16), ((1, 0), (0, 0), (0, 0)), constant_values=57))
+    turned = move.apply(constant(200, 101, 101), turn=45.0, way=0.0, towards=0.0, fill=7)
+    # Two squares of side 1, one of them turned by half a right angle, share an octagon of 2 (sqrt(2) - 1).
+    assert {int(turned[y, x, 0]) for y in (0, -1) for x in (0, -1)} == {7}
+    assert (turned.mean() - 7) / 193 == pytest.approx(2 * (math.sqrt(2) - 1), abs=0.003)
+
+
+def test_displacement_draws_what_enters_and_nothing_else_differs() -> None:
+    moves = [Displacement((5.0, 6.0), (0.1, 0.2), fill, p=1.0) for fill in (None, (0.0, 40.0))]
+    drawn = [[applied(move, constant(9), seed)[1] for move in moves] for seed in range(200)]
+    fills = [one.pop("fill") for _, one in drawn]
+    assert {one.pop("fill") for one, _ in drawn} == {None}
+    assert all(one == other for one, other in drawn)
+    assert np.histogram(fills, bins=4, range=(0, 40))[0].min() > 25
+    assert 0 <= min(fills) < max(fills) <= 40
+
+
+def test_spin_blur_written_again_slowly() -> None:
+    image = textured(3)[:21, :16]
+    changed = SpinBlur(p=1.0).apply(image, sweep=20.0)
+    wanted = np.zeros(image.shape)
+    # The corners lie 13.2 pixels from the middle; 20 degrees of that are 4.6 pixels, so 5 turns of 4 degrees.
+    for y, x, down, across in middles(21, 16):
+        for degrees in (-8, -4, 0, 4, 8):
+            turned = complex(across, down) * np.exp(1j * math.radians(degrees))
+            wanted[y, x] += between(image, turned.imag + 10, turned.real + 7.5) / 5
+    assert np.abs(changed - wanted).max() < 1.2  # OpenCV counts places in 32nds of a pixel
+
+
+def test_spin_blur_sweeps_its_angle() -> None:
+    image = constant(0, 101, 101)
+    image[48:53, 88:93] = 255
+    changed = SpinBlur(p=1.0).apply(image, sweep=30.0)[:, :, 0].astype(float)
+    y, x = np.nonzero(changed > 10)
+    angles = np.degrees(np.arctan2(y - 50, x - 50))
+    # The spot itself is 5 pixels high at a distance of 40: 7 degrees, and less where it fades.
+    assert 30 < angles.max() - angles.min() < 37
+    assert angles.max() == pytest.approx(-angles.min(), abs=0.5)
+    assert np.all(np.abs(np.hypot(y - 50, x - 50) - 40) < 4)
+    assert changed.sum() == pytest.approx(255 * 25, rel=0.03)
+
+
+def test_spin_blur_leaves_even_light_alone() -> None:
+    image = constant(93, 20, 31, 3)
+    assert np.array_equal(SpinBlur(p=1.0).apply(image, sweep=9.0), image)
+
+
+def mapped(matrix: NDArray[np.float64], across: float, down: float) -> tuple[float, float]:
+    """Where a homography takes a place of a 40 x 40 image, both counted from the image's middle."""
+    x, y, scale = (matrix @ (across + 19.5, down + 19.5, 1.0)).tolist()
+    return x / scale - 19.5, y / scale - 19.5
+
+
+def test_keystone_by_hand() -> None:
+    right = keystone(40, 40, 0.2, 0.0)
+    pulled = 20 - 0.2 * 40 / math.sqrt(2)  # 8 pixels along the diagonal
+    assert mapped(right, 20, 20) == pytest.approx((pulled, pulled))
+    assert mapped(right, 20, -20) == pytest.approx((pulled, -pulled))
+    assert mapped(right, -20, 20) == pytest.approx((-20, 20))
+    assert mapped(right, -20, -20) == pytest.approx((-20, -20))
+    assert mapped(right, 0, 0) == pytest.approx((0, 0))
+    up = keystone(40, 40, 0.2, 270.0)
+    assert mapped(up, 20, -20) == pytest.approx((pulled, -pulled))
+    assert mapped(up, 20, 20) == pytest.approx((20, 20))
+    aslant = keystone(40, 40, 0.2, 45.0)
+    assert mapped(aslant, 20, 20) == pytest.approx((pulled, pulled))
+    assert mapped(aslant, -20, -20) == pytest.approx((-20, -20))
+    # 8 of the 28.3 pixels to the corner are 0.2828, so k = 0.2828 / 1.7172 = 0.1647; 20 (1 - k) = 16.7057.
+    assert mapped(aslant, 20, -20) == pytest.approx((16.7057, -16.7057), abs=1e-4)
+    assert keystone(30, 50, 0.0, 77.0) == pytest.approx(np.eye(3))
+
+
+@pytest.mark.parametrize(("pull", "angle"), [(0.1, 25.0), (0.25, 200.0)])
+def test_keystone_written_again_slowly(pull: float, angle: float) -> None:
+    image = textured(3)[:20, :28]
+    changed = Keystone(p=1.0).apply(image, pull=pull, angle=angle)
+    turn = math.radians(angle)
+    reach = max(across * math.cos(turn) + down * math.sin(turn) for across in (-14, 14) for down in (-10, 10))
+    lost = pull * 20 / math.hypot(10, 14)
+    slant = lost / (2 - lost)
+    wanted = np.zeros(image.shape)
+    for y, x, down, across in middles(20, 28):
+        # The way back: x' = x (1 - k) / (1 + k t), t = <x, u> / reach, solved for x.
+        t = (across * math.cos(turn) + down * math.sin(turn)) / reach
+        back = 1 / (1 - slant - slant * t)
+        wanted[y, x] = between(image, down * back + 9.5, across * back + 13.5)
+    assert np.abs(changed - wanted).max() < 2.1  # OpenCV counts places in 32nds of a pixel
+    assert np.abs(changed - wanted).mean() < 0.5
+
+
+def test_keystone_comes_from_every_direction() -> None:
+    drawn = [applied(Keystone((0.1, 0.2), p=1.0), constant(9), seed)[1] for seed in range(200)]
+    assert all(0.1 <= each["pull"] <= 0.2 for each in drawn)
+    assert np.histogram([each["angle"] for each in drawn], bins=4, range=(0, 360))[0].min() > 25
+
+
 def test_displacement_goes_to_every_side() -> None:
     move = Displacement((5.0, 6.0), (0.1, 0.2), p=1.0)
     drawn = [applied(move, constant(9), seed)[1] for seed in range(200)]
@@ -234,6 +458,45 @@ def test_stripes_written_again_slowly(along: Along) -> None:
         wave = math.sin(2 * math.pi * step / drawn["period"] + drawn["phase"])
         wanted[y, x] += 255 * drawn["amplitude"] * wave
     assert close(changed, wanted)
+
+
+def test_oblique_stripes_written_again_slowly() -> None:
+    image = stark(14, 11)
+    for seed in range(4):
+        changed, drawn = applied(ObliqueStripes((0.1, 0.2), p=1.0), image, seed)
+        assert 4 <= drawn["period"] <= 16
+        turn = math.radians(drawn["angle"])
+        wanted = image.astype(float)
+        for y, x, down, across in middles(14, 11):
+            beside = down * math.cos(turn) - across * math.sin(turn)
+            wave = math.sin(2 * math.pi * beside / drawn["period"] + drawn["phase"])
+            wanted[y, x] += 255 * drawn["amplitude"] * wave
+        assert close(changed, wanted)
+
+
+def test_oblique_stripes_by_hand() -> None:
+    stripes = ObliqueStripes(p=1.0)
+    changed = stripes.apply(constant(100, 41, 41), 0.2, 135.0, 4 * math.sqrt(2), 0.0)[:, :, 0]
+    # Along the rising diagonal; 8 rows, or columns, from one stripe to the next.
+    assert all(np.ptp(np.diag(changed[:, ::-1], offset)) <= 1 for offset in range(-40, 41))
+    wave = np.array([0, 36, 51, 36, 0, -36, -51, -36, 0])  # 51 sin(45 degrees) = 36
+    assert np.array_equal(changed[20, 16:25], 100 + wave)
+
+
+@pytest.mark.parametrize(
+    ("bits", "after"),
+    [
+        (0.0, [0, 1, 7, 8, 100, 128, 200, 255]),
+        (1.0, [0, 2, 8, 8, 100, 128, 200, 255]),  # 256 is clipped
+        (4.0, [0, 0, 0, 16, 96, 128, 208, 255]),  # 100 / 16 = 6.25, 200 / 16 = 12.5
+        (6.0, [0, 0, 0, 0, 128, 128, 192, 255]),
+        (8.0, [0, 0, 0, 0, 0, 255, 255, 255]),
+        (math.log2(10), [0, 0, 10, 10, 100, 130, 200, 255]),
+    ],
+)
+def test_posterising_by_hand(bits: float, after: list[int]) -> None:
+    image = np.array([[0, 1, 7, 8, 100, 128, 200, 255]], np.uint8)
+    assert Posterising(p=1.0).apply(image, bits=bits).tolist() == [after]
 
 
 def power(image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -314,6 +577,58 @@ def test_dust_covers_its_share(share: float) -> None:
     assert np.mean(lost) == pytest.approx(0.7 * share, rel=0.1)
 
 
+def fibres(rng: np.random.Generator, share: float) -> list[tuple[float, float, list[tuple[float, float]]]]:
+    """Width, light lost, and points half a pixel apart of the fibres on an image of 24 x 30 pixels."""
+    left, drawn = share * 24 * 30, []
+    while left > 0:
+        width, steps = rng.uniform(0.03, 0.08) * 24, math.ceil(rng.uniform(0.3, 0.6) * 24 * 2)
+        y, x = rng.uniform(-0.5, 23.5), rng.uniform(-0.5, 29.5)
+        first, turn, curl, phase = (
+            math.radians(rng.uniform(*each)) for each in [(0, 360), (-200, 200), (-60, 60), (0, 360)]
+        )
+        points = []
+        for step in range(steps):
+            if -0.5 <= y < 23.5 and -0.5 <= x < 29.5:
+                points.append((y, x))
+            way = step / steps
+            heading = first + turn * way + curl * math.sin(2 * math.pi * way + phase)
+            y, x = y + math.sin(heading) / 2, x + math.cos(heading) / 2
+        drawn.append((width, rng.uniform(0.5, 0.9), points[: math.ceil(left / (width / 2))]))
+        left -= width / 2 * len(points)
+    return drawn
+
+
+def test_hairs_written_again_slowly() -> None:
+    image = stark(24, 30, 3)
+    for seed in range(3):
+        changed, drawn = applied(Hairs((0.1, 0.15), (0.3, 0.6), (0.03, 0.08), p=1.0), image, seed)
+        hairs = fibres(np.random.default_rng(drawn["seed"]), drawn["share"])
+        assert len(hairs) > 3
+        wanted = image.astype(float)
+        for y, x, _, _ in middles(24, 30):
+            for width, lost, points in hairs:
+                near = min(math.hypot(y - row, x - column) for row, column in points)
+                wanted[y, x] *= 1 - lost * min(max(width / 2 + 0.5 - near, 0), width, 1)
+        assert close(changed, wanted)
+
+
+@pytest.mark.parametrize("share", [0.005, 0.02, 0.05])
+@pytest.mark.parametrize("side", [64, 192])
+def test_hairs_cover_their_share(share: float, side: int) -> None:
+    hairs, image = Hairs((share, share), p=1.0), constant(200, side, side)
+    lost = [1 - applied(hairs, image, seed)[0].mean() / 200 for seed in range(40)]
+    # 0.7 of the light under a fibre; less where they cross and curl in, more for their ends.
+    assert np.mean(lost) == pytest.approx(0.7 * share, rel=0.1)
+
+
+def test_more_hairs_are_added_to_the_same_ones() -> None:
+    some, more = (
+        applied(Hairs((share, share), p=1.0), constant(200, 96, 96), 5)[0] for share in (0.01, 0.03)
+    )
+    assert np.all(more <= some)
+    assert np.mean(some < 200) * 2 < np.mean(more < 200) < 0.3
+
+
 def test_droplets_written_again_slowly() -> None:
     image = textured(1)[:24, :30]
     changed, drawn = applied(Droplets((0.2, 0.3), (0.1, 0.2), p=1.0), image)
@@ -360,6 +675,15 @@ def test_droplets_written_again_slowly() -> None:
         (BrushedGrain, {"length_range": (-0.1, 0.1)}),
         (Dust, {"share_range": (0.5, 1.5)}),
         (Droplets, {"radius_range": (0.0, 0.1)}),
+        (Glint, {"length_range": (0.0, 0.3)}),
+        (WindowReflection, {"side_range": (0.3, 0.1)}),
+        (ShadowBand, {"width_range": (0.0, 0.3)}),
+        (SpinBlur, {"degrees_range": (-2.0, 2.0)}),
+        (Displacement, {"fill_range": (0.0, 256.0)}),
+        (Keystone, {"pull_range": (0.1, 0.5)}),
+        (ObliqueStripes, {"angle_range": (0.0, 400.0)}),
+        (Posterising, {"bits_range": (2.0, 9.0)}),
+        (Hairs, {"width_range": (0.0, 0.1)}),
     ],
 )
 def test_bad_arguments_are_refused(make: type, arguments: dict[str, object]) -> None:
