@@ -1,8 +1,8 @@
 """Overlays: transforms of a recipe that lay measured fields over training images, and the files they read.
 
-A texture is a zero-mean field in grey levels, added; a pattern is a field of light, multiplied. Both are kept
-as PNG files whose value 128 is nothing, so that anyone can look at them: a step of a texture is one grey
-level, a step of a pattern 1/32 of a stop.
+A texture is a zero-mean field, added in proportion to the light around; a pattern is a field of light,
+multiplied. Both are kept as PNG files whose value 128 is nothing, so that anyone can look at them: a step of
+a texture is one grey level on a mid-grey part, a step of a pattern 1/32 of a stop.
 """
 
 import hashlib
@@ -35,6 +35,7 @@ OVERLAYS = {
 """The ingredients that lay measured fields over the image; their strength is the amplitude, 1 as found."""
 
 MIDDLE = 128  # the grey value of the PNG that stands for no change
+AROUND = 1 / 16  # of the shorter side: sigma of the light around a place
 NUDGE = 0.02  # of the side: how far a fixed pattern shakes
 STOP = 32  # steps of a pattern's PNG to a stop, a doubling of the light
 BLACK = np.float32(8.0)  # grey levels that a pattern takes for no light: what is black can change, too
@@ -52,7 +53,7 @@ class TextureFile:
 
 
 def write_texture(texture: FloatArray, folder: Path, name: str) -> TextureFile:
-    """Keep a texture (height, width, channel), in grey levels, as a PNG under `folder`."""
+    """Keep a texture (height, width, channel), in grey levels on mid-grey, as a PNG under `folder`."""
     values = np.clip(np.rint(texture) + MIDDLE, 0, 255).astype(np.uint8)
     write_image(folder / name, values)
     return TextureFile(name, hashlib.sha256((folder / name).read_bytes()).hexdigest())
@@ -67,6 +68,23 @@ def shine(image: Image, pattern: FloatArray) -> FloatArray:
     """The image (height, width, channel) under a pattern of light, in grey levels, not yet rounded."""
     light = (image + BLACK) * np.exp(pattern) - BLACK
     return np.asarray(np.clip(light, 0, 255), np.float32)
+
+
+def light_around(image: Image | FloatArray) -> FloatArray:
+    """The light around each place of an image (height, width, channel): 1 at mid-grey, never 0.
+
+    A texture of the surface, or of the lamp, is as strong as the light that falls on it; what the sensor adds
+    by itself is told apart badly enough from it on parts that are not black.
+    """
+    sigma = min(image.shape[:2]) * AROUND
+    around = cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray((around.reshape(image.shape) + BLACK) / (MIDDLE + BLACK), np.float32)
+
+
+def overlay(image: Image, texture: FloatArray) -> Image:
+    """An image (height, width, channel) with a texture laid over it; one channel of it meets every other."""
+    light = image + texture * light_around(image)
+    return np.clip(np.rint(light), 0, 255).astype(np.uint8)
 
 
 _folder = ContextVar("folder", default=Path())  # where the textures of the recipe being built lie
@@ -87,7 +105,7 @@ class TextureOverlay(A.ImageOnlyTransform):  # type: ignore[misc]
 
     Args:
         textures: (path under the recipe's folder, SHA-256) of each PNG whose value 128 is no change.
-        amplitude_range: factor on the texture's grey levels, drawn uniformly.
+        amplitude_range: factor on the texture, drawn uniformly.
         p: probability of applying it.
 
     Raises RecipeError for a texture that is gone or was changed.
@@ -136,8 +154,8 @@ class TextureOverlay(A.ImageOnlyTransform):  # type: ignore[misc]
             (np.arange(n) + int(share * n)) % side
             for n, share, side in ((height, moved[0], field.shape[0]), (width, moved[1], field.shape[1]))
         )
-        light = img.reshape(height, width, -1) + np.float32(amplitude) * field[np.ix_(down, across)]
-        return np.clip(np.rint(light), 0, 255).astype(np.uint8).reshape(img.shape)
+        texture = np.float32(amplitude) * field[np.ix_(down, across)]
+        return overlay(img.reshape(height, width, -1), texture).reshape(img.shape)
 
 
 class FixedPattern(A.ImageOnlyTransform):  # type: ignore[misc]

@@ -15,7 +15,7 @@ from scipy import fft
 
 from fmi_engine.types import FloatArray, Screening
 from inspection.matching import Shares, gather
-from inspection.overlays import BLACK, FIXED_PATTERN, RESIDUAL_TEXTURE, shine
+from inspection.overlays import BLACK, FIXED_PATTERN, RESIDUAL_TEXTURE, light_around, overlay, shine
 from inspection.responses import Responses, measure_change_of
 from inspection.subject import Subject
 from inspection.training import Labelled
@@ -39,7 +39,7 @@ class MeasuredChange:
     """What sets failing images apart from the normal ones of their classes."""
 
     pattern: FloatArray  # (height, width, channel), natural logarithm of light against normal light
-    residuals: FloatArray  # (images, height, width, channel), grey levels, after undoing the pattern
+    residuals: FloatArray  # (images, height, width, channel), grey levels on mid-grey, the pattern undone
 
 
 def measure_change(images: NDArray[np.uint8], true: NDArray[np.int64], correct: Labelled) -> MeasuredChange:
@@ -50,7 +50,8 @@ def measure_change(images: NDArray[np.uint8], true: NDArray[np.int64], correct: 
     """
     pattern = fixed_pattern(images, true, correct)
     undone = np.stack([shine(image, -pattern) for image in images])
-    return MeasuredChange(pattern, residual_textures(undone, true, correct))
+    around = np.stack([light_around(image) for image in undone])
+    return MeasuredChange(pattern, residual_textures(undone, true, correct) / around)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +103,13 @@ def relive(
     rng = np.random.default_rng(seed)
     changed = []
     for i, image in enumerate(images):
-        light = shine(image, change.pattern) if parts[0] else image.astype(np.float32)
+        if parts[0]:
+            image = np.rint(shine(image, change.pattern)).astype(np.uint8)
         if parts[1]:
             texture = change.residuals[i % len(change.residuals)]
             moved = tuple(int(rng.integers(side)) for side in texture.shape[:2])
-            light = light + np.roll(texture, moved, (0, 1))
-        changed.append(np.clip(np.rint(light), 0, 255).astype(np.uint8))
+            image = overlay(image, np.roll(texture, moved, (0, 1)))
+        changed.append(image)
     return np.stack(changed)
 
 

@@ -23,6 +23,8 @@ from inspection.overlays import (
     FixedPattern,
     TextureFile,
     TextureOverlay,
+    light_around,
+    overlay,
     textures_in,
     write_pattern,
     write_texture,
@@ -113,7 +115,22 @@ def test_a_pattern_is_kept_to_a_64th_of_a_stop(tmp_path: Path, channels: int) ->
 
 def test_what_is_too_strong_for_a_file_is_cut_off(tmp_path: Path) -> None:
     file = write_texture(np.full((32, 32, 1), 300, np.float32), tmp_path, "strong.png")
-    assert np.unique(unmoved(texture_overlay(tmp_path, file), grey(0))).tolist() == [127]
+    assert np.unique(unmoved(texture_overlay(tmp_path, file), grey(100))).tolist() == [101]  # 127 * 108 / 136
+
+
+def test_a_texture_is_as_strong_as_the_light_around() -> None:
+    """Black takes 8 of 136 of what mid-grey takes, a part twice as light as grey (with black at -8) twice."""
+    image = np.full((64, 64, 3), 120, np.uint8)
+    image[:, :32] = 0
+    around = light_around(image)
+    assert around[:, 5] == pytest.approx(8 / 136, rel=1e-3)
+    assert around[:, 60] == pytest.approx(128 / 136, rel=1e-3)
+    middle = float(around[0, 31:33, 0].mean())
+    assert middle == pytest.approx((8 + 128) / 2 / 136, rel=0.02)
+    laid_over = overlay(image, np.full((64, 64, 1), 34, np.float32))
+    assert np.unique(laid_over[:, 5]).tolist() == [2]  # 34 * 8 / 136
+    assert np.unique(laid_over[:, 60]).tolist() == [152]  # 120 + 34 * 128 / 136
+    assert overlay(image, np.full((64, 64, 1), -200, np.float32)).max() <= 11  # cut off at black
 
 
 # --- laid over ---
@@ -201,26 +218,26 @@ def both(folder: Path, amplitude: tuple[float, float]) -> list[Overlay]:
 
 def test_amplitude_zero_changes_nothing(tmp_path: Path) -> None:
     image = np.random.default_rng(1).integers(0, 256, (32, 32, 1), dtype=np.uint8)
-    for overlay in both(tmp_path, (0, 0)):
-        np.testing.assert_array_equal(laid(overlay, image), image)
+    for each in both(tmp_path, (0, 0)):
+        np.testing.assert_array_equal(laid(each, image), image)
 
 
 def test_the_same_generators_give_the_same_image_and_others_another(tmp_path: Path) -> None:
-    for overlay in both(tmp_path, (0.2, 1.3)):
-        first = [laid(overlay, grey(), index).tobytes() for index in range(6)]
-        assert [laid(overlay, grey(), index).tobytes() for index in reversed(range(6))] == first[::-1]
+    for each in both(tmp_path, (0.2, 1.3)):
+        first = [laid(each, grey(), index).tobytes() for index in range(6)]
+        assert [laid(each, grey(), index).tobytes() for index in reversed(range(6))] == first[::-1]
         assert len(set(first)) == 6
 
 
 def test_a_round_trip_through_albumentations_own_file(tmp_path: Path) -> None:
-    for overlay in both(tmp_path, (0.2, 1.3)):
+    for each in both(tmp_path, (0.2, 1.3)):
         with textures_in(tmp_path):
-            again = A.from_dict(A.to_dict(overlay))
-        assert type(again) is type(overlay)
-        assert A.to_dict(again) == A.to_dict(overlay)
-        assert "_fields" not in str(A.to_dict(overlay))
+            again = A.from_dict(A.to_dict(each))
+        assert type(again) is type(each)
+        assert A.to_dict(again) == A.to_dict(each)
+        assert "_fields" not in str(A.to_dict(each))
         for index in range(4):
-            np.testing.assert_array_equal(laid(again, grey(), index), laid(overlay, grey(), index))
+            np.testing.assert_array_equal(laid(again, grey(), index), laid(each, grey(), index))
 
 
 def test_the_folder_holds_for_the_block_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

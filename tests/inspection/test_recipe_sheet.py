@@ -138,10 +138,8 @@ def test_textures_stand_in_the_first_rows_as_their_files_hold_them(tmp_path: Pat
     assert np.array_equal(pattern.cells[1].picture, read_image(tmp_path / "t/pattern.png", None, 1))
     assert [np.unique(cell.picture).tolist() for cell in residuals.cells if cell] == [[108], [138]]
     changed = [cell.picture for cell in image.cells[1:] if cell]
-    for (
-        picture
-    ) in changed:  # where the pattern lies (it may move): (60 + 8) * 2 - 8 grey levels in place of 60
-        assert np.diff(np.unique(picture)).tolist() == [68]
+    for picture in changed:  # (60 + 8) * 2 - 8 in place of 60, and on it twice as much of the texture
+        assert 68 - 20 / 2 <= np.ptp(picture) <= 68 + 30 / 2
     assert any("middle grey is no change" in note for note in sheet.notes)
     assert "its textures; below, as the recipe changes it" in {column.group for column in sheet.columns}
 
