@@ -35,6 +35,8 @@ Progress = Callable[[int], None] | None
 HOLDOUT = "images not in the log"
 LOGGED = "logged images not trained on"
 CLEAN = "clean validation images"
+OTHERS = "errors of other failure modes"
+MOST_OTHERS = 500  # of them, the newest, judge a candidate
 ONLY_ERRORS = (
     "the logged images are all errors of the deployed model: they show the repair, not what it may break on "
     "the line; --holdout with labelled images of the line shows both"
@@ -54,6 +56,7 @@ class Material:
     clean: Labelled  # validation images the model was never trained on
     failing: Labelled  # images like the mode's that the candidate never sees
     failing_name: str
+    others: Labelled  # errors of other failure modes, of this model and of those that it was retrained from
 
 
 def gather(
@@ -100,7 +103,14 @@ def gather(
         clean=_load(model, _of(references, "val"), progress),
         failing=_load(model, failing, progress),
         failing_name=HOLDOUT if holdout else LOGGED,
+        others=_load(model, _others(store.other_errors(mode_id), model), progress),
     )
+
+
+def _others(errors: Sequence[LoggedError], model: RegisteredModel) -> list[tuple[Path, str]]:
+    """The newest of other modes' errors whose images are still there and whose class the model knows."""
+    held = [each for each in _labels(errors) if each[0].is_file() and each[1] in model.class_names]
+    return held[:MOST_OTHERS]
 
 
 def _split_log(
@@ -184,11 +194,14 @@ def _judged(
     record: RegisteredModel,
     started: datetime,
 ) -> Retraining:
+    judging = [(material.failing_name, material.failing), (CLEAN, material.clean)]
+    judging += [(OTHERS, material.others)] if len(material.others) else []
     accuracies = tuple(
         compare(name, data.labels, deployed.class_names, right(deployed, data), right(candidate, data))
-        for name, data in ((material.failing_name, material.failing), (CLEAN, material.clean))
+        for name, data in judging
     )
-    accepted, reasons = judge(accuracies[0], accuracies[1], settings.acceptance)
+    others = accuracies[2] if len(accuracies) > 2 else None
+    accepted, reasons = judge(accuracies[0], accuracies[1], settings.acceptance, others)
     if material.failing_name == LOGGED:
         reasons += (ONLY_ERRORS,)
     return Retraining(

@@ -102,6 +102,33 @@ QUALIFY row_number() OVER (PARTITION BY mode.lineage ORDER BY earlier.nights_ago
 ORDER BY earlier.nights_ago, mode.position
 """
 
+_OTHER_ERRORS = """
+WITH RECURSIVE mine AS (
+    SELECT mode.lineage, night.model_hash
+    FROM failure_modes AS mode JOIN nights AS night USING (night_id)
+    WHERE mode.mode_id = ?
+), line AS (
+    SELECT model_hash FROM mine
+    UNION
+    SELECT model.parent_hash FROM models AS model JOIN line USING (model_hash)
+    WHERE model.parent_hash IS NOT NULL
+), found AS (
+    SELECT
+        error.*,
+        night.started_at,
+        mode.lineage = (SELECT lineage FROM mine) AS own
+    FROM errors AS error
+    JOIN failure_modes AS mode USING (mode_id)
+    JOIN nights AS night ON night.night_id = error.night_id
+    WHERE night.state = 'finished' AND night.model_hash IN (SELECT model_hash FROM line)
+)
+SELECT * EXCLUDE (started_at, own)
+FROM found
+WHERE image_path NOT IN (SELECT image_path FROM found WHERE own)
+QUALIFY row_number() OVER (PARTITION BY image_path ORDER BY started_at DESC, position) = 1
+ORDER BY started_at DESC, night_id, mode_id, position
+"""
+
 Row = dict[str, Any]
 Groups = Mapping[tuple[Any, ...], list[Row]]
 Record = TypeVar("Record")
@@ -251,6 +278,16 @@ class Store:
         with self._transaction(read_only=True) as connection:
             rows = _fetch(connection, _KNOWN_MODES, model_hash, before, REMEMBERED)
         return [_record(KnownMode, row) for row in rows]
+
+    def other_errors(self, mode_id: str) -> list[LoggedError]:
+        """Return the errors of the other failure modes that a model and those before it had, newest first.
+
+        Those before it are the models that it was retrained from. An image that stands in several nights
+        counts once, and none of the mode's own does, under whatever night it was found.
+        """
+        with self._transaction(read_only=True) as connection:
+            _require("failure mode", mode_id, _mode_ids(connection))
+            return [_error(row) for row in _fetch(connection, _OTHER_ERRORS, mode_id)]
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Add a reviewer's verdict; earlier ones on the same failure mode stay."""

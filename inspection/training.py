@@ -229,9 +229,19 @@ def paired_interval(fixed: int, broken: int, n: int) -> tuple[float, float]:
     return max(change - half, -1.0), min(change + half, 1.0)
 
 
-def judge(failing: Accuracy, clean: Accuracy, settings: AcceptanceSettings) -> tuple[bool, tuple[str, ...]]:
-    """Accept a candidate only if it repairs the mode and harms nothing else; the reasons in words."""
+def judge(
+    failing: Accuracy, clean: Accuracy, settings: AcceptanceSettings, others: Accuracy | None = None
+) -> tuple[bool, tuple[str, ...]]:
+    """Accept a candidate only if it repairs the mode and harms nothing else; the reasons in words.
+
+    `others` are errors of other failure modes: what an earlier retraining mended has to stay mended.
+    """
     complaints = [*_repair_complaints(failing, settings), *_harm_complaints(clean, settings)]
+    if others is not None and _harmed(others.images, others.before, others.after, settings.class_margin):
+        complaints.append(
+            f"{others.name}: {others.before} of {others.images} right before, {others.after} after; at most "
+            f"{settings.class_margin:.1%} may be lost"
+        )
     if complaints:
         return False, tuple(complaints)
     return True, (

@@ -3,6 +3,7 @@
 import os
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from inspection.retraining import (
     HOLDOUT,
     LOGGED,
     ONLY_ERRORS,
+    OTHERS,
     Material,
     epochs,
     gather,
@@ -256,6 +258,27 @@ def test_progress_counts_every_image(finished: FinishedNight) -> None:
     material = gather(plant.workspace, plant.store, mode_of(finished).mode_id, [], 3, progress=counted.append)
     groups = (material.train, material.logged, material.clean, material.failing)
     assert sum(counted) == sum(map(len, groups))
+
+
+def test_the_errors_of_other_failure_modes_judge_too(mine: FinishedNight) -> None:
+    """Of an earlier night of the same model; an image that is gone or of a class it has not is left out."""
+    store, errors = mine.plant.store, mode_of(mine).errors
+    assert len(gathered(mine).others) == 0
+    held = mine.plant.references[0]
+    earlier = [
+        replace(errors[0], image_path=held.image_path, true_label=held.label),
+        replace(errors[0], image_path=str(Path(held.image_path).with_name("gone.png"))),
+        replace(errors[0], image_path=mine.plant.references[1].image_path, true_label="no such class"),
+    ]
+    mode = replace(mode_of(mine), mode_id="earlier-1", lineage="earlier-1", errors=tuple(earlier))
+    started = mine.night.started_at - timedelta(days=1)
+    store.finish_night(replace(mine.night, night_id="earlier", started_at=started, modes=(mode,)))
+    material = gathered(mine)
+    np.testing.assert_array_equal(material.others.images, pixels([held.image_path]))
+    assert [mine.plant.model.class_names[i] for i in material.others.labels] == [held.label]
+    done, _ = retrain(mine.plant.workspace, replace(material, train=material.train.subset(np.arange(16))))
+    assert [each.name for each in done.accuracies] == [LOGGED, CLEAN, OTHERS]
+    assert done.accuracies[2].images == 1
 
 
 # --- how long it trains ---

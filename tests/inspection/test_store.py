@@ -459,6 +459,40 @@ def test_thirty_nights_are_remembered(store: Store) -> None:
     assert [each.lineage for each in store.known_modes("ab" * 32, STARTED + 99 * 24 * HOUR)] == ["m1"]
 
 
+# What a retraining must not break: the errors of other failure modes.
+
+
+def _imaged(night: Night, *images: tuple[str, ...]) -> Night:
+    """The same night with these images in its failure modes, one after the other."""
+    modes = tuple(
+        replace(mode, errors=tuple(replace(_error(i), image_path=path) for i, path in enumerate(paths)))
+        for mode, paths in zip(night.modes, images, strict=True)
+    )
+    return replace(night, modes=modes)
+
+
+def test_other_errors_are_of_other_lineages_of_the_model_and_of_those_before_it(store: Store) -> None:
+    for name, parent in (("aa" * 32, None), ("bb" * 32, "aa" * 32), ("cc" * 32, None)):
+        store.add_model(replace(_model(name), parent_hash=parent), [])
+    before = _imaged(_found("before", 1, "blur", model_hash="aa" * 32), ("1.png", "2.png"))
+    first = _imaged(_found("first", 2, "lamp", "dust", model_hash="bb" * 32), ("3.png",), ("2.png", "4.png"))
+    again = _imaged(_found("again", 3, "lamp", model_hash="bb" * 32), ("1.png", "5.png"))
+    stranger = _imaged(_found("stranger", 4, "dust", model_hash="cc" * 32), ("6.png",))
+    failed = _imaged(_found("failed", 5, "dust", model_hash="bb" * 32, state=NightState.FAILED), ("7.png",))
+    for night in (before, first, again, stranger, failed):
+        store.finish_night(night)
+
+    def others(mode_id: str) -> list[str]:
+        return [error.image_path for error in store.other_errors(mode_id)]
+
+    assert others("again-1") == ["2.png", "4.png"]  # 1.png is the lamp's own, too; 2.png counts once
+    assert others("first-2") == ["1.png", "5.png", "3.png"]  # newest night first
+    assert others("before-1") == []  # what came after it is not its concern
+    assert store.other_errors("again-1")[0] == replace(_error(0), image_path="2.png")
+    with pytest.raises(StoreError, match="no failure mode 'nobody'"):
+        store.other_errors("nobody")
+
+
 # What is said about ids that are not there.
 
 

@@ -409,6 +409,18 @@ def test_one_image_alone_is_no_evidence_of_harm() -> None:
     assert reasons == ("clean: accuracy falls by 10.0%; at most 1.0% is accepted",)
 
 
+def other(before: int, after: int) -> Accuracy:
+    return Accuracy("others", 40, before, after, 0, before - after, 1.0, 0.0, 0.0)
+
+
+def test_what_was_mended_earlier_has_to_stay_mended() -> None:
+    assert judge(failing(8, 1), HARMLESS, SETTINGS, other(30, 28))[0]  # 5 % of 40
+    assert judge(failing(8, 1), HARMLESS, SETTINGS, other(0, 12))[0]
+    accepted, reasons = judge(failing(8, 1), HARMLESS, SETTINGS, other(30, 27))
+    assert not accepted
+    assert reasons == ("others: 30 of 40 right before, 27 after; at most 5.0% may be lost",)
+
+
 def test_the_margins_are_those_of_the_settings() -> None:
     harm = clean(good=(100, 98, 97), pit=(100, 95, 93))
     generous = AcceptanceSettings(clean_margin=0.02, class_margin=0.05, significance=0.05)
