@@ -108,6 +108,7 @@ def blame_midway(
     screening: Screening,
     images: NDArray[np.uint8],
     batch_size: int = 32,
+    cut: Resumption | None = None,
 ) -> FloatArray:
     """Blame (errors, channels) of one layer with the gradient halfway to the code with every filter patched.
 
@@ -115,10 +116,11 @@ def blame_midway(
     from the code to the patched code: the midpoint rule of integrated gradients (Sundararajan, Taly, Yan,
     Axiomatic Attribution for Deep Networks, arXiv 1703.01365). The screen's gradient, at the code itself,
     misjudges filters whose change is far from small (a lamp at half its light). Only the layers after
-    `layer` are run forward and backward. `images` are the errors of `screening`, in order.
+    `layer` are run forward and backward. `images` are the errors of `screening`, in order; `cut` is the
+    network cut at `layer`, where that is at hand.
     """
     normal = reference.layers[layer.name]
-    cut = resumption(classifier.network, layer.name)
+    cut = cut or resumption(classifier.network, layer.name)
     parts = []
     for i in range(0, len(images), batch_size):
         rows = slice(i, i + batch_size)
@@ -161,17 +163,19 @@ def verify(
     seed: int = 0,
     batch_size: int = 32,
     progress: Progress = None,
+    cut: Resumption | None = None,
 ) -> Verification:
     """Patch the blamed `filters` of one layer exactly, beside as many of both controls; count the flips.
 
     `images` are the errors of `screening` in the same order; `correct` is (images, classes) on which the
-    collateral is counted. Only the layers after the patched one are run again.
+    collateral is counted. Only the layers after the patched one are run again; `cut` is the network cut
+    there, where that is at hand.
     """
     rng = np.random.default_rng(seed)
     blamed, k = list(filters), len(filters)
     controls = [most_deviating(screening, reference, layer.name, k)]
     controls += [list(rng.choice(layer.channels, k, replace=False)) for _ in range(random_draws)]
-    cut = resumption(classifier.network, layer.name)
+    cut = cut or resumption(classifier.network, layer.name)
     patched = patched_margins(
         classifier,
         cut,

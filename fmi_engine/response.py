@@ -61,18 +61,27 @@ def fit_strength(
     Between two measured strengths the induced shift is interpolated linearly (0 at strength 0), where
     the share is a parabola in the strength: its top is found in closed form.
     """
-    best = (0.0, 0.0)
-    previous_strength, previous = 0.0, np.zeros_like(observed)
+    strength, share = fit_strengths(observed[None], strengths, induced, weights)
+    return float(strength[0]), float(share[0])
+
+
+def fit_strengths(
+    observed: FloatArray, strengths: Sequence[float], induced: Sequence[FloatArray], weights: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The same for several observed shifts (rows, filters) at once: strengths (rows,) and shares (rows,)."""
+    total = np.maximum((observed**2) @ weights, np.float32(1e-30))
+    best, most = np.zeros(len(observed), np.float32), np.zeros(len(observed), np.float32)
+    previous_strength, previous = 0.0, np.zeros_like(observed[0])
     for strength, shift in zip(strengths, induced, strict=True):
-        step = shift - previous
+        step, left = shift - previous, observed - previous
         length = float((weights * step**2).sum())
-        along = float((weights * (observed - previous) * step).sum()) / length if length > 0 else 0.0
-        along = min(max(along, 0.0), 1.0)
-        share = explained_share(observed, previous + along * step, weights)
-        if share > best[1]:
-            best = (previous_strength + along * (strength - previous_strength), share)
+        along = np.clip(left @ (weights * step) / length, 0, 1) if length > 0 else np.zeros_like(best)
+        share = 1 - ((left - along[:, None] * step) ** 2 @ weights) / total
+        better = share > most
+        best[better] = previous_strength + along[better] * (strength - previous_strength)
+        most[better] = share[better]
         previous_strength, previous = strength, shift
-    return best
+    return best, most
 
 
 def shift_at(strength: float, strengths: Sequence[float], induced: Sequence[FloatArray]) -> FloatArray:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine import blame as engine
-from fmi_engine.probe import find_layer, resumption
+from fmi_engine.probe import find_layer
 from fmi_engine.types import FloatArray, Layer, Screening, Verification
 from inspection.config import Settings
 from inspection.findings import BlamedFilter, FlipRate
@@ -36,7 +36,7 @@ def layers_to_verify(subject: Subject, screening: Screening, images: NDArray[np.
         k = _k(subject, layer)
         patched = engine.patched_margins(
             subject.classifier,
-            resumption(subject.classifier.network, layer.name),
+            subject.cut(layer.name),
             layer,
             subject.reference,
             images[few],
@@ -69,6 +69,7 @@ def _blame_midway(
         screening,
         images,
         subject.settings.compute.batch_size,
+        subject.cut(layer.name),
     )
 
 
@@ -105,6 +106,7 @@ def verify(
         settings.compute.seed,
         settings.compute.batch_size,
         progress,
+        subject.cut(layer.name),
     )
     return _flip_rate(verification, layer, settings)
 
@@ -136,7 +138,7 @@ def shortlist(
     filters = engine.most_blamed(blame, min(settings.inversion.filters, layer.channels))
     patched = engine.patched_margins(
         subject.classifier,
-        resumption(subject.classifier.network, layer_name),
+        subject.cut(layer_name),
         layer,
         subject.reference,
         images[few],

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.response import match, shift_at
+from fmi_engine.response import fit_strengths, shift_at
 from fmi_engine.types import Screening
 from inspection.config import MatchingSettings
 from inspection.families import family_of
@@ -229,8 +229,9 @@ def _control_share(
     rng = np.random.default_rng(subject.settings.compute.seed)
     induced = responses.of_filters(true)
     draws = rng.integers(0, len(responses.labels), (CONTROL_LOGS, min(len(true), 1000)))
-    shares = [match(responses.energies[draw].mean(0), induced, evidence.blame)[0].share for draw in draws]
-    return float(np.quantile(shares, CONTROL_QUANTILE))
+    logs = np.stack([responses.energies[draw].mean(0) for draw in draws])
+    shares = [fit_strengths(logs, *path, evidence.blame)[1] for path in induced.values()]
+    return float(np.quantile(np.max(shares, axis=0), CONTROL_QUANTILE))
 
 
 # --- the claim ---

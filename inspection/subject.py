@@ -1,7 +1,7 @@
 """The subject of a diagnosis: a registered model with what is normal for it, before the first error."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from fmi_engine.classifier import Classifier
-from fmi_engine.probe import find_layers
+from fmi_engine.probe import Resumption, find_layers, resumption
 from fmi_engine.reference import Reference, build_reference
 from fmi_engine.types import Layer
 from inspection.config import Settings
@@ -35,11 +35,20 @@ class Subject:
     looks: Looks  # the normal look of each class
     labelled: Labelled  # the reference images drawn, evenly over the classes, right and wrong
     correct: Labelled  # those of them that the model classifies correctly
+    cuts: dict[str, Resumption] = field(
+        default_factory=dict, compare=False
+    )  # by layer, as they are asked for
 
     @property
     def settings(self) -> Settings:
         """The settings of the workspace."""
         return self.workspace.settings
+
+    def cut(self, layer: str) -> Resumption:
+        """The network cut at a layer; traced and checked once."""
+        if layer not in self.cuts:
+            self.cuts[layer] = resumption(self.classifier.network, layer)
+        return self.cuts[layer]
 
     @property
     def layer_names(self) -> list[str]:

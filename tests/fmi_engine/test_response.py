@@ -7,6 +7,7 @@ from fmi_engine.response import (
     blame_weights,
     explained_share,
     fit_strength,
+    fit_strengths,
     fit_together,
     induced_shift,
     match,
@@ -190,6 +191,20 @@ def test_matches_come_best_first_with_their_strengths() -> None:
         ("blur", 4, 0.5),
         ("dim", 0, 0),
     ]
+
+
+def test_several_shifts_at_once_are_fitted_as_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    strengths, shifts = [0.5, 1.0, 2.0], [row(*rng.normal(0, 1 + i, 12)) for i in range(3)]
+    weights, observed = row(*rng.random(12)), np.stack([row(*rng.normal(0, 2, 12)) for _ in range(9)])
+    found = fit_strengths(observed, strengths, shifts, weights)
+    for each, strength, share in zip(observed, *found, strict=True):
+        grid = np.linspace(0, 2, 2001)
+        by_hand = [explained_share(each, shift_at(s, strengths, shifts), weights) for s in grid]
+        assert share == pytest.approx(max(0, *by_hand), abs=1e-4)
+        assert explained_share(each, shift_at(strength, strengths, shifts), weights) == pytest.approx(
+            share, abs=1e-4
+        )
 
 
 # Two operations
