@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from fmi_engine.types import FloatArray
-from inspection.overlays import FIXED_PATTERN
+from inspection.overlays import FIXED_PATTERN, LEVELS, TONE_CURVE
 from inspection.textures import COARSEST, MeasuredChange
 
 LIGHTING = 0.5  # of the energy in waves too coarse for a texture: a change of light
@@ -23,6 +23,9 @@ NO_WAY = 0.25  # of the energy in waves of one direction: below, no direction st
 SMOOTH = 0.2  # mean wave number, in sides, below which specks are large and soft
 ELONGATED = 0.4  # of the energy in waves of one direction: a band rather than a drop
 ONE_SIGN = 0.9  # of the energy of a fixed pattern
+OF_TONES = ("darker", "brighter", "contrast")  # the families of operations that are a tone curve
+MIDDLE_TONES = slice(32, 224)  # grey levels that most parts have
+ONE_WAY_ON = 0.5  # times how far a tone curve's differences spread: a mean above moves all levels one way
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,11 @@ def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
     Lines hold their energy in waves of one direction, either along an axis or of one length; noise in waves
     of all directions and lengths alike; specks and drops on a tenth of the area, where a bright and soft one
     is a reflection and a dark and long one a shadow. What is coarser than texture is of the family `nearest`,
-    that of the operation that explains most; the rest is texture.
+    that of the operation that explains most; the rest is texture. A tone curve is of the family `nearest`
+    where that is darker, brighter or contrast, and else of the one that its own differences tell.
     """
+    if name == TONE_CURVE:
+        return nearest if nearest in OF_TONES else _tones(change.tones)
     shape = describe(change.pattern[None] if name == FIXED_PATTERN else change.residuals)
     if shape.coarse >= LIGHTING:
         return nearest
@@ -55,6 +61,19 @@ def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
     if shape.dense >= SPARSE:
         return _specks(shape, change.pattern)
     return "texture"
+
+
+def _tones(tones: FloatArray) -> str:
+    """Brighter or darker, or, where the levels do not go one way, contrast.
+
+    The mean of curve(v) - v over the grey levels v from 32 to 223 and the channels has to be at least half
+    of the standard deviation that it has over these levels.
+    """
+    moved = (tones - LEVELS).mean(1)[MIDDLE_TONES]
+    mean = float(moved.mean())
+    if mean == 0 or abs(mean) < ONE_WAY_ON * float(moved.std()):
+        return "contrast"
+    return "brighter" if mean > 0 else "darker"
 
 
 def _specks(shape: Shape, pattern: FloatArray) -> str:

@@ -10,7 +10,14 @@ from inspection.admission import Admitted
 from inspection.config import RecipeSettings
 from inspection.findings import BlamedFilter, Diagnosis, FlipRate, OperationMatch, RecipeFile
 from inspection.images import write_image
-from inspection.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE, write_pattern, write_texture
+from inspection.overlays import (
+    FIXED_PATTERN,
+    RESIDUAL_TEXTURE,
+    TONE_CURVE,
+    write_pattern,
+    write_texture,
+    write_tones,
+)
 from inspection.recipes import Ingredient, Recipe, build_recipe, draw_examples, summarise, write_recipe
 from inspection.subject import Subject, evenly, sample
 from inspection.textures import PARTS, measure_change
@@ -84,14 +91,17 @@ def _groups(
     if diagnosis.measured is None:
         return [[ingredient(each, settings) for each in group] for group in indistinguishable(diagnosis)]
     change = measure_change(images, true, subject.correct)
-    pattern, residual = PARTS[diagnosis.measured]
+    parts = PARTS[diagnosis.measured]
     folder = f"{path.stem}-textures"
     strengths = (settings.weakest, settings.strongest)
     groups = []
-    if pattern:
+    if parts.tones:
+        file = write_tones(change.tones, path.parent, f"{folder}/tones.png")
+        groups.append([Ingredient(TONE_CURVE, *strengths, (file,))])
+    if parts.pattern:
         file = write_pattern(change.pattern, path.parent, f"{folder}/pattern.png")
         groups.append([Ingredient(FIXED_PATTERN, *strengths, (file,))])
-    if residual:
+    if parts.residual:
         chosen = sample(len(images), settings.textures, subject.settings.compute.seed)
         files = [
             write_texture(change.residuals[i], path.parent, f"{folder}/residual-{i}.png") for i in chosen

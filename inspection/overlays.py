@@ -1,8 +1,9 @@
-"""Overlays: transforms of a recipe that lay measured fields over training images, and the files they read.
+"""Overlays: transforms of a recipe that lay measured changes over training images, and the files they read.
 
 A texture is a zero-mean field, added in proportion to the light around; a pattern is a field of light,
 multiplied. Both are kept as PNG files whose value 128 is nothing, so that anyone can look at them: a step of
-a texture is one grey level on a mid-grey part, a step of a pattern 1/32 of a stop.
+a texture is one grey level on a mid-grey part, a step of a pattern 1/32 of a stop. A tone curve gives every
+grey level another, wherever it lies; its PNG is a wedge whose column v has the grey level that v became.
 """
 
 import hashlib
@@ -28,17 +29,21 @@ from inspection.transforms import Image
 
 FIXED_PATTERN = "fixed pattern"
 RESIDUAL_TEXTURE = "residual texture"
+TONE_CURVE = "tone curve"
 OVERLAYS = {
     FIXED_PATTERN: "what lies at the same place on all the failing images",
     RESIDUAL_TEXTURE: "what the failing images hold beside the normal, anywhere",
+    TONE_CURVE: "what every grey level of the failing images became",
 }
-"""The ingredients that lay measured fields over the image; their strength is the amplitude, 1 as found."""
+"""The ingredients that lay measured changes over the image; their strength is the amplitude, 1 as found."""
 
 MIDDLE = 128  # the grey value of the PNG that stands for no change
 AROUND = 1 / 16  # of the shorter side: sigma of the light around a place
 NUDGE = 0.02  # of the side: how far a fixed pattern shakes
 STOP = 32  # steps of a pattern's PNG to a stop, a doubling of the light
 BLACK = np.float32(8.0)  # grey levels that a pattern takes for no light: what is black can change, too
+LEVELS = np.arange(256, dtype=np.float32)[:, None]  # (256, 1): the tone curve of no change
+WEDGE = 32  # rows of a tone curve's PNG
 Amplitudes = Annotated[
     tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, None))
 ]
@@ -54,14 +59,22 @@ class TextureFile:
 
 def write_texture(texture: FloatArray, folder: Path, name: str) -> TextureFile:
     """Keep a texture (height, width, channel), in grey levels on mid-grey, as a PNG under `folder`."""
-    values = np.clip(np.rint(texture) + MIDDLE, 0, 255).astype(np.uint8)
-    write_image(folder / name, values)
-    return TextureFile(name, hashlib.sha256((folder / name).read_bytes()).hexdigest())
+    return _write(np.rint(texture) + MIDDLE, folder, name)
 
 
 def write_pattern(pattern: FloatArray, folder: Path, name: str) -> TextureFile:
     """Keep a pattern (height, width, channel), natural logarithms of light, as a PNG under `folder`."""
     return write_texture(pattern * np.float32(STOP / math.log(2.0)), folder, name)
+
+
+def write_tones(tones: FloatArray, folder: Path, name: str) -> TextureFile:
+    """Keep a tone curve (256, channel), in grey levels, as a PNG under `folder`: 32 rows, 256 columns."""
+    return _write(np.repeat(np.rint(tones)[None], WEDGE, axis=0), folder, name)
+
+
+def _write(values: FloatArray, folder: Path, name: str) -> TextureFile:
+    write_image(folder / name, np.clip(values, 0, 255).astype(np.uint8))
+    return TextureFile(name, hashlib.sha256((folder / name).read_bytes()).hexdigest())
 
 
 def shine(image: Image, pattern: FloatArray) -> FloatArray:
@@ -85,6 +98,16 @@ def overlay(image: Image, texture: FloatArray) -> Image:
     """An image (height, width, channel) with a texture laid over it; one channel of it meets every other."""
     light = image + texture * light_around(image)
     return np.clip(np.rint(light), 0, 255).astype(np.uint8)
+
+
+def retone(image: Image, tones: FloatArray, amplitude: float = 1.0) -> Image:
+    """An image (height, width, channel) whose grey level v is v + amplitude * (tones[v] - v), cut off.
+
+    `tones` is (256, channel); that of one channel meets every other.
+    """
+    changed = LEVELS + np.float32(amplitude) * (tones - LEVELS)
+    table = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(np.ascontiguousarray(image), table[None]), np.uint8).reshape(image.shape)
 
 
 _folder = ContextVar("folder", default=Path())  # where the textures of the recipe being built lie
@@ -218,6 +241,41 @@ class FixedPattern(A.ImageOnlyTransform):  # type: ignore[misc]
         return np.rint(changed).astype(np.uint8).reshape(img.shape)
 
 
+class ToneCurve(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Give every grey level what it became on the failing images, wherever it lies.
+
+    Args:
+        tones: (path under the recipe's folder, SHA-256) of the PNG whose column v has what level v became.
+        amplitude_range: factor on the difference that the curve makes, drawn uniformly.
+        p: probability of applying it.
+
+    Raises RecipeError for a curve that is gone or was changed, or is not 256 grey levels wide.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        tones: tuple[str, str]
+        amplitude_range: Amplitudes
+
+    def __init__(
+        self, tones: tuple[str, str], amplitude_range: tuple[float, float] = (0.2, 1.3), p: float = 0.5
+    ):
+        super().__init__(p=p)
+        self.tones = tuple(tones)
+        self.amplitude_range = amplitude_range
+        self._curve = _read_tones(_folder.get(), *self.tones)
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the amplitude."""
+        return {"amplitude": self.py_random.uniform(*self.amplitude_range)}
+
+    def apply(self, img: Image, amplitude: float, **_: Any) -> Image:
+        """Go the amplitude times the way from each grey level to that of the curve."""
+        return retone(img, self._curve, amplitude)
+
+
 def _mirrored(field: FloatArray, mirrored: tuple[bool, bool]) -> FloatArray:
     """A field (height, width, channel) upside down, left to right, both or neither."""
     return field[:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
@@ -230,6 +288,21 @@ def _mirrored_places(side: int, step: int) -> NDArray[np.int64]:
 
 
 def _read_texture(folder: Path, name: str, digest: str) -> FloatArray:
+    return _read_values(folder, name, digest) - MIDDLE
+
+
+def _read_tones(folder: Path, name: str, digest: str) -> FloatArray:
+    wedge = _read_values(folder, name, digest)
+    if wedge.shape[1] != len(LEVELS):
+        raise RecipeError(
+            f"tone curve {folder / name} is {wedge.shape[1]} pixels wide; expected {len(LEVELS)}, a column "
+            "for each grey level"
+        )
+    return np.asarray(wedge[0], np.float32)
+
+
+def _read_values(folder: Path, name: str, digest: str) -> FloatArray:
+    """What a PNG of the recipe's folder holds (height, width, channel), 0 to 255, once its hash is right."""
     path = folder / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise RecipeError(f"texture {name!r} lies outside the recipe's folder; a recipe names its own files")
@@ -244,5 +317,5 @@ def _read_texture(folder: Path, name: str, digest: str) -> FloatArray:
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise RecipeError(f"texture {path} is no image")
-    field = np.atleast_3d(values).astype(np.float32) - MIDDLE
+    field = np.atleast_3d(values).astype(np.float32)
     return field[..., ::-1] if field.shape[2] == 3 else field  # OpenCV decodes blue first

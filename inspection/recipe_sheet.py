@@ -14,7 +14,7 @@ from inspection.errors import InspectionError, RecipeError
 from inspection.image_sets import read_image_set
 from inspection.images import is_file, read_image, write_image
 from inspection.operations import find_operation
-from inspection.overlays import OVERLAYS
+from inspection.overlays import OVERLAYS, TONE_CURVE
 from inspection.pictures import check_sheet
 from inspection.recipes import Ingredient, Recipe, build_recipe, draw_examples, load_recipe, summarise
 from inspection.sheets import Cell, Column, Line, Picture, Row, Sheet, draw
@@ -25,6 +25,13 @@ from inspection.workspace import Workspace
 LONGEST_TITLE = 120  # characters; what is longer stands whole at the foot
 LONGEST_NAME = 28  # characters of a file's name beside its row
 FAINTEST = 0.01  # of the highest strength: where a range begins at 0, which is no change
+
+READ = {
+    "texture": "Of a texture, middle grey is no change; what is lighter brightens, what is darker darkens.",
+    "curve": "Of a curve, the place from left to right is a grey level from black to white, and its tone is "
+    "what became of it; an even ramp from black to white is no change.",
+}
+"""How the picture of an overlay's file is read."""
 
 Choice = tuple[Ingredient, ...]
 """One ingredient of every group: what a recipe may draw for an image."""
@@ -95,8 +102,8 @@ def check_lines(path: Path, recipe: Recipe) -> list[str]:
     """What is told of a recipe that was loaded, and with it checked."""
     height, width = recipe.input_size
     named = {each.operation: each for group in recipe.ingredients for each in group}
-    files = {file for each in named.values() for file in each.textures}
-    textures = f", and its {_counted(len(files), 'texture')} as they were written" if files else ""
+    overlays = [each for each in named.values() if each.textures]
+    textures = f", and its {_files(overlays)} as they were written" if overlays else ""
     found = recipe.findings
     lines = [
         f"{path} is sound: whole and unchanged{textures}.",
@@ -112,8 +119,23 @@ def check_lines(path: Path, recipe: Recipe) -> list[str]:
 
 def _meaning(ingredient: Ingredient) -> str:
     if ingredient.operation in OVERLAYS:
-        return f"{OVERLAYS[ingredient.operation]} ({_counted(len(ingredient.textures), 'texture')})"
+        return f"{OVERLAYS[ingredient.operation]} ({_of_files(ingredient)})"
     return find_operation(ingredient.operation).meaning
+
+
+def _files(overlays: Sequence[Ingredient]) -> str:
+    """How many textures and curves overlays have: a file that two of them name counts once."""
+    files = {(_noun(each), file) for each in overlays for file in each.textures}
+    nouns = [noun for noun, _ in files]
+    return " and ".join(_counted(nouns.count(noun), noun) for noun in sorted(set(nouns), reverse=True))
+
+
+def _of_files(overlay: Ingredient) -> str:
+    return _counted(len(overlay.textures), _noun(overlay))
+
+
+def _noun(overlay: Ingredient) -> str:
+    return "curve" if overlay.operation == TONE_CURVE else "texture"
 
 
 def _counted(count: int, noun: str) -> str:
@@ -166,7 +188,7 @@ def _of_the_night(recipe: Recipe, path: Path) -> list[Path]:
 
 
 def recipe_sheet(recipe: Recipe, wish: RecipeWish, examples: Sequence[Example]) -> Sheet:
-    """The contact sheet: textures first, then each image beside what the recipe makes of it."""
+    """The contact sheet: textures and curves first, then each image beside what the recipe makes of it."""
     height, width = recipe.input_size
     summary = summarise(recipe)
     title = textwrap.shorten(summary, LONGEST_TITLE, placeholder=" ...")
@@ -185,11 +207,8 @@ def _notes(recipe: Recipe, wish: RecipeWish, summary: str, title: str) -> list[s
     notes = [f"The recipe: {summary}."] if title != summary else []
     if wish.strengths:
         notes.append("The strengths under the pictures are even steps from the lowest to the highest drawn.")
-    if _overlays(recipe):
-        notes.append(
-            "Of a texture, middle grey is no change; what is lighter brightens, what is darker darkens."
-        )
-    return notes
+    nouns = {_noun(each) for each in _overlays(recipe)}
+    return [*notes, *(note for noun, note in READ.items() if noun in nouns)]
 
 
 # --- the rows ---
@@ -223,8 +242,9 @@ def _ranged(recipe: Recipe, wish: RecipeWish, examples: Sequence[Example]) -> li
 
 def _columns(recipe: Recipe, wish: RecipeWish) -> tuple[Column, ...]:
     group = "from its lowest strength to its highest" if wish.strengths else "as the recipe changes it"
-    if _overlays(recipe):
-        group = f"its textures; below, {group}"
+    nouns = sorted({_noun(each) for each in _overlays(recipe)}, reverse=True)
+    if nouns:
+        group = f"its {' and '.join(f'{noun}s' for noun in nouns)}; below, {group}"
     return (Column("unchanged"), *[Column(group)] * wish.draws)
 
 
@@ -280,7 +300,7 @@ def _texture_rows(recipe: Recipe, wish: RecipeWish) -> list[Row]:
             )
             for file in files
         ]
-        count = _counted(len(overlay.textures), "texture")
+        count = _of_files(overlay)
         details = (Line(count if len(files) == len(overlay.textures) else f"{len(files)} of {count}"),)
         rows.append(Row(overlay.operation, details, (None, *cells, *[None] * (wish.draws - len(files)))))
     return rows

@@ -28,9 +28,11 @@ from inspection.operations import find_operation
 from inspection.overlays import (
     FIXED_PATTERN,
     OVERLAYS,
+    TONE_CURVE,
     FixedPattern,
     TextureFile,
     TextureOverlay,
+    ToneCurve,
     textures_in,
 )
 from inspection.transforms import Image
@@ -38,6 +40,7 @@ from inspection.transforms import Image
 VERSION = 2  # of the file's format; 1 had no textures, and is read as well
 
 _PACKAGES = ("albumentations", "inspection")  # whose transforms a file may name
+_OF_ONE_FILE = {FIXED_PATTERN: FixedPattern, TONE_CURVE: ToneCurve}  # overlays; the others take several
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +219,8 @@ def _limited(ingredient: Ingredient, channels: int) -> Ingredient:
 
 def _check_textures(ingredient: Ingredient) -> None:
     count = len(ingredient.textures)
-    if count != 1 if ingredient.operation == FIXED_PATTERN else count == 0:
-        wanted = "exactly one" if ingredient.operation == FIXED_PATTERN else "at least one"
+    if count != 1 if ingredient.operation in _OF_ONE_FILE else count == 0:
+        wanted = "exactly one" if ingredient.operation in _OF_ONE_FILE else "at least one"
         raise RecipeError(f"{ingredient.operation} was given {count} textures; it takes {wanted}")
 
 
@@ -228,9 +231,9 @@ def _one_of(group: Sequence[Ingredient]) -> A.BasicTransform | A.OneOf:
 
 def _transform(ingredient: Ingredient) -> A.BasicTransform:
     amplitudes = (ingredient.lowest, ingredient.highest)
-    if ingredient.operation == FIXED_PATTERN:
-        (pattern,) = ingredient.textures
-        return FixedPattern((pattern.path, pattern.sha256), amplitudes, p=1.0)
+    if ingredient.operation in _OF_ONE_FILE:
+        (file,) = ingredient.textures
+        return _OF_ONE_FILE[ingredient.operation]((file.path, file.sha256), amplitudes, p=1.0)
     if ingredient.operation in OVERLAYS:
         return TextureOverlay([(each.path, each.sha256) for each in ingredient.textures], amplitudes, p=1.0)
     return find_operation(ingredient.operation).transform(*amplitudes)

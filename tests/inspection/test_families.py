@@ -8,7 +8,7 @@ import pytest
 
 from fmi_engine.types import FloatArray
 from inspection.families import describe, family_of
-from inspection.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE
+from inspection.overlays import FIXED_PATTERN, LEVELS, RESIDUAL_TEXTURE, TONE_CURVE
 from inspection.textures import MeasuredChange
 
 SIDE = 64
@@ -117,7 +117,8 @@ BRIGHTER, DARKER = np.full((SIDE, SIDE, 1), 0.1, np.float32), np.full((SIDE, SID
 def test_the_family_is_told_by_the_shape(texture: Draw, pattern: FloatArray, family: str) -> None:
     rng = np.random.default_rng(0)
     fields = np.stack([texture(rng) for _ in range(6)])[..., None]
-    assert family_of(MeasuredChange(pattern, fields), RESIDUAL_TEXTURE, nearest="vignette") == family
+    change = MeasuredChange(LEVELS, pattern, fields)
+    assert family_of(change, RESIDUAL_TEXTURE, nearest="vignette") == family
 
 
 @pytest.mark.parametrize(
@@ -127,8 +128,54 @@ def test_the_family_is_told_by_the_shape(texture: Draw, pattern: FloatArray, fam
 def test_a_fixed_pattern_is_told_by_its_own_shape(texture: Draw, family: str) -> None:
     rng = np.random.default_rng(0)
     fields = np.stack([white(rng) for _ in range(6)])[..., None]
-    change = MeasuredChange(field(texture(rng)[..., None] / 100), fields)
+    change = MeasuredChange(LEVELS, field(texture(rng)[..., None] / 100), fields)
     assert family_of(change, FIXED_PATTERN, nearest="vignette") == family
+
+
+def gamma(exponent: float) -> FloatArray:
+    return field(255 * (LEVELS / 255) ** exponent)
+
+
+def steeper(middle: float) -> FloatArray:
+    """Twice the contrast about a grey level."""
+    return field(np.clip(2 * (LEVELS - middle) + middle, 0, 255))
+
+
+OUTSIDE = LEVELS + 60 * ((LEVELS < 32) | (LEVELS > 223))
+
+
+@pytest.mark.parametrize(
+    ("tones", "nearest", "family"),
+    [
+        pytest.param(gamma(2), "contrast", "contrast", id="the nearest is of tones: contrast"),
+        pytest.param(gamma(2), "brighter", "brighter", id="the nearest is of tones: brighter"),
+        pytest.param(gamma(0.5), "darker", "darker", id="the nearest is of tones: darker"),
+        pytest.param(gamma(2), "vignette", "darker", id="gamma down"),
+        pytest.param(gamma(0.5), "vignette", "brighter", id="gamma up"),
+        pytest.param(LEVELS + 7, "noise", "brighter", id="a veil"),
+        pytest.param(LEVELS - 7, "noise", "darker", id="a black level"),
+        pytest.param(steeper(127.5), "noise", "contrast", id="steeper about the middle"),
+        pytest.param(LEVELS, "noise", "contrast", id="no change at all"),
+        pytest.param(field(OUTSIDE), "noise", "contrast", id="a change of levels that few parts have"),
+        pytest.param(
+            field(LEVELS + np.array([-8, 2, 12])), "noise", "brighter", id="the mean of the channels"
+        ),
+    ],
+)
+def test_a_curve_is_told_by_the_nearest_operation_or_its_own_differences(
+    tones: FloatArray, nearest: str, family: str
+) -> None:
+    """Specks in the residuals and the pattern say nothing of it."""
+    dots = specks(np.random.default_rng(0))[None, ..., None]
+    assert family_of(MeasuredChange(tones, dots[0], dots), TONE_CURVE, nearest) == family
+
+
+@pytest.mark.parametrize(("mean", "family"), [(0.49, "contrast"), (0.51, "brighter"), (-0.51, "darker")])
+def test_a_curve_moves_one_way_from_half_of_its_spread(mean: float, family: str) -> None:
+    """Every second level is 10 higher, the others 10 lower: differences that spread by 10."""
+    tones = field(LEVELS + 10 * (-1) ** np.arange(256)[:, None] + 10 * mean)
+    nothing = np.zeros((1, SIDE, SIDE, 1), np.float32)
+    assert family_of(MeasuredChange(tones, nothing[0], nothing), TONE_CURVE, nearest="dust") == family
 
 
 def test_a_wave_has_one_direction_and_one_length() -> None:

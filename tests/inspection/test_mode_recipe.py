@@ -12,8 +12,8 @@ from inspection.config import RecipeSettings
 from inspection.findings import BlamedFilter, Diagnosis, FlipRate
 from inspection.images import read_image, sha256_of
 from inspection.mode_recipe import indistinguishable, ingredient, write_mode_recipe
-from inspection.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE
-from inspection.recipes import Ingredient, RecipeTransform, load_recipe, summarise
+from inspection.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE, TONE_CURVE
+from inspection.recipes import Ingredient, RecipeTransform, draw_examples, load_recipe, summarise
 from inspection.subject import Subject, evenly
 from tests.inspection.conftest import DIMMED, Plant
 
@@ -165,6 +165,7 @@ def test_two_operations_at_once_follow_each_other(mine: Subject, admitted: Admit
         (FIXED_PATTERN, [["pattern.png"]]),
         (RESIDUAL_TEXTURE, [[f"residual-{i}.png" for i in (0, 1, 2)]]),
         (f"{FIXED_PATTERN} and {RESIDUAL_TEXTURE}", [["pattern.png"], ["residual-0.png", "residual-1.png"]]),
+        (TONE_CURVE, [["tones.png"]]),
     ],
 )
 def test_what_was_measured_lies_as_textures_beside_the_recipe(
@@ -192,6 +193,27 @@ def test_what_was_measured_lies_as_textures_beside_the_recipe(
     image = mine.correct.images[0]
     change = RecipeTransform(recipe, path.parent)
     assert any(not np.array_equal(change(image, epoch=0, index=i), image) for i in range(10))
+
+
+def test_the_recipe_of_a_tone_curve_bends_a_grey_ramp(mine: Subject, admitted: Admitted) -> None:
+    """The errors have half of the light and 30 grey levels of a veil; the recipe goes there and back.
+
+    At the strength as found it gives 30 + v / 2, at another goes that much of the way, on all pixels alike.
+    """
+    veiled = (30 + mine.correct.images // 2).astype(np.uint8)
+    errors = replace(admitted, images=veiled, true=mine.correct.labels)
+    claimed = replace(DIMMED, measured=TONE_CURVE, operation=TONE_CURVE, strength=1.0)
+    found = write_mode_recipe(mine, "n-1", "n-1-1", errors, claimed, RATES, FILTERS)
+    assert found is not None
+    assert found.summary == "tone curve 0.2 to 1.3 times as found, on 50 % of the images"
+    path = mine.workspace.root / found.path
+    ramp = np.arange(96, 160, 2, dtype=np.uint8).reshape(1, 32, 1).repeat(32, 0)
+    for index, changed in enumerate(draw_examples(load_recipe(path), [ramp] * 6, path.parent)):
+        moved = changed.astype(float)[0, :, 0] - ramp[0, :, 0]
+        strength = float(np.polyfit(30 - ramp[0, :, 0] / 2, moved, 1)[0])
+        assert 0.2 - 0.05 <= strength <= 1.3 + 0.05, index
+        assert moved == pytest.approx(strength * (30 - ramp[0, :, 0] / 2), abs=2), index
+        assert np.all(changed == changed[:1])
 
 
 def test_more_residual_textures_than_are_wanted_do_not_go_along(mine: Subject, admitted: Admitted) -> None:

@@ -19,15 +19,20 @@ from inspection.errors import RecipeError
 from inspection.overlays import (
     BLACK,
     FIXED_PATTERN,
+    LEVELS,
     RESIDUAL_TEXTURE,
+    TONE_CURVE,
     FixedPattern,
     TextureFile,
     TextureOverlay,
+    ToneCurve,
     light_around,
     overlay,
+    retone,
     textures_in,
     write_pattern,
     write_texture,
+    write_tones,
 )
 from inspection.recipes import (
     Ingredient,
@@ -41,7 +46,7 @@ from inspection.recipes import (
 )
 
 Image = NDArray[np.uint8]
-Overlay = TextureOverlay | FixedPattern
+Overlay = TextureOverlay | FixedPattern | ToneCurve
 
 
 def field(channels: int = 1, height: int = 32, width: int = 32, seed: int = 0) -> NDArray[np.float32]:
@@ -53,6 +58,12 @@ def field(channels: int = 1, height: int = 32, width: int = 32, seed: int = 0) -
 def stops(channels: int = 1) -> NDArray[np.float32]:
     """Natural logarithms of light: up to a stop and a quarter darker or lighter."""
     return field(channels) * np.float32(math.log(2) / 32)
+
+
+def curve(channels: int = 1) -> NDArray[np.float32]:
+    """A bent response that takes much of the middle, more in every further channel; black and white stay."""
+    bend = np.sin(np.pi * LEVELS / 255) * (60 + 10 * np.arange(channels))
+    return (LEVELS - bend).astype(np.float32)
 
 
 def grey(level: int = 128, channels: int = 1) -> Image:
@@ -69,6 +80,11 @@ def texture_overlay(
 def fixed_pattern(folder: Path, file: TextureFile, amplitude: tuple[float, float] = (1, 1)) -> FixedPattern:
     with textures_in(folder):
         return FixedPattern((file.path, file.sha256), amplitude, p=1.0)
+
+
+def tone_curve(folder: Path, file: TextureFile, amplitude: tuple[float, float] = (1, 1)) -> ToneCurve:
+    with textures_in(folder):
+        return ToneCurve((file.path, file.sha256), amplitude, p=1.0)
 
 
 def laid(overlay: A.BasicTransform, image: Image, index: int = 0) -> Image:
@@ -111,6 +127,17 @@ def test_a_pattern_is_kept_to_a_64th_of_a_stop(tmp_path: Path, channels: int) ->
     found = in_place(fixed_pattern(tmp_path, file), image)
     assert np.abs(found - expected).max() <= 0.5 + 1e-3
     assert BLACK == 8
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_curve_is_kept_as_a_wedge_to_look_at(tmp_path: Path, channels: int) -> None:
+    file = write_tones(curve(channels), tmp_path, "a/tones.png")
+    assert file == TextureFile("a/tones.png", hashlib.sha256((tmp_path / file.path).read_bytes()).hexdigest())
+    held = cv2.imread(str(tmp_path / file.path), cv2.IMREAD_UNCHANGED)
+    assert held is not None
+    assert held.shape[:2] == (32, 256)
+    wedge = held.reshape(32, 256, channels)[..., ::-1]
+    np.testing.assert_array_equal(wedge, np.broadcast_to(np.rint(curve(channels)), wedge.shape))
 
 
 def test_what_is_too_strong_for_a_file_is_cut_off(tmp_path: Path) -> None:
@@ -211,31 +238,75 @@ def test_twice_the_amplitude_is_twice_the_stops(tmp_path: Path) -> None:
     assert levels == [round(50 * 2**0.5 - 8), 92, 192]  # (42 + 8) * 2 ** (amplitude / 2) - 8
 
 
-def both(folder: Path, amplitude: tuple[float, float]) -> list[Overlay]:
+def test_a_grey_level_goes_the_amplitude_times_the_way(tmp_path: Path) -> None:
+    """100 became 140, and 200 became 180: on the way there, there, and beyond as far as white."""
+    tones = LEVELS.copy()
+    tones[100], tones[200] = 140, 180
+    overlay = tone_curve(tmp_path, write_tones(tones, tmp_path, "tones.png"))
+    image = np.repeat(np.array([[100, 150, 200]], np.uint8), 3, axis=0)[..., None]
+    for amplitude, expected in ((0, (100, 200)), (0.25, (110, 195)), (1, (140, 180)), (4, (255, 120))):
+        dark, middle, light = overlay.apply(image, amplitude=amplitude)[1, :, 0].tolist()
+        assert ((dark, light), middle) == (expected, 150)
+        np.testing.assert_array_equal(overlay.apply(image, amplitude), retone(image, tones, amplitude))
+    np.testing.assert_array_equal(overlay.apply(image[..., 0], amplitude=1), retone(image, tones)[..., 0])
+    assert retone(grey(200), tones, 20).max() == 0
+
+
+def test_a_level_is_rounded_once_and_halves_are_even() -> None:
+    assert int(retone(grey(100), LEVELS + np.float32(0.4), 2.0)[0, 0, 0]) == 101  # 100.8, not 100 + 2 * 0
+    assert [int(retone(grey(v), LEVELS + 1, 0.5)[0, 0, 0]) for v in (100, 101)] == [100, 102]
+
+
+def test_a_grey_curve_meets_every_channel_and_a_colour_curve_its_own(tmp_path: Path) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    one = tone_curve(tmp_path, write_tones(curve(), tmp_path, "grey.png")).apply(image, amplitude=1)
+    three = tone_curve(tmp_path, write_tones(curve(3), tmp_path, "colour.png")).apply(image, amplitude=1)
+    for channel in range(3):
+        np.testing.assert_array_equal(one[..., channel], np.rint(curve())[image[..., channel], 0])
+        np.testing.assert_array_equal(three[..., channel], np.rint(curve(3))[image[..., channel], channel])
+    assert not np.array_equal(one[..., 2], three[..., 2])
+    turned = image[:, ::-1]  # whose bytes do not lie in order
+    np.testing.assert_array_equal(retone(turned, curve(3)), retone(image, curve(3))[:, ::-1])
+
+
+def test_amplitudes_of_a_curve_are_drawn_evenly(tmp_path: Path) -> None:
+    overlay = tone_curve(tmp_path, write_tones(curve(), tmp_path, "tones.png"), (0.2, 1.3))
+    overlay.set_random_state(*sample_generators(7, 0, 0))
+    drawn = [overlay.get_params() for _ in range(600)]
+    assert np.all(np.abs(np.histogram([each["amplitude"] for each in drawn], 4, (0.2, 1.3))[0] - 150) < 45)
+
+
+def each_kind(folder: Path, amplitude: tuple[float, float]) -> list[Overlay]:
     texture, pattern = write_texture(field(), folder, "t.png"), write_pattern(stops(), folder, "p.png")
-    return [texture_overlay(folder, texture, amplitude=amplitude), fixed_pattern(folder, pattern, amplitude)]
+    return [
+        texture_overlay(folder, texture, amplitude=amplitude),
+        fixed_pattern(folder, pattern, amplitude),
+        tone_curve(folder, write_tones(curve(), folder, "c.png"), amplitude),
+    ]
 
 
 def test_amplitude_zero_changes_nothing(tmp_path: Path) -> None:
     image = np.random.default_rng(1).integers(0, 256, (32, 32, 1), dtype=np.uint8)
-    for each in both(tmp_path, (0, 0)):
+    for each in each_kind(tmp_path, (0, 0)):
         np.testing.assert_array_equal(laid(each, image), image)
 
 
 def test_the_same_generators_give_the_same_image_and_others_another(tmp_path: Path) -> None:
-    for each in both(tmp_path, (0.2, 1.3)):
-        first = [laid(each, grey(), index).tobytes() for index in range(6)]
-        assert [laid(each, grey(), index).tobytes() for index in reversed(range(6))] == first[::-1]
+    image = (np.arange(32 * 32) // 4).astype(np.uint8).reshape(32, 32, 1)  # every grey level
+    for each in each_kind(tmp_path, (0.2, 1.3)):
+        first = [laid(each, image, index).tobytes() for index in range(6)]
+        assert [laid(each, image, index).tobytes() for index in reversed(range(6))] == first[::-1]
         assert len(set(first)) == 6
 
 
 def test_a_round_trip_through_albumentations_own_file(tmp_path: Path) -> None:
-    for each in both(tmp_path, (0.2, 1.3)):
+    for each in each_kind(tmp_path, (0.2, 1.3)):
         with textures_in(tmp_path):
             again = A.from_dict(A.to_dict(each))
         assert type(again) is type(each)
         assert A.to_dict(again) == A.to_dict(each)
         assert "_fields" not in str(A.to_dict(each))
+        assert "_curve" not in str(A.to_dict(each))
         for index in range(4):
             np.testing.assert_array_equal(laid(again, grey(), index), laid(each, grey(), index))
 
@@ -272,7 +343,7 @@ def _changed(path: Path) -> None:
         pytest.param(_changed, r"t\.png was changed or damaged .*; restore it", id="changed"),
     ],
 )
-@pytest.mark.parametrize("kind", [TextureOverlay, FixedPattern])
+@pytest.mark.parametrize("kind", [TextureOverlay, FixedPattern, ToneCurve])
 def test_a_texture_that_is_gone_or_changed_is_refused(
     tmp_path: Path, kind: type[Overlay], harm: Callable[[Path], None], complaint: str
 ) -> None:
@@ -283,7 +354,7 @@ def test_a_texture_that_is_gone_or_changed_is_refused(
 
 
 @pytest.mark.parametrize("outside", ["../t.png", "a/../../t.png", "{folder}/t.png"])
-@pytest.mark.parametrize("kind", [TextureOverlay, FixedPattern])
+@pytest.mark.parametrize("kind", [TextureOverlay, FixedPattern, ToneCurve])
 def test_a_texture_outside_the_recipes_folder_is_refused(
     tmp_path: Path, kind: type[Overlay], outside: str
 ) -> None:
@@ -299,8 +370,15 @@ def test_a_texture_outside_the_recipes_folder_is_refused(
 def test_a_texture_that_is_no_image_is_refused(tmp_path: Path) -> None:
     data = b"grey, mostly"
     (tmp_path / "t.png").write_bytes(data)
-    with textures_in(tmp_path), pytest.raises(RecipeError, match=r"t\.png is no image"):
-        TextureOverlay([("t.png", hashlib.sha256(data).hexdigest())])
+    for kind in (TextureOverlay, FixedPattern, ToneCurve):
+        with textures_in(tmp_path), pytest.raises(RecipeError, match=r"t\.png is no image"):
+            _build(kind, "t.png", hashlib.sha256(data).hexdigest())
+
+
+def test_a_curve_that_is_not_256_levels_wide_is_refused(tmp_path: Path) -> None:
+    file = write_texture(field(), tmp_path, "t.png")
+    with pytest.raises(RecipeError, match=r"t\.png is 32 pixels wide; expected 256, a column for each grey"):
+        tone_curve(tmp_path, file)
 
 
 @pytest.mark.parametrize("amplitude", [(-0.1, 1.0), (1.0, 0.5)])
@@ -311,7 +389,7 @@ def test_amplitudes_that_are_no_range_are_refused(tmp_path: Path, amplitude: tup
 
 
 def _build(kind: type[Overlay], path: str, digest: str) -> Any:
-    return TextureOverlay([(path, digest)]) if kind is TextureOverlay else FixedPattern((path, digest))
+    return kind([(path, digest)] if kind is TextureOverlay else (path, digest))  # type: ignore[arg-type]
 
 
 # --- in a recipe ---
@@ -323,6 +401,7 @@ def overlaid(folder: Path) -> Recipe:
     groups = [
         [Ingredient(FIXED_PATTERN, 0.2, 1.3, (pattern,))],
         [Ingredient(RESIDUAL_TEXTURE, 0.2, 1.3, textures)],
+        [Ingredient(TONE_CURVE, 0.2, 1.3, (write_tones(curve(), folder, "r-textures/tones.png"),))],
         [Ingredient("dimmer lamp", 0.2, 1.0)],
     ]
     return build_recipe(groups, 1.0, 7, (32, 32), 1, {}, folder)
@@ -346,7 +425,9 @@ def test_a_recipe_with_overlays_works_from_another_working_directory(
         np.testing.assert_array_equal(change(grey(), epoch=1, index=i), image)
     assert len({image.tobytes() for image in before}) == 5
     found = "0.2 to 1.3 times as found"
-    assert summarise(loaded).startswith(f"fixed pattern {found}, then residual texture {found}, then dimmer")
+    assert summarise(loaded).startswith(
+        f"fixed pattern {found}, then residual texture {found}, then tone curve {found}, then dimmer"
+    )
 
 
 def test_a_recipe_moves_with_its_textures_and_not_without(tmp_path: Path) -> None:
@@ -376,6 +457,8 @@ def test_the_lines_of_the_header_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [
         (FIXED_PATTERN, 0, "fixed pattern was given 0 textures; it takes exactly one"),
         (FIXED_PATTERN, 2, "fixed pattern was given 2 textures; it takes exactly one"),
+        (TONE_CURVE, 0, "tone curve was given 0 textures; it takes exactly one"),
+        (TONE_CURVE, 2, "tone curve was given 2 textures; it takes exactly one"),
         (RESIDUAL_TEXTURE, 0, "residual texture was given 0 textures; it takes at least one"),
     ],
 )

@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 from inspection.images import read_image, write_image
-from inspection.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE, write_pattern, write_texture
+from inspection.overlays import (
+    FIXED_PATTERN,
+    LEVELS,
+    RESIDUAL_TEXTURE,
+    TONE_CURVE,
+    TextureFile,
+    write_pattern,
+    write_texture,
+    write_tones,
+)
 from inspection.recipe_sheet import (
     Example,
     RecipeWish,
@@ -60,6 +69,11 @@ def textured(folder: Path) -> Path:
         [Ingredient(FIXED_PATTERN, 1.0, 1.0, (pattern,))],
         [Ingredient(RESIDUAL_TEXTURE, 0.5, 1.0, residuals)],
     )
+
+
+def darker(folder: Path, name: str = "t/tones.png") -> TextureFile:
+    """A curve that takes half of every grey level."""
+    return write_tones(LEVELS * np.float32(0.5), folder, name)
 
 
 def wish_of(path: Path, **more: object) -> RecipeWish:
@@ -142,6 +156,30 @@ def test_textures_stand_in_the_first_rows_as_their_files_hold_them(tmp_path: Pat
         assert 68 - 20 / 2 <= np.ptp(picture) <= 68 + 30 / 2
     assert any("middle grey is no change" in note for note in sheet.notes)
     assert "its textures; below, as the recipe changes it" in {column.group for column in sheet.columns}
+
+
+def test_a_curve_stands_in_the_first_row_and_is_read_as_one(tmp_path: Path) -> None:
+    path = recipe_of(tmp_path, [Ingredient(TONE_CURVE, 1.0, 1.0, (darker(tmp_path),))], channels=3)
+    sheet = recipe_sheet(load_recipe(path), wish_of(path, draws=2), [Example("a.png", "good", grey(60, 3))])
+    curve, image = sheet.rows
+    assert (curve.label, curve.details[0].text) == (TONE_CURVE, "1 curve")
+    assert curve.cells[1] is not None
+    halves = np.rint(LEVELS / 2)
+    assert np.array_equal(curve.cells[1].picture, np.broadcast_to(halves, (32, 256, 3)))
+    assert [np.unique(cell.picture).tolist() for cell in image.cells if cell] == [[60], [30], [30]]
+    (note,) = sheet.notes
+    assert note.startswith("Of a curve, the place from left to right is a grey level from black to white")
+    assert "middle grey" not in note
+    assert {column.group for column in sheet.columns[1:]} == {"its curves; below, as the recipe changes it"}
+    assert draw(sheet).shape[2] == 3
+
+
+def test_strengths_of_a_curve_go_that_much_of_the_way(tmp_path: Path) -> None:
+    path = recipe_of(tmp_path, [Ingredient(TONE_CURVE, 0.5, 1.5, (darker(tmp_path),))])
+    wish = wish_of(path, draws=3, strengths=True)
+    _, row = recipe_sheet(load_recipe(path), wish, examples_of(100)).rows
+    assert row.details[1].text == "tone curve, times as found"
+    assert [int(cell.picture[0, 0, 0]) for cell in row.cells if cell] == [100, 75, 50, 25]
 
 
 def test_a_title_too_long_stands_whole_at_the_foot(tmp_path: Path) -> None:
@@ -234,6 +272,24 @@ def test_check_counts_the_textures(tmp_path: Path) -> None:
     told = check_lines(path, load_recipe(path))
     assert told[0] == f"{path} is sound: whole and unchanged, and its 4 textures as they were written."
     assert "  fixed pattern: what lies at the same place on all the failing images (1 texture)" in told
+
+
+def test_check_speaks_of_a_curve(tmp_path: Path) -> None:
+    curve = Ingredient(TONE_CURVE, 0.2, 1.3, (darker(tmp_path),))
+    path = recipe_of(tmp_path, [curve])
+    told = check_lines(path, load_recipe(path))
+    assert told[:3] == [
+        f"{path} is sound: whole and unchanged, and its 1 curve as they were written.",
+        "What it does: tone curve 0.2 to 1.3 times as found, on 50 % of the images.",
+        "  tone curve: what every grey level of the failing images became (1 curve)",
+    ]
+    groups = [list(group) for group in load_recipe(textured(tmp_path)).ingredients]
+    path = recipe_of(tmp_path, *groups, [curve])
+    recipe = load_recipe(path)
+    assert "and its 4 textures and 1 curve as they were written" in check_lines(path, recipe)[0]
+    sheet = recipe_sheet(recipe, wish_of(path, draws=1), examples_of(60))
+    assert [note[:9] for note in sheet.notes[-2:]] == ["Of a text", "Of a curv"]
+    assert sheet.columns[1].group == "its textures and curves; below, as the recipe changes it"
 
 
 def test_show_says_where_the_sheet_is(fmi: Fmi, tmp_path: Path, images: Path) -> None:

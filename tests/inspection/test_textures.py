@@ -11,7 +11,7 @@ from fmi_engine.types import FloatArray
 from inspection import operations
 from inspection.blame import screen
 from inspection.operations import find_operation
-from inspection.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE
+from inspection.overlays import FIXED_PATTERN, LEVELS, RESIDUAL_TEXTURE, TONE_CURVE
 from inspection.responses import Responses, measure_responses
 from inspection.subject import Subject, open_subject
 from inspection.textures import (
@@ -19,11 +19,13 @@ from inspection.textures import (
     PARTS,
     MeasuredChange,
     MeasuredMatch,
+    Parts,
     fixed_pattern,
     match_measured,
     measure_change,
     relive,
     residual_textures,
+    tone_curve,
 )
 from inspection.training import Labelled
 from tests.inspection.conftest import Plant
@@ -119,17 +121,106 @@ def test_the_pattern_is_undone_before_the_textures_are_read(correct: Labelled) -
     assert float(change.residuals.std()) < 2  # of 17 grey levels that the pattern makes
 
 
+# --- the tone curve ---
+
+
+def bent() -> NDArray[np.uint8]:
+    """An S-shaped response: (256,), steep in the middle and flat at both ends."""
+    way = np.tanh(3 * (np.arange(256) / 255 - 0.5)) / np.tanh(1.5)
+    return np.asarray(np.rint(127.5 + 127.5 * way), np.uint8)
+
+
+def seen_levels(correct: Labelled) -> slice:
+    """From the 0.5 % darkest pixels to the 0.5 % brightest."""
+    lowest, highest = np.quantile(correct.images, (0.005, 0.995))
+    return slice(int(lowest), int(highest) + 1)
+
+
+def test_a_bent_curve_is_found(correct: Labelled) -> None:
+    """Of the same parts to a fraction of a grey level, of others as nearly as parts are alike."""
+    seen = seen_levels(correct)
+    assert (seen.start, seen.stop) == (64, 177)
+    found = tone_curve(bent()[correct.images], correct.labels, correct)
+    assert found.shape == (256, 1)
+    assert found.dtype == np.float32
+    assert float(np.abs(found[seen, 0] - bent()[seen]).max()) < 0.01
+    others = tone_curve(bent()[parts(40, 4)], np.arange(40) % 2, correct)
+    assert float(np.abs(others[seen, 0] - bent()[seen]).max()) < 2
+    assert float(np.abs(bent()[seen].astype(float) - np.arange(256)[seen]).max()) > 20
+
+
+def test_clean_images_give_next_to_no_curve(correct: Labelled) -> None:
+    assert tone_curve(correct.images, correct.labels, correct) == pytest.approx(LEVELS, abs=1e-3)
+    for seed in range(4, 8):  # as much as the brightness of 60 parts differs from that of 60 others
+        found = tone_curve(parts(60, seed), np.arange(60) % 2, correct)
+        assert float(np.abs(found - LEVELS).max()) <= 2.05
+
+
+def test_the_classes_weigh_as_the_errors_have_them() -> None:
+    """Written again by sorting: the pixels of both sides in order of brightness, one for one.
+
+    Of class 0 there is one error and thirty correct images, of class 1 three and ten; the correct images of
+    class 1 count nine times, so that the classes stand one to three on both sides.
+    """
+    plain, light = parts(30, 1), np.clip(parts(10, 2) + 60, 0, 255)
+    correct = Labelled(np.concatenate([plain, light]), np.repeat([0, 1], [30, 10]))
+    failing = 255 - np.concatenate([parts(1, 3), parts(3, 4)])
+    normal = np.sort(np.concatenate([plain, *[light] * 9]).ravel())
+    became = np.sort(np.repeat(failing, 30))
+    found = tone_curve(failing, np.array([0, 1, 1, 1]), correct)[:, 0]
+    for level in np.unique(normal[len(normal) // 200 : -len(normal) // 200]):
+        assert found[level] == pytest.approx(float(became[normal == level].mean()), abs=0.05)
+    assert np.all(np.diff(found) >= 0)
+    evenly = tone_curve(failing, np.array([0, 0, 0, 1]), correct)[:, 0]
+    assert float(np.abs(evenly - found).max()) > 20
+
+
+def flat(*levels: int) -> NDArray[np.uint8]:
+    """One grey image, a column of each level."""
+    return np.repeat(np.array([levels], np.uint8), 8, axis=0)[None, ..., None]
+
+
+def test_a_class_without_correct_images_takes_all() -> None:
+    correct = Labelled(np.concatenate([flat(10, 10), flat(50, 50)]), np.array([0, 1]))
+    unknown = tone_curve(flat(20, 90), np.array([2]), correct)[:, 0]
+    assert (unknown[10], unknown[50]) == pytest.approx((20, 90))
+    known = tone_curve(flat(20, 90), np.array([0]), correct)[:, 0]
+    assert known[10] == pytest.approx((20 + 90) / 2)  # half of what was 10 became 20, half 90
+
+
+def test_beyond_the_evidence_the_difference_stays() -> None:
+    """Of 250 columns one each is the darkest and the brightest: 0.4 %, less than what counts."""
+    before, after = ((20, *[100] * 124, *[150] * 124, 230), (0, *[110] * 124, *[145] * 124, 255))
+    found = tone_curve(flat(*after), np.array([0]), Labelled(flat(*before), np.array([0])))[:, 0]
+    assert found[[100, 120, 150]] == pytest.approx([110, 124, 145], abs=1e-3)  # between them a line
+    assert found[[0, 20, 99]] == pytest.approx([10, 30, 109], abs=1e-3)
+    assert found[[151, 230, 255]] == pytest.approx([146, 225, 250], abs=1e-3)
+    lighter = tone_curve(flat(250), np.array([0]), Labelled(flat(100), np.array([0])))[:, 0]
+    assert lighter[[0, 100, 105, 106, 255]] == pytest.approx([150, 250, 255, 255, 255])
+
+
+def test_every_channel_has_its_own_curve() -> None:
+    before, after = flat(40, 80), flat(60, 120)
+    correct = Labelled(np.concatenate([before, after, before], -1), np.array([0]))
+    found = tone_curve(np.concatenate([after, after, 255 - before], -1), np.array([0]), correct)
+    assert found.shape == (256, 3)
+    assert found[[40, 80], 0] == pytest.approx([60, 120])
+    assert found[:, 1] == pytest.approx(LEVELS[:, 0])
+    assert found[[40, 80], 2] == pytest.approx([175, 215])  # the curve only ever rises
+
+
 # --- lived again ---
 
 
 def test_a_change_is_lived_again_part_by_part() -> None:
     """The light doubles (with black at -8), and one residual of two lies anywhere on every image.
 
-    A residual is as strong as the light: of 40 on mid-grey 40 * 58 / 136 is left on 50.
+    A residual is as strong as the light: of 40 on mid-grey 40 * 58 / 136 is left on 50. The tones, every
+    grey level ten higher, come first, and only where they are meant.
     """
     dots = np.zeros((2, SIDE, SIDE, 1), np.float32)
     dots[0, 3, 5], dots[1, 3, 5] = 40, 60
-    change = MeasuredChange(np.full((SIDE, SIDE, 1), math.log(2), np.float32), dots)
+    change = MeasuredChange(LEVELS + 10, np.full((SIDE, SIDE, 1), math.log(2), np.float32), dots)
     images = np.full((4, SIDE, SIDE, 1), 50, np.uint8)
     assert np.unique(relive(images, change, PARTS[FIXED_PATTERN])).tolist() == [108]  # (50 + 8) * 2 - 8
     moved = relive(images, change, PARTS[RESIDUAL_TEXTURE])
@@ -139,6 +230,9 @@ def test_a_change_is_lived_again_part_by_part() -> None:
     assert [sorted(np.unique(image).tolist()) for image in both] == [[108, 142], [108, 159]] * 2
     assert [int(image.argmax()) for image in both] == [int(image.argmax()) for image in moved]
     np.testing.assert_array_equal(relive(images, change, PARTS[BOTH]), both)
+    assert np.unique(relive(images, change, PARTS[TONE_CURVE])).tolist() == [60]
+    toned = relive(images, change, Parts(tones=True, pattern=True))
+    assert np.unique(toned).tolist() == [128]  # (60 + 8) * 2 - 8
 
 
 # --- judged on other errors ---
@@ -187,6 +281,15 @@ def test_a_pattern_measured_on_some_errors_explains_others_of_them(
     assert best.name in (FIXED_PATTERN, BOTH)
     assert min(best.shares.blamed, best.shares.overall, best.shares.look) > 0.7
     assert next(each for each in others if each.name == RESIDUAL_TEXTURE).shares.mean < 0.3
+
+
+def test_a_curve_measured_on_some_errors_explains_others_of_them(here: Subject, responses: Responses) -> None:
+    images = bent()[here.labelled.images]
+    best, *others = matched(here, responses, images, here.labelled.labels)
+    assert {best.name, *(each.name for each in others)} == set(PARTS)
+    assert best.name == TONE_CURVE
+    assert min(best.shares.blamed, best.shares.overall, best.shares.look) > 0.95
+    assert max(each.shares.look for each in others) < 0.9  # more contrast can pass for more texture
 
 
 def test_errors_without_a_fault_explain_no_others(plant: Plant, here: Subject, responses: Responses) -> None:
