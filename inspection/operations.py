@@ -45,6 +45,8 @@ from inspection.transforms import (
     SideLight,
     SpinBlur,
     Stripes,
+    TiltedFocus,
+    Veil,
     Vignette,
     WindowReflection,
 )
@@ -239,6 +241,14 @@ def _downscale(lowest: float, highest: float) -> A.BasicTransform:
     return A.Downscale(scale_range=(1.0 - highest, 1.0 - lowest), interpolation_pair=ways, p=1.0)
 
 
+def _veil(lowest: float, highest: float) -> A.BasicTransform:
+    return Veil(share_range=(lowest, highest), p=1.0)
+
+
+def _tilted_focus(lowest: float, highest: float) -> A.BasicTransform:
+    return TiltedFocus(sigma_range=(lowest, highest), p=1.0)
+
+
 def _posterising(lowest: float, highest: float) -> A.BasicTransform:
     return Posterising(bits_range=(lowest, highest), p=1.0)
 
@@ -389,6 +399,15 @@ CATALOGUE: tuple[Operation, ...] = (
         grid=(0.25, 0.5, 1.0, 2.0),
         meaning="the contrast is higher",
         transform=partial(_contrast, 1),
+    ),
+    Operation(
+        name="veil of stray light",
+        family="contrast",
+        unit="of the light that shows nothing",
+        grid=(0.1, 0.2, 0.4, 0.6),
+        meaning="stray light or haze lies over the image",
+        transform=_veil,
+        limit=1.0,
     ),
     Operation(
         name="sharpening",
@@ -628,6 +647,14 @@ CATALOGUE: tuple[Operation, ...] = (
         grid=(0.5, 1.0, 1.5, 2.0, 3.0),
         meaning="the image is out of focus",
         transform=_defocus,
+    ),
+    Operation(
+        name="tilted focus",
+        family="defocus",
+        unit="pixels (sigma) at the far side",
+        grid=(1.0, 2.0, 3.0, 5.0),
+        meaning="one side of the image is out of focus",
+        transform=_tilted_focus,
     ),
     Operation(
         name="motion blur",

@@ -42,6 +42,8 @@ Angles = Annotated[
     tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(-360, 360))
 ]
 Along = Literal["horizontal", "vertical"]
+FOCUS_STEPS = 5  # images, from sharp to blurred, that a tilted focus is blended from
+NO_BLUR = 0.1  # pixels: a Gaussian of a smaller sigma is none
 
 
 # --- light ------------------------------------------------------------------------------------------------
@@ -89,6 +91,33 @@ class SideLight(A.ImageOnlyTransform):  # type: ignore[misc]
         way = _way(img, self.angle)
         ramp = 1.0 - np.float32(reach) * way / max(float(way.max()), 1e-6)
         return _grey_values(img * _like(ramp / np.float32(1.0 + reach) if self.lost else ramp, img))
+
+
+class Veil(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Stray light or haze between part and camera: a share of the light is white and shows nothing.
+
+    Args:
+        share_range: of the light that is stray, drawn uniformly.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        share_range: Share
+
+    def __init__(self, share_range: tuple[float, float] = (0.1, 0.4), p: float = 0.5):
+        super().__init__(p=p)
+        self.share_range = share_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the share."""
+        return {"share": self.py_random.uniform(*self.share_range)}
+
+    def apply(self, img: Image, share: float, **_: Any) -> Image:
+        """Go that share of the way from every grey value to white."""
+        return _grey_values(img + np.float32(share) * (np.float32(255.0) - img))
 
 
 class HotSpot(A.ImageOnlyTransform):  # type: ignore[misc]
@@ -505,6 +534,47 @@ def line_kernel(length: float, angle: float) -> Plane:
     across = np.clip(1.0 - np.abs(pixels - math.cos(turn) * along[:, None]), 0.0, 1.0)
     down = np.clip(1.0 - np.abs(pixels - math.sin(turn) * along[:, None]), 0.0, 1.0)
     return np.asarray(down.T @ across / points, dtype=np.float32)
+
+
+class TiltedFocus(A.ImageOnlyTransform):  # type: ignore[misc]
+    """A tilted focal plane: sharp on one side, at random, and blurred more and more towards the other.
+
+    Args:
+        sigma_range: blur at the far side, drawn uniformly, pixels (sigma of a Gaussian).
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        sigma_range: Range
+
+    def __init__(self, sigma_range: tuple[float, float] = (1.0, 4.0), p: float = 0.5):
+        super().__init__(p=p)
+        self.sigma_range = sigma_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the blur and the direction in which it grows."""
+        return {"sigma": self.py_random.uniform(*self.sigma_range), "angle": self.py_random.uniform(0, 360)}
+
+    def apply(self, img: Image, sigma: float, angle: float, **_: Any) -> Image:
+        """Blend five images, each blurred by a quarter more of sigma than the one before, along the way."""
+        way = _way(img, angle)
+        share = (way - way.min()) / max(float(way.max() - way.min()), 1e-6) * (FOCUS_STEPS - 1)
+        light = img.astype(np.float32)
+        total = np.zeros_like(light)
+        for step in range(FOCUS_STEPS):
+            weight = np.maximum(1.0 - np.abs(share - step), 0.0)
+            total += _like(weight, img) * _blurred(light, sigma * step / (FOCUS_STEPS - 1))
+        return _grey_values(total)
+
+
+def _blurred(light: Plane, sigma: float) -> Plane:
+    if sigma < NO_BLUR:
+        return light
+    blurred = cv2.GaussianBlur(light, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(blurred, np.float32).reshape(light.shape)
 
 
 class SpinBlur(A.ImageOnlyTransform):  # type: ignore[misc]

@@ -81,6 +81,8 @@ SIZED = (
     "shadow band",
     "spin blur",
     "posterising",
+    "tilted focus",
+    "veil of stray light",
     "oblique stripes",
     "hairs",
     "rotation over a dark background",

@@ -8,6 +8,7 @@ from typing import Any
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 import albumentations as A
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ from inspection.transforms import (
     SideLight,
     SpinBlur,
     Stripes,
+    TiltedFocus,
+    Veil,
     Vignette,
     WindowReflection,
     keystone,
@@ -105,6 +108,8 @@ OURS = [
     SideLight(30.0, p=1.0),
     SpinBlur(p=1.0),
     Stripes(p=1.0),
+    TiltedFocus(p=1.0),
+    Veil(p=1.0),
     Vignette(p=1.0),
     WindowReflection(p=1.0),
 ]
@@ -499,6 +504,28 @@ def test_posterising_by_hand(bits: float, after: list[int]) -> None:
     assert Posterising(p=1.0).apply(image, bits=bits).tolist() == [after]
 
 
+@pytest.mark.parametrize(
+    ("share", "after"),
+    [(0.0, [0, 100, 255]), (0.2, [51, 131, 255]), (0.5, [128, 178, 255]), (1.0, [255] * 3)],
+)
+def test_a_veil_by_hand(share: float, after: list[int]) -> None:
+    image = np.array([[0, 100, 255]], np.uint8)
+    assert Veil(p=1.0).apply(image, share=share).tolist() == [after]
+
+
+def test_a_tilted_focus_is_sharp_on_one_side_and_blurred_by_sigma_on_the_other() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (65, 65, 1), dtype=np.uint8)
+    changed = TiltedFocus(p=1.0).apply(image, sigma=3.0, angle=0.0)  # grows to the right
+    whole = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 3.0, borderType=cv2.BORDER_REFLECT_101)
+    half = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.5, borderType=cv2.BORDER_REFLECT_101)
+    np.testing.assert_array_equal(changed[:, 0], image[:, 0])
+    np.testing.assert_allclose(changed[:, 64, 0], whole.reshape(image.shape)[:, 64, 0], atol=0.51)
+    np.testing.assert_allclose(changed[:, 32, 0], half.reshape(image.shape)[:, 32, 0], atol=0.51)
+    other = TiltedFocus(p=1.0).apply(image, sigma=3.0, angle=180.0)
+    np.testing.assert_array_equal(other[:, 64], image[:, 64])
+    assert len({applied(TiltedFocus((3.0, 3.0), p=1.0), image, seed)[0].tobytes() for seed in range(5)}) == 5
+
+
 def power(image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """The power of a square image's frequencies, and these along the columns and the rows (per pixel)."""
     spectrum = np.abs(np.fft.fft2(image[:, :, 0] - image.mean())) ** 2
@@ -684,6 +711,8 @@ def test_droplets_written_again_slowly() -> None:
         (ObliqueStripes, {"angle_range": (0.0, 400.0)}),
         (Posterising, {"bits_range": (2.0, 9.0)}),
         (Hairs, {"width_range": (0.0, 0.1)}),
+        (TiltedFocus, {"sigma_range": (-1.0, 2.0)}),
+        (Veil, {"share_range": (0.1, 1.1)}),
     ],
 )
 def test_bad_arguments_are_refused(make: type, arguments: dict[str, object]) -> None:
