@@ -166,7 +166,7 @@ def cause_named(diagnosis: Diagnosis) -> str:
     """Name the cause in a word or two."""
     if not diagnosis.claimed:
         return "check the labels" if diagnosis.cause is Cause.LABELS else "none claimed"
-    return together(diagnosis) or diagnosis.measured or diagnosis.family or diagnosis.operation or "claimed"
+    return together(diagnosis) or diagnosis.family or diagnosis.operation or "claimed"
 
 
 CAUSES = {
