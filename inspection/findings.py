@@ -135,7 +135,10 @@ class BlamedFilter:
 
 @dataclass(frozen=True, slots=True)
 class OperationMatch:
-    """How much of the observed shift one operation explains at its fitted strength."""
+    """How much of the observed shift one operation explains at its fitted strength.
+
+    As much of the shift of the errors that the model makes on any day as fits counts with it.
+    """
 
     operation: str
     family: str
