@@ -41,17 +41,26 @@ class Labelled:
 def mixed(train: Labelled, logged: Labelled, share: float, seed: int) -> Labelled:
     """The training images with a share of them replaced by logged ones, which are repeated to fill it.
 
-    The number of images, and so of steps, stays what it was.
+    A logged image takes the place of one of its own class, and at most half of a class is replaced: a log is
+    lopsided, and a model must not learn that parts are of the classes that the log holds. The number of
+    images of each class, and so of steps, stays what it was.
     """
     taken = round(share * len(train))
     if not len(logged) or not taken:
         return train
     rng = np.random.default_rng(seed)
-    kept = np.sort(rng.permutation(len(train))[taken:])
     repeated = np.resize(rng.permutation(len(logged)), taken)
+    kept, joining = np.ones(len(train), bool), []
+    for label in np.unique(logged.labels):
+        mine = repeated[logged.labels[repeated] == label]
+        places = rng.permutation(np.flatnonzero(train.labels == label))[: len(mine)]
+        places = places[: (np.count_nonzero(train.labels == label) + 1) // 2]
+        kept[places] = False
+        joining.append(mine[: len(places)])
+    joined = np.concatenate(joining)
     return Labelled(
-        np.concatenate([train.images[kept], logged.images[repeated]]),
-        np.concatenate([train.labels[kept], logged.labels[repeated]]),
+        np.concatenate([train.images[kept], logged.images[joined]]),
+        np.concatenate([train.labels[kept], logged.labels[joined]]),
     )
 
 

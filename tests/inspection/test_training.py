@@ -24,6 +24,7 @@ from inspection.training import (
     judge,
     load_images,
     mcnemar,
+    mixed,
     paired_interval,
     plain_augmentation,
     right,
@@ -427,3 +428,49 @@ def test_the_margins_are_those_of_the_settings() -> None:
     strict = AcceptanceSettings(clean_margin=0.01, class_margin=0.05, significance=0.01)
     assert judge(failing(8, 1), harm, generous)[0]
     assert not judge(failing(8, 1), HARMLESS, strict)[0]
+
+
+# --- logged images among the training images ---
+
+
+def numbered(labels: list[int], start: int = 0) -> Labelled:
+    """Images of one pixel that hold their number."""
+    numbers = np.arange(start, start + len(labels), dtype=np.uint8)
+    return Labelled(numbers[:, None, None, None], np.array(labels, np.int64))
+
+
+def test_logged_images_take_the_places_of_their_own_class() -> None:
+    train, logged = numbered([0] * 20 + [1] * 10 + [2] * 10), numbered([0, 0, 0, 1], 100)
+    found = mixed(train, logged, 0.2, seed=0)
+    assert np.bincount(found.labels).tolist() == [20, 10, 10]
+    numbers = found.images.ravel().tolist()
+    joined = sorted(number for number in numbers if number >= 100)
+    assert joined == [100, 100, 101, 101, 102, 102, 103, 103]  # 8 of 40, each as often as the others
+    kept = [number for number in numbers if number < 100]
+    assert len(set(kept)) == 32
+    assert [sum(low <= n < high for n in kept) for low, high in ((0, 20), (20, 30), (30, 40))] == [14, 8, 10]
+    labels = dict(zip(numbers, found.labels.tolist(), strict=True))
+    assert all(label == (train, logged)[n >= 100].labels[n % 100] for n, label in labels.items())
+
+
+def test_at_most_half_of_a_class_is_replaced() -> None:
+    """A log of one rare class: 12 of 40 would be the share, and there are 6 of it."""
+    found = mixed(numbered([0] * 34 + [1] * 6), numbered([1, 1], 100), 0.3, seed=0)
+    assert np.bincount(found.labels).tolist() == [34, 6]
+    assert sorted(found.images.ravel().tolist())[-3:] == [100, 100, 101] or sorted(
+        found.images.ravel().tolist()
+    )[-3:] == [100, 101, 101]
+    assert (found.images >= 100).sum() == 3
+
+
+def test_no_logged_image_or_no_share_leaves_the_training_images_alone() -> None:
+    train = numbered([0, 1, 1])
+    assert mixed(train, numbered([]), 0.5, seed=0) is train
+    assert mixed(train, numbered([1], 100), 0.0, seed=0) is train
+
+
+def test_the_same_seed_mixes_alike() -> None:
+    train, logged = numbered([0] * 20 + [1] * 20), numbered([0] * 5 + [1] * 5, 100)
+    one, same, other = (mixed(train, logged, 0.2, seed).images.tolist() for seed in (0, 0, 1))
+    assert one == same
+    assert one != other
