@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
@@ -169,30 +169,76 @@ class _Goal:
     scale: Float[Tensor, "channel 1 1"]  # what each map is divided by before it is compared
     channels: Tensor | None = None  # the filter of each picture, where it is to stand out
     normal: Normal | None = None
-    stand_out: float = 0.0
+    preset: Preset = field(default_factory=Preset)
 
     def loss(self, code: Callable[[Tensor], Tensor]) -> Loss:
-        """The residual at the roll of the step, and how little the filter stands out of its layer."""
+        """The residual at the roll of the step, and how little the filter stands out of its layer.
+
+        It is for one descent: it keeps how much each picture has been insisted on.
+        """
+        insistence = _Insistence(self.preset)
 
         def loss(x: Tensor, step: int) -> Tensor:
             which = step % len(self.offsets)
             found = code(_roll(x, self.offsets[which]))
             left = residuals(found / self.scale, self.targets[which])
-            return left + self.stand_out * self._hidden(found) if self.stand_out else left
+            if not self.preset.stand_out:
+                return left
+            rivals = self._rivals(found)
+            return left + self.preset.stand_out * _hidden(rivals, insistence.at(step, rivals))
 
         return loss
 
-    def _hidden(self, found: Tensor) -> Float[Tensor, " batch"]:
-        """Log of the sum over filters of exp(z_c - z_k): 0 where filter k alone departs from normal."""
+    def _rivals(self, found: Tensor) -> Float[Tensor, "batch rival"]:
+        """By how many sigma each other filter, and normal itself, is above the filter of the picture."""
         assert self.normal is not None
         assert self.channels is not None
         z = (energies(found) - self.normal.energy) / self.normal.sigma
-        return torch.logsumexp(z - z.gather(1, self.channels[:, None]), 1)
+        own = self.channels[:, None]
+        others = z.scatter(1, own, 0.0)  # in the place of its own: normal
+        return others - z.gather(1, own)
 
     @torch.no_grad()
     def residual(self, code: Callable[[Tensor], Tensor], x: Tensor) -> Float[Tensor, " batch"]:
         """||code - F*||^2 / ||F*||^2 of the pictures as they are, in plain units."""
         return residuals(code(x), self.targets[0] * self.scale)
+
+
+def _hidden(
+    rivals: Float[Tensor, "batch rival"], sharpness: Float[Tensor, " batch"]
+) -> Float[Tensor, " batch"]:
+    """(1 / s) log(1 + sum over rivals of exp(s * how far they are above)): 0 where all are far below."""
+    sharp = sharpness[:, None] * rivals
+    return torch.nn.functional.softplus(torch.logsumexp(sharp, 1)) / sharpness
+
+
+class _Insistence:
+    """How sharply the filter of each picture is set against its nearest rivals, in one descent.
+
+    It rests on that picture alone, and without a jump anywhere: rounding, which depends on the batch,
+    makes no other picture.
+    """
+
+    def __init__(self, preset: Preset) -> None:
+        self.preset = preset
+        self.sharpness: Tensor | None = None
+        self.seen = -1  # the last step
+
+    @torch.no_grad()
+    def at(self, step: int, rivals: Float[Tensor, "batch rival"]) -> Float[Tensor, " batch"]:
+        """The sharpness at a step: one and the same, however often a line search asks."""
+        p = self.preset
+        sharpness = rivals.new_ones(len(rivals)) if self.sharpness is None else self.sharpness
+        if step != self.seen and self._due(step):
+            lead = -rivals.amax(1)
+            growth = 1 + (1 - lead / p.insist_margin).clamp(0, 1)
+            sharpness = (sharpness * growth).clamp_max(p.insist_most)
+        self.sharpness, self.seen = sharpness, step
+        return sharpness
+
+    def _due(self, step: int) -> bool:
+        since = step - self.preset.steps // 3
+        return self.preset.insist_every > 0 and since >= 0 and since % self.preset.insist_every == 0
 
 
 def _isolated(
@@ -215,7 +261,7 @@ def _isolated(
     rolled = [source_code(classifier, layer, np.roll(images, by, (1, 2)), preset) for by in offsets[1:]]
     targets = [_laid_out(isolate(each / scale, channels), jobs) for each in (code, *rolled)]
     picked = torch.tensor(channels, device=classifier.device)
-    return _Goal(offsets, targets, scale, picked, normal, preset.stand_out)
+    return _Goal(offsets, targets, scale, picked, normal, preset)
 
 
 def _laid_out(target: Tensor, jobs: Sequence[Job]) -> Tensor:

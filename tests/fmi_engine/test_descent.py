@@ -17,6 +17,8 @@ from fmi_engine.energy import isolate
 from fmi_engine.errors import EngineError, UnknownLayerError
 from fmi_engine.inversion import (
     Job,
+    _hidden,
+    _Insistence,
     _isolated,
     _looking_at,
     descend,
@@ -513,7 +515,7 @@ def test_the_loss_of_two_filters_worked_out_by_hand(standardised: bool, stand_ou
         code = slow_code(x[i, 0].double().numpy())
         residual = ((code / unit_of - target) ** 2).sum() / (target**2).sum()
         z = (code.mean((1, 2)) - ENERGY) / SIGMA
-        hidden = np.log(sum(np.exp(z[c] - z[k]) for c in (0, 1)))
+        hidden = np.log(sum(np.exp(z[c] - z[k]) for c in (0, 1)) + np.exp(-z[k]))
         assert float(found[i]) == pytest.approx(residual + stand_out * hidden, rel=1e-4)
         plain_target = target * unit_of
         assert float(left[i]) == pytest.approx(
@@ -521,18 +523,144 @@ def test_the_loss_of_two_filters_worked_out_by_hand(standardised: bool, stand_ou
         )
 
 
-def test_how_little_a_filter_stands_out_at_its_extremes() -> None:
-    """As normal as the other, it is hidden by log 2; 20 sigma above it, by nothing; below, by the gap."""
+def test_the_rivals_of_a_filter_are_the_others_and_normal_itself() -> None:
     classifier, preset = two_filters(), Preset(stand_out=1.0)
     goal = _isolated(
-        classifier, "act", PAIR[:1], GREY, preset, normal_of(classifier, "act", GREY, preset, measured())
+        classifier, "act", PAIR, GREY, preset, normal_of(classifier, "act", GREY, preset, measured())
     )
-    code = torch.tensor(ENERGY)[None, :, None, None].float() + torch.zeros(1, 2, 3, 3)
-    assert float(goal._hidden(code)) == pytest.approx(np.log(2))
-    code[:, 0] += 20 * 0.5
-    assert float(goal._hidden(code)) == pytest.approx(0, abs=1e-6)
-    code[:, 1] += 26 * 0.125
-    assert float(goal._hidden(code)) == pytest.approx(6 + np.log(1 + np.exp(-6)), rel=1e-4)
+    code = torch.tensor(ENERGY)[None, :, None, None].float() + torch.zeros(2, 2, 3, 3)
+    code[:, 0] += 4 * 0.5  # sigma
+    code[:, 1] += 1 * 0.125
+    assert [job.filter.channel for job in PAIR] == [0, 1]
+    rivals = goal._rivals(code)
+    assert sorted(rivals[0].tolist()) == pytest.approx([-4, -3], abs=1e-5)  # normal, the other
+    assert sorted(rivals[1].tolist()) == pytest.approx([-1, 3], abs=1e-5)
+
+
+def hidden_by(sharpness: float, *rivals: float) -> float:
+    return float(_hidden(torch.tensor([rivals]), torch.tensor([sharpness])))
+
+
+def test_how_little_a_filter_stands_out_at_its_extremes() -> None:
+    """As normal as the other, it is hidden by log 3; 20 sigma above it, by nothing; below, by the gap."""
+    assert hidden_by(1.0, 0.0, 0.0) == pytest.approx(np.log(3))
+    assert hidden_by(1.0, -20.0, -20.0) == pytest.approx(0, abs=1e-6)
+    assert hidden_by(1.0, 6.0, -20.0) == pytest.approx(6 + np.log(1 + np.exp(-6)), rel=1e-4)
+
+
+def test_the_sharper_the_more_the_nearest_rival_alone_counts() -> None:
+    for sharpness in (1.0, 2.0, 8.0):
+        expected = np.log(1 + np.exp(0.3 * sharpness) + 50 * np.exp(-0.4 * sharpness)) / sharpness
+        assert hidden_by(sharpness, 0.3, *[-0.4] * 50) == pytest.approx(expected, rel=1e-4)
+    assert hidden_by(64.0, 0.3, *[-0.4] * 50) == pytest.approx(0.3, abs=1e-4)
+    assert hidden_by(64.0, -0.3, *[-0.4] * 50) == pytest.approx(0, abs=1e-4)
+
+
+INSISTING = Preset(stand_out=1.0, steps=12, insist_every=3, insist_margin=0.5, insist_most=6.0)
+
+
+def test_a_twin_is_insisted_on_and_a_clear_filter_is_not() -> None:
+    """Leads of -1, 0, a quarter, a half and 2 sigma; due at steps 4, 7 and 10, of 12."""
+    insistence = _Insistence(INSISTING)
+    rivals = torch.tensor([[1.0, -9], [0.0, -9], [-0.25, -9], [-9, -0.5], [-2.0, -9]])
+    grown = {3: (1, 1), 4: (2, 1.5), 6: (2, 1.5), 7: (4, 2.25), 9: (4, 2.25), 10: (6, 3.375), 12: (6, 3.375)}
+    for step in range(13):
+        found = insistence.at(step, rivals)
+        if step in grown:
+            most, half = grown[step]
+            assert found.tolist() == pytest.approx([most, most, half, 1, 1]), step
+
+
+def test_a_picture_is_insisted_on_by_what_it_is_at_the_time() -> None:
+    insistence = _Insistence(INSISTING)
+    leads = {4: (0.0, 3.0), 5: (0.0, 0.0), 7: (0.25, 3.0), 8: (0.0, 0.0), 10: (3.0, 0.0)}
+    for step in range(13):
+        found = insistence.at(step, -torch.tensor([leads.get(step, (1.0, 1.0))]).T)
+    assert found.tolist() == pytest.approx([3, 2])  # 1 * 2 * 1.5 * 1, and 1 * 1 * 1 * 2
+
+
+def test_within_a_step_a_line_search_finds_one_sharpness() -> None:
+    insistence = _Insistence(INSISTING)
+    for step in range(13):
+        first = insistence.at(step, torch.tensor([[0.1]]))
+        for rival in (0.1, -7.0, 3.0):
+            assert torch.equal(insistence.at(step, torch.tensor([[rival]])), first)
+    assert first.tolist() == [6]
+
+
+@pytest.mark.parametrize("every", [0, 13])
+def test_where_no_insistence_is_due_every_picture_keeps_a_sharpness_of_one(every: int) -> None:
+    """The first third has passed after 4 steps, where every 13th step is due once: then."""
+    insistence = _Insistence(replace(INSISTING, insist_every=every))
+    for step in range(4):
+        assert insistence.at(step, torch.ones(2, 3)).tolist() == [1, 1]
+    assert insistence.at(4, torch.ones(2, 3)).tolist() == ([1, 1] if not every else [2, 2])
+    assert insistence.at(12, torch.ones(2, 3)).tolist() == ([1, 1] if not every else [2, 2])
+
+
+def test_the_loss_insists_from_the_first_third_of_a_descent_on_and_each_descent_anew() -> None:
+    classifier = two_filters()
+    normal = normal_of(classifier, "act", GREY, INSISTING, measured())
+    goal = _isolated(classifier, "act", PAIR, GREY, INSISTING, normal)
+    x = torch.zeros(2, 1, SIDE, SIDE)  # below normal by 0.4 and 0.8 sigma
+    code = torch.zeros(2, 2, SIDE, SIDE)
+    with torch.no_grad(), _looking_at(classifier, "act", INSISTING) as look:
+        for _ in range(2):
+            loss = goal.loss(look)
+            for step, sharpness in enumerate([1] * 4 + [2] * 3 + [4] * 3 + [6] * 2):
+                found = (loss(x, step) - goal.residual(look, x)).tolist()
+                expected = _hidden(goal._rivals(code), torch.full((2,), float(sharpness)))
+                assert found == pytest.approx(expected.tolist(), abs=1e-5)
+    z = -ENERGY / SIGMA
+    by_hand = [np.log(1 + np.exp(6 * (z[1 - k] - z[k])) + np.exp(-6 * z[k])) / 6 for k in (0, 1)]
+    assert found == pytest.approx(by_hand, rel=1e-4)
+
+
+BYSTANDERS = 2
+
+
+def twins(side: int = 6) -> tuple[Classifier, NDArray[np.uint8], Reference]:
+    """Filter 0, its twin, filter 2 of another colour, and two bystanders; and what is normal for them.
+
+    Of a picture of colour (r, g, b) the first is at 4 r sigma, its twin above it by (g - 1/2) / 2, and each
+    bystander below it by g + 1/2. With little green filter 0 ranks first; but log(1 + exp((g - 1/2) / 2) +
+    2 exp(-g - 1/2)) is least at g = (log 4 - 1/4) / 1.5 = 0.76, where its twin does.
+    """
+    filters = [[1.0, 0.0, 0.0], [1.0, 0.125, 0.0], [0.0, 0.0, 1.0], *[[1.0, -0.25, 0.0]] * BYSTANDERS]
+    energy = np.array([[0.0, 0.0625, 0.0, *[0.125] * BYSTANDERS]] * 2, np.float32)
+    reference = LayerReference(energy, energy, np.full(len(filters), 0.25, np.float32))
+    classifier = Classifier(Readout(filters, [[1.0] * len(filters)] * 2), ["a", "b"], plain(side, 3))
+    return classifier, varied(2, side, 3, seed=2), Reference({"act": reference}, np.array([8, 8]))
+
+
+def test_insistence_makes_a_twin_rank_first() -> None:
+    """Left alone, the descent pushes the bystanders down, though only the twin is in the way."""
+    classifier, sources, reference = twins()
+    jobs = [Job(FilterRef("act", k), 0, seed) for k, seed in ((0, 3), (2, 4))]
+    lead = {}
+    for every in (0, 4):
+        preset = Preset(stand_out=4.0, insist_every=every, steps=120, learning_rate=0.05)
+        made = invert(classifier, jobs, sources, preset, reference=reference)
+        red, green, blue = np.stack([each.image.mean((1, 2)) for each in made]).T
+        z = np.stack([4 * red, 4 * red + (green - 0.5) / 2, 4 * blue, 4 * red - green - 0.5], 1)
+        lead[every] = [z[0, 0] - np.delete(z[0], 0).max(), z[1, 2] - np.delete(z[1], 2).max()]
+    assert -0.25 < lead[0][0] < -0.1
+    assert lead[4][0] > 0.02
+    assert min(lead[0][1], lead[4][1]) > 1
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "sgd", "lbfgs"])
+def test_a_picture_that_is_insisted_on_does_not_depend_on_the_batch(optimiser: str) -> None:
+    classifier, sources, reference = twins()
+    jobs = [Job(FilterRef("act", k % 3), k % 2, k) for k in range(6)]
+    preset = replace(
+        INSISTING, standardised=True, steps=30, learning_rate=0.1, insist_most=64.0, optimiser=optimiser
+    )
+    size = 1 if optimiser == "lbfgs" else 16
+    together = invert(classifier, jobs, sources, preset, size, reference=reference)
+    for job, among_others in zip(jobs, together, strict=True):
+        (alone,) = invert(classifier, [job], sources, preset, reference=reference)
+        assert np.abs(alone.image - among_others.image).max() < 0.25 / 255
 
 
 def test_what_is_normal_is_the_references_or_else_the_sources() -> None:
@@ -578,9 +706,10 @@ def test_a_filter_that_is_to_stand_out_does_so_further() -> None:
         preset = Preset(steps=40, standardised=True, stand_out=weight)
         normal = normal_of(classifier, "first", sources, preset)
         made = invert(classifier, jobs, sources, preset)
-        goal = _isolated(classifier, "first", jobs, sources, replace(preset, stand_out=1.0), normal)
+        goal = _isolated(classifier, "first", jobs, sources, preset, normal)
         with torch.no_grad(), _looking_at(classifier, "first", preset) as look:
-            hidden[weight] = goal._hidden(look(torch.from_numpy(np.stack([each.image for each in made]))))
+            rivals = goal._rivals(look(torch.from_numpy(np.stack([each.image for each in made]))))
+            hidden[weight] = _hidden(rivals, torch.ones(4))
     assert (hidden[3.0] < hidden[0.0] + 0.01).all()
     assert float(hidden[3.0].mean()) < 0.65 * float(hidden[0.0].mean())
 

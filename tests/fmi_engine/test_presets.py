@@ -45,7 +45,7 @@ def test_the_papers_preset_is_its_published_run() -> None:
     assert (paper.steps, paper.fine_steps, paper.tolerance, paper.denoise) == (1000, 0, 0.005, 0.2)
     assert paper.average_pooling
     assert (paper.total_variation, paper.alpha_norm, paper.jitter, paper.source_jitter) == (0, 0, 0, 0)
-    assert (paper.standardised, paper.stand_out) == (False, 0)
+    assert (paper.standardised, paper.stand_out, paper.insist_every) == (False, 0, 0)
 
 
 def test_mahendrans_preset_has_their_priors_jitter_and_fine_steps() -> None:
@@ -56,6 +56,19 @@ def test_mahendrans_preset_has_their_priors_jitter_and_fine_steps() -> None:
     assert theirs.total_variation > 0
     assert theirs.alpha_norm > 0
     assert (theirs.tolerance, theirs.denoise, theirs.average_pooling) == (0, 0, False)
+    assert (theirs.standardised, theirs.stand_out, theirs.insist_every) == (False, 0, 0)
+
+
+def test_the_presets_of_others_differ_from_a_plain_descent_as_they_always_did() -> None:
+    assert describe_preset(PRESETS["paper"]) == (
+        "parametrization=input loss_scale=100000.0 weight_decay=0.0005 optimiser=sgd steps=1000 momentum=0.9 "
+        "decay=0.9 decay_every=10 clip=10.0 start=uniform contrast=0.1 tolerance=0.005 patience=10 "
+        "denoise=0.2 average_pooling=True"
+    )
+    assert describe_preset(PRESETS["mahendran"]) == (
+        "parametrization=input total_variation=1.0 alpha_norm=0.0001 jitter=0.25 steps=300 "
+        "learning_rate=0.05 fine_steps=50"
+    )
 
 
 def test_a_description_names_what_differs_from_a_plain_descent() -> None:
