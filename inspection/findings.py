@@ -166,8 +166,13 @@ class Diagnosis:
     any_day_share: float | None = None  # explained share of the errors that the model makes without a fault
     reasons: tuple[str, ...] = ()  # why nothing is claimed
     cause: Cause = Cause.UNKNOWN
-    measured: str | None = None  # what was read off the errors where no operation explains them
+    measured: str | None = None  # what was read off the errors: the cause itself, or beside an operation
     pair: tuple[OperationMatch, ...] = ()  # two operations that explain clearly more than the best alone
+
+    @property
+    def measured_alone(self) -> bool:
+        """Whether the cause was read off the errors, because no operation explains them."""
+        return self.measured is not None and self.measured == self.operation
 
 
 @dataclass(frozen=True, slots=True)

@@ -475,6 +475,10 @@ MIGRATIONS: tuple[Migration, ...] = (
                 "COLUMN failure_modes.any_day_share",
                 "explained share of the errors that the model makes without a fault; NULL: not measured",
             ),
+            _comment(
+                "COLUMN failure_modes.measured",
+                "what was read off the errors: the cause where it is the operation, else beside that",
+            ),
         ),
     ),
 )

@@ -88,10 +88,20 @@ def _groups(
     path: Path,
 ) -> list[list[Ingredient]]:
     settings = subject.settings.recipe
+    named = [[ingredient(each, settings) for each in group] for group in indistinguishable(diagnosis)]
     if diagnosis.measured is None:
-        return [[ingredient(each, settings) for each in group] for group in indistinguishable(diagnosis)]
+        return named
+    laid = _laid_over(subject, images, true, diagnosis.measured, path)
+    return laid if diagnosis.measured_alone else [[*named[0], *laid[0]]]
+
+
+def _laid_over(
+    subject: Subject, images: NDArray[np.uint8], true: NDArray[np.int64], measured: str, path: Path
+) -> list[list[Ingredient]]:
+    """The parts of a measured change, one after the other; their files are written beside `path`."""
+    settings = subject.settings.recipe
     change = measure_change(images, true, subject.correct)
-    parts = PARTS[diagnosis.measured]
+    parts = PARTS[measured]
     folder = f"{path.stem}-textures"
     strengths = (settings.weakest, settings.strongest)
     groups = []
@@ -130,12 +140,13 @@ def _findings(
     flip_rates: Sequence[FlipRate],
     filters: Sequence[BlamedFilter],
 ) -> dict[str, object]:
-    if diagnosis.measured is None:
+    if not diagnosis.measured_alone:
         named = [each for group in indistinguishable(diagnosis) for each in group]
         shares = {each.operation: each.share for each in named}
         strengths = {each.operation: each.strength for each in named}
     else:
-        shares, strengths = {diagnosis.measured: diagnosis.share}, {diagnosis.measured: 1.0}
+        name = diagnosis.measured or ""
+        shares, strengths = {name: diagnosis.share}, {name: 1.0}
     return {
         "night": night_id,
         "failure_mode": mode_id,

@@ -16,7 +16,7 @@ from inspection.findings import Cause, OperationMatch
 from inspection.matching import Evidence, gather, paths
 from inspection.mode_recipe import write_mode_recipe
 from inspection.operations import find_operation
-from inspection.overlays import RESIDUAL_TEXTURE
+from inspection.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE
 from inspection.recipes import RecipeTransform, load_recipe
 from inspection.responses import Responses, measure_responses, measure_shift
 from inspection.sample_line import Camera, SampleLine
@@ -279,6 +279,28 @@ def test_what_explains_no_other_errors_is_not_claimed(
     assert (found.claimed, found.cause, found.measured) == (False, Cause.UNKNOWN, None)
     assert "measured on one half of the errors explains" in found.reasons[-1]
     assert write_mode_recipe(here, "n-4", "n-4-1", crossed, found, (), ()) is None
+
+
+def test_a_measured_change_stands_beside_an_operation_that_it_explains_as_well_as(
+    here: Subject, responses: Responses
+) -> None:
+    """Specks at one place: dust, and where it lies. A lamp leaves nothing to measure."""
+    data, specks = here.labelled, np.zeros((SIZE, SIZE, 1), np.float32)
+    rng = np.random.default_rng(3)
+    for row, column in rng.integers(2, SIZE - 4, (9, 2)):
+        specks[row : row + 2, column : column + 2] = -1.2
+    errors = wrong_of(here, np.rint(data.images * np.exp(specks)).astype(np.uint8), data.labels)
+    found = diagnose(here, screen(here, errors.images, errors.true), errors.images, responses)
+    assert found.claimed, found.reasons
+    assert found.family == "dust"
+    assert found.measured == FIXED_PATTERN or found.measured_alone
+    if not found.measured_alone:
+        best = found.matches[0]
+        assert found.operation == best.operation
+        assert found.sentence.endswith("goes into the recipe beside it.")
+        assert (best.share + best.overall_share + best.look_share) / 3 <= 1 - 0.05
+    lamp = rendered(here, LINE.aged(0.5))
+    assert diagnose(here, screen(here, lamp.images, lamp.true), lamp.images, responses).measured is None
 
 
 # --- the control ---

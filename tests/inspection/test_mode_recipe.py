@@ -216,10 +216,24 @@ def test_the_recipe_of_a_tone_curve_bends_a_grey_ramp(mine: Subject, admitted: A
         assert np.all(changed == changed[:1])
 
 
+def test_what_was_measured_beside_an_operation_takes_turns_with_it(mine: Subject, admitted: Admitted) -> None:
+    beside = replace(DIMMED, measured=FIXED_PATTERN)
+    found = write_mode_recipe(mine, "n-1", "n-1-1", admitted, beside, RATES, FILTERS)
+    alone = write_mode_recipe(mine, "n-1", "n-1-2", admitted, DIMMED, RATES, FILTERS)
+    assert found is not None
+    assert alone is not None
+    both, one = (load_recipe(mine.workspace.root / each.path) for each in (found, alone))
+    (group,), (named,) = both.ingredients, one.ingredients
+    assert group[:-1] == named
+    assert group[-1].operation == FIXED_PATTERN
+    assert [texture.path for texture in group[-1].textures] == ["recipe-n-1-1-textures/pattern.png"]
+    assert both.findings["explained_shares"] == one.findings["explained_shares"]
+
+
 def test_more_residual_textures_than_are_wanted_do_not_go_along(mine: Subject, admitted: Admitted) -> None:
     settings = mine.settings.model_copy(update={"recipe": RecipeSettings(textures=3)})
     few = replace(mine, workspace=replace(mine.workspace, settings=settings))
-    found_on_them = replace(DIMMED, measured=RESIDUAL_TEXTURE)
+    found_on_them = replace(DIMMED, measured=RESIDUAL_TEXTURE, operation=RESIDUAL_TEXTURE)
     found = write_mode_recipe(few, "n-1", "n-1-1", admitted, found_on_them, RATES, FILTERS)
     assert found is not None
     ((each,),) = load_recipe(mine.workspace.root / found.path).ingredients

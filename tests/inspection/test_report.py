@@ -279,7 +279,9 @@ def test_a_pair_is_told_as_two_changes(night: Night, workspace: Workspace) -> No
 def test_what_was_measured_on_the_errors_is_named_under_its_family(
     night: Night, workspace: Workspace
 ) -> None:
-    found = replace(night.modes[0].diagnosis, family="texture", measured="fixed pattern")
+    found = replace(
+        night.modes[0].diagnosis, family="texture", measured="fixed pattern", operation="fixed pattern"
+    )
     text = words(written(replace(night, modes=(replace(night.modes[0], diagnosis=found),)), workspace))
     assert "cause texture measured on the errors: fixed pattern" in text
     assert "Three checks of low contrast, the nearest operation of the catalogue: it explains 94 %" in text
