@@ -134,7 +134,9 @@ def run() -> int:
     except (typer.Abort, KeyboardInterrupt):
         left = INTERRUPTED
     except Exception as error:  # the last net: a usage error of the command line, or a fault of ours
-        return _usage_or_crash(error)
+        if not _interrupted(error):
+            return _usage_or_crash(error)
+        left = INTERRUPTED
     if left == INTERRUPTED:  # typer, too, turns Ctrl+C into this exit code
         word = "fmi: interrupted; what was finished is kept, and the same command goes on from there"
         errors.print(word, soft_wrap=True)
@@ -152,6 +154,15 @@ def _leave(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl+C is behind an error: while Prefect sets up a task, clearing up after it fails."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _usage_or_crash(error: Exception) -> int:

@@ -198,6 +198,26 @@ def test_a_fault_of_ours_leaves_its_details_in_a_file(
     assert "Traceback" in details.read_text(encoding="utf-8")
 
 
+def test_an_interruption_that_fails_at_clearing_up_is_an_interruption(
+    fmi: Fmi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Prefect does where Ctrl+C comes while it sets up a task: "Task run is not set"."""
+
+    def interrupted() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise ValueError("Task run is not set")
+
+    halting = typer.models.CommandInfo("halt", callback=interrupted)
+    monkeypatch.setattr(cli.app, "registered_commands", [*cli.app.registered_commands, halting])
+    monkeypatch.chdir(tmp_path)
+    answer = fmi("halt")
+    assert answer.returncode == 130
+    assert answer.stderr.startswith("fmi: interrupted; what was finished is kept")
+    assert not list(tmp_path.glob("fmi-crash-*.txt"))
+
+
 @pytest.mark.slow
 def test_a_night_needs_no_prefect_server(
     site: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
