@@ -69,7 +69,9 @@ def fit_strengths(
     observed: FloatArray, strengths: Sequence[float], induced: Sequence[FloatArray], weights: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """The same for several observed shifts (rows, filters) at once: strengths (rows,) and shares (rows,)."""
-    total = np.maximum((observed**2) @ weights, np.float32(1e-30))
+    total = (observed**2) @ weights
+    moved = total > 0  # what did not move is not explained, as in `explained_share`
+    total = np.where(moved, total, np.float32(1))
     best, most = np.zeros(len(observed), np.float32), np.zeros(len(observed), np.float32)
     previous_strength, previous = 0.0, np.zeros_like(observed[0])
     for strength, shift in zip(strengths, induced, strict=True):
@@ -77,7 +79,7 @@ def fit_strengths(
         length = float((weights * step**2).sum())
         along = np.clip(left @ (weights * step) / length, 0, 1) if length > 0 else np.zeros_like(best)
         share = 1 - ((left - along[:, None] * step) ** 2 @ weights) / total
-        better = share > most
+        better = moved & (share > most)
         best[better] = previous_strength + along[better] * (strength - previous_strength)
         most[better] = share[better]
         previous_strength, previous = strength, shift

@@ -35,9 +35,8 @@ class Subject:
     looks: Looks  # the normal look of each class
     labelled: Labelled  # the reference images drawn, evenly over the classes, right and wrong
     correct: Labelled  # those of them that the model classifies correctly
-    cuts: dict[str, Resumption] = field(
-        default_factory=dict, compare=False
-    )  # by layer, as they are asked for
+    # By layer, as they are asked for. Not of the constructor: a copy with another classifier starts anew.
+    cuts: dict[str, Resumption] = field(default_factory=dict, init=False, compare=False)
 
     @property
     def settings(self) -> Settings:

@@ -207,6 +207,13 @@ def test_several_shifts_at_once_are_fitted_as_one_by_one() -> None:
         )
 
 
+def test_of_what_did_not_move_nothing_is_explained() -> None:
+    found = fit_strengths(
+        np.zeros((2, 3), np.float32), [1.0, 2.0], [row(0, 0, 0), row(1, 0, 0)], row(1, 1, 1)
+    )
+    assert [each.tolist() for each in found] == [[0, 0], [0, 0]]
+
+
 # Two operations
 
 

@@ -1,6 +1,7 @@
 """Blame as findings, against patching by hand: one image at a time, one whole pass for every patch."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -285,3 +286,8 @@ def test_a_single_error_is_blamed_too(subject: Subject, admitted: Admitted) -> N
     assert found.blame == float(flips[0])
     # Resampling one error always draws that one: the interval has no width.
     assert found.gain_lower == found.gain_upper == pytest.approx(found.blame - found.better_control)
+
+
+def test_a_network_is_cut_once_for_a_subject_and_anew_for_a_copy_of_it(subject: Subject) -> None:
+    assert subject.cut("stage2") is subject.cut("stage2")
+    assert replace(subject, classifier=subject.classifier).cuts == {}
