@@ -19,6 +19,7 @@ from fmi_engine.errors import EngineError
 from fmi_engine.types import Screening
 from inspection import blame, diagnosis, failure_modes, mode_recipe, nights, primitives, responses, suspects
 from inspection.admission import Admitted, admit
+from inspection.blame import Sounding
 from inspection.defect_log import DefectLog
 from inspection.errors import InspectionError
 from inspection.failure_modes import Grouping
@@ -104,19 +105,24 @@ def group_errors(
 @night_task
 def choose_layers(
     root: str, night_id: str, model_hash: str, part: int, screening: Screening, errors: Admitted
-) -> list[str]:
+) -> tuple[Sounding, ...]:
     """Sound out every layer and name those worth verifying."""
     return blame.layers_to_verify(subject_of(Path(root), model_hash), screening, errors.images)
 
 
 @night_task
 def verify_layer(
-    root: str, night_id: str, model_hash: str, part: str, screening: Screening, errors: Admitted
+    root: str,
+    night_id: str,
+    model_hash: str,
+    part: str,
+    sounding: Sounding,
+    screening: Screening,
+    errors: Admitted,
 ) -> FlipRate:
     """Patch the top filters of one layer beside both controls."""
-    layer = part.partition("-")[2]
-    with step(f"Patching {layer}", len(errors.images)) as advance:
-        return blame.verify(subject_of(Path(root), model_hash), layer, screening, errors.images, advance)
+    with step(f"Patching {sounding.layer}", len(errors.images)) as advance:
+        return blame.verify(subject_of(Path(root), model_hash), sounding, screening, errors.images, advance)
 
 
 @night_task
@@ -160,11 +166,17 @@ def list_suspects(
 
 @night_task
 def invert_filters(
-    root: str, night_id: str, model_hash: str, part: int, layer: str, screening: Screening, errors: Admitted
+    root: str,
+    night_id: str,
+    model_hash: str,
+    part: int,
+    sounding: Sounding,
+    screening: Screening,
+    errors: Admitted,
 ) -> tuple[BlamedFilter, ...]:
     """Shortlist the most blamed filters and invert them to texture primitives."""
     subject = subject_of(Path(root), model_hash)
-    filters = blame.shortlist(subject, layer, screening, errors.images)
+    filters = blame.shortlist(subject, sounding, screening, errors.images)
     with step("Inverting filters", primitives.count_pictures(subject, filters)) as advance:
         return primitives.invert_filters(subject, night_id, filters, advance)
 
@@ -264,15 +276,17 @@ def _diagnose_mode(
 ) -> FailureMode:
     about = (root, begun.night_id, begun.model_hash)
     with nights.timed(seconds, "blame"):
-        layers = choose_layers(*about, part, screening, errors)
-        verified = [verify_layer(*about, f"{part}-{layer}", screening, errors) for layer in layers]
-        flip_rates = nights.best_first(verified)
+        soundings = choose_layers(*about, part, screening, errors)
+        flip_rates = nights.best_first(
+            [verify_layer(*about, f"{part}-{each.layer}", each, screening, errors) for each in soundings]
+        )
+        best = next(each for each in soundings if each.layer == flip_rates[0].layer)
     with nights.timed(seconds, "diagnosis"):
         found = diagnose(*about, part, screening, errors)
         signature = sign_mode(*about, part, screening, errors)
         suspected = list_suspects(*about, part, screening, errors, found)
     with nights.timed(seconds, "primitives"):
-        filters = invert_filters(*about, part, flip_rates[0].layer, screening, errors)
+        filters = invert_filters(*about, part, best, screening, errors)
     with nights.timed(seconds, "recipe"):
         recipe = write_recipe(*about, part, errors, found, flip_rates, filters)
     mode_id = nights.mode_id(begun.night_id, part)

@@ -1,5 +1,7 @@
 """Blame as findings: which filters of which layer caused a failure mode, beside the controls."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,14 +28,39 @@ def screen(
     )
 
 
-def layers_to_verify(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Sounding:
+    """The blame of one layer's filters on a sample of the errors, by which they are chosen."""
+
+    layer: str
+    blame: FloatArray  # (sampled errors, channels), in logits
+
+
+def sound(subject: Subject, layer: Layer, screening: Screening, images: NDArray[np.uint8]) -> Sounding:
+    """Blame the filters of one layer halfway to the normal, on a sample of the errors."""
+    few = _choosing(subject, images)
+    blame = engine.blame_midway(
+        subject.classifier,
+        layer,
+        subject.reference,
+        screening.subset(few),
+        images[few],
+        subject.settings.compute.batch_size,
+        subject.cut(layer.name),
+    )
+    return Sounding(layer.name, blame)
+
+
+def layers_to_verify(
+    subject: Subject, screening: Screening, images: NDArray[np.uint8]
+) -> tuple[Sounding, ...]:
     """The layers whose blamed filters, patched on a sample of the errors, flip most beyond the control."""
     settings = subject.settings
     few = _choosing(subject, images)
     tried = screening.subset(few)
     scores = []
     for layer in subject.layers:
-        k = _k(subject, layer)
+        k, sounding = _k(subject, layer), sound(subject, layer, screening, images)
         patched = engine.patched_margins(
             subject.classifier,
             subject.cut(layer.name),
@@ -42,7 +69,7 @@ def layers_to_verify(subject: Subject, screening: Screening, images: NDArray[np.
             images[few],
             tried.true,
             [
-                engine.most_blamed(_blame_midway(subject, layer, tried, images[few]), k),
+                engine.most_blamed(sounding.blame, k),
                 engine.most_deviating(tried, subject.reference, layer.name, k),
             ],
             settings.compute.batch_size,
@@ -50,8 +77,9 @@ def layers_to_verify(subject: Subject, screening: Screening, images: NDArray[np.
         )
         blamed, deviating = (float(rate) for rate in patched.right.mean(1))
         fall = float((tried.margin - patched.margin[0]).mean())
-        scores.append((blamed - deviating, fall, layer.name))
-    return [name for _, _, name in sorted(scores, reverse=True)[: settings.blame.verified_layers]]
+        scores.append((blamed - deviating, fall, layer.name, sounding))
+    best = sorted(scores, key=lambda each: each[:3], reverse=True)
+    return tuple(sounding for *_, sounding in best[: settings.blame.verified_layers])
 
 
 def _choosing(subject: Subject, images: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -59,23 +87,9 @@ def _choosing(subject: Subject, images: NDArray[np.uint8]) -> NDArray[np.int64]:
     return sample(len(images), subject.settings.blame.choosing_errors, subject.settings.compute.seed)
 
 
-def _blame_midway(
-    subject: Subject, layer: Layer, screening: Screening, images: NDArray[np.uint8]
-) -> FloatArray:
-    return engine.blame_midway(
-        subject.classifier,
-        layer,
-        subject.reference,
-        screening,
-        images,
-        subject.settings.compute.batch_size,
-        subject.cut(layer.name),
-    )
-
-
 def verify(
     subject: Subject,
-    layer_name: str,
+    sounding: Sounding,
     screening: Screening,
     images: NDArray[np.uint8],
     progress: Progress = None,
@@ -85,13 +99,12 @@ def verify(
     Where there are errors enough, the filters are chosen on some of them and the flips counted on others.
     """
     settings = subject.settings
-    layer = find_layer(subject.layers, layer_name)
+    layer = find_layer(subject.layers, sounding.layer)
     chosen = _choosing(subject, images)
     rest = np.setdiff1d(np.arange(len(images)), chosen)
     rest = rest if len(rest) >= len(chosen) else np.arange(len(images))
     few = rest[sample(len(rest), settings.blame.most_errors, settings.compute.seed)]
-    blame = _blame_midway(subject, layer, screening.subset(chosen), images[chosen])
-    filters = engine.most_blamed(blame, _k(subject, layer))
+    filters = engine.most_blamed(sounding.blame, _k(subject, layer))
     harmless = sample(len(subject.correct), settings.blame.collateral_images, settings.compute.seed)
     correct = subject.correct.subset(harmless)
     verification = engine.verify(
@@ -128,17 +141,16 @@ def _flip_rate(verification: Verification, layer: Layer, settings: Settings) -> 
 
 
 def shortlist(
-    subject: Subject, layer_name: str, screening: Screening, images: NDArray[np.uint8]
+    subject: Subject, sounding: Sounding, screening: Screening, images: NDArray[np.uint8]
 ) -> tuple[BlamedFilter, ...]:
     """The most blamed filters of a layer, first among those that `verify` patches, each patched alone too."""
-    settings = subject.settings
-    layer = find_layer(subject.layers, layer_name)
+    settings, name = subject.settings, sounding.layer
+    layer = find_layer(subject.layers, name)
     few = _choosing(subject, images)
-    blame = _blame_midway(subject, layer, screening.subset(few), images[few])
-    filters = engine.most_blamed(blame, min(settings.inversion.filters, layer.channels))
+    filters = engine.most_blamed(sounding.blame, min(settings.inversion.filters, layer.channels))
     patched = engine.patched_margins(
         subject.classifier,
-        subject.cut(layer_name),
+        subject.cut(name),
         layer,
         subject.reference,
         images[few],
@@ -148,16 +160,11 @@ def shortlist(
         predicted=screening.predicted[few],
     )
     falls = (screening.margin[few] - patched.margin).mean(1)
-    shift = subject.reference.standardise(layer_name, screening.energy[layer_name], screening.true).mean(0)
-    mean_blame = blame.mean(0)
+    shift = subject.reference.standardise(name, screening.energy[name], screening.true).mean(0)
+    blame = sounding.blame.mean(0)
     return tuple(
         BlamedFilter(
-            layer_name,
-            channel,
-            rank,
-            float(mean_blame[channel]),
-            float(shift[channel]),
-            float(falls[rank - 1]),
+            name, channel, rank, float(blame[channel]), float(shift[channel]), float(falls[rank - 1])
         )
         for rank, channel in enumerate(filters, 1)
     )

@@ -245,9 +245,10 @@ def finished(
     here = replace(subject, workspace=mine.workspace)
     log = nights.read_log(site, night, None)
     errors = admit(mine.workspace, night.night_id, mine.model, here.classifier, log)
-    layers = blame.layers_to_verify(here, screening, errors.images)
-    rates = nights.best_first([blame.verify(here, each, screening, errors.images) for each in layers])
-    filters = blame.shortlist(here, rates[0].layer, screening, errors.images)
+    soundings = blame.layers_to_verify(here, screening, errors.images)
+    rates = nights.best_first([blame.verify(here, each, screening, errors.images) for each in soundings])
+    best = next(each for each in soundings if each.layer == rates[0].layer)
+    filters = blame.shortlist(here, best, screening, errors.images)
     filters = primitives.invert_filters(here, night.night_id, filters)
     mode_id = f"{night.night_id}-1"
     recipe = mode_recipe.write_mode_recipe(here, night.night_id, mode_id, errors, DIMMED, rates, filters)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from fmi_engine.probe import find_layer
 from fmi_engine.types import Screening
 from inspection.admission import Admitted
-from inspection.blame import shortlist
+from inspection.blame import shortlist, sound
 from inspection.findings import BlamedFilter
 from inspection.images import read_image
 from inspection.primitives import count_pictures, invert_filters, stretched
@@ -25,7 +26,8 @@ def mine(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Subject:
 
 @pytest.fixture(scope="module")
 def blamed(mine: Subject, screening: Screening, admitted: Admitted) -> tuple[BlamedFilter, ...]:
-    return shortlist(mine, "stage2", screening, admitted.images)
+    stage2 = find_layer(mine.layers, "stage2")
+    return shortlist(mine, sound(mine, stage2, screening, admitted.images), screening, admitted.images)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def compare(world: World, errors: Labelled) -> dict[str, Any]:
     few = errors.subset(np.arange(min(2 * ERRORS, len(errors))))
     chosen, judged = few.subset(np.arange(0, len(few), 2)), few.subset(np.arange(1, len(few), 2))
     screening, seconds = _timed(lambda: blame.screen(subject, chosen.images, chosen.labels))
-    name = blame.layers_to_verify(subject, screening, chosen.images)[0]
+    name = blame.layers_to_verify(subject, screening, chosen.images)[0].layer
     layer = next(each for each in subject.layers if each.name == name)
     k = engine.patch_count(layer.channels, 20, 0.25)
     rankings: dict[str, tuple[list[int], float]] = {
@@ -90,8 +90,8 @@ def night_cost(world: World, errors: Labelled) -> dict[str, float]:
         groups = failure_modes.group_errors(subject, screening, many.images, known)
         for rows in groups.modes:
             part, images = screening.subset(rows), many.images[rows]
-            for layer in blame.layers_to_verify(subject, part, images):
-                blame.verify(subject, layer, part, images)
+            for sounding in blame.layers_to_verify(subject, part, images):
+                blame.verify(subject, sounding, part, images)
             diagnosis.diagnose(subject, part, images, known)
 
     _, floor = _timed(bare)
