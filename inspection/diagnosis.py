@@ -19,7 +19,8 @@ from inspection.textures import PARTS, MeasuredMatch, match_measured, measure_ch
 
 CONTROL_LOGS = 200  # logs without a fault, drawn for the control of the explained share
 CONTROL_QUANTILE = 0.95
-REFINED = 6  # operations that are measured again at the strength that was fitted
+REFINED = 6  # operations that are measured again at the strength that was fitted, at most
+NEAR = 0.1  # mean share behind the best, at most, of an operation that is refined: refining moves it by .04
 PAIRED = 5  # of them, the operations that are tried together with every other
 PAIRS = 2  # pairs that are measured before one is claimed
 TAKES = 0.5  # of what the best operation leaves unexplained: the second of a pair takes at least so much
@@ -72,8 +73,8 @@ def _beside(
     pattern alone, .63 with both.
     """
     least = shares_of(found.matches[0]).mean
-    tried = match_measured(subject, screening, images, responses)
-    best = next(each for each in tried if sum(PARTS[each.name]) == 1)
+    single = [name for name, parts in PARTS.items() if sum(parts) == 1]
+    best = match_measured(subject, screening, images, responses, single)[0]
     if best.shares.mean < least or _doubt_of_measured(subject.settings.matching, best):
         return found
     return replace(
@@ -143,11 +144,12 @@ def _refined(
 ) -> list[OperationMatch]:
     """Every operation at its fitted strength; the best few are measured there and fitted once more."""
     fitted = {name: evidence.fit(path) for name, path in known.items()}
-    found = []
+    found, most = [], max(share for _, share in fitted.values())
     for place, name in enumerate(sorted(known, key=lambda name: -fitted[name][1])):
         strengths, shifts = known[name]
-        ((strength,), _) = fitted[name]
-        if place < REFINED and strength > 0 and strength not in strengths:
+        ((strength,), share) = fitted[name]
+        near = place < REFINED and share >= most - NEAR
+        if near and strength > 0 and strength not in strengths:
             here = int(np.searchsorted(strengths, strength))
             exact = measure_shift(subject, responses, [(name, strength)], screening.true)
             strengths = [*strengths[:here], strength, *strengths[here:]]

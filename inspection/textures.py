@@ -5,7 +5,7 @@ one side, the columns of a camera); a residual texture lies anywhere (grain, noi
 lies nowhere, but gives every grey level another (a bent response of the camera, a veil, an unknown gamma).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -90,21 +90,25 @@ class MeasuredMatch:
 
 
 def match_measured(
-    subject: Subject, screening: Screening, images: NDArray[np.uint8], responses: Responses
+    subject: Subject,
+    screening: Screening,
+    images: NDArray[np.uint8],
+    responses: Responses,
+    names: Collection[str] = PARTS.keys(),
 ) -> list[MeasuredMatch]:
     """What measured changes explain, most first: measured on one half of the errors, judged on the other.
 
     A change that is read off images explains those images whatever they hold; that it explains others of
     the same mode is what makes it their cause.
     """
-    found: dict[str, list[Shares]] = {name: [] for name in PARTS}
+    found: dict[str, list[Shares]] = {name: [] for name in names}
     any_day = []
     for one, other in _halves(screening.true):
         change = measure_change(images[one], screening.true[one], subject.correct)
         evidence = gather(subject, screening.subset(other), images[other], responses)
         any_day.append(evidence.without_a_cause)
-        for name, parts in PARTS.items():
-            relived = partial(relive, change=change, parts=parts)
+        for name in names:
+            relived = partial(relive, change=change, parts=PARTS[name])
             induced = measure_change_of(subject, responses, relived, screening.true[other])
             found[name].append(evidence.shares(induced))
     means = [MeasuredMatch(name, _mean(shares), _mean(any_day)) for name, shares in found.items()]

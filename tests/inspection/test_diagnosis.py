@@ -76,14 +76,17 @@ def test_the_shares_are_those_of_the_formula_at_the_strength_that_suits_all_thre
 ) -> None:
     """Written again: the path by interpolation, and no strength of a fine grid has a higher mean share.
 
-    The six operations that explain most are measured once more, where the first fit left them.
+    The six operations that explain most are measured once more, where the first fit left them, if they
+    come within a tenth of the best.
     """
     found = diagnose(here, screening, admitted.images, responses)
     evidence = gather(here, screening, admitted.images, responses)
     known = paths(responses, screening.true)
     fitted = {name: evidence.fit(path) for name, path in known.items()}
     first = sorted(fitted, key=lambda name: -fitted[name][1])[:6]
-    measured = {name: fitted[name][0][0] for name in first if fitted[name][0][0] > 0}
+    near = [name for name in first if fitted[name][1] >= fitted[first[0]][1] - 0.1]
+    measured = {name: fitted[name][0][0] for name in near if fitted[name][0][0] > 0}
+    assert 1 < len(near) < 6
     assert {each.operation for each in found.matches} == set(known)
     for each in found.matches:
         knots, shifts = [0.0, *known[each.operation][0]], [0 * evidence.observed, *known[each.operation][1]]
