@@ -29,7 +29,7 @@ _PUBLIC = {
     "presets": ("PRESETS", "Preset", "find_preset"),
     "probe": ("find_layers", "find_layer", "check_filter", "tapped", "truncated"),
     "reference": ("Reference", "build_reference"),
-    "response": ("match", "explained_share"),
+    "response": ("observed_shift", "induced_shift", "blame_weights", "explained_share", "match"),
     "style": ("restyle", "style_layers"),
     "texture": ("describe", "distances", "agreement", "auroc"),
     "trust": ("trust_test", "hinges_on"),

@@ -2,9 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 import typer
 
+from fmi_engine.classifier import Classifier, Preprocessing, build_network
+from fmi_engine.response import match
 from inspection.cli import app
 from inspection.config import settings_table
 
@@ -31,3 +36,24 @@ def test_every_option_of_the_readme_exists() -> None:
     used = set(re.findall(r"(?<!\S)--[a-z-]+", blocks))
     assert {"--architecture", "--reference"} <= used
     assert used <= known
+
+
+def test_the_examples_of_the_engine_run() -> None:
+    torch.manual_seed(0)
+    network = build_network("inspection.networks:small_resnet", 2, 1)
+    images = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 1), np.uint8)
+    labels = Classifier(network, "ab", Preprocessing(32, 32, 1, (0.5,), (0.5,))).predict(images).argmax(1)
+    names: dict[str, Any] = {
+        "network": network,
+        "class_names": ("a", "b"),
+        "images": images,
+        "labels": labels,
+        "errors": images[:4],
+        "true_classes": 1 - labels[:4],
+    }
+    blocks = re.findall(r"^```python\n(from fmi_engine .*?)^```", README, re.M | re.S)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(block.replace("128, 128", "32, 32"), names)
+    assert {each.filter.channel for each in names["primitives"]} == {3, 17}
+    assert names["match"] is match
