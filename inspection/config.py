@@ -142,6 +142,12 @@ class TrainingSettings(Section):
     fine_tune_epochs: Count = Field(8, description="of `fmi retrain`, at least")
     fine_tune_steps: Count = Field(250, description="of `fmi retrain`, at least: few images take more epochs")
     fine_tune_learning_rate: float = Field(0.0003, gt=0, description="of `fmi retrain` (AdamW, one cycle)")
+    teacher_weight: float = Field(
+        1.0,
+        ge=0,
+        description="of `fmi retrain`: what the deployed model's answers on unchanged images count beside "
+        "the labels",
+    )
     batch_size: Count = Field(32, description="images per step")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW")
 

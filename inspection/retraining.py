@@ -21,6 +21,7 @@ from inspection.store import Store
 from inspection.training import (
     Augmentation,
     Labelled,
+    Teacher,
     compare,
     fit,
     judge,
@@ -159,7 +160,9 @@ def retrain(
         network,
         spec.preprocessing,
         mixed(material.train, material.logged, settings.recipe.logged_share, settings.compute.seed),
-        augmentations=_augmentations(material, settings),
+        augmentations=[plain_augmentation(settings.compute.seed)],  # first: it turns the part, not the light
+        changes=[with_recipe(material.recipe, material.recipe_folder)] if material.recipe else [],
+        teacher=Teacher(deployed.network, settings.training.teacher_weight),
         epochs=epochs(material, settings),
         learning_rate=settings.training.fine_tune_learning_rate,
         weight_decay=settings.training.weight_decay,
@@ -173,11 +176,6 @@ def retrain(
         workspace, network, spec, "candidate", model.model_hash, f"retrained for {material.mode.mode_id}"
     )
     return _judged(workspace.settings, material, deployed, candidate, record, started), record
-
-
-def _augmentations(material: Material, settings: Settings) -> list[Augmentation]:
-    plain = plain_augmentation(settings.compute.seed)  # first: it turns the part, the recipe the light
-    return [plain, with_recipe(material.recipe, material.recipe_folder)] if material.recipe else [plain]
 
 
 def with_recipe(recipe: Recipe, folder: Path) -> Augmentation:

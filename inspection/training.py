@@ -19,6 +19,7 @@ from inspection.findings import Accuracy
 from inspection.images import read_image
 from inspection.recipes import sample_generators
 
+TEMPERATURE = 4.0  # of a teacher's answers: what it thinks of the other classes counts, too
 Progress = Callable[[int], None] | None
 Augmentation = Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]  # image, epoch, index -> image
 
@@ -99,26 +100,63 @@ def plain_augmentation(seed: int) -> Augmentation:
     return augment
 
 
-class _Samples(Dataset[tuple[NDArray[np.uint8], int]]):
-    def __init__(self, data: Labelled, augmentations: Sequence[Augmentation]) -> None:
+_Batch = tuple[NDArray[np.uint8], NDArray[np.uint8], torch.Tensor]  # images, images changed, labels
+
+
+class _Samples(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], int]]):
+    def __init__(
+        self, data: Labelled, augmentations: Sequence[Augmentation], changes: Sequence[Augmentation]
+    ) -> None:
         self.data = data
         self.augmentations = augmentations
+        self.changes = changes
         self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], int]:
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
         image = self.data.images[index]
         for augment in self.augmentations:
             image = augment(image, self.epoch, index)
-        return image, int(self.data.labels[index])
+        changed = image
+        for change in self.changes:
+            changed = change(changed, self.epoch, index)
+        return image, changed, int(self.data.labels[index])
 
 
-def _collate(
-    samples: list[tuple[NDArray[np.uint8], int]],
-) -> tuple[NDArray[np.uint8], torch.Tensor]:
-    return np.stack([image for image, _ in samples]), torch.tensor([label for _, label in samples])
+def _collate(samples: list[tuple[NDArray[np.uint8], NDArray[np.uint8], int]]) -> _Batch:
+    images, changed, labels = zip(*samples, strict=True)
+    return np.stack(images), np.stack(changed), torch.tensor(labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A frozen network whose answers on unchanged images a network keeps while it learns the changed ones.
+
+    Hinton, Vinyals, Dean, Distilling the Knowledge in a Neural Network, arXiv 1503.02531; against forgetting:
+    Li and Hoiem, Learning without Forgetting, arXiv 1606.09282.
+    """
+
+    network: nn.Module
+    weight: float  # beside the cross entropy of the labels
+
+    def loss(self, logits: torch.Tensor, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """T^2 KL(teacher || network) at temperature T, where the teacher is right: its errors are unlearned.
+
+        `x` are the images (n, channel, height, width) as the teacher sees them.
+        """
+        with torch.no_grad():
+            taught = self.network(x)
+            known = (taught.argmax(1) == labels).to(logits.dtype)
+        apart = nn.functional.kl_div(
+            (logits / TEMPERATURE).log_softmax(1),
+            (taught / TEMPERATURE).log_softmax(1),
+            reduction="none",
+            log_target=True,
+        ).sum(1)
+        loss: torch.Tensor = self.weight * TEMPERATURE**2 * (known * apart).mean()
+        return loss
 
 
 def fit(
@@ -133,15 +171,18 @@ def fit(
     batch_size: int,
     seed: int,
     device: torch.device,
+    changes: Sequence[Augmentation] = (),
+    teacher: Teacher | None = None,
     progress: Progress = None,
 ) -> nn.Module:
     """Train a network in place with AdamW and one learning-rate cycle; returns it frozen.
 
-    `progress` receives the number of images after every step.
+    The network sees every image augmented and then changed, a teacher augmented only. `progress` receives
+    the number of images after every step.
     """
     torch.manual_seed(seed)
     network = network.to(device, memory_format=torch.channels_last).requires_grad_(True).train()  # type: ignore[call-overload]
-    samples = _Samples(data, augmentations)
+    samples = _Samples(data, augmentations, changes)
     loader = DataLoader(
         samples,
         batch_size,
@@ -156,27 +197,19 @@ def fit(
     )
     for epoch in range(epochs):
         samples.epoch = epoch
-        for images, labels in loader:
-            _step(network, preprocessing, optimiser, images, labels, device)
+        for images, changed, labels in loader:
+            x, y = preprocessing(changed).to(device, memory_format=torch.channels_last), labels.to(device)
+            logits = network(x)
+            loss = nn.functional.cross_entropy(logits, y)
+            if teacher is not None and teacher.weight:
+                loss = loss + teacher.loss(logits, preprocessing(images).to(device), y)
+            optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            optimiser.step()
             schedule.step()
             if progress:
                 progress(len(labels))
     return freeze(network)
-
-
-def _step(
-    network: nn.Module,
-    preprocessing: Preprocessing,
-    optimiser: torch.optim.Optimizer,
-    images: NDArray[np.uint8],
-    labels: torch.Tensor,
-    device: torch.device,
-) -> None:
-    x = preprocessing(images).to(device, memory_format=torch.channels_last)
-    loss = nn.functional.cross_entropy(network(x), labels.to(device))
-    optimiser.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    optimiser.step()
 
 
 def right(classifier: Classifier, data: Labelled, batch_size: int = 32) -> NDArray[np.bool_]:

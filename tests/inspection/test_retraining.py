@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fmi_engine.classifier import build_network, hash_weights, load_weights, read_checkpoint
+from fmi_engine.classifier import build_network, freeze, hash_weights, load_weights, read_checkpoint
 from inspection import models
 from inspection.config import Settings, TrainingSettings
 from inspection.defect_log import read_defect_log, write_defect_log
@@ -34,7 +34,7 @@ from inspection.retraining import (
     retrain,
     with_recipe,
 )
-from inspection.training import compare, fit, mixed, plain_augmentation, right
+from inspection.training import Teacher, compare, fit, mixed, plain_augmentation, right
 from tests.inspection.conftest import DIMMED, FinishedNight, Plant
 
 LONG = """acceptance.clean_margin = 0.3
@@ -233,6 +233,7 @@ def test_without_a_recipe_images_are_only_turned_and_shifted(mine: FinishedNight
         batch_size=16,
         seed=0,
         device=torch.device("cpu"),
+        teacher=Teacher(freeze(network_of(quick.plant)), 1.0),
     )
     assert hash_weights(network.state_dict()) == candidate.model_hash
 

@@ -19,6 +19,7 @@ from inspection.images import write_image
 from inspection.training import (
     Augmentation,
     Labelled,
+    Teacher,
     compare,
     fit,
     judge,
@@ -136,6 +137,8 @@ def fitted(
     augmentations: tuple[Augmentation, ...] = (),
     batch_size: int = 8,
     counted: list[int] | None = None,
+    changes: tuple[Augmentation, ...] = (),
+    teacher: Teacher | None = None,
 ) -> nn.Module:
     return fit(
         tiny(7),
@@ -148,6 +151,8 @@ def fitted(
         batch_size=batch_size,
         seed=seed,
         device=torch.device("cpu"),
+        changes=changes,
+        teacher=teacher,
         progress=None if counted is None else counted.append,
     )
 
@@ -210,8 +215,51 @@ def test_augmentations_follow_each_other() -> None:
 
         return augment
 
-    fitted(grey_set(8), epochs=1, augmentations=(step("plain"), step("recipe")))
-    assert order == ["plain", "recipe"] * 8
+    fitted(grey_set(8), epochs=1, augmentations=(step("plain"), step("tilt")), changes=(step("recipe"),))
+    assert order == ["plain", "tilt", "recipe"] * 8
+
+
+# --- a teacher ---
+
+
+def test_the_loss_of_a_teacher_is_the_formula_where_it_is_right() -> None:
+    """Written again, one image after the other; the second, which it gets wrong, counts nothing."""
+    taught = np.array([[3.0, 1.0, -1.0], [0.5, 2.0, 0.0], [-1.0, 0.0, 4.0]])
+    logits, labels = np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 1.5]]), np.array([0, 0, 2])
+    expected = 0.0
+    for own, other, label in zip(logits, taught, labels, strict=True):
+        p, q = (np.exp(each / 4) / np.exp(each / 4).sum() for each in (other, own))
+        if other.argmax() == label:
+            expected += 0.5 * 16 * float((p * np.log(p / q)).sum()) / 3
+    teacher = Teacher(nn.Identity(), 0.5)
+    found = teacher.loss(torch.from_numpy(logits), torch.from_numpy(taught), torch.from_numpy(labels))
+    assert float(found) == pytest.approx(expected)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_teacher_sees_every_image_as_it_was_before_the_changes() -> None:
+    data, seen = grey_set(16), list[torch.Tensor]()
+
+    class Watched(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return torch.zeros(len(x), 2)
+
+    blank: Augmentation = lambda image, epoch, index: np.zeros_like(image)  # noqa: E731
+    fitted(data, epochs=1, changes=(blank,), teacher=Teacher(Watched(), 1.0))
+    fed = sorted(torch.cat(seen).flatten(1).mean(1).tolist())
+    assert fed == pytest.approx(sorted(PREPROCESSING(data.images).flatten(1).mean(1).tolist()))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_teacher_holds_the_network_to_its_answers() -> None:
+    """The labels alone would make it surer than the teacher is."""
+    data, fresh = grey_set(40), grey_set(20, seed=1)
+    unsure = fitted(data, epochs=3)
+    free, held = (fitted(data, epochs=12, teacher=each) for each in (None, Teacher(unsure, 5.0)))
+    with torch.no_grad():
+        before, alone, taught = (net(PREPROCESSING(fresh.images)).diff(dim=1) for net in (unsure, free, held))
+    assert (taught - before).abs().mean() < 0.2 * (alone - before).abs().mean()
 
 
 @pytest.mark.usefixtures("one_thread")

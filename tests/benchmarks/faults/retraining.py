@@ -16,7 +16,7 @@ from fmi_engine.vision import torchvision
 from inspection.models import spec_of
 from inspection.recipes import load_recipe, sample_generators
 from inspection.retraining import with_recipe
-from inspection.training import Augmentation, Labelled, fit, mixed, plain_augmentation, right
+from inspection.training import Augmentation, Labelled, Teacher, fit, mixed, plain_augmentation, right
 from tests.benchmarks.faults.nights import under
 from tests.benchmarks.faults.world import World
 from tests.benchmarks.planted import Fault, plant
@@ -56,7 +56,7 @@ def train_arm(world: World, material: Material, arm: str, epochs: int) -> Classi
     if arm == "normalisation":
         return _renormalised(world, material.unlabelled)
     recipe = [with_recipe(load_recipe(material.recipe), material.recipe.parent)] if material.recipe else []
-    augmentations: Mapping[str, list[Augmentation]] = {
+    changes: Mapping[str, list[Augmentation]] = {
         "generic": [generic_augmentation(world.seed)],
         "generic_logged": [generic_augmentation(world.seed)],
         "recipe": recipe,
@@ -67,10 +67,10 @@ def train_arm(world: World, material: Material, arm: str, epochs: int) -> Classi
     if arm == "recipe_logged":  # as `fmi retrain` does; without a recipe the log has to mend it alone
         share = world.subject.settings.recipe.logged_share if recipe else LOGGED_SHARE
     data = mixed(world.train, material.logged, share, world.seed)
-    return fine_tune(world, augmentations.get(arm, []), data, epochs)
+    return fine_tune(world, changes.get(arm, []), data, epochs)
 
 
-def fine_tune(world: World, augmentations: Sequence[Augmentation], data: Labelled, epochs: int) -> Classifier:
+def fine_tune(world: World, changes: Sequence[Augmentation], data: Labelled, epochs: int) -> Classifier:
     """Fine-tune a copy of the deployed model, as `fmi retrain` does."""
     spec, deployed = spec_of(world.model), world.subject.classifier
     settings = world.subject.settings.training
@@ -80,7 +80,9 @@ def fine_tune(world: World, augmentations: Sequence[Augmentation], data: Labelle
         network,
         spec.preprocessing,
         data,
-        augmentations=[plain_augmentation(world.seed), *augmentations],
+        augmentations=[plain_augmentation(world.seed)],
+        changes=changes,
+        teacher=Teacher(deployed.network, settings.teacher_weight),
         epochs=epochs,
         learning_rate=settings.fine_tune_learning_rate,
         weight_decay=settings.weight_decay,
