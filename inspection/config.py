@@ -95,15 +95,15 @@ class MatchingSettings(Section):
         description="explained share (mean of three) that a change measured on half of the errors needs on "
         "the other half",
     )
-    rival_margin: Share = Field(
-        0.1,
-        description="by which a cause must explain more than that the parts look like the predicted class "
-        "(mean share)",
+    beyond_own: Share = Field(
+        0.4,
+        description="explained share that a claim needs of what the reference images of the errors' classes "
+        "leave unexplained that look most like the errors",
     )
-    beyond_any_day: Share = Field(
-        0.65,
-        description="explained share that a claim needs of what the model's errors of any day leave "
-        "unexplained",
+    beyond_either: Share = Field(
+        0.1,
+        description="the same where those of the predicted classes are looked at, too: a wrong label shows "
+        "there",
     )
     pair_gain: Share = Field(
         0.05, description="how much more, on the mean of the three shares, a second operation must explain"
@@ -202,7 +202,9 @@ class Settings(BaseSettings):
 
 RETIRED = (
     ("blame", "sounding_errors"),
-)  # stood in every fmi.toml of an earlier version; now choosing_errors
+    ("matching", "rival_margin"),
+    ("matching", "beyond_any_day"),
+)  # stood in every fmi.toml of an earlier version
 
 
 def load_settings(path: Path) -> Settings:

@@ -1,7 +1,7 @@
 """The diagnosis of a failure mode: the operation that explains its shift, or why none is claimed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from fmi_engine.types import Screening
 from inspection.config import MatchingSettings
 from inspection.families import family_of
 from inspection.findings import Cause, Diagnosis, OperationMatch
-from inspection.matching import Evidence, Paths, Shares, gather, paths
+from inspection.matching import Evidence, Lookalikes, Paths, Shares, gather, lookalikes, paths
 from inspection.operations import find_operation
 from inspection.responses import Responses, measure_shift
 from inspection.subject import Subject
@@ -24,7 +24,7 @@ NEAR = 0.1  # mean share behind the best, at most, of an operation that is refin
 PAIRED = 5  # of them, the operations that are tried together with every other
 PAIRS = 2  # pairs that are measured before one is claimed
 TAKES = 0.5  # of what the best operation leaves unexplained: the second of a pair takes at least so much
-ALL_THE_WAY = 0.7  # from which a rival explanation counts
+MISTAKEN = 0.8  # of the errors are most like a reference image of the predicted class: a matter of labels
 
 
 def diagnose(
@@ -34,19 +34,18 @@ def diagnose(
 
     `images` are the errors of the screening, in order. Three explained shares have to be high: that of
     the shift weighted by blame, that of all filters alike, and that of the images' own look; and the
-    operation has to explain more than its rivals, in which no image changed: that the parts look like the
-    predicted class, or like those that the model gets wrong on any day. What no operation explains is
-    measured on the errors themselves, one half against the other.
+    operation has to explain most of what its rivals leave, in which no image changed: the reference images
+    that look most like the errors. What no operation explains is measured on the errors themselves, one half
+    against the other.
     """
     evidence = gather(subject, screening, images, responses)
-    known = paths(responses, screening.true)
-    ranked = _ranked(subject, _refined(subject, screening, evidence, responses, known))
-    second = _second(subject, screening, evidence, responses, known, ranked)
+    catalogue = paths(responses, screening.true)
+    ranked = _ranked(subject, _refined(subject, screening, evidence, responses, catalogue))
+    second = _second(subject, screening, evidence, responses, catalogue, ranked)
     control = _control_share(subject, screening.true, responses, evidence)
-    other_class = _like_the_other_class(subject, screening, evidence)
-    any_day = evidence.without_a_cause
-    doubts = _doubts(subject, len(images), ranked[0], second, control, other_class, any_day)
-    found = _diagnosis(ranked, second, control, other_class, any_day, doubts)
+    known = lookalikes(subject, screening, images, responses, evidence)
+    doubts = _doubts(subject, len(images), ranked[0], second, control, known)
+    found = _diagnosis(ranked, second, control, known, doubts)
     settings, shares = subject.settings.matching, shares_of(second[0] if second else ranked[0])
     if found.claimed:
         enough = bool(second) or shares.mean + settings.pair_gain > 1
@@ -54,8 +53,6 @@ def diagnose(
     if found.cause is Cause.LABELS or _explains(settings, shares) or len(images) < settings.fewest_errors:
         return found  # what an operation explains, and is doubted all the same, is too faint to be a cause
     best = match_measured(subject, screening, images, responses)[0]
-    if _beats(other_class, best.shares, settings):
-        return found
     return _measured(subject, screening, images, best, found)
 
 
@@ -122,18 +119,13 @@ def _measured(
 
 def _doubt_of_measured(settings: MatchingSettings, best: MeasuredMatch) -> str | None:
     """What is missing, in words after "explains"; None where nothing is."""
-    shares, beyond = best.shares, best.shares.beyond(best.any_day)
+    shares = best.shares
     least = min(shares.blamed, shares.overall, shares.look)
     if shares.mean < settings.measured_share:
         return f"{shares.mean:.0%} of the evidence of the other half; {settings.measured_share:.0%} is needed"
     if least < settings.look_share:
         return f"{least:.0%} of it in one of three views; {settings.look_share:.0%} is needed in each"
-    if beyond < settings.beyond_any_day:
-        return (
-            f"{beyond:.0%} of what errors of any day leave unexplained on the other half; "
-            f"{settings.beyond_any_day:.0%} is needed"
-        )
-    return None
+    return _doubt_of_rivals(settings, shares, best.known)
 
 
 # --- matching ---
@@ -233,35 +225,15 @@ def _second(
 # --- controls ---
 
 
-@dataclass(frozen=True, slots=True)
-class Rival:
-    """A rival explanation, in which the images did not change."""
-
-    way: float  # how far it goes, at its best: 0 not at all, 1 all the way
-    shares: Shares
-
-
-def _like_the_other_class(subject: Subject, screening: Screening, evidence: Evidence) -> Rival:
-    """The parts look like the class that the model took them for."""
-    filters = [
-        ((normal.energy[screening.predicted] - normal.energy[screening.true]) / normal.sigma).mean(0)
-        for normal in (subject.reference.layers[name] for name in subject.layer_names)
-    ]
-    looks = subject.looks
-    look = ((looks.mean[screening.predicted] - looks.mean[screening.true]) / looks.sigma).mean(0)
-    shift = np.concatenate([*filters, look]).astype(np.float32)
-    (way,), _ = evidence.fit(((1.0,), [shift]))
-    return Rival(way, evidence.shares(np.float32(way) * shift))
-
-
 def _control_share(
     subject: Subject, true: NDArray[np.int64], responses: Responses, evidence: Evidence
 ) -> float:
     """The explained share that logs of as many correct images, without any fault, reach by chance."""
     rng = np.random.default_rng(subject.settings.compute.seed)
     induced = responses.of_filters(true)
-    draws = rng.integers(0, len(responses.labels), (CONTROL_LOGS, min(len(true), 1000)))
-    logs = np.stack([responses.energies[draw].mean(0) for draw in draws])
+    faultless = responses.known[responses.right, : len(evidence.blame)]
+    draws = rng.integers(0, len(faultless), (CONTROL_LOGS, min(len(true), 1000)))
+    logs = np.stack([faultless[draw].mean(0) for draw in draws])
     shares = [fit_strengths(logs, *path, evidence.blame)[1] for path in induced.values()]
     return float(np.quantile(np.max(shares, axis=0), CONTROL_QUANTILE))
 
@@ -269,8 +241,19 @@ def _control_share(
 # --- the claim ---
 
 
-def _beats(rival: Rival, shares: Shares, settings: MatchingSettings) -> bool:
-    return rival.way >= ALL_THE_WAY and rival.shares.mean >= shares.mean - settings.rival_margin
+def _doubt_of_rivals(settings: MatchingSettings, shares: Shares, known: Lookalikes) -> str | None:
+    """How little a cause explains beyond reference images that look like the errors, after "explains"."""
+    rivals = (
+        (known.either, settings.beyond_either, "of their own classes and of those they were taken for"),
+        (known.own, settings.beyond_own, "of their own classes"),
+    )
+    for rival, needed, which in rivals:
+        if shares.beyond(rival) < needed:
+            return (
+                f"{max(shares.beyond(rival), 0):.0%} of what the reference images {which} leave that look "
+                f"most like these errors, and explain {max(rival.mean, 0):.0%}; {needed:.0%} is needed"
+            )
+    return None
 
 
 def _explains(settings: MatchingSettings, shares: Shares) -> bool:
@@ -287,8 +270,7 @@ def _doubts(
     best: OperationMatch,
     second: Sequence[OperationMatch],
     control: float,
-    other_class: Rival,
-    any_day: Shares,
+    known: Lookalikes,
 ) -> tuple[str, ...]:
     settings = subject.settings.matching
     named = " and ".join(each.operation for each in second) or best.operation
@@ -297,16 +279,9 @@ def _doubts(
     doubts = []
     if errors < settings.fewest_errors:
         doubts.append(f"{errors} errors are too few: {settings.fewest_errors} are needed")
-    if _beats(other_class, shares, settings):
-        doubts.append(
-            "the errors look like the classes that the model took them for: that explains "
-            f"{other_class.shares.mean:.0%} of the evidence, {named} {shares.mean:.0%}"
-        )
-    if shares.beyond(any_day) < settings.beyond_any_day:
-        doubts.append(
-            f"errors that the model makes on any day explain {any_day.mean:.0%} of the evidence; of the rest "
-            f"{named} explains {shares.beyond(any_day):.0%}, and {settings.beyond_any_day:.0%} is needed"
-        )
+    rivalled = _doubt_of_rivals(settings, shares, known)
+    if rivalled:
+        doubts.append(f"{named} explains {rivalled}")
     if shares.blamed < settings.claim_share:
         doubts.append(
             f"the best that was found, {named}, explains {shares.blamed:.0%} of the shift; "
@@ -337,12 +312,11 @@ def _diagnosis(
     matches: tuple[OperationMatch, ...],
     second: tuple[OperationMatch, ...],
     control: float,
-    other_class: Rival,
-    any_day: Shares,
+    known: Lookalikes,
     doubts: tuple[str, ...],
 ) -> Diagnosis:
     best = matches[0]
-    suspect = other_class.way >= ALL_THE_WAY and other_class.shares.mean >= shares_of(best).mean
+    suspect = known.mistaken >= MISTAKEN and known.either.mean >= shares_of(best).mean
     if doubts:
         return Diagnosis(
             claimed=False,
@@ -355,7 +329,7 @@ def _diagnosis(
             share=best.share,
             matches=matches,
             control_share=control,
-            any_day_share=any_day.blamed,
+            alike_share=known.own.blamed,
             reasons=doubts,
         )
     return Diagnosis(
@@ -369,7 +343,7 @@ def _diagnosis(
         share=second[0].share if second else best.share,
         matches=matches,
         control_share=control,
-        any_day_share=any_day.blamed,
+        alike_share=known.own.blamed,
         pair=second,
     )
 

@@ -163,7 +163,7 @@ class Diagnosis:
     share: float  # explained share of the best operation
     matches: tuple[OperationMatch, ...] = ()  # every operation tried, best first
     control_share: float | None = None  # the best share on correct images without the fault
-    any_day_share: float | None = None  # explained share of the errors that the model makes without a fault
+    alike_share: float | None = None  # explained share of the reference images most like the errors
     reasons: tuple[str, ...] = ()  # why nothing is claimed
     cause: Cause = Cause.UNKNOWN
     measured: str | None = None  # what was read off the errors: the cause itself, or beside an operation

@@ -85,7 +85,10 @@ class Evidence:
         """How much of each view a shift (filters + entries,) explains, with as much of any day as fits."""
         left = self.observed - induced
         some, _ = fit_strength(left, *self._any_day_path, self.weights)
-        shift = induced + np.float32(some) * self.any_day
+        return self.shares_alone(induced + np.float32(some) * self.any_day)
+
+    def shares_alone(self, shift: FloatArray) -> Shares:
+        """The same for a shift by itself."""
         filters = len(self.blame)
         moved = self.observed[:filters]
         return Shares(
@@ -98,10 +101,47 @@ class Evidence:
     def _any_day_path(self) -> ShiftPath:
         return (MOST_OF_ANY_DAY,), [np.float32(MOST_OF_ANY_DAY) * self.any_day]
 
-    @property
-    def without_a_cause(self) -> Shares:
-        """What the errors of any day explain by themselves."""
-        return self.shares(np.zeros_like(self.observed))
+
+@dataclass(frozen=True, slots=True)
+class Lookalikes:
+    """What reference images explain that look most like the errors: parts on which there is no fault.
+
+    A change of the world makes images that no reference image is like; a night without one holds parts that
+    are rare in their own class, and parts of another class under a wrong label.
+    """
+
+    own: Shares  # reference images of the errors' own classes
+    either: Shares  # of their own classes and of those that the model took them for
+    mistaken: float  # share of the errors that are most like a reference image of the predicted class
+
+
+def lookalikes(
+    subject: Subject,
+    screening: Screening,
+    images: NDArray[np.uint8],
+    responses: Responses,
+    evidence: Evidence,
+) -> Lookalikes:
+    """Find the reference image that is most like each error (of a sample) and see what they explain."""
+    seen = _looked_at(subject, len(images))
+    true, predicted = screening.true[seen], screening.predicted[seen]
+    filters = [
+        subject.reference.standardise(name, screening.energy[name][seen], true)
+        for name in subject.layer_names
+    ]
+    rows = np.concatenate([*filters, subject.looks.standardise(images[seen], true)], axis=1)
+    own, _ = responses.most_alike(rows, evidence.weights, true, true)
+    either, classes = responses.most_alike(rows, evidence.weights, true, predicted)
+    return Lookalikes(
+        evidence.shares_alone(own.mean(0)),
+        evidence.shares_alone(either.mean(0)),
+        float((classes == predicted).mean()),
+    )
+
+
+def _looked_at(subject: Subject, errors: int) -> NDArray[np.int64]:
+    """Positions of the errors whose look is measured, which are plenty for a mean."""
+    return sample(errors, LOOKED_AT, subject.settings.compute.seed)
 
 
 def gather(
@@ -117,11 +157,8 @@ def gather(
 
 
 def observe(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -> FloatArray:
-    """The observed shift (filters + entries of the look,) of a group of errors, in sigma.
-
-    The look is taken from a sample of the images, which is plenty for a mean.
-    """
-    seen = sample(len(images), LOOKED_AT, subject.settings.compute.seed)
+    """The observed shift (filters + entries of the look,) of a group of errors, in sigma."""
+    seen = _looked_at(subject, len(images))
     return np.concatenate(
         [
             observed_shift(screening, subject.reference, subject.layer_names),

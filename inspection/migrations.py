@@ -481,6 +481,19 @@ MIGRATIONS: tuple[Migration, ...] = (
             ),
         ),
     ),
+    (
+        6,
+        "reference images most like the errors",
+        (
+            "ALTER TABLE failure_modes DROP COLUMN any_day_share",
+            "ALTER TABLE failure_modes ADD COLUMN alike_share DOUBLE",
+            _comment(
+                "COLUMN failure_modes.alike_share",
+                "explained share of the reference images of the same classes that look most like the "
+                "errors; NULL: not measured",
+            ),
+        ),
+    ),
 )
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS schema_version (

@@ -17,6 +17,7 @@ from inspection.images import replacing
 from inspection.operations import Operation, find_operation, operations_for
 from inspection.subject import Progress, Subject, evenly
 
+KNOWN = 1000  # reference images, at most, among which the one most like an error is sought
 HARD = 8  # parts of a class, at least, that stand for its errors of any day
 
 
@@ -30,8 +31,10 @@ class Responses:
     positions: NDArray[np.int64]  # among the subject's correct images: those that were changed
     before: FloatArray  # (positions, filters + entries of the look), in sigma, unchanged
     any_day: FloatArray  # (classes, filters + entries of the look), in sigma: errors without a fault
-    energies: FloatArray  # (images, filters), standardised: the correct images themselves
-    labels: NDArray[np.int64]  # (images,)
+    known: FloatArray  # (images, filters + entries), in sigma: reference images themselves, right and wrong
+    labels: NDArray[np.int64]  # (images,) of them
+    right: NDArray[np.bool_]  # (images,): the model classifies them correctly
+    normal: FloatArray  # (classes, filters + entries): what is normal for each class, in sigma
 
     def of_filters(self, true: NDArray[np.int64]) -> dict[str, ShiftPath]:
         """The strengths and the filters' shifts of every operation, for errors of these true classes."""
@@ -48,6 +51,27 @@ class Responses:
     def of_any_day(self, true: NDArray[np.int64]) -> FloatArray:
         """The shift (filters + entries of the look,) of errors of these classes that no fault caused."""
         return np.asarray(self.any_day[true].mean(0), np.float32)
+
+    def most_alike(
+        self, rows: FloatArray, weights: FloatArray, true: NDArray[np.int64], other: NDArray[np.int64]
+    ) -> tuple[FloatArray, NDArray[np.int64]]:
+        """The reference image of the class `true` or `other` that is most like each error, and its class.
+
+        `rows` (errors, filters + entries) are the errors' shifts from the normal of `true`, and so are those
+        returned; likeness is the sum of squared differences under `weights`. Where neither class has a
+        reference image, those of all classes are looked at.
+        """
+        scale = np.sqrt(weights)
+        found, classes = np.zeros_like(rows), np.zeros(len(rows), np.int64)
+        for t, o in np.unique(np.stack([true, other], axis=1), axis=0):
+            among = (self.labels == t) | (self.labels == o)
+            among = among if among.any() else np.ones_like(among)
+            pool = self.known[among] + self.normal[self.labels[among]] - self.normal[t]
+            mine = np.flatnonzero((true == t) & (other == o))
+            errors, parts = rows[mine] * scale, pool * scale
+            best = ((parts**2).sum(1) - 2 * errors @ parts.T).argmin(1)
+            found[mine], classes[mine] = pool[best], self.labels[among][best]
+        return found, classes
 
     def _mixed(self, rows: FloatArray, true: NDArray[np.int64]) -> list[FloatArray]:
         weight = np.where(self.classes, np.bincount(true, minlength=len(self.classes)), 0).astype(np.float32)
@@ -87,7 +111,10 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
             if progress:
                 progress(1)
         shifts[operation.name], looks[operation.name] = np.stack(rows[0]), np.stack(rows[1])
-    pool = subject.correct
+    pool = subject.labelled.subset(evenly(subject.labelled.labels, KNOWN))
+    known = np.concatenate(_observe(subject, pool.images, pool.labels), axis=1)
+    batch = subject.settings.compute.batch_size
+    right = subject.classifier.predict(pool.images, batch).argmax(1) == pool.labels
     return Responses(
         shifts,
         looks,
@@ -95,8 +122,10 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
         positions,
         np.concatenate(before, axis=1),
         _errors_of_any_day(subject),
-        _observe(subject, pool.images, pool.labels)[0],
+        known,
         pool.labels,
+        right,
+        _normal(subject),
     )
 
 
@@ -194,12 +223,21 @@ def _observe(
 
 def _response_key(subject: Subject) -> str:
     catalogue = [(op.name, op.grid, op.unit) for op in operations_for(subject.model.channels)]
-    held = hashlib.sha256(subject.correct.images.tobytes() + subject.correct.labels.tobytes()).hexdigest()
+    pool = subject.labelled
+    held = hashlib.sha256(pool.images.tobytes() + pool.labels.tobytes()).hexdigest()
     settings = [subject.settings.matching.reference_images, subject.settings.compute.seed]
-    return hashlib.sha256(json.dumps([catalogue, held, _normal(subject), settings]).encode()).hexdigest()[:12]
+    text = json.dumps([catalogue, held, _normal_hash(subject), settings])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _normal(subject: Subject) -> str:
+def _normal(subject: Subject) -> FloatArray:
+    """What is normal for each class (classes, filters + entries of the look), in sigma."""
+    layers = [subject.reference.layers[name] for name in subject.layer_names]
+    parts = [layer.energy / layer.sigma for layer in layers]
+    return np.concatenate([*parts, subject.looks.mean / subject.looks.sigma], axis=1).astype(np.float32)
+
+
+def _normal_hash(subject: Subject) -> str:
     """The hash of what is normal, which also rests on the normalisation and on `minimum_per_class`."""
     layers = subject.reference.layers.values()
     parts = [part for layer in layers for part in (layer.energy, layer.sigma)]
@@ -217,8 +255,10 @@ def _write_responses(path: Path, responses: Responses) -> None:
             positions=responses.positions,
             before=responses.before,
             any_day=responses.any_day,
-            energies=responses.energies,
+            known=responses.known,
             labels=responses.labels,
+            right=responses.right,
+            normal=responses.normal,
             **arrays,  # type: ignore[arg-type]  # NumPy's stub takes keyword arrays for its own flags
         )
 
@@ -238,8 +278,10 @@ def _read_responses(path: Path) -> Responses | None:
                 held["positions"],
                 held["before"],
                 held["any_day"],
-                held["energies"],
+                held["known"],
                 held["labels"],
+                held["right"],
+                held["normal"],
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from fmi_engine.types import FloatArray, Screening
-from inspection.matching import Shares, gather
+from inspection.matching import Lookalikes, Shares, gather, lookalikes
 from inspection.overlays import (
     BLACK,
     FIXED_PATTERN,
@@ -86,7 +86,7 @@ class MeasuredMatch:
 
     name: str  # of PARTS
     shares: Shares
-    any_day: Shares  # what the errors of any day explain by themselves
+    known: Lookalikes  # what reference images explain that look most like the errors
 
 
 def match_measured(
@@ -102,16 +102,22 @@ def match_measured(
     the same mode is what makes it their cause.
     """
     found: dict[str, list[Shares]] = {name: [] for name in names}
-    any_day = []
+    known = []
     for one, other in _halves(screening.true):
         change = measure_change(images[one], screening.true[one], subject.correct)
-        evidence = gather(subject, screening.subset(other), images[other], responses)
-        any_day.append(evidence.without_a_cause)
+        half = (subject, screening.subset(other), images[other], responses)
+        evidence = gather(*half)
+        known.append(lookalikes(*half, evidence))
         for name in names:
             relived = partial(relive, change=change, parts=PARTS[name])
             induced = measure_change_of(subject, responses, relived, screening.true[other])
             found[name].append(evidence.shares(induced))
-    means = [MeasuredMatch(name, _mean(shares), _mean(any_day)) for name, shares in found.items()]
+    parts = Lookalikes(
+        _mean([each.own for each in known]),
+        _mean([each.either for each in known]),
+        float(np.mean([each.mistaken for each in known])),
+    )
+    means = [MeasuredMatch(name, _mean(shares), parts) for name, shares in found.items()]
     return sorted(means, key=lambda each: -each.shares.mean)
 
 

@@ -210,7 +210,7 @@ DIMMED = Diagnosis(
         ),
     ),
     control_share=0.2,
-    any_day_share=0.1,
+    alike_share=0.1,
     cause=Cause.APPEARANCE,
 )
 """What a night would say of the aged lamp, as records: the tests after the diagnosis start from it."""

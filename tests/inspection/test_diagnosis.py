@@ -140,7 +140,7 @@ def test_exchanged_labels_on_images_without_a_fault_are_a_matter_of_labels(
     found = diagnose(here, screen(here, data.images, wrong), data.images, responses)
     assert (found.claimed, found.cause, found.operation, found.measured) == (False, Cause.LABELS, None, None)
     assert "Check the labels" in found.sentence
-    assert "look like the classes that the model took them for" in found.reasons[0]
+    assert "of their own classes and of those they were taken for" in found.reasons[0]
     assert write_mode_recipe(here, "n-1", "n-1-1", errors, found, (), ()) is None
     assert not here.workspace.night_folder("n-1").exists()
 
@@ -313,10 +313,11 @@ def test_a_share_that_faultless_logs_reach_by_chance_is_not_claimed(
     here: Subject, responses: Responses, screening: Screening, admitted: Admitted
 ) -> None:
     dark = responses.of_filters(screening.true)["dimmer lamp"][1][2]
-    pool = np.repeat(dark[None], len(responses.labels), 0)  # every "faultless" image shifted as if dimmed
+    looks = responses.known[:, len(dark) :]
+    pool = np.concatenate([np.tile(dark, (len(looks), 1)), looks], axis=1)  # all faultless ones as if dimmed
     settings = here.settings.model_copy(update={"matching": MatchingSettings(measured_share=1.0)})
     strict = replace(here, workspace=replace(here.workspace, settings=settings))
-    found = diagnose(strict, screening, admitted.images, replace(responses, energies=pool))
+    found = diagnose(strict, screening, admitted.images, replace(responses, known=pool))
     assert not found.claimed
     assert found.control_share == pytest.approx(1.0, abs=1e-3)
     assert any("by chance" in reason for reason in found.reasons)

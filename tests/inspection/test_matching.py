@@ -8,7 +8,7 @@ import pytest
 from fmi_engine.response import explained_share, fit_strength
 from fmi_engine.types import FloatArray, Screening
 from inspection.admission import Admitted
-from inspection.matching import Evidence, Shares, gather, paths
+from inspection.matching import Evidence, Shares, gather, lookalikes, paths
 from inspection.responses import Responses
 from inspection.subject import Subject
 
@@ -119,8 +119,10 @@ def empty_responses() -> Responses:
         positions=nobody,
         before=np.zeros((0, 3), np.float32),
         any_day=np.zeros((2, 3), np.float32),
-        energies=np.zeros((0, 2), np.float32),
+        known=np.zeros((0, 3), np.float32),
         labels=nobody,
+        right=np.zeros(0, bool),
+        normal=np.zeros((2, 3), np.float32),
     )
 
 
@@ -161,5 +163,41 @@ def test_as_much_of_any_day_counts_as_explains_most(seed: int) -> None:
     plain = replace(evidence, any_day=0 * evidence.any_day)
     grid = [plain.shares(induced + np.float32(b) * evidence.any_day).mean for b in np.linspace(0, 2, 401)]
     assert evidence.shares(induced).mean == pytest.approx(max(grid), abs=1e-3)
-    alone = [plain.shares(np.float32(b) * evidence.any_day).mean for b in np.linspace(0, 2, 401)]
-    assert evidence.without_a_cause.mean == pytest.approx(max(alone), abs=1e-3)
+    assert plain.shares(induced) == plain.shares_alone(induced)
+
+
+def test_lookalikes_are_sought_for_every_error_among_both_its_classes(
+    subject: Subject, screening: Screening, admitted: Admitted
+) -> None:
+    """The errors themselves are the reference images, a third of them under the class they were taken for."""
+    filters = [
+        subject.reference.standardise(name, screening.energy[name], screening.true)
+        for name in subject.layer_names
+    ]
+    rows = np.concatenate([*filters, subject.looks.standardise(admitted.images, screening.true)], axis=1)
+    moved = np.arange(len(rows)) % 3 == 0
+    responses = replace(
+        empty_responses(),
+        known=rows,
+        labels=np.where(moved, screening.predicted, screening.true),
+        right=np.zeros(len(rows), bool),
+        normal=np.zeros((len(subject.model.class_names), rows.shape[1]), np.float32),
+        any_day=np.zeros((len(subject.model.class_names), rows.shape[1]), np.float32),
+    )
+    evidence = gather(subject, screening, admitted.images, responses)
+    found = lookalikes(subject, screening, admitted.images, responses, evidence)
+    assert found.mistaken == pytest.approx(moved.mean())
+    assert found.either.mean == pytest.approx(1, abs=1e-4)
+    assert found.own.mean < found.either.mean
+    own = np.stack(
+        [
+            min(
+                (rows[j] for j in range(len(rows)) if responses.labels[j] == t),
+                key=lambda part: float((evidence.weights * (part - row) ** 2).sum()),
+            )
+            for row, t in zip(rows, screening.true, strict=True)
+        ]
+    ).mean(0)
+    assert found.own.mean == pytest.approx(
+        explained_share(evidence.observed, own, evidence.weights), abs=1e-3
+    )

@@ -1,6 +1,7 @@
 """What operations do to a model's filters, against one image and one filter at a time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,16 +100,29 @@ def test_the_look_of_the_images_changes_too(plant: Plant, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("few_operations")
-def test_the_correct_images_themselves_are_kept_in_sigma(plant: Plant, tmp_path: Path) -> None:
+def test_the_reference_images_themselves_are_kept_in_sigma(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right and wrong, and of many as even a choice over the classes as may be."""
+    monkeypatch.setattr("inspection.responses.KNOWN", 30)
     subject = opened(plant, tmp_path / "mine")
     found = measure_responses(subject)
-    assert found.energies.shape == (len(subject.correct), 8 + 16 + 16)
-    np.testing.assert_array_equal(found.labels, subject.correct.labels)
-    for i in (0, len(subject.correct) - 1):
-        label = subject.correct.labels[i]
-        normal = np.concatenate([subject.reference.layers[f"stage{n}"].energy[label] for n in (1, 2, 3)])
-        expected = (energies(subject, subject.correct.images[i]) - normal) / sigmas(subject)
-        np.testing.assert_allclose(found.energies[i], expected, rtol=2e-3, atol=2e-3)
+    pool, chosen = subject.labelled, evenly(subject.labelled.labels, 30)
+    looks = subject.looks
+    assert found.known.shape == (30, 8 + 16 + 16 + len(looks.sigma))
+    np.testing.assert_array_equal(found.labels, pool.labels[chosen])
+    assert set(np.bincount(found.labels)) == {6}
+    for row, i in enumerate(chosen):
+        label, image = pool.labels[i], pool.images[i]
+        assert found.right[row] == (subject.classifier.predict(image[None])[0].argmax() == label)
+        layers = [subject.reference.layers[f"stage{n}"].energy[label] for n in (1, 2, 3)]
+        sigma = sigmas(subject)
+        expected = (energies(subject, image) - np.concatenate(layers)) / sigma
+        np.testing.assert_allclose(found.known[row, :40], expected, rtol=2e-3, atol=2e-3)
+        look = looks.standardise(image[None], pool.labels[i : i + 1])[0]
+        np.testing.assert_allclose(found.known[row, 40:], look, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found.normal[label, :40], np.concatenate(layers) / sigma, rtol=1e-4)
+        np.testing.assert_allclose(found.normal[label, 40:], looks.mean[label] / looks.sigma, rtol=1e-4)
 
 
 def test_every_operation_for_grey_images_is_measured_at_every_strength(plant: Plant, tmp_path: Path) -> None:
@@ -212,8 +226,8 @@ def test_the_second_night_reads_what_the_first_measured(plant: Plant, tmp_path: 
     np.testing.assert_array_equal(read.classes, first.classes)
     np.testing.assert_array_equal(read.positions, first.positions)
     np.testing.assert_array_equal(read.before, first.before)
-    np.testing.assert_array_equal(read.energies, first.energies)
-    np.testing.assert_array_equal(read.labels, first.labels)
+    for name in ("known", "labels", "right", "normal"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(first, name))
     # A file with other numbers in it is what is read: nothing is measured anew.
     with np.load(path) as held:
         arrays = {name: held[name] for name in held}
@@ -269,7 +283,7 @@ def test_what_was_measured_under_other_settings_is_not_used(
     assert len(kept(other)) == 2
     fresh = measure_responses(opened(plant, tmp_path / "fresh", change))
     np.testing.assert_array_equal(found.shifts["sensor noise"], fresh.shifts["sensor noise"])
-    np.testing.assert_array_equal(found.energies, fresh.energies)
+    np.testing.assert_array_equal(found.known, fresh.known)
     assert not np.array_equal(found.shifts["sensor noise"], first.shifts["sensor noise"])
 
 
@@ -300,8 +314,10 @@ def by_hand(classes: Sequence[bool]) -> Responses:
         positions=np.zeros(0, np.int64),
         before=np.zeros((0, 2), np.float32),
         any_day=np.array([[1, 3], [10, 30], [100, 300]], np.float32),
-        energies=np.zeros((0, 1), np.float32),
+        known=np.zeros((0, 2), np.float32),
         labels=np.zeros(0, np.int64),
+        right=np.zeros(0, bool),
+        normal=np.zeros((3, 2), np.float32),
     )
 
 
@@ -331,6 +347,30 @@ def test_the_errors_of_any_day_are_mixed_alike() -> None:
     responses = by_hand((True, True, True))
     np.testing.assert_allclose(responses.of_any_day(np.array([0, 2, 2, 2])), [301 / 4, 903 / 4])
     np.testing.assert_allclose(responses.of_any_day(np.array([1])), [10, 30])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_reference_image_most_like_an_error_is_found(seed: int) -> None:
+    """One error and one reference image after the other, from energies as they are."""
+    rng = np.random.default_rng(seed)
+    normal = rng.normal(size=(4, 6)).astype(np.float32)
+    plain, labels = rng.normal(size=(20, 6)), rng.integers(0, 3, 20)  # no reference image of class 3
+    errors, weights = rng.normal(size=(12, 6)), rng.random(6).astype(np.float32)
+    true, other = rng.integers(0, 4, 12), rng.integers(0, 4, 12)
+    responses = replace(
+        by_hand((True, True, True)),
+        known=(plain - normal[labels]).astype(np.float32),
+        labels=labels,
+        right=np.ones(20, bool),
+        normal=normal,
+    )
+    rows = (errors - normal[true]).astype(np.float32)
+    found, classes = responses.most_alike(rows, weights, true, other)
+    for i, (t, o) in enumerate(zip(true, other, strict=True)):
+        among = [j for j in range(20) if labels[j] in (t, o)] or list(range(20))
+        best = min(among, key=lambda j: float((weights * (plain[j] - errors[i]) ** 2).sum()))
+        assert classes[i] == labels[best]
+        np.testing.assert_allclose(found[i], plain[best] - normal[t], rtol=1e-3, atol=1e-3)
 
 
 def test_the_parts_of_any_day_are_the_wrong_ones_and_at_least_eight_of_the_least_sure(
