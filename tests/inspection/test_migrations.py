@@ -44,6 +44,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (3, "layout control of primitives"),
         (4, "failure modes from night to night"),
         (5, "errors of any day"),
+        (6, "reference images most like the errors"),
     ]
 
 
