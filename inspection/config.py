@@ -95,15 +95,18 @@ class MatchingSettings(Section):
         description="explained share (mean of three) that a change measured on half of the errors needs on "
         "the other half",
     )
-    beyond_own: Share = Field(
+    beyond_any_day: Share = Field(
         0.4,
-        description="explained share that a claim needs of what the reference images of the errors' classes "
-        "leave unexplained that look most like the errors",
+        description="explained share that a claim needs of what the model's errors of any day leave "
+        "unexplained",
+    )
+    beyond_own: Share = Field(
+        0.25,
+        description="the same of what the reference images of their classes that are most like them leave",
     )
     beyond_either: Share = Field(
         0.1,
-        description="the same where those of the predicted classes are looked at, too: a wrong label shows "
-        "there",
+        description="the same where those of the predicted classes count, too: wrong labels show there",
     )
     pair_gain: Share = Field(
         0.05, description="how much more, on the mean of the three shares, a second operation must explain"
@@ -203,7 +206,6 @@ class Settings(BaseSettings):
 RETIRED = (
     ("blame", "sounding_errors"),
     ("matching", "rival_margin"),
-    ("matching", "beyond_any_day"),
 )  # stood in every fmi.toml of an earlier version
 
 

@@ -11,7 +11,7 @@ from fmi_engine.types import Screening
 from inspection.config import MatchingSettings
 from inspection.families import family_of
 from inspection.findings import Cause, Diagnosis, OperationMatch
-from inspection.matching import Evidence, Lookalikes, Paths, Shares, gather, lookalikes, paths
+from inspection.matching import Evidence, Paths, Rivals, Shares, gather, gather_rivals, paths
 from inspection.operations import find_operation
 from inspection.responses import Responses, measure_shift
 from inspection.subject import Subject
@@ -43,9 +43,9 @@ def diagnose(
     ranked = _ranked(subject, _refined(subject, screening, evidence, responses, catalogue))
     second = _second(subject, screening, evidence, responses, catalogue, ranked)
     control = _control_share(subject, screening.true, responses, evidence)
-    known = lookalikes(subject, screening, images, responses, evidence)
-    doubts = _doubts(subject, len(images), ranked[0], second, control, known)
-    found = _diagnosis(ranked, second, control, known, doubts)
+    rivals = gather_rivals(subject, screening, images, responses, evidence)
+    doubts = _doubts(subject, len(images), ranked[0], second, control, rivals)
+    found = _diagnosis(ranked, second, control, rivals, doubts)
     settings, shares = subject.settings.matching, shares_of(second[0] if second else ranked[0])
     if found.claimed:
         enough = bool(second) or shares.mean + settings.pair_gain > 1
@@ -125,7 +125,7 @@ def _doubt_of_measured(settings: MatchingSettings, best: MeasuredMatch) -> str |
         return f"{shares.mean:.0%} of the evidence of the other half; {settings.measured_share:.0%} is needed"
     if least < settings.look_share:
         return f"{least:.0%} of it in one of three views; {settings.look_share:.0%} is needed in each"
-    return _doubt_of_rivals(settings, shares, best.known)
+    return _doubt_of_rivals(settings, shares, best.rivals)
 
 
 # --- matching ---
@@ -241,17 +241,19 @@ def _control_share(
 # --- the claim ---
 
 
-def _doubt_of_rivals(settings: MatchingSettings, shares: Shares, known: Lookalikes) -> str | None:
-    """How little a cause explains beyond reference images that look like the errors, after "explains"."""
-    rivals = (
-        (known.either, settings.beyond_either, "of their own classes and of those they were taken for"),
-        (known.own, settings.beyond_own, "of their own classes"),
+def _doubt_of_rivals(settings: MatchingSettings, shares: Shares, rivals: Rivals) -> str | None:
+    """How little a cause explains of what a rival leaves, after "explains"; None where it is enough."""
+    alike = "the reference images most like these errors, of their own classes"
+    tried = (
+        (rivals.either, settings.beyond_either, f"{alike} and of those they were taken for,"),
+        (rivals.own, settings.beyond_own, f"{alike},"),
+        (rivals.any_day, settings.beyond_any_day, "the errors that the model makes on any day"),
     )
-    for rival, needed, which in rivals:
+    for rival, needed, what in tried:
         if shares.beyond(rival) < needed:
             return (
-                f"{max(shares.beyond(rival), 0):.0%} of what the reference images {which} leave that look "
-                f"most like these errors, and explain {max(rival.mean, 0):.0%}; {needed:.0%} is needed"
+                f"{max(shares.beyond(rival), 0):.0%} of what {what} leave unexplained, which explain "
+                f"{max(rival.mean, 0):.0%} by themselves; {needed:.0%} is needed"
             )
     return None
 
@@ -270,7 +272,7 @@ def _doubts(
     best: OperationMatch,
     second: Sequence[OperationMatch],
     control: float,
-    known: Lookalikes,
+    rivals: Rivals,
 ) -> tuple[str, ...]:
     settings = subject.settings.matching
     named = " and ".join(each.operation for each in second) or best.operation
@@ -279,7 +281,7 @@ def _doubts(
     doubts = []
     if errors < settings.fewest_errors:
         doubts.append(f"{errors} errors are too few: {settings.fewest_errors} are needed")
-    rivalled = _doubt_of_rivals(settings, shares, known)
+    rivalled = _doubt_of_rivals(settings, shares, rivals)
     if rivalled:
         doubts.append(f"{named} explains {rivalled}")
     if shares.blamed < settings.claim_share:
@@ -312,11 +314,11 @@ def _diagnosis(
     matches: tuple[OperationMatch, ...],
     second: tuple[OperationMatch, ...],
     control: float,
-    known: Lookalikes,
+    rivals: Rivals,
     doubts: tuple[str, ...],
 ) -> Diagnosis:
     best = matches[0]
-    suspect = known.mistaken >= MISTAKEN and known.either.mean >= shares_of(best).mean
+    suspect = rivals.mistaken >= MISTAKEN and rivals.either.mean >= shares_of(best).mean
     if doubts:
         return Diagnosis(
             claimed=False,
@@ -329,7 +331,7 @@ def _diagnosis(
             share=best.share,
             matches=matches,
             control_share=control,
-            alike_share=known.own.blamed,
+            alike_share=rivals.own.blamed,
             reasons=doubts,
         )
     return Diagnosis(
@@ -343,7 +345,7 @@ def _diagnosis(
         share=second[0].share if second else best.share,
         matches=matches,
         control_share=control,
-        alike_share=known.own.blamed,
+        alike_share=rivals.own.blamed,
         pair=second,
     )
 

@@ -103,26 +103,27 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Lookalikes:
-    """What reference images explain that look most like the errors: parts on which there is no fault.
+class Rivals:
+    """What explanations explain in which no image changed.
 
     A change of the world makes images that no reference image is like; a night without one holds parts that
-    are rare in their own class, and parts of another class under a wrong label.
+    are always hard, parts that are rare in their own class, and parts of another class under a wrong label.
     """
 
-    own: Shares  # reference images of the errors' own classes
-    either: Shares  # of their own classes and of those that the model took them for
+    any_day: Shares  # errors that the model makes without a fault
+    own: Shares  # for each error the reference image of its class that is most like it
+    either: Shares  # the same, of its class or of the one that the model took it for
     mistaken: float  # share of the errors that are most like a reference image of the predicted class
 
 
-def lookalikes(
+def gather_rivals(
     subject: Subject,
     screening: Screening,
     images: NDArray[np.uint8],
     responses: Responses,
     evidence: Evidence,
-) -> Lookalikes:
-    """Find the reference image that is most like each error (of a sample) and see what they explain."""
+) -> Rivals:
+    """See what errors of any day and the reference images most like the errors (of a sample) explain."""
     seen = _looked_at(subject, len(images))
     true, predicted = screening.true[seen], screening.predicted[seen]
     filters = [
@@ -132,7 +133,8 @@ def lookalikes(
     rows = np.concatenate([*filters, subject.looks.standardise(images[seen], true)], axis=1)
     own, _ = responses.most_alike(rows, evidence.weights, true, true)
     either, classes = responses.most_alike(rows, evidence.weights, true, predicted)
-    return Lookalikes(
+    return Rivals(
+        evidence.shares(np.zeros_like(evidence.observed)),
         evidence.shares_alone(own.mean(0)),
         evidence.shares_alone(either.mean(0)),
         float((classes == predicted).mean()),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from fmi_engine.types import FloatArray, Screening
-from inspection.matching import Lookalikes, Shares, gather, lookalikes
+from inspection.matching import Rivals, Shares, gather, gather_rivals
 from inspection.overlays import (
     BLACK,
     FIXED_PATTERN,
@@ -86,7 +86,7 @@ class MeasuredMatch:
 
     name: str  # of PARTS
     shares: Shares
-    known: Lookalikes  # what reference images explain that look most like the errors
+    rivals: Rivals
 
 
 def match_measured(
@@ -102,22 +102,23 @@ def match_measured(
     the same mode is what makes it their cause.
     """
     found: dict[str, list[Shares]] = {name: [] for name in names}
-    known = []
+    rivals = []
     for one, other in _halves(screening.true):
         change = measure_change(images[one], screening.true[one], subject.correct)
         half = (subject, screening.subset(other), images[other], responses)
         evidence = gather(*half)
-        known.append(lookalikes(*half, evidence))
+        rivals.append(gather_rivals(*half, evidence))
         for name in names:
             relived = partial(relive, change=change, parts=PARTS[name])
             induced = measure_change_of(subject, responses, relived, screening.true[other])
             found[name].append(evidence.shares(induced))
-    parts = Lookalikes(
-        _mean([each.own for each in known]),
-        _mean([each.either for each in known]),
-        float(np.mean([each.mistaken for each in known])),
+    both = Rivals(
+        _mean([each.any_day for each in rivals]),
+        _mean([each.own for each in rivals]),
+        _mean([each.either for each in rivals]),
+        float(np.mean([each.mistaken for each in rivals])),
     )
-    means = [MeasuredMatch(name, _mean(shares), parts) for name, shares in found.items()]
+    means = [MeasuredMatch(name, _mean(shares), both) for name, shares in found.items()]
     return sorted(means, key=lambda each: -each.shares.mean)
 
 

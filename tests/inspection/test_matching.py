@@ -8,7 +8,7 @@ import pytest
 from fmi_engine.response import explained_share, fit_strength
 from fmi_engine.types import FloatArray, Screening
 from inspection.admission import Admitted
-from inspection.matching import Evidence, Shares, gather, lookalikes, paths
+from inspection.matching import Evidence, Shares, gather, gather_rivals, paths
 from inspection.responses import Responses
 from inspection.subject import Subject
 
@@ -166,7 +166,7 @@ def test_as_much_of_any_day_counts_as_explains_most(seed: int) -> None:
     assert plain.shares(induced) == plain.shares_alone(induced)
 
 
-def test_lookalikes_are_sought_for_every_error_among_both_its_classes(
+def test_the_reference_image_most_like_an_error_is_sought_in_both_its_classes(
     subject: Subject, screening: Screening, admitted: Admitted
 ) -> None:
     """The errors themselves are the reference images, a third of them under the class they were taken for."""
@@ -185,7 +185,8 @@ def test_lookalikes_are_sought_for_every_error_among_both_its_classes(
         any_day=np.zeros((len(subject.model.class_names), rows.shape[1]), np.float32),
     )
     evidence = gather(subject, screening, admitted.images, responses)
-    found = lookalikes(subject, screening, admitted.images, responses, evidence)
+    found = gather_rivals(subject, screening, admitted.images, responses, evidence)
+    assert found.any_day == evidence.shares(np.zeros_like(evidence.observed))
     assert found.mistaken == pytest.approx(moved.mean())
     assert found.either.mean == pytest.approx(1, abs=1e-4)
     assert found.own.mean < found.either.mean

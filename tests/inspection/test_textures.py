@@ -302,4 +302,4 @@ def test_errors_without_a_fault_explain_no_others(plant: Plant, here: Subject, r
     true = np.array([here.model.class_names.index(name) for name in names])
     assert set(names) == set(DEFECTS)
     for each in matched(here, responses, np.stack(rendered)[..., None], true):
-        assert each.shares.beyond(each.known.own) < 0.3
+        assert each.shares.beyond(each.rivals.own) < 0.3
