@@ -50,7 +50,7 @@ def diagnose(
     if found.claimed:
         enough = bool(second) or shares.mean + settings.pair_gain > 1
         return found if enough else _beside(subject, screening, images, responses, found)
-    if found.cause is Cause.LABELS or _explains(settings, shares) or len(images) < settings.fewest_errors:
+    if _explains(settings, shares) or len(images) < settings.fewest_errors:
         return found  # what an operation explains, and is doubted all the same, is too faint to be a cause
     best = match_measured(subject, screening, images, responses)[0]
     return _measured(subject, screening, images, best, found)

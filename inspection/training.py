@@ -202,7 +202,8 @@ def fit(
             logits = network(x)
             loss = nn.functional.cross_entropy(logits, y)
             if teacher is not None and teacher.weight:
-                loss = loss + teacher.loss(logits, preprocessing(images).to(device), y)
+                taught = preprocessing(images).to(device, memory_format=torch.channels_last)
+                loss = loss + teacher.loss(logits, taught, y)
             optimiser.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             optimiser.step()
