@@ -111,10 +111,9 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
             if progress:
                 progress(1)
         shifts[operation.name], looks[operation.name] = np.stack(rows[0]), np.stack(rows[1])
-    pool = subject.labelled.subset(evenly(subject.labelled.labels, KNOWN))
+    drawn = evenly(subject.labelled.labels, KNOWN)
+    pool = subject.labelled.subset(drawn)
     known = np.concatenate(_observe(subject, pool.images, pool.labels), axis=1)
-    batch = subject.settings.compute.batch_size
-    right = subject.classifier.predict(pool.images, batch).argmax(1) == pool.labels
     return Responses(
         shifts,
         looks,
@@ -124,7 +123,7 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
         _errors_of_any_day(subject),
         known,
         pool.labels,
-        right,
+        subject.reference.correct[drawn],
         _normal(subject),
     )
 
