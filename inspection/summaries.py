@@ -93,24 +93,27 @@ def _gain(accuracy: Accuracy) -> str:
 
 def print_paper(console: Console, results: Mapping[str, Any]) -> None:
     """Print what `fmi bench paper` measured: a row for each stage, then the claims that hold and do not."""
-    table = Table(title=f"Every filter extracts a specific texture: {results['images']}")
-    for name in ("network", "layer", "filters", "AUROC", "trusted", "rank", "agree", "layout"):
-        table.add_column(name, justify="left" if name in ("network", "layer") else "right")
-    for name in ("untrained", "its pictures", "dead"):
-        table.add_column(name, justify="right")
+    title = f"Every filter extracts a specific texture: {results['images']}"
+    table = Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False)  # 80 columns hold it
+    table.add_column("stage", overflow="fold")
+    for name in ("filters", "AUROC", "trusted", "rank", "agree", "layout", "untrained", "pictures", "dead"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in results["layers"]:
         parts, control = row["parts"], row["untrained_parts"]
         shares = (row["trusted_share"], parts["rank"], parts["agreement"], parts["layout"])
         controls = (row["untrained_trusted_share"], control["pictures"], row["dead_trusted_share"])
         table.add_row(
-            row["network"],
-            row["layer"],
-            f"{row['filters']} of {row['channels']}",
+            f"{row['network']} {row['layer']}",
+            f"{row['filters']}/{row['channels']}",
             f"{row['auroc']:.3f}",
             *(f"{share:.0%}" for share in (*shares, *controls)),
         )
     console.print(table)
-    console.print("rank, agree, layout: live filters that pass this part of the trust test by itself.")
-    console.print("its pictures: the untrained network's filters, were the pictures all that is asked for.")
+    console.print(
+        "filters: inverted, of the layer. rank, agree, layout: live ones that pass this part by itself."
+    )
+    console.print(
+        "untrained: trusted ones of an untrained network; pictures: were its pictures all that is asked."
+    )
     for sentence in results["verdicts"]:
         console.print(f"- {sentence}", soft_wrap=True)
