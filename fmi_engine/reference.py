@@ -56,17 +56,17 @@ def measure_energies(
     batch_size: int = 32,
     *,
     with_spread: bool = True,
-) -> tuple[dict[str, FloatArray], dict[str, FloatArray], NDArray[np.int64]]:
-    """Energies and spreads (images, channels) by layer, and the predicted class of each image.
+) -> tuple[dict[str, FloatArray], dict[str, FloatArray], FloatArray]:
+    """Energies and spreads (images, channels) by layer, and the logits (images, classes).
 
     Spreads take a quarter of the time; without them their dictionary is empty.
     """
     energy: dict[str, list[FloatArray]] = {name: [] for name in layers}
     spread: dict[str, list[FloatArray]] = {name: [] for name in layers}
-    predicted = []
+    logits = []
     with recorded(classifier.network, layers) as codes:
         for i in range(0, len(images), batch_size):
-            predicted.append(classifier.logits(classifier.prepare(images[i : i + batch_size])).argmax(1))
+            logits.append(classifier.logits(classifier.prepare(images[i : i + batch_size])))
             for name in layers:
                 energy[name].append(energies(codes[name]).cpu().numpy())
                 if with_spread:
@@ -74,7 +74,7 @@ def measure_energies(
     return (
         {name: np.concatenate(parts) for name, parts in energy.items()},
         {name: np.concatenate(parts) for name, parts in spread.items() if parts},
-        torch.cat(predicted).cpu().numpy(),
+        torch.cat(logits).cpu().numpy(),
     )
 
 
@@ -96,8 +96,8 @@ def build_reference(
     classes: list[NDArray[np.int64]] = []
     rights: list[NDArray[np.bool_]] = []
     for images, labels in batches:
-        batch_energy, batch_spread, predicted = measure_energies(classifier, names, images, len(images))
-        correct = predicted == labels
+        batch_energy, batch_spread, logits = measure_energies(classifier, names, images, len(images))
+        correct = logits.argmax(1) == labels
         classes.append(labels[correct])
         rights.append(correct)
         for name in names:

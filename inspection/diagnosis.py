@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.response import fit_strengths, shift_at
+from fmi_engine.response import fit_strengths
 from fmi_engine.types import Screening
 from inspection.config import MatchingSettings
 from inspection.families import family_of
@@ -136,18 +136,20 @@ def _refined(
 ) -> list[OperationMatch]:
     """Every operation at its fitted strength; the best few are measured there and fitted once more."""
     fitted = {name: evidence.fit(path) for name, path in known.items()}
-    found, most = [], max(share for _, share in fitted.values())
-    for place, name in enumerate(sorted(known, key=lambda name: -fitted[name][1])):
-        strengths, shifts = known[name]
-        ((strength,), share) = fitted[name]
-        near = place < REFINED and share >= most - NEAR
-        if near and strength > 0 and strength not in strengths:
-            here = int(np.searchsorted(strengths, strength))
+    found, most = [], max(fit.share for fit in fitted.values())
+    for place, name in enumerate(sorted(known, key=lambda name: -fitted[name].share)):
+        path, fit = known[name], fitted[name]
+        (strength,) = fit.strengths
+        near = place < REFINED and fit.share >= most - NEAR
+        if near and strength > 0 and strength not in path[0]:
+            here = int(np.searchsorted(path[0], strength))
             exact = measure_shift(subject, responses, [(name, strength)], screening.true)
-            strengths = [*strengths[:here], strength, *strengths[here:]]
-            shifts = [*shifts[:here], exact, *shifts[here:]]
-            (strength,), _ = evidence.fit((strengths, shifts))
-        found.append(_match(name, strength, evidence.shares(shift_at(strength, strengths, shifts))))
+            path = (
+                [*path[0][:here], strength, *path[0][here:]],
+                [*path[1][:here], exact, *path[1][here:]],
+            )
+            fit = evidence.fit(path)
+        found.append(_match(name, fit.strengths[0], evidence.shares(fit.at(path))))
     return found
 
 
@@ -204,12 +206,15 @@ def _second(
     if alone.mean + margin > 1:
         return ()
     leading = [each.operation for each in ranked[:PAIRED]]
-    pairs = {tuple(sorted((one, other))) for one in leading for other in known if one != other}
+    alone_fits = {name: [evidence.fit(known[name]).before] for name in leading}
+    pairs = {(one, other) for one in leading for other in known if one != other}
     fitted = []
     for one, other in sorted(pairs):
+        if other in leading and other < one:
+            continue  # the same two, the other way round
         if find_operation(one).family != find_operation(other).family:
-            (first, second), share = evidence.fit(known[one], known[other])
-            fitted.append((share, ((one, first), (other, second))))
+            fit = evidence.fit(known[one], known[other], before=alone_fits[one])
+            fitted.append((fit.share, tuple(zip((one, other), fit.strengths, strict=True))))
     found = []
     for _, steps in sorted(fitted, reverse=True)[:PAIRS]:
         if all(strength >= find_operation(name).grid[0] for name, strength in steps):

@@ -130,7 +130,7 @@ class _Group:
         """What is known of a group of errors."""
         part = screening.subset(rows)
         evidence = gather(subject, part, images[rows], responses)
-        shares = {name: evidence.fit(path)[1] for name, path in paths(responses, part.true).items()}
+        shares = {name: evidence.fit(path).share for name, path in paths(responses, part.true).items()}
         return cls(rows, evidence, shares)
 
     def loss(self, other: "_Group") -> float:

@@ -137,7 +137,7 @@ class BlamedFilter:
 class OperationMatch:
     """How much of the observed shift one operation explains at its fitted strength.
 
-    As much of the shift of the errors that the model makes on any day as fits counts with it.
+    As much as fits of where the images stood before that it makes fail counts with it.
     """
 
     operation: str

@@ -1,12 +1,11 @@
 """Evidence: what moved, seen by the blamed filters, by all filters and by the images themselves, in one row.
 
 Three explained shares have to agree before a cause is claimed. They are fitted together, so that a strength
-is the one that all three can live with. A night's errors hold some that the model makes on any day, and
-those that a fault adds are parts that were hard already: as much of the shift of such errors as fits is
-taken along with every cause.
+is the one that all three can live with. It is not any part that a fault makes fail: as much as fits of where
+those parts stand that a change makes fail, before it comes, is taken along with that change.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,15 +18,17 @@ from fmi_engine.response import (
     fit_strength,
     fit_together,
     observed_shift,
+    shift_at,
 )
 from fmi_engine.types import FloatArray, Screening
-from inspection.responses import Responses
+from inspection.responses import Induced, Responses
 from inspection.subject import Subject, sample
 
 LITTLE = 1e-12
 LOOKED_AT = 200  # images of a group
-MOST_OF_ANY_DAY = 2.0  # times the shift of the errors of any day, at most, in a night's shift
-Paths = Mapping[str, ShiftPath]
+MOST = 2.0  # times where failing images stand before, at most, in a night's shift
+Path = tuple[Sequence[float], Sequence[Induced]]  # measured strengths, and what each induces
+Paths = Mapping[str, Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +77,25 @@ class Evidence:
         look = self.look / max(float((self.look * squares[filters:]).sum()), LITTLE)
         return np.concatenate([blamed + np.float32(overall), look]).astype(np.float32)
 
-    def fit(self, *paths: ShiftPath) -> tuple[tuple[float, ...], float]:
-        """The strengths of changes that explain most together, on top of any day, and their mean share."""
-        strengths, share = fit_together(self.observed, [*paths, self._any_day_path], self.weights)
-        return strengths[:-1], share
+    def fit(self, *paths: Path, before: Sequence[FloatArray] = ()) -> "Fit":
+        """The strengths of changes that explain most together.
 
-    def shares(self, induced: FloatArray) -> Shares:
-        """How much of each view a shift (filters + entries,) explains, with as much of any day as fits."""
-        left = self.observed - induced
-        some, _ = fit_strength(left, *self._any_day_path, self.weights)
-        return self.shares_alone(induced + np.float32(some) * self.any_day)
+        As much as fits counts along of where the images that fail stand before: at any of the strengths of
+        the first path, or as given.
+        """
+        shifts: list[ShiftPath] = [
+            (strengths, [each.shift for each in induced]) for strengths, induced in paths
+        ]
+        found = []
+        for stood in before or [each.before for each in paths[0][1]]:
+            strengths, share = fit_together(self.observed, [*shifts, _scaled(stood)], self.weights)
+            found.append(Fit(strengths[:-1], share, stood))
+        return max(found, key=lambda each: each.share)
+
+    def shares(self, induced: Induced) -> Shares:
+        """How much of each view a change explains, with as much as fits of where failing images stand."""
+        some, _ = fit_strength(self.observed - induced.shift, *_scaled(induced.before), self.weights)
+        return self.shares_alone(induced.shift + np.float32(some) * induced.before)
 
     def shares_alone(self, shift: FloatArray) -> Shares:
         """The same for a shift by itself."""
@@ -97,9 +107,24 @@ class Evidence:
             explained_share(self.observed[filters:], shift[filters:], self.look),
         )
 
-    @property
-    def _any_day_path(self) -> ShiftPath:
-        return (MOST_OF_ANY_DAY,), [np.float32(MOST_OF_ANY_DAY) * self.any_day]
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How changes explain most together."""
+
+    strengths: tuple[float, ...]
+    share: float  # mean of the three
+    before: FloatArray  # where the images stand before that fail under them
+
+    def at(self, path: Path) -> Induced:
+        """What the first change induces at its strength."""
+        strengths, induced = path
+        shift = shift_at(self.strengths[0], strengths, [each.shift for each in induced])
+        return Induced(shift, self.before)
+
+
+def _scaled(before: FloatArray) -> ShiftPath:
+    return (MOST,), [np.float32(MOST) * before]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +159,7 @@ def gather_rivals(
     own, _ = responses.most_alike(rows, evidence.weights, true, true)
     either, classes = responses.most_alike(rows, evidence.weights, true, predicted)
     return Rivals(
-        evidence.shares(np.zeros_like(evidence.observed)),
+        evidence.shares(Induced(np.zeros_like(evidence.observed), evidence.any_day)),
         evidence.shares_alone(own.mean(0)),
         evidence.shares_alone(either.mean(0)),
         float((classes == predicted).mean()),
@@ -170,9 +195,15 @@ def observe(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -
 
 
 def paths(responses: Responses, true: NDArray[np.int64]) -> Paths:
-    """Every operation's strengths and shifts (filters + entries,), for errors of these true classes."""
-    filters, looks = responses.of_filters(true), responses.of_looks(true)
+    """Every operation's strengths and what they induce, for errors of these true classes."""
+    looks, stood = responses.of_looks(true), responses.of_standing(true)
     return {
-        name: (strengths, [np.concatenate(both) for both in zip(shifts, looks[name][1], strict=True)])
-        for name, (strengths, shifts) in filters.items()
+        name: (
+            strengths,
+            [
+                Induced(np.concatenate([filters, look]), before)
+                for filters, look, before in zip(shifts, looks[name][1], stood[name], strict=True)
+            ],
+        )
+        for name, (strengths, shifts) in responses.of_filters(true).items()
     }

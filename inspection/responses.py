@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from fmi_engine.reference import measure_energies
 from fmi_engine.response import ShiftPath
@@ -17,8 +18,24 @@ from inspection.images import replacing
 from inspection.operations import Operation, find_operation, operations_for
 from inspection.subject import Progress, Subject, evenly
 
+FORMAT = 2  # of the file that keeps them: one of an earlier version is not read
 KNOWN = 1000  # reference images, at most, among which the one most like an error is sought
+LEAST = 0.02  # weight of an image that a change does not make fail at all
 HARD = 8  # parts of a class, at least, that stand for its errors of any day
+
+
+@dataclass(frozen=True, slots=True)
+class Induced:
+    """What a change does to the images that it makes fail: those are what a log holds.
+
+    The parts of a class are not all alike, and it is not any of them that a fault makes fail. Every image
+    counts by how unsure of its class the model is when it is changed: 1 - p(class).
+    """
+
+    shift: FloatArray  # (filters + entries of the look,), in sigma: how far they move
+    before: (
+        FloatArray  # (filters + entries,), in sigma: where they stand before, from the normal of the class
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +43,10 @@ class Responses:
     """What every operation does to the filters of a model and to the look of its images, per class."""
 
     shifts: dict[str, FloatArray]  # operation -> (strengths, classes, filters of all layers), in sigma
-    looks: dict[str, FloatArray]  # operation -> (strengths, classes, entries of the look), in sigma
+    looks: dict[
+        str, FloatArray
+    ]  # operation -> (strengths, classes, entries of the look), in sigma, as Induced
+    stood: dict[str, FloatArray]  # operation -> (strengths, classes, filters + entries): before, of those
     classes: NDArray[np.bool_]  # (classes,): measured
     positions: NDArray[np.int64]  # among the subject's correct images: those that were changed
     before: FloatArray  # (positions, filters + entries of the look), in sigma, unchanged
@@ -47,6 +67,10 @@ class Responses:
         return {
             name: (find_operation(name).grid, self._mixed(rows, true)) for name, rows in self.looks.items()
         }
+
+    def of_standing(self, true: NDArray[np.int64]) -> dict[str, list[FloatArray]]:
+        """Where the images that each strength makes fail stand before (filters + entries,)."""
+        return {name: self._mixed(rows, true) for name, rows in self.stood.items()}
 
     def of_any_day(self, true: NDArray[np.int64]) -> FloatArray:
         """The shift (filters + entries of the look,) of errors of these classes that no fault caused."""
@@ -100,26 +124,28 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
     positions = evenly(subject.correct.labels, count)
     chosen = subject.correct.subset(positions)
     classes = np.isin(np.arange(len(subject.model.class_names)), chosen.labels)
-    before = _observe(subject, chosen.images, chosen.labels)
-    shifts, looks = {}, {}
+    *before, _ = _observe(subject, chosen.images, chosen.labels)
+    standing = np.concatenate(before, axis=1)
+    shifts, looks, stood = {}, {}, {}
     for operation in operations_for(subject.model.channels):
-        rows: tuple[list[FloatArray], list[FloatArray]] = ([], [])
+        rows: tuple[list[FloatArray], ...] = ([], [], [])
         for strength in operation.grid:
-            after = _observe(subject, _changed(operation, chosen.images, strength), chosen.labels)
-            for kind in (0, 1):
-                rows[kind].append(_by_class(after[kind] - before[kind], chosen.labels, classes))
+            *after, failing = _observe(subject, _changed(operation, chosen.images, strength), chosen.labels)
+            for kind, values in enumerate((after[0] - before[0], after[1] - before[1], standing)):
+                rows[kind].append(_by_class(values, chosen.labels, classes, failing))
             if progress:
                 progress(1)
-        shifts[operation.name], looks[operation.name] = np.stack(rows[0]), np.stack(rows[1])
+        shifts[operation.name], looks[operation.name], stood[operation.name] = map(np.stack, rows)
     drawn = evenly(subject.labelled.labels, KNOWN)
     pool = subject.labelled.subset(drawn)
-    known = np.concatenate(_observe(subject, pool.images, pool.labels), axis=1)
+    known = np.concatenate(_observe(subject, pool.images, pool.labels)[:2], axis=1)
     return Responses(
         shifts,
         looks,
+        stood,
         classes,
         positions,
-        np.concatenate(before, axis=1),
+        standing,
         _errors_of_any_day(subject),
         known,
         pool.labels,
@@ -133,8 +159,8 @@ def measure_shift(
     responses: Responses,
     steps: Sequence[tuple[str, float]],
     true: NDArray[np.int64],
-) -> FloatArray:
-    """What operations at given strengths, one after the other, do: filters' shift, then the look's.
+) -> Induced:
+    """What operations at given strengths, one after the other, do.
 
     Measured on the same reference images as the catalogue, weighted by the errors' true classes.
     """
@@ -153,14 +179,16 @@ def measure_change_of(
     responses: Responses,
     change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
     true: NDArray[np.int64],
-) -> FloatArray:
+) -> Induced:
     """The same for any change of images (n, height, width, channel)."""
     chosen = subject.correct.subset(responses.positions)
-    after = np.concatenate(_observe(subject, change(chosen.images), chosen.labels), axis=1)
+    *after, failing = _observe(subject, change(chosen.images), chosen.labels)
     counts = np.bincount(true, minlength=len(subject.model.class_names)).astype(np.float32)
-    weight = counts[chosen.labels] / np.bincount(chosen.labels)[chosen.labels]
-    weight = weight if weight.any() else np.ones_like(weight)
-    return np.asarray(weight @ (after - responses.before) / weight.sum(), np.float32)
+    counts = counts if counts[chosen.labels].any() else np.ones_like(counts)
+    weight = counts[chosen.labels] * failing / np.bincount(chosen.labels, failing)[chosen.labels]
+    weight /= weight.sum()
+    shift = weight @ (np.concatenate(after, axis=1) - responses.before)
+    return Induced(shift.astype(np.float32), (weight @ responses.before).astype(np.float32))
 
 
 def _errors_of_any_day(subject: Subject) -> FloatArray:
@@ -176,9 +204,8 @@ def _errors_of_any_day(subject: Subject) -> FloatArray:
     chosen = np.concatenate([_hardest(margin, pool.labels == label) for label in np.unique(pool.labels)])
     hard = pool.subset(chosen)
     classes = np.isin(np.arange(probability.shape[1]), hard.labels)
-    rows = _by_class(
-        np.concatenate(_observe(subject, hard.images, hard.labels), axis=1), hard.labels, classes
-    )
+    shifts = np.concatenate(_observe(subject, hard.images, hard.labels)[:2], axis=1)
+    rows = _by_class(shifts, hard.labels, classes)
     rows[~classes] = rows[classes].mean(0)
     return rows
 
@@ -189,10 +216,16 @@ def _hardest(margin: FloatArray, among: NDArray[np.bool_]) -> NDArray[np.int64]:
     return ordered[: max(HARD, int((margin[among] > 0).sum()))]
 
 
-def _by_class(shift: FloatArray, labels: NDArray[np.int64], classes: NDArray[np.bool_]) -> FloatArray:
+def _by_class(
+    shift: FloatArray,
+    labels: NDArray[np.int64],
+    classes: NDArray[np.bool_],
+    weights: FloatArray | None = None,
+) -> FloatArray:
     rows = np.zeros((len(classes), shift.shape[1]), np.float32)
     for label in np.flatnonzero(classes):
-        rows[label] = shift[labels == label].mean(0)
+        mine = labels == label
+        rows[label] = np.average(shift[mine], axis=0, weights=None if weights is None else weights[mine])
     return rows
 
 
@@ -207,9 +240,9 @@ def _changed(operation: Operation, images: NDArray[np.uint8], strength: float) -
 
 def _observe(
     subject: Subject, images: NDArray[np.uint8], labels: NDArray[np.int64]
-) -> tuple[FloatArray, FloatArray]:
-    """The standardised energies of all filters, and the standardised look, of images."""
-    energy, _, _ = measure_energies(
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The standardised energies of all filters, the standardised look, and how much each image fails."""
+    energy, _, logits = measure_energies(
         subject.classifier,
         subject.layer_names,
         images,
@@ -217,7 +250,8 @@ def _observe(
         with_spread=False,
     )
     filters = [subject.reference.standardise(name, energy[name], labels) for name in subject.layer_names]
-    return np.concatenate(filters, axis=1), subject.looks.standardise(images, labels)
+    failing = 1 - softmax(logits, axis=1)[np.arange(len(labels)), labels] + LEAST
+    return np.concatenate(filters, axis=1), subject.looks.standardise(images, labels), failing
 
 
 def _response_key(subject: Subject) -> str:
@@ -225,7 +259,7 @@ def _response_key(subject: Subject) -> str:
     pool = subject.labelled
     held = hashlib.sha256(pool.images.tobytes() + pool.labels.tobytes()).hexdigest()
     settings = [subject.settings.matching.reference_images, subject.settings.compute.seed]
-    text = json.dumps([catalogue, held, _normal_hash(subject), settings])
+    text = json.dumps([FORMAT, catalogue, held, _normal_hash(subject), settings])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -247,6 +281,7 @@ def _normal_hash(subject: Subject) -> str:
 def _write_responses(path: Path, responses: Responses) -> None:
     arrays = {f"shift/{name}": rows for name, rows in responses.shifts.items()}
     arrays |= {f"look/{name}": rows for name, rows in responses.looks.items()}
+    arrays |= {f"stood/{name}": rows for name, rows in responses.stood.items()}
     with replacing(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
@@ -266,13 +301,14 @@ def _read_responses(path: Path) -> Responses | None:
     """What was kept, or None where nothing was or the file is damaged: then it is measured again."""
     try:
         with path.open("rb") as file, np.load(file) as held:
-            shifts, looks = (
+            shifts, looks, stood = (
                 {name.removeprefix(kind): held[name] for name in held if name.startswith(kind)}
-                for kind in ("shift/", "look/")
+                for kind in ("shift/", "look/", "stood/")
             )
             return Responses(
                 shifts,
                 looks,
+                stood,
                 held["classes"],
                 held["positions"],
                 held["before"],

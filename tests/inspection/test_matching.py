@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fmi_engine.response import explained_share, fit_strength
+from fmi_engine.response import explained_share, fit_together
 from fmi_engine.types import FloatArray, Screening
 from inspection.admission import Admitted
 from inspection.matching import Evidence, Shares, gather, gather_rivals, paths
-from inspection.responses import Responses
+from inspection.responses import Induced, Responses
 from inspection.subject import Subject
 
 FILTERS, LOOK = 30, 12
@@ -39,7 +39,7 @@ def test_the_three_shares_are_those_of_the_filters_by_blame_of_all_filters_and_o
     evidence = some_evidence(seed)
     other = some_evidence(seed + 50).observed
     induced = np.asarray(0.8 * evidence.observed + other / 4, np.float32)
-    found = evidence.shares(induced)
+    found = evidence.shares_alone(induced)
     moved, look = evidence.observed[:FILTERS], evidence.observed[FILTERS:]
     shift, looks = induced[:FILTERS], induced[FILTERS:]
     assert found.blamed == pytest.approx(slow_share(moved, shift, evidence.blame), abs=1e-5)
@@ -54,14 +54,14 @@ def test_the_weights_make_one_explained_share_the_mean_of_the_three(seed: int) -
     evidence = some_evidence(seed)
     for induced in (evidence.observed * 0, 0.6 * evidence.observed, some_evidence(seed + 50).observed):
         share = explained_share(evidence.observed, induced, evidence.weights)
-        assert share == pytest.approx(evidence.shares(induced).mean, abs=1e-4)
+        assert share == pytest.approx(evidence.shares_alone(induced).mean, abs=1e-4)
 
 
 def test_a_view_in_which_nothing_moved_explains_nothing_and_keeps_the_weights_finite() -> None:
     observed = np.array([2, 1, 0, 0], np.float32)
     evidence = Evidence(observed, 0 * observed, np.array([1, 0], np.float32), np.ones(2, np.float32))
     assert np.isfinite(evidence.weights).all()
-    assert evidence.shares(observed) == Shares(1.0, 1.0, 0.0)
+    assert evidence.shares(Induced(observed, 0 * observed)) == Shares(1.0, 1.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,7 @@ def empty_responses() -> Responses:
     return Responses(
         shifts={},
         looks={},
+        stood={},
         classes=np.array([True, True]),
         positions=nobody,
         before=np.zeros((0, 3), np.float32),
@@ -128,42 +129,55 @@ def empty_responses() -> Responses:
 
 def test_a_path_is_the_shift_of_the_filters_then_of_the_look_by_the_classes_of_the_errors() -> None:
     shift = np.array([[[1.0, 2.0], [10.0, 20.0]], [[3.0, 4.0], [30.0, 40.0]]], np.float32)
-    responses = replace(empty_responses(), shifts={"defocus": shift}, looks={"defocus": -shift[..., :1]})
-    strengths, shifts = paths(responses, np.array([0, 1, 1, 1]))["defocus"]
+    responses = replace(
+        empty_responses(),
+        shifts={"defocus": shift},
+        looks={"defocus": -shift[..., :1]},
+        stood={"defocus": (0.5 * np.concatenate([shift, shift[..., :1]], axis=2)).astype(np.float32)},
+    )
+    strengths, induced = paths(responses, np.array([0, 1, 1, 1]))["defocus"]
     weak = [(1 + 3 * 10) / 4, (2 + 3 * 20) / 4, -(1 + 3 * 10) / 4]
     strong = [(3 + 3 * 30) / 4, (4 + 3 * 40) / 4, -(3 + 3 * 30) / 4]
-    np.testing.assert_allclose(shifts, [weak, strong])
+    np.testing.assert_allclose([each.shift for each in induced], [weak, strong])
+    halves = [[each[0] / 2, each[1] / 2, -each[2] / 2] for each in (weak, strong)]
+    np.testing.assert_allclose([each.before for each in induced], halves)
     assert strengths[0] < strengths[1]
 
 
-# --- on top of the errors of any day ---
+# --- on top of where the images stood that fail ---
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_strength_is_recovered_under_errors_of_any_day(seed: int) -> None:
-    """Fitted alone it would not be: those errors lie partly along the change."""
+def test_a_strength_is_recovered_where_the_images_that_fail_were_not_any(seed: int) -> None:
+    """Fitted alone it would not be: where they stood lies partly along the change."""
     rng = np.random.default_rng(seed)
     change = row(*rng.normal(size=FILTERS + LOOK))
-    any_day = np.float32(0.7) * change + row(*rng.normal(size=FILTERS + LOOK))
-    evidence = replace(some_evidence(seed), observed=np.float32(1.5) * change + any_day, any_day=any_day)
-    path = [1.0, 2.0, 3.0], [change, 2 * change, 3 * change]
-    (strength,), share = evidence.fit(path)
-    assert strength == pytest.approx(1.5, abs=0.15)
-    assert share == pytest.approx(1, abs=0.01)
-    assert fit_strength(evidence.observed, *path, evidence.weights)[0] > 1.8
-    assert evidence.shares(np.float32(1.5) * change).mean == pytest.approx(1, abs=1e-5)
+    before = np.float32(0.7) * change + row(*rng.normal(size=FILTERS + LOOK))
+    evidence = replace(some_evidence(seed), observed=np.float32(1.5) * change + before)
+    weak, strong = Induced(change, -before), Induced(2 * change, before)
+    path = [1.0, 2.0], [weak, strong]
+    fit = evidence.fit(path)
+    assert fit.strengths[0] == pytest.approx(1.5, abs=0.15)
+    assert fit.share == pytest.approx(1, abs=0.01)
+    np.testing.assert_array_equal(fit.before, before)
+    induced = fit.at(path)
+    np.testing.assert_allclose(induced.shift, np.float32(fit.strengths[0]) * change, rtol=1e-4)
+    assert evidence.shares(induced).mean == pytest.approx(fit.share, abs=0.01)
+    (alone, _), _ = fit_together(
+        evidence.observed, [([1.0, 2.0], [change, 2 * change])] * 2, evidence.weights
+    )
+    assert abs(alone - 1.5) > 0.15
+    assert evidence.fit(path, before=[0 * before]).share < 0.95
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_as_much_of_any_day_counts_as_explains_most(seed: int) -> None:
-    """Nought to twice, on a fine grid."""
-    evidence = replace(some_evidence(seed), any_day=some_evidence(seed + 20).observed)
-    induced = some_evidence(seed + 50).observed
-    induced = np.float32(0.5) * induced + np.float32(0.3 * seed - 0.3) * evidence.any_day
-    plain = replace(evidence, any_day=0 * evidence.any_day)
-    grid = [plain.shares(induced + np.float32(b) * evidence.any_day).mean for b in np.linspace(0, 2, 401)]
-    assert evidence.shares(induced).mean == pytest.approx(max(grid), abs=1e-3)
-    assert plain.shares(induced) == plain.shares_alone(induced)
+def test_as_much_counts_of_where_they_stood_as_explains_most(seed: int) -> None:
+    """No amount of a fine grid, none and twice among them, explains more."""
+    evidence, before = some_evidence(seed), some_evidence(seed + 20).observed
+    shift = np.float32(0.5) * some_evidence(seed + 50).observed + np.float32(0.3 * seed - 0.3) * before
+    grid = [evidence.shares_alone(shift + np.float32(b) * before).mean for b in np.linspace(0, 2, 401)]
+    assert evidence.shares(Induced(shift, before)).mean == pytest.approx(max(grid), abs=1e-3)
+    assert evidence.shares(Induced(shift, 0 * before)) == evidence.shares_alone(shift)
 
 
 def test_the_reference_image_most_like_an_error_is_sought_in_both_its_classes(
@@ -186,7 +200,7 @@ def test_the_reference_image_most_like_an_error_is_sought_in_both_its_classes(
     )
     evidence = gather(subject, screening, admitted.images, responses)
     found = gather_rivals(subject, screening, admitted.images, responses, evidence)
-    assert found.any_day == evidence.shares(np.zeros_like(evidence.observed))
+    assert found.any_day == evidence.shares(Induced(0 * evidence.observed, evidence.any_day))
     assert found.mistaken == pytest.approx(moved.mean())
     assert found.either.mean == pytest.approx(1, abs=1e-4)
     assert found.own.mean < found.either.mean
