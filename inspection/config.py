@@ -105,7 +105,7 @@ class MatchingSettings(Section):
         description="the same of what the reference images of their classes that are most like them leave",
     )
     beyond_either: Share = Field(
-        0.1,
+        0.0,
         description="the same where those of the predicted classes count, too: wrong labels show there",
     )
     pair_gain: Share = Field(
