@@ -102,11 +102,12 @@ class MatchingSettings(Section):
     )
     beyond_own: Share = Field(
         0.25,
-        description="the same of what the reference images of their classes that are most like them leave",
+        description="the same of what the reference images leave that are most like the errors, of their own "
+        "classes",
     )
     beyond_either: Share = Field(
         0.0,
-        description="the same where those of the predicted classes count, too: wrong labels show there",
+        description="the same with those of the predicted classes, where wrong labels show; 0: just more",
     )
     pair_gain: Share = Field(
         0.05, description="how much more, on the mean of the three shares, a second operation must explain"

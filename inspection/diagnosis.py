@@ -1,6 +1,6 @@
 """The diagnosis of a failure mode: the operation that explains its shift, or why none is claimed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from fmi_engine.types import Screening
 from inspection.config import MatchingSettings
 from inspection.families import family_of
 from inspection.findings import Cause, Diagnosis, OperationMatch
-from inspection.matching import Evidence, Paths, Rivals, Shares, gather, gather_rivals, paths
+from inspection.matching import Evidence, Fit, Paths, Rivals, Shares, gather, gather_rivals, paths
 from inspection.operations import find_operation
 from inspection.responses import Responses, measure_shift
 from inspection.subject import Subject
@@ -34,14 +34,14 @@ def diagnose(
 
     `images` are the errors of the screening, in order. Three explained shares have to be high: that of
     the shift weighted by blame, that of all filters alike, and that of the images' own look; and the
-    operation has to explain most of what its rivals leave, in which no image changed: the reference images
-    that look most like the errors. What no operation explains is measured on the errors themselves, one half
-    against the other.
+    operation has to explain enough of what its rivals leave, in which no image changed. What no operation
+    explains is measured on the errors themselves, one half against the other.
     """
     evidence = gather(subject, screening, images, responses)
     catalogue = paths(responses, screening.true)
-    ranked = _ranked(subject, _refined(subject, screening, evidence, responses, catalogue))
-    second = _second(subject, screening, evidence, responses, catalogue, ranked)
+    fitted = {name: evidence.fit(path) for name, path in catalogue.items()}
+    ranked = _ranked(subject, _refined(subject, screening, evidence, responses, catalogue, fitted))
+    second = _second(subject, screening, evidence, responses, catalogue, fitted, ranked)
     control = _control_share(subject, screening.true, responses, evidence)
     rivals = gather_rivals(subject, screening, images, responses, evidence)
     doubts = _doubts(subject, len(images), ranked[0], second, control, rivals)
@@ -132,10 +132,14 @@ def _doubt_of_measured(settings: MatchingSettings, best: MeasuredMatch) -> str |
 
 
 def _refined(
-    subject: Subject, screening: Screening, evidence: Evidence, responses: Responses, known: Paths
+    subject: Subject,
+    screening: Screening,
+    evidence: Evidence,
+    responses: Responses,
+    known: Paths,
+    fitted: Mapping[str, Fit],
 ) -> list[OperationMatch]:
     """Every operation at its fitted strength; the best few are measured there and fitted once more."""
-    fitted = {name: evidence.fit(path) for name, path in known.items()}
     found, most = [], max(fit.share for fit in fitted.values())
     for place, name in enumerate(sorted(known, key=lambda name: -fitted[name].share)):
         path, fit = known[name], fitted[name]
@@ -195,6 +199,7 @@ def _second(
     evidence: Evidence,
     responses: Responses,
     known: Paths,
+    fitted: Mapping[str, Fit],
     ranked: Sequence[OperationMatch],
 ) -> tuple[OperationMatch, ...]:
     """The two operations, one after the other, that explain clearly more than the best alone, if any.
@@ -206,17 +211,16 @@ def _second(
     if alone.mean + margin > 1:
         return ()
     leading = [each.operation for each in ranked[:PAIRED]]
-    alone_fits = {name: [evidence.fit(known[name]).before] for name in leading}
     pairs = {(one, other) for one in leading for other in known if one != other}
-    fitted = []
+    together = []
     for one, other in sorted(pairs):
         if other in leading and other < one:
             continue  # the same two, the other way round
         if find_operation(one).family != find_operation(other).family:
-            fit = evidence.fit(known[one], known[other], before=alone_fits[one])
-            fitted.append((fit.share, tuple(zip((one, other), fit.strengths, strict=True))))
+            fit = evidence.fit(known[one], known[other], before=[fitted[one].before])
+            together.append((fit.share, tuple(zip((one, other), fit.strengths, strict=True))))
     found = []
-    for _, steps in sorted(fitted, reverse=True)[:PAIRS]:
+    for _, steps in sorted(together, reverse=True)[:PAIRS]:
         if all(strength >= find_operation(name).grid[0] for name, strength in steps):
             shares = evidence.shares(measure_shift(subject, responses, steps, screening.true))
             if shares.mean > alone.mean + margin and shares.beyond(alone) >= TAKES:
@@ -247,7 +251,7 @@ def _control_share(
 
 
 def _doubt_of_rivals(settings: MatchingSettings, shares: Shares, rivals: Rivals) -> str | None:
-    """How little a cause explains of what a rival leaves, after "explains"; None where it is enough."""
+    """What a cause explains beside a rival that leaves it too little, after "explains"; else None."""
     alike = "the reference images most like these errors, of their own classes"
     tried = (
         (rivals.either, settings.beyond_either, f"{alike} and of those they were taken for,"),
@@ -256,9 +260,10 @@ def _doubt_of_rivals(settings: MatchingSettings, shares: Shares, rivals: Rivals)
     )
     for rival, needed, what in tried:
         if shares.beyond(rival) < needed:
+            more = f"{needed:.0%} of what they leave" if needed else "more than they do"
             return (
-                f"{max(shares.beyond(rival), 0):.0%} of what {what} leave unexplained, which explain "
-                f"{max(rival.mean, 0):.0%} by themselves; {needed:.0%} is needed"
+                f"{max(shares.mean, 0):.1%} of the evidence; {what} explain {max(rival.mean, 0):.1%}, and a "
+                f"cause has to explain {more}"
             )
     return None
 

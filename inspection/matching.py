@@ -86,9 +86,9 @@ class Evidence:
         shifts: list[ShiftPath] = [
             (strengths, [each.shift for each in induced]) for strengths, induced in paths
         ]
-        found = []
+        weights, found = self.weights, []
         for stood in before or [each.before for each in paths[0][1]]:
-            strengths, share = fit_together(self.observed, [*shifts, _scaled(stood)], self.weights)
+            strengths, share = fit_together(self.observed, [*shifts, _scaled(stood)], weights)
             found.append(Fit(strengths[:-1], share, stood))
         return max(found, key=lambda each: each.share)
 

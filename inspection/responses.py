@@ -33,9 +33,7 @@ class Induced:
     """
 
     shift: FloatArray  # (filters + entries of the look,), in sigma: how far they move
-    before: (
-        FloatArray  # (filters + entries,), in sigma: where they stand before, from the normal of the class
-    )
+    before: FloatArray  # (filters + entries,), in sigma: where they stand before, from what is normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +41,8 @@ class Responses:
     """What every operation does to the filters of a model and to the look of its images, per class."""
 
     shifts: dict[str, FloatArray]  # operation -> (strengths, classes, filters of all layers), in sigma
-    looks: dict[
-        str, FloatArray
-    ]  # operation -> (strengths, classes, entries of the look), in sigma, as Induced
-    stood: dict[str, FloatArray]  # operation -> (strengths, classes, filters + entries): before, of those
+    looks: dict[str, FloatArray]  # operation -> (strengths, classes, entries of the look), in sigma
+    stood: dict[str, FloatArray]  # operation -> (strengths, classes, filters + entries): `Induced.before`
     classes: NDArray[np.bool_]  # (classes,): measured
     positions: NDArray[np.int64]  # among the subject's correct images: those that were changed
     before: FloatArray  # (positions, filters + entries of the look), in sigma, unchanged
