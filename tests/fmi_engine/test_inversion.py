@@ -232,4 +232,4 @@ def test_normalisation_layers_do_not_mix_the_pictures_of_a_batch() -> None:
 def test_the_default_preset_comes_nearer_to_its_target() -> None:
     (found,) = invert(deep(SIDE), jobs_at("first", 1), SOURCES)
     (start,) = invert(deep(SIDE), jobs_at("first", 1), SOURCES, replace(PRESETS["default"], steps=0))
-    assert found.residual < 0.75 * start.residual
+    assert found.residual < 0.85 * start.residual
