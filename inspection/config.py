@@ -105,9 +105,10 @@ class MatchingSettings(Section):
         description="the same of what the reference images leave that are most like the errors, of their own "
         "classes",
     )
-    beyond_either: Share = Field(
-        0.0,
-        description="the same with those of the predicted classes, where wrong labels show; 0: just more",
+    nearer_share: Share = Field(
+        0.5,
+        description="of the errors: more, beyond chance, have to be nearer to reference images of their "
+        "classes under the cause than to any as they are",
     )
     pair_gain: Share = Field(
         0.05, description="how much more, on the mean of the three shares, a second operation must explain"
@@ -207,6 +208,7 @@ class Settings(BaseSettings):
 RETIRED = (
     ("blame", "sounding_errors"),
     ("matching", "rival_margin"),
+    ("matching", "beyond_either"),
 )  # stood in every fmi.toml of an earlier version
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,19 +12,20 @@ from fmi_engine.types import Screening
 from inspection.config import MatchingSettings
 from inspection.families import family_of
 from inspection.findings import Cause, Diagnosis, OperationMatch
-from inspection.matching import Evidence, Fit, Paths, Rivals, Shares, gather, gather_rivals, paths
+from inspection.lookalikes import Likeness, Lookalikes, Rivals, seek_lookalikes
+from inspection.matching import Evidence, Fit, Paths, Shares, gather, paths
 from inspection.operations import find_operation
-from inspection.responses import Responses, measure_shift
+from inspection.responses import Responses, apply_steps
 from inspection.subject import Subject
 from inspection.textures import PARTS, MeasuredMatch, match_measured, measure_change
 
 CONTROL_LOGS = 200  # logs without a fault, drawn for the control of the explained share
 CONTROL_QUANTILE = 0.95
-REFINED = 6  # operations that are measured again at the strength that was fitted, at most
-NEAR = 0.1  # mean share behind the best, at most, of an operation that is refined: refining moves it by .04
+TRIED = 6  # operations that are tried on the reference images most like the errors, at most
+NEAR = 0.1  # mean share behind the best, at most, of an operation that is tried
 PAIRED = 5  # of them, the operations that are tried together with every other
 PAIRS = 2  # pairs that are measured before one is claimed
-TAKES = 0.5  # of what the best operation leaves unexplained: the second of a pair takes at least so much
+TAKES = 0.5  # of what the best operation leaves unexplained: a better account takes at least so much
 MISTAKEN = 0.8  # of the errors are most like a reference image of the predicted class: a matter of labels
 
 
@@ -32,27 +34,31 @@ def diagnose(
 ) -> Diagnosis:
     """Name the operation that explains most of the errors' shift, or say why none is claimed.
 
-    `images` are the errors of the screening, in order. Three explained shares have to be high: that of
-    the shift weighted by blame, that of all filters alike, and that of the images' own look; and the
-    operation has to explain enough of what its rivals leave, in which no image changed. What no operation
+    `images` are the errors of the screening, in order. The operations whose mean shift explains most are
+    tried on the reference images most like the errors, one by one. Three explained shares have to be high:
+    that of the shift weighted by blame, that of all filters alike, and that of the images' own look; the
+    operation has to explain enough of what its rivals leave, in which no image changed; and most errors
+    have to be nearer to a changed reference image of their class than to any as it was. What no operation
     explains is measured on the errors themselves, one half against the other.
     """
-    evidence = gather(subject, screening, images, responses)
+    evidence = gather(subject, screening, images)
+    lookalikes = seek_lookalikes(subject, screening, images, responses, evidence)
     catalogue = paths(responses, screening.true)
     fitted = {name: evidence.fit(path) for name, path in catalogue.items()}
-    ranked = _ranked(subject, _refined(subject, screening, evidence, responses, catalogue, fitted))
-    second = _second(subject, screening, evidence, responses, catalogue, fitted, ranked)
+    tried = _tried(fitted, lookalikes)
+    ranked = _ranked(subject, evidence, catalogue, fitted, tried)
+    second, together = _second(subject, evidence, lookalikes, catalogue, fitted, ranked)
+    likeness = together or tried.get(ranked[0].operation)
     control = _control_share(subject, screening.true, responses, evidence)
-    rivals = gather_rivals(subject, screening, images, responses, evidence)
-    doubts = _doubts(subject, len(images), ranked[0], second, control, rivals)
-    found = _diagnosis(ranked, second, control, rivals, doubts)
+    doubts = _doubts(subject, len(images), ranked[0], second, control, likeness, lookalikes.rivals)
+    found = _diagnosis(ranked, second, control, likeness, lookalikes.rivals, doubts)
     settings, shares = subject.settings.matching, shares_of(second[0] if second else ranked[0])
     if found.claimed:
         enough = bool(second) or shares.mean + settings.pair_gain > 1
         return found if enough else _beside(subject, screening, images, responses, found)
     if _explains(settings, shares) or len(images) < settings.fewest_errors:
         return found  # what an operation explains, and is doubted all the same, is too faint to be a cause
-    best = match_measured(subject, screening, images, responses)[0]
+    best = match_measured(subject, screening, images, responses)
     return _measured(subject, screening, images, best, found)
 
 
@@ -65,15 +71,19 @@ def _beside(
 ) -> Diagnosis:
     """Put one measured change beside a claimed operation, where it explains other errors as well as that.
 
+    Where it takes half of what the operation leaves unexplained, it is the cause, and that but the nearest.
     Dust lies where it lies: drawn anew on every training image it teaches less than its measured pattern
     and it in turn. Steel, 10 logged images, accuracy under dust: .46 with the operation alone, .55 with the
     pattern alone, .63 with both.
     """
-    least = shares_of(found.matches[0]).mean
+    settings, alone = subject.settings.matching, shares_of(found.matches[0])
     single = [name for name, parts in PARTS.items() if sum(parts) == 1]
-    best = match_measured(subject, screening, images, responses, single)[0]
-    if best.shares.mean < least or _doubt_of_measured(subject.settings.matching, best):
+    best = match_measured(subject, screening, images, responses, single)
+    shares = best.likeness.shares
+    if shares.mean < alone.mean or _doubt_of_measured(settings, best):
         return found
+    if shares.mean > alone.mean + settings.pair_gain and shares.beyond(alone) >= TAKES:
+        return _measured(subject, screening, images, best, found)
     return replace(
         found,
         measured=best.name,
@@ -98,20 +108,22 @@ def _measured(
         return replace(found, reasons=(*found.reasons, text))
     change = measure_change(images, screening.true, subject.correct)
     family = family_of(change, best.name, found.matches[0].family)
+    shares = best.likeness.shares
     return replace(
         found,
         claimed=True,
         cause=Cause.APPEARANCE,
         sentence=(
             f"A change that the catalogue does not hold ({family}): the {best.name} measured on one half of "
-            f"the errors explains {best.shares.blamed:.0%} of what moved the blamed filters of the other "
+            f"the errors explains {shares.blamed:.0%} of what moved the blamed filters of the other "
             f"half. The nearest operation, {found.matches[0].operation}, explains {found.share:.0%}."
+            f"{_one_by_one(best.likeness)}"
         ),
         family=family,
         operation=best.name,
         strength=1.0,
         unit="times as found",
-        share=best.shares.blamed,
+        share=shares.blamed,
         measured=best.name,
         reasons=(),
     )
@@ -119,41 +131,27 @@ def _measured(
 
 def _doubt_of_measured(settings: MatchingSettings, best: MeasuredMatch) -> str | None:
     """What is missing, in words after "explains"; None where nothing is."""
-    shares = best.shares
+    shares = best.likeness.shares
     least = min(shares.blamed, shares.overall, shares.look)
     if shares.mean < settings.measured_share:
         return f"{shares.mean:.0%} of the evidence of the other half; {settings.measured_share:.0%} is needed"
     if least < settings.look_share:
         return f"{least:.0%} of it in one of three views; {settings.look_share:.0%} is needed in each"
-    return _doubt_of_rivals(settings, shares, best.rivals)
+    return _doubt_of_rivals(settings, best.likeness, best.rivals)
 
 
 # --- matching ---
 
 
-def _refined(
-    subject: Subject,
-    screening: Screening,
-    evidence: Evidence,
-    responses: Responses,
-    known: Paths,
-    fitted: Mapping[str, Fit],
-) -> list[OperationMatch]:
-    """Every operation at its fitted strength; the best few are measured there and fitted once more."""
-    found, most = [], max(fit.share for fit in fitted.values())
-    for place, name in enumerate(sorted(known, key=lambda name: -fitted[name].share)):
-        path, fit = known[name], fitted[name]
-        (strength,) = fit.strengths
-        near = place < REFINED and fit.share >= most - NEAR
-        if near and strength > 0 and strength not in path[0]:
-            here = int(np.searchsorted(path[0], strength))
-            exact = measure_shift(subject, responses, [(name, strength)], screening.true)
-            path = (
-                [*path[0][:here], strength, *path[0][here:]],
-                [*path[1][:here], exact, *path[1][here:]],
-            )
-            fit = evidence.fit(path)
-        found.append(_match(name, fit.strengths[0], evidence.shares(fit.at(path))))
+def _tried(fitted: Mapping[str, Fit], lookalikes: Lookalikes) -> dict[str, Likeness]:
+    """The operations whose mean shift explains most, at their fitted strengths, on lookalikes."""
+    leading = sorted(fitted, key=lambda name: -fitted[name].share)[:TRIED]
+    least = fitted[leading[0]].share - NEAR
+    found = {}
+    for name in leading:
+        (strength,) = fitted[name].strengths
+        if fitted[name].share >= least and strength > 0:
+            found[name] = lookalikes.under(partial(apply_steps, steps=[(name, strength)]))
     return found
 
 
@@ -175,10 +173,21 @@ def shares_of(match: OperationMatch) -> Shares:
     return Shares(match.share, match.overall_share, match.look_share)
 
 
-def _ranked(subject: Subject, matches: list[OperationMatch]) -> tuple[OperationMatch, ...]:
-    """The least unexplained first; alternatives are those that no view tells from the best."""
+def _ranked(
+    subject: Subject,
+    evidence: Evidence,
+    known: Paths,
+    fitted: Mapping[str, Fit],
+    tried: Mapping[str, Likeness],
+) -> tuple[OperationMatch, ...]:
+    """Those tried on lookalikes first, the least unexplained first; alternatives no view tells from it."""
     settings = subject.settings.matching
-    best, *others = sorted(matches, key=lambda each: shares_of(each).unexplained)
+    shares = {name: evidence.shares(fitted[name].at(known[name])) for name in known}
+    shares |= {name: likeness.shares for name, likeness in tried.items()}
+    left = {name: each.unexplained for name, each in shares.items()}
+    left |= {name: likeness.unexplained for name, likeness in tried.items()}
+    order = sorted(known, key=lambda name: (name not in tried, left[name]))
+    best, *others = [_match(name, fitted[name].strengths[0], shares[name]) for name in order]
     top = shares_of(best)
     return (
         best,
@@ -195,13 +204,12 @@ def _ranked(subject: Subject, matches: list[OperationMatch]) -> tuple[OperationM
 
 def _second(
     subject: Subject,
-    screening: Screening,
     evidence: Evidence,
-    responses: Responses,
+    lookalikes: Lookalikes,
     known: Paths,
     fitted: Mapping[str, Fit],
     ranked: Sequence[OperationMatch],
-) -> tuple[OperationMatch, ...]:
+) -> tuple[tuple[OperationMatch, ...], Likeness | None]:
     """The two operations, one after the other, that explain clearly more than the best alone, if any.
 
     Whatever the best leaves over, some second operation takes a little of it: it has to take half.
@@ -209,7 +217,7 @@ def _second(
     alone = shares_of(ranked[0])
     margin = subject.settings.matching.pair_gain
     if alone.mean + margin > 1:
-        return ()
+        return (), None
     leading = [each.operation for each in ranked[:PAIRED]]
     pairs = {(one, other) for one in leading for other in known if one != other}
     together = []
@@ -222,13 +230,14 @@ def _second(
     found = []
     for _, steps in sorted(together, reverse=True)[:PAIRS]:
         if all(strength >= find_operation(name).grid[0] for name, strength in steps):
-            shares = evidence.shares(measure_shift(subject, responses, steps, screening.true))
+            likeness = lookalikes.under(partial(apply_steps, steps=steps))
+            shares = likeness.shares
             if shares.mean > alone.mean + margin and shares.beyond(alone) >= TAKES:
-                found.append((shares, steps))
+                found.append((likeness, steps))
     if not found:
-        return ()
-    shares, steps = max(found, key=lambda each: each[0].mean)
-    return tuple(_match(name, strength, shares) for name, strength in steps)
+        return (), None
+    likeness, steps = max(found, key=lambda each: each[0].shares.mean)
+    return tuple(_match(name, strength, likeness.shares) for name, strength in steps), likeness
 
 
 # --- controls ---
@@ -250,21 +259,27 @@ def _control_share(
 # --- the claim ---
 
 
-def _doubt_of_rivals(settings: MatchingSettings, shares: Shares, rivals: Rivals) -> str | None:
+def _doubt_of_rivals(settings: MatchingSettings, likeness: Likeness | None, rivals: Rivals) -> str | None:
     """What a cause explains beside a rival that leaves it too little, after "explains"; else None."""
-    alike = "the reference images most like these errors, of their own classes"
+    if likeness is None:
+        return "nothing: it fits at no strength"
+    shares = likeness.shares
     tried = (
-        (rivals.either, settings.beyond_either, f"{alike} and of those they were taken for,"),
-        (rivals.own, settings.beyond_own, f"{alike},"),
+        (rivals.own, settings.beyond_own, "the reference images most like these errors, as they are,"),
         (rivals.any_day, settings.beyond_any_day, "the errors that the model makes on any day"),
     )
     for rival, needed, what in tried:
         if shares.beyond(rival) < needed:
-            more = f"{needed:.0%} of what they leave" if needed else "more than they do"
             return (
                 f"{max(shares.mean, 0):.1%} of the evidence; {what} explain {max(rival.mean, 0):.1%}, and a "
-                f"cause has to explain {more}"
+                f"cause has to explain {needed:.0%} of what they leave"
             )
+    if not likeness.exceeds(settings.nearer_share):
+        return (
+            f"what sets {likeness.nearer} of {likeness.errors} errors apart from the reference images as "
+            "they are, of their own classes and of those they were taken for; more than "
+            f"{settings.nearer_share:.0%}, beyond chance, are needed"
+        )
     return None
 
 
@@ -282,6 +297,7 @@ def _doubts(
     best: OperationMatch,
     second: Sequence[OperationMatch],
     control: float,
+    likeness: Likeness | None,
     rivals: Rivals,
 ) -> tuple[str, ...]:
     settings = subject.settings.matching
@@ -291,7 +307,7 @@ def _doubts(
     doubts = []
     if errors < settings.fewest_errors:
         doubts.append(f"{errors} errors are too few: {settings.fewest_errors} are needed")
-    rivalled = _doubt_of_rivals(settings, shares, rivals)
+    rivalled = _doubt_of_rivals(settings, likeness, rivals)
     if rivalled:
         doubts.append(f"{named} explains {rivalled}")
     if shares.blamed < settings.claim_share:
@@ -324,6 +340,7 @@ def _diagnosis(
     matches: tuple[OperationMatch, ...],
     second: tuple[OperationMatch, ...],
     control: float,
+    likeness: Likeness | None,
     rivals: Rivals,
     doubts: tuple[str, ...],
 ) -> Diagnosis:
@@ -347,7 +364,7 @@ def _diagnosis(
     return Diagnosis(
         claimed=True,
         cause=Cause.APPEARANCE,
-        sentence=_sentence(matches, second),
+        sentence=_sentence(matches, second, likeness),
         family=best.family,
         operation=best.operation,
         strength=best.strength,
@@ -371,18 +388,29 @@ SUSPECT_LABELS = (
 )
 
 
-def _sentence(matches: Sequence[OperationMatch], second: Sequence[OperationMatch]) -> str:
+def _sentence(
+    matches: Sequence[OperationMatch], second: Sequence[OperationMatch], likeness: Likeness | None
+) -> str:
     best = matches[0]
     if second:
         both = " and ".join(f"{each.operation} by {each.strength:.2g} {each.unit}" for each in second)
         return (
             f"Two changes at once: {both} together explain {second[0].share:.0%} of what moved the blamed "
-            f"filters; {best.operation} alone {best.share:.0%}."
+            f"filters; {best.operation} alone {best.share:.0%}.{_one_by_one(likeness)}"
         )
     meaning = find_operation(best.operation).meaning
     text = (
         f"{meaning[0].upper()}{meaning[1:]}: {best.operation} by {best.strength:.2g} {best.unit} explains "
-        f"{best.share:.0%} of what moved the blamed filters."
+        f"{best.share:.0%} of what moved the blamed filters.{_one_by_one(likeness)}"
     )
     others = [each.operation for each in matches if each.alternative]
     return f"{text} It cannot be told apart from: {', '.join(others)}." if others else text
+
+
+def _one_by_one(likeness: Likeness | None) -> str:
+    if likeness is None:
+        return ""
+    return (
+        f" {likeness.nearer_share:.0%} of the errors are nearer to reference images of their classes so "
+        "changed than to any as they are."
+    )

@@ -77,11 +77,8 @@ def group_errors(
 
 def _weighted_shifts(subject: Subject, screening: Screening) -> FloatArray:
     """The errors (errors, components) in the few directions in which their blamed filters differ most."""
-    names = subject.layer_names
-    shifts = np.concatenate(
-        [subject.reference.standardise(name, screening.energy[name], screening.true) for name in names], 1
-    )
-    weighted = shifts * np.sqrt(blame_weights(screening, names))
+    shifts = subject.standardise(screening.energy, screening.true)
+    weighted = shifts * np.sqrt(blame_weights(screening, subject.layer_names))
     components = min(COMPONENTS, len(weighted) - 1, weighted.shape[1])
     return np.asarray(PCA(components, random_state=0).fit_transform(weighted), np.float32)
 
@@ -129,7 +126,7 @@ class _Group:
     ) -> "_Group":
         """What is known of a group of errors."""
         part = screening.subset(rows)
-        evidence = gather(subject, part, images[rows], responses)
+        evidence = gather(subject, part, images[rows])
         shares = {name: evidence.fit(path).share for name, path in paths(responses, part.true).items()}
         return cls(rows, evidence, shares)
 

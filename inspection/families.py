@@ -23,7 +23,7 @@ NO_WAY = 0.25  # of the energy in waves of one direction: below, no direction st
 SMOOTH = 0.2  # mean wave number, in sides, below which specks are large and soft
 ELONGATED = 0.4  # of the energy in waves of one direction: a band rather than a drop
 ONE_SIGN = 0.9  # of the energy of a fixed pattern
-OF_TONES = ("darker", "brighter", "contrast")  # the families of operations that are a tone curve
+OF_TONES = ("darker", "brighter", "contrast", "colour")  # the families of operations that are a tone curve
 MIDDLE_TONES = slice(32, 224)  # grey levels that most parts have
 ONE_WAY_ON = 0.5  # times how far a tone curve's differences spread: a mean above moves all levels one way
 
@@ -47,7 +47,7 @@ def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
     of all directions and lengths alike; specks and drops on a tenth of the area, where a bright and soft one
     is a reflection and a dark and long one a shadow. What is coarser than texture is of the family `nearest`,
     that of the operation that explains most; the rest is texture. A tone curve is of the family `nearest`
-    where that is darker, brighter or contrast, and else of the one that its own differences tell.
+    where that is darker, brighter, contrast or colour, and else of the one that its own differences tell.
     """
     if name == TONE_CURVE:
         return nearest if nearest in OF_TONES else _tones(change.tones)

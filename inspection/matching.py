@@ -63,7 +63,6 @@ class Evidence:
     """The observed shift of a group of errors: filters of all layers, then the look, in sigma."""
 
     observed: FloatArray  # (filters + entries of the look,)
-    any_day: FloatArray  # (filters + entries,), the shift of errors that the model makes without a fault
     blame: FloatArray  # (filters,), weights
     look: FloatArray  # (entries of the look,), weights
 
@@ -127,57 +126,15 @@ def _scaled(before: FloatArray) -> ShiftPath:
     return (MOST,), [np.float32(MOST) * before]
 
 
-@dataclass(frozen=True, slots=True)
-class Rivals:
-    """What explanations explain in which no image changed.
-
-    A change of the world makes images that no reference image is like; a night without one holds parts that
-    are always hard, parts that are rare in their own class, and parts of another class under a wrong label.
-    """
-
-    any_day: Shares  # errors that the model makes without a fault
-    own: Shares  # for each error the reference image of its class that is most like it
-    either: Shares  # the same, of its class or of the one that the model took it for
-    mistaken: float  # share of the errors that are most like a reference image of the predicted class
-
-
-def gather_rivals(
-    subject: Subject,
-    screening: Screening,
-    images: NDArray[np.uint8],
-    responses: Responses,
-    evidence: Evidence,
-) -> Rivals:
-    """See what errors of any day and the reference images most like the errors (of a sample) explain."""
-    seen = _looked_at(subject, len(images))
-    true, predicted = screening.true[seen], screening.predicted[seen]
-    filters = [
-        subject.reference.standardise(name, screening.energy[name][seen], true)
-        for name in subject.layer_names
-    ]
-    rows = np.concatenate([*filters, subject.looks.standardise(images[seen], true)], axis=1)
-    own, _ = responses.most_alike(rows, evidence.weights, true, true)
-    either, classes = responses.most_alike(rows, evidence.weights, true, predicted)
-    return Rivals(
-        evidence.shares(Induced(np.zeros_like(evidence.observed), evidence.any_day)),
-        evidence.shares_alone(own.mean(0)),
-        evidence.shares_alone(either.mean(0)),
-        float((classes == predicted).mean()),
-    )
-
-
-def _looked_at(subject: Subject, errors: int) -> NDArray[np.int64]:
+def looked_at(subject: Subject, errors: int) -> NDArray[np.int64]:
     """Positions of the errors whose look is measured, which are plenty for a mean."""
     return sample(errors, LOOKED_AT, subject.settings.compute.seed)
 
 
-def gather(
-    subject: Subject, screening: Screening, images: NDArray[np.uint8], responses: Responses
-) -> Evidence:
+def gather(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -> Evidence:
     """The evidence of a group of errors; `images` are theirs, in the screening's order."""
     return Evidence(
         observe(subject, screening, images),
-        responses.of_any_day(screening.true),
         blame_weights(screening, subject.layer_names),
         subject.looks.weights,
     )
@@ -185,7 +142,7 @@ def gather(
 
 def observe(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -> FloatArray:
     """The observed shift (filters + entries of the look,) of a group of errors, in sigma."""
-    seen = _looked_at(subject, len(images))
+    seen = looked_at(subject, len(images))
     return np.concatenate(
         [
             observed_shift(screening, subject.reference, subject.layer_names),

@@ -15,7 +15,7 @@ from fmi_engine.reference import measure_energies
 from fmi_engine.response import ShiftPath
 from fmi_engine.types import FloatArray
 from inspection.images import replacing
-from inspection.operations import Operation, find_operation, operations_for
+from inspection.operations import find_operation, operations_for
 from inspection.subject import Progress, Subject, evenly
 
 FORMAT = 2  # of the file that keeps them: one of an earlier version is not read
@@ -72,27 +72,6 @@ class Responses:
         """The shift (filters + entries of the look,) of errors of these classes that no fault caused."""
         return np.asarray(self.any_day[true].mean(0), np.float32)
 
-    def most_alike(
-        self, rows: FloatArray, weights: FloatArray, true: NDArray[np.int64], other: NDArray[np.int64]
-    ) -> tuple[FloatArray, NDArray[np.int64]]:
-        """The reference image of the class `true` or `other` that is most like each error, and its class.
-
-        `rows` (errors, filters + entries) are the errors' shifts from the normal of `true`, and so are those
-        returned; likeness is the sum of squared differences under `weights`. Where neither class has a
-        reference image, those of all classes are looked at.
-        """
-        scale = np.sqrt(weights)
-        found, classes = np.zeros_like(rows), np.zeros(len(rows), np.int64)
-        for t, o in np.unique(np.stack([true, other], axis=1), axis=0):
-            among = (self.labels == t) | (self.labels == o)
-            among = among if among.any() else np.ones_like(among)
-            pool = self.known[among] + self.normal[self.labels[among]] - self.normal[t]
-            mine = np.flatnonzero((true == t) & (other == o))
-            errors, parts = rows[mine] * scale, pool * scale
-            best = ((parts**2).sum(1) - 2 * errors @ parts.T).argmin(1)
-            found[mine], classes[mine] = pool[best], self.labels[among][best]
-        return found, classes
-
     def _mixed(self, rows: FloatArray, true: NDArray[np.int64]) -> list[FloatArray]:
         weight = np.where(self.classes, np.bincount(true, minlength=len(self.classes)), 0).astype(np.float32)
         weight = weight / weight.sum() if weight.sum() else self.classes / self.classes.sum()
@@ -120,28 +99,30 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
     positions = evenly(subject.correct.labels, count)
     chosen = subject.correct.subset(positions)
     classes = np.isin(np.arange(len(subject.model.class_names)), chosen.labels)
-    *before, _ = _observe(subject, chosen.images, chosen.labels)
-    standing = np.concatenate(before, axis=1)
+    before, _ = standardised(subject, chosen.images, chosen.labels)
+    filters = sum(layer.channels for layer in subject.layers)
     shifts, looks, stood = {}, {}, {}
     for operation in operations_for(subject.model.channels):
         rows: tuple[list[FloatArray], ...] = ([], [], [])
         for strength in operation.grid:
-            *after, failing = _observe(subject, _changed(operation, chosen.images, strength), chosen.labels)
-            for kind, values in enumerate((after[0] - before[0], after[1] - before[1], standing)):
+            changed = apply_steps(chosen.images, [(operation.name, strength)])
+            after, failing = standardised(subject, changed, chosen.labels)
+            shift = after - before
+            for kind, values in enumerate((shift[:, :filters], shift[:, filters:], before)):
                 rows[kind].append(_by_class(values, chosen.labels, classes, failing))
             if progress:
                 progress(1)
         shifts[operation.name], looks[operation.name], stood[operation.name] = map(np.stack, rows)
     drawn = evenly(subject.labelled.labels, KNOWN)
     pool = subject.labelled.subset(drawn)
-    known = np.concatenate(_observe(subject, pool.images, pool.labels)[:2], axis=1)
+    known, _ = standardised(subject, pool.images, pool.labels)
     return Responses(
         shifts,
         looks,
         stood,
         classes,
         positions,
-        standing,
+        before,
         _errors_of_any_day(subject),
         known,
         pool.labels,
@@ -150,24 +131,13 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
     )
 
 
-def measure_shift(
-    subject: Subject,
-    responses: Responses,
-    steps: Sequence[tuple[str, float]],
-    true: NDArray[np.int64],
-) -> Induced:
-    """What operations at given strengths, one after the other, do.
-
-    Measured on the same reference images as the catalogue, weighted by the errors' true classes.
-    """
-
-    def change(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        for name, strength in steps:
-            operation = find_operation(name)
-            images = _changed(operation, images, min(strength, operation.limit))
-        return images
-
-    return measure_change_of(subject, responses, change, true)
+def apply_steps(images: NDArray[np.uint8], steps: Sequence[tuple[str, float]]) -> NDArray[np.uint8]:
+    """Images under operations of the catalogue at given strengths, one after the other."""
+    for name, strength in steps:
+        operation = find_operation(name)
+        strength = min(strength, operation.limit)
+        images = np.stack([operation.apply(image, strength, seed) for seed, image in enumerate(images)])
+    return images
 
 
 def measure_change_of(
@@ -176,14 +146,17 @@ def measure_change_of(
     change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
     true: NDArray[np.int64],
 ) -> Induced:
-    """The same for any change of images (n, height, width, channel)."""
+    """What any change of images (n, height, width, channel) does, for errors of these true classes.
+
+    Measured on the same reference images as the catalogue.
+    """
     chosen = subject.correct.subset(responses.positions)
-    *after, failing = _observe(subject, change(chosen.images), chosen.labels)
+    after, failing = standardised(subject, change(chosen.images), chosen.labels)
     counts = np.bincount(true, minlength=len(subject.model.class_names)).astype(np.float32)
     counts = counts if counts[chosen.labels].any() else np.ones_like(counts)
     weight = counts[chosen.labels] * failing / np.bincount(chosen.labels, failing)[chosen.labels]
     weight /= weight.sum()
-    shift = weight @ (np.concatenate(after, axis=1) - responses.before)
+    shift = weight @ (after - responses.before)
     return Induced(shift.astype(np.float32), (weight @ responses.before).astype(np.float32))
 
 
@@ -200,7 +173,7 @@ def _errors_of_any_day(subject: Subject) -> FloatArray:
     chosen = np.concatenate([_hardest(margin, pool.labels == label) for label in np.unique(pool.labels)])
     hard = pool.subset(chosen)
     classes = np.isin(np.arange(probability.shape[1]), hard.labels)
-    shifts = np.concatenate(_observe(subject, hard.images, hard.labels)[:2], axis=1)
+    shifts, _ = standardised(subject, hard.images, hard.labels)
     rows = _by_class(shifts, hard.labels, classes)
     rows[~classes] = rows[classes].mean(0)
     return rows
@@ -230,14 +203,10 @@ def count_measurements(subject: Subject) -> int:
     return sum(len(operation.grid) for operation in operations_for(subject.model.channels))
 
 
-def _changed(operation: Operation, images: NDArray[np.uint8], strength: float) -> NDArray[np.uint8]:
-    return np.stack([operation.apply(image, strength, seed) for seed, image in enumerate(images)])
-
-
-def _observe(
+def standardised(
     subject: Subject, images: NDArray[np.uint8], labels: NDArray[np.int64]
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The standardised energies of all filters, the standardised look, and how much each image fails."""
+) -> tuple[FloatArray, FloatArray]:
+    """How far images are from normal (images, filters + entries of the look), and how much each fails."""
     energy, _, logits = measure_energies(
         subject.classifier,
         subject.layer_names,
@@ -245,9 +214,9 @@ def _observe(
         subject.settings.compute.batch_size,
         with_spread=False,
     )
-    filters = [subject.reference.standardise(name, energy[name], labels) for name in subject.layer_names]
+    rows = [subject.standardise(energy, labels), subject.looks.standardise(images, labels)]
     failing = 1 - softmax(logits, axis=1)[np.arange(len(labels)), labels] + LEAST
-    return np.concatenate(filters, axis=1), subject.looks.standardise(images, labels), failing
+    return np.concatenate(rows, axis=1), failing
 
 
 def _response_key(subject: Subject) -> str:

@@ -1,6 +1,6 @@
 """The subject of a diagnosis: a registered model with what is normal for it, before the first error."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fmi_engine.classifier import Classifier
 from fmi_engine.probe import Resumption, find_layers, resumption
 from fmi_engine.reference import Reference, build_reference
-from fmi_engine.types import Layer
+from fmi_engine.types import FloatArray, Layer
 from inspection.config import Settings
 from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.looks import Looks, normal_looks
@@ -53,6 +53,11 @@ class Subject:
     def layer_names(self) -> list[str]:
         """The names of the layers, in the order of the forward pass."""
         return [layer.name for layer in self.layers]
+
+    def standardise(self, energy: Mapping[str, FloatArray], labels: NDArray[np.int64]) -> FloatArray:
+        """The energies (images, filters) of every layer in one row an image: from normal, in sigma."""
+        rows = [self.reference.standardise(name, energy[name], labels) for name in self.layer_names]
+        return np.concatenate(rows, axis=1)
 
 
 def open_subject(

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from fmi_engine.types import FloatArray, Screening
-from inspection.matching import Rivals, Shares, gather, gather_rivals
+from inspection.lookalikes import Likeness, Rivals, seek_lookalikes
+from inspection.matching import Shares, gather
 from inspection.overlays import (
     BLACK,
     FIXED_PATTERN,
@@ -82,11 +83,12 @@ def measure_change(images: NDArray[np.uint8], true: NDArray[np.int64], correct: 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredMatch:
-    """How much of the evidence a measured change explains that it was not measured on."""
+    """The measured change that explains most of the evidence of errors that it was not measured on."""
 
     name: str  # of PARTS
-    shares: Shares
+    likeness: Likeness
     rivals: Rivals
+    tried: dict[str, Shares]  # what the mean shift of every measured change explains, by which one was chosen
 
 
 def match_measured(
@@ -95,35 +97,47 @@ def match_measured(
     images: NDArray[np.uint8],
     responses: Responses,
     names: Collection[str] = PARTS.keys(),
-) -> list[MeasuredMatch]:
-    """What measured changes explain, most first: measured on one half of the errors, judged on the other.
+) -> MeasuredMatch:
+    """Find the measured change that explains most: measured on half of the errors, judged on the other half.
 
     A change that is read off images explains those images whatever they hold; that it explains others of
     the same mode is what makes it their cause.
     """
-    found: dict[str, list[Shares]] = {name: [] for name in names}
-    rivals = []
+    tried: dict[str, list[Shares]] = {name: [] for name in names}
+    halves = []
     for one, other in _halves(screening.true):
         change = measure_change(images[one], screening.true[one], subject.correct)
-        half = (subject, screening.subset(other), images[other], responses)
+        half = (subject, screening.subset(other), images[other])
         evidence = gather(*half)
-        rivals.append(gather_rivals(*half, evidence))
         for name in names:
             relived = partial(relive, change=change, parts=PARTS[name])
             induced = measure_change_of(subject, responses, relived, screening.true[other])
-            found[name].append(evidence.shares(induced))
-    both = Rivals(
-        _mean([each.any_day for each in rivals]),
-        _mean([each.own for each in rivals]),
-        _mean([each.either for each in rivals]),
-        float(np.mean([each.mistaken for each in rivals])),
+            tried[name].append(evidence.shares(induced))
+        halves.append((change, seek_lookalikes(*half, responses, evidence)))
+    best = max(names, key=lambda name: _mean(tried[name]).mean)
+    found = [
+        lookalikes.under(partial(relive, change=change, parts=PARTS[best])) for change, lookalikes in halves
+    ]
+    rivals = [lookalikes.rivals for _, lookalikes in halves]
+    return MeasuredMatch(
+        best,
+        Likeness(
+            _mean([each.shares for each in found]),
+            sum(each.nearer for each in found),
+            sum(each.errors for each in found),
+        ),
+        Rivals(
+            _mean([each.any_day for each in rivals]),
+            _mean([each.own for each in rivals]),
+            _mean([each.either for each in rivals]),
+            float(np.mean([each.mistaken for each in rivals])),
+        ),
+        {name: _mean(shares) for name, shares in tried.items()},
     )
-    means = [MeasuredMatch(name, _mean(shares), both) for name, shares in found.items()]
-    return sorted(means, key=lambda each: -each.shares.mean)
 
 
 def _mean(shares: Sequence[Shares]) -> Shares:
-    return Shares(*np.mean([(each.blamed, each.overall, each.look) for each in shares], axis=0))
+    return Shares(*np.mean([(each.blamed, each.overall, each.look) for each in shares], axis=0).tolist())
 
 
 def _halves(true: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,12 +14,13 @@ from inspection.blame import screen
 from inspection.config import MatchingSettings
 from inspection.diagnosis import diagnose
 from inspection.findings import Cause, OperationMatch
+from inspection.lookalikes import seek_lookalikes
 from inspection.matching import Evidence, gather, paths
 from inspection.mode_recipe import write_mode_recipe
 from inspection.operations import find_operation
 from inspection.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE
 from inspection.recipes import RecipeTransform, load_recipe
-from inspection.responses import Responses, measure_responses, measure_shift
+from inspection.responses import Responses, apply_steps, measure_responses
 from inspection.sample_line import Camera, SampleLine
 from inspection.subject import Subject, open_subject
 from inspection.textures import BOTH
@@ -78,26 +80,23 @@ def test_the_shares_are_those_of_the_formula_at_the_strength_that_suits_all_thre
 ) -> None:
     """Written again: the path by interpolation, and no strength of a fine grid has a higher mean share.
 
-    The six operations that explain most are measured once more, where the first fit left them, if they
-    come within a tenth of the best.
+    The six operations that explain most are tried on the reference images most like the errors, if they
+    come within a tenth of the best, and stand first with what they explain there.
     """
     found = diagnose(here, screening, admitted.images, responses)
-    evidence = gather(here, screening, admitted.images, responses)
+    evidence = gather(here, screening, admitted.images)
+    lookalikes = seek_lookalikes(here, screening, admitted.images, responses, evidence)
     known = paths(responses, screening.true)
     fitted = {name: evidence.fit(path) for name, path in known.items()}
     first = sorted(fitted, key=lambda name: -fitted[name].share)[:6]
-    near = [name for name in first if fitted[name].share >= fitted[first[0]].share - 0.1]
-    measured = {name: fitted[name].strengths[0] for name in near if fitted[name].strengths[0] > 0}
+    near = {name for name in first if fitted[name].share >= fitted[first[0]].share - 0.1}
     assert 1 < len(near) < 6
     assert {each.operation for each in found.matches} == set(known)
+    assert {each.operation for each in found.matches[: len(near)]} == near
     for each in found.matches:
         knots, induced = known[each.operation]
         shifts = {0.0: 0 * evidence.observed} | {s: i.shift for s, i in zip(knots, induced, strict=True)}
         stood = [i.before for i in induced]
-        if each.operation in measured:
-            strength = measured[each.operation]
-            exact = measure_shift(here, responses, [(each.operation, strength)], screening.true)
-            shifts[strength], stood = exact.shift, [*stood, exact.before]
 
         def at(strength: float, shifts: dict[float, FloatArray] = shifts) -> FloatArray:
             ordered = sorted(shifts)
@@ -108,13 +107,17 @@ def test_the_shares_are_those_of_the_formula_at_the_strength_that_suits_all_thre
 
         reported = (each.share, each.overall_share, each.look_share)
         here_stood = [by_hand(evidence.observed, at(each.strength), evidence, before) for before in stood]
-        assert any(reported == pytest.approx(shares, abs=1e-3) for shares in here_stood), each.operation
         grid = [
             np.mean(by_hand(evidence.observed, at(strength), evidence, before))
             for strength in np.linspace(0, max(shifts), 60)
             for before in stood
         ]
-        assert np.mean(reported) >= max(grid) - 5e-3, each.operation
+        assert max(np.mean(shares) for shares in here_stood) >= max(grid) - 5e-3, each.operation
+        if each.operation in near:
+            under = lookalikes.under(partial(apply_steps, steps=[(each.operation, each.strength)])).shares
+            assert reported == pytest.approx((under.blamed, under.overall, under.look), abs=1e-3)
+        else:
+            assert any(reported == pytest.approx(shares, abs=1e-3) for shares in here_stood), each.operation
 
 
 def test_the_least_unexplained_comes_first_and_alternatives_are_those_near_it(
@@ -127,7 +130,9 @@ def test_the_least_unexplained_comes_first_and_alternatives_are_those_near_it(
         views = (each.share, each.overall_share, each.look_share, each.look_share)
         return float(np.prod([max(1 - share, 0.005) for share in views]))
 
-    assert [left(each) for each in found.matches] == sorted(left(each) for each in found.matches)
+    tried = [left(each) for each in found.matches[:2]]
+    others = [left(each) for each in found.matches[6:]]
+    assert (tried, others) == (sorted(tried), sorted(others))
     best = found.matches[0]
     top = (best.share + best.overall_share + best.look_share) / 3
     for each in found.matches[1:]:
@@ -145,7 +150,7 @@ def test_exchanged_labels_on_images_without_a_fault_are_a_matter_of_labels(
     found = diagnose(here, screen(here, data.images, wrong), data.images, responses)
     assert (found.claimed, found.cause, found.operation, found.measured) == (False, Cause.LABELS, None, None)
     assert "Check the labels" in found.sentence
-    assert "of their own classes and of those they were taken for" in found.reasons[0]
+    assert "errors" in found.reasons[0]
     assert write_mode_recipe(here, "n-1", "n-1-1", errors, found, (), ()) is None
     assert not here.workspace.night_folder("n-1").exists()
 
@@ -209,9 +214,10 @@ def test_a_dimmer_lamp_with_a_second_fault_is_found_with_it_or_explains_it(
         return
     assert {each.family for each in found.pair} == {"darker", second}
     steps = [(each.operation, each.strength) for each in found.pair]
-    both = measure_shift(here, responses, steps, blamed.true)
-    evidence = gather(here, blamed, errors.images, responses)
-    shares = by_hand(evidence.observed, both.shift, evidence, both.before)
+    evidence = gather(here, blamed, errors.images)
+    lookalikes = seek_lookalikes(here, blamed, errors.images, responses, evidence)
+    both = lookalikes.under(partial(apply_steps, steps=steps)).shares
+    shares = (both.blamed, both.overall, both.look)
     for each in found.pair:
         assert (each.share, each.overall_share, each.look_share) == pytest.approx(shares, abs=1e-3)
     assert np.mean(shares) > alone + here.settings.matching.pair_gain

@@ -8,7 +8,7 @@ import pytest
 from fmi_engine.response import explained_share, fit_together
 from fmi_engine.types import FloatArray, Screening
 from inspection.admission import Admitted
-from inspection.matching import Evidence, Shares, gather, gather_rivals, paths
+from inspection.matching import Evidence, Shares, gather, paths
 from inspection.responses import Induced, Responses
 from inspection.subject import Subject
 
@@ -19,7 +19,7 @@ def some_evidence(seed: int) -> Evidence:
     rng = np.random.default_rng(seed)
     observed = rng.normal(0, [5] * FILTERS + [0.5] * LOOK)  # the network moves ten times as far as the look
     blame, look = rng.random(FILTERS) * (rng.random(FILTERS) > 0.5), rng.random(LOOK)
-    return Evidence(*(np.asarray(each, np.float32) for each in (observed, 0 * observed, blame, look)))
+    return Evidence(*(np.asarray(each, np.float32) for each in (observed, blame, look)))
 
 
 def row(*values: float) -> FloatArray:
@@ -59,7 +59,7 @@ def test_the_weights_make_one_explained_share_the_mean_of_the_three(seed: int) -
 
 def test_a_view_in_which_nothing_moved_explains_nothing_and_keeps_the_weights_finite() -> None:
     observed = np.array([2, 1, 0, 0], np.float32)
-    evidence = Evidence(observed, 0 * observed, np.array([1, 0], np.float32), np.ones(2, np.float32))
+    evidence = Evidence(observed, np.array([1, 0], np.float32), np.ones(2, np.float32))
     assert np.isfinite(evidence.weights).all()
     assert evidence.shares(Induced(observed, 0 * observed)) == Shares(1.0, 1.0, 0.0)
 
@@ -82,9 +82,7 @@ def test_the_evidence_of_errors_is_gathered_filter_by_filter(
 ) -> None:
     rows = np.arange(0, len(admitted.images), 3)
     some, images = screening.subset(rows), admitted.images[rows]
-    width = sum(layer.channels for layer in subject.layers) + len(subject.looks.weights)
-    any_day = np.arange(len(subject.model.class_names) * width, dtype=np.float32).reshape(-1, width)
-    found = gather(subject, some, images, replace(empty_responses(), any_day=any_day))
+    found = gather(subject, some, images)
     observed, blame = [], []
     for name in ("stage1", "stage2", "stage3"):
         layer = subject.reference.layers[name]
@@ -106,7 +104,6 @@ def test_the_evidence_of_errors_is_gathered_filter_by_filter(
     np.testing.assert_allclose(found.observed, [*observed, *look], rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(found.blame, blame, rtol=1e-3, atol=1e-6)
     np.testing.assert_array_equal(found.look, subject.looks.weights)
-    np.testing.assert_allclose(found.any_day, np.mean([any_day[t] for t in some.true], 0), rtol=1e-6)
 
 
 def empty_responses() -> Responses:
@@ -178,41 +175,3 @@ def test_as_much_counts_of_where_they_stood_as_explains_most(seed: int) -> None:
     grid = [evidence.shares_alone(shift + np.float32(b) * before).mean for b in np.linspace(0, 2, 401)]
     assert evidence.shares(Induced(shift, before)).mean == pytest.approx(max(grid), abs=1e-3)
     assert evidence.shares(Induced(shift, 0 * before)) == evidence.shares_alone(shift)
-
-
-def test_the_reference_image_most_like_an_error_is_sought_in_both_its_classes(
-    subject: Subject, screening: Screening, admitted: Admitted
-) -> None:
-    """The errors themselves are the reference images, a third of them under the class they were taken for."""
-    filters = [
-        subject.reference.standardise(name, screening.energy[name], screening.true)
-        for name in subject.layer_names
-    ]
-    rows = np.concatenate([*filters, subject.looks.standardise(admitted.images, screening.true)], axis=1)
-    moved = np.arange(len(rows)) % 3 == 0
-    responses = replace(
-        empty_responses(),
-        known=rows,
-        labels=np.where(moved, screening.predicted, screening.true),
-        right=np.zeros(len(rows), bool),
-        normal=np.zeros((len(subject.model.class_names), rows.shape[1]), np.float32),
-        any_day=np.zeros((len(subject.model.class_names), rows.shape[1]), np.float32),
-    )
-    evidence = gather(subject, screening, admitted.images, responses)
-    found = gather_rivals(subject, screening, admitted.images, responses, evidence)
-    assert found.any_day == evidence.shares(Induced(0 * evidence.observed, evidence.any_day))
-    assert found.mistaken == pytest.approx(moved.mean())
-    assert found.either.mean == pytest.approx(1, abs=1e-4)
-    assert found.own.mean < found.either.mean
-    own = np.stack(
-        [
-            min(
-                (rows[j] for j in range(len(rows)) if responses.labels[j] == t),
-                key=lambda part: float((evidence.weights * (part - row) ** 2).sum()),
-            )
-            for row, t in zip(rows, screening.true, strict=True)
-        ]
-    ).mean(0)
-    assert found.own.mean == pytest.approx(
-        explained_share(evidence.observed, own, evidence.weights), abs=1e-3
-    )

@@ -1,7 +1,7 @@
 """What operations do to a model's filters, against one image and one filter at a time."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,12 @@ from fmi_engine.texture import ANGULAR_BINS, RADIAL_BINS
 from inspection import operations
 from inspection.operations import find_operation, operations_for
 from inspection.responses import (
+    Induced,
     Responses,
+    apply_steps,
     count_measurements,
     measure_change_of,
     measure_responses,
-    measure_shift,
 )
 from inspection.subject import Subject, evenly, open_subject
 from tests.inspection.conftest import Plant
@@ -155,6 +156,12 @@ def test_a_class_that_no_correct_image_stands_for_is_not_measured(plant: Plant, 
 # --- operations one after the other ---
 
 
+def measured_under(
+    subject: Subject, responses: Responses, steps: Sequence[tuple[str, float]], true: NDArray[np.int64]
+) -> Induced:
+    return measure_change_of(subject, responses, partial(apply_steps, steps=steps), true)
+
+
 @pytest.mark.usefixtures("few_operations")
 def test_operations_one_after_the_other_weighted_by_the_classes_of_the_errors(
     plant: Plant, tmp_path: Path
@@ -163,7 +170,7 @@ def test_operations_one_after_the_other_weighted_by_the_classes_of_the_errors(
     subject = opened(plant, tmp_path / "mine")
     responses = measure_responses(subject)
     true = np.array([1, 1, 1, 4])
-    found = measure_shift(subject, responses, [("dimmer lamp", 0.7), ("sensor noise", 0.05)], true)
+    found = measured_under(subject, responses, [("dimmer lamp", 0.7), ("sensor noise", 0.05)], true)
     chosen = evenly(subject.correct.labels, 10)
     np.testing.assert_array_equal(responses.positions, chosen)
     filters: dict[int, list[NDArray[np.float64]]] = {1: [], 4: []}
@@ -188,7 +195,7 @@ def test_operations_one_after_the_other_weighted_by_the_classes_of_the_errors(
 def test_one_step_is_what_the_catalogue_measured(plant: Plant, tmp_path: Path) -> None:
     subject = opened(plant, tmp_path / "mine")
     responses, true = measure_responses(subject), np.array([0, 2, 2, 3])
-    found = measure_shift(subject, responses, [("dimmer lamp", 1.0)], true)
+    found = measured_under(subject, responses, [("dimmer lamp", 1.0)], true)
     held = [of(true)["dimmer lamp"][1][2] for of in (responses.of_filters, responses.of_looks)]
     np.testing.assert_allclose(found.shift, np.concatenate(held), atol=1e-4)
     np.testing.assert_allclose(found.before, responses.of_standing(true)["dimmer lamp"][2], atol=1e-4)
@@ -199,8 +206,8 @@ def test_a_strength_above_the_limit_is_the_limit(plant: Plant, tmp_path: Path) -
     subject = opened(plant, tmp_path / "mine")
     responses, true = measure_responses(subject), np.array([0])
     limit = find_operation("JPEG compression").limit
-    found = measure_shift(subject, responses, [("JPEG compression", limit + 50)], true)
-    expected = measure_shift(subject, responses, [("JPEG compression", limit)], true)
+    found = measured_under(subject, responses, [("JPEG compression", limit + 50)], true)
+    expected = measured_under(subject, responses, [("JPEG compression", limit)], true)
     np.testing.assert_array_equal(found.shift, expected.shift)
 
 
@@ -356,30 +363,6 @@ def test_the_errors_of_any_day_are_mixed_alike() -> None:
     responses = by_hand((True, True, True))
     np.testing.assert_allclose(responses.of_any_day(np.array([0, 2, 2, 2])), [301 / 4, 903 / 4])
     np.testing.assert_allclose(responses.of_any_day(np.array([1])), [10, 30])
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_reference_image_most_like_an_error_is_found(seed: int) -> None:
-    """One error and one reference image after the other, from energies as they are."""
-    rng = np.random.default_rng(seed)
-    normal = rng.normal(size=(4, 6)).astype(np.float32)
-    plain, labels = rng.normal(size=(20, 6)), rng.integers(0, 3, 20)  # no reference image of class 3
-    errors, weights = rng.normal(size=(12, 6)), rng.random(6).astype(np.float32)
-    true, other = rng.integers(0, 4, 12), rng.integers(0, 4, 12)
-    responses = replace(
-        by_hand((True, True, True)),
-        known=(plain - normal[labels]).astype(np.float32),
-        labels=labels,
-        right=np.ones(20, bool),
-        normal=normal,
-    )
-    rows = (errors - normal[true]).astype(np.float32)
-    found, classes = responses.most_alike(rows, weights, true, other)
-    for i, (t, o) in enumerate(zip(true, other, strict=True)):
-        among = [j for j in range(20) if labels[j] in (t, o)] or list(range(20))
-        best = min(among, key=lambda j: float((weights * (plain[j] - errors[i]) ** 2).sum()))
-        assert classes[i] == labels[best]
-        np.testing.assert_allclose(found[i], plain[best] - normal[t], rtol=1e-3, atol=1e-3)
 
 
 def test_the_parts_of_any_day_are_the_wrong_ones_and_at_least_eight_of_the_least_sure(

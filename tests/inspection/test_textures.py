@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fmi_engine.types import FloatArray
 from inspection import operations
 from inspection.blame import screen
+from inspection.matching import Shares
 from inspection.operations import find_operation
 from inspection.overlays import FIXED_PATTERN, LEVELS, RESIDUAL_TEXTURE, TONE_CURVE
 from inspection.responses import Responses, measure_responses
@@ -254,22 +255,26 @@ def responses(here: Subject) -> Responses:
 
 def matched(
     here: Subject, responses: Responses, images: NDArray[np.uint8], true: NDArray[np.int64]
-) -> list[MeasuredMatch]:
+) -> MeasuredMatch:
     wrong = here.classifier.predict(images).argmax(1) != true
     assert wrong.sum() >= 20
     images, true = images[wrong], true[wrong]
     return match_measured(here, screen(here, images, true), images, responses)
 
 
+def least_of(shares: Shares) -> float:
+    return min(shares.blamed, shares.overall, shares.look)
+
+
 def test_stripes_measured_on_some_errors_explain_others_of_them(here: Subject, responses: Responses) -> None:
     rng = np.random.default_rng(0)
     striped = [np.clip(image + stripes(rng)[..., None], 0, 255) for image in here.labelled.images]
     images = np.rint(striped).astype(np.uint8)
-    best, *others = matched(here, responses, images, here.labelled.labels)
+    best = matched(here, responses, images, here.labelled.labels)
     assert best.name in (RESIDUAL_TEXTURE, BOTH)
-    assert min(best.shares.blamed, best.shares.overall, best.shares.look) > 0.7
-    alone = next(each for each in others if each.name == FIXED_PATTERN)
-    assert alone.shares.mean < 0.5  # the stripes lie elsewhere on every image
+    assert least_of(best.likeness.shares) > 0.7
+    assert best.likeness.nearer_share > 0.9
+    assert best.tried[FIXED_PATTERN].mean < 0.5  # the stripes lie elsewhere on every image
 
 
 def test_a_pattern_measured_on_some_errors_explains_others_of_them(
@@ -277,19 +282,22 @@ def test_a_pattern_measured_on_some_errors_explains_others_of_them(
 ) -> None:
     pattern = 0.7 * np.sin(2 * np.pi * ACROSS / SIDE)[..., None]
     images = np.clip(np.rint(here.labelled.images * np.exp(pattern)), 0, 255).astype(np.uint8)
-    best, *others = matched(here, responses, images, here.labelled.labels)
+    best = matched(here, responses, images, here.labelled.labels)
     assert best.name in (FIXED_PATTERN, BOTH)
-    assert min(best.shares.blamed, best.shares.overall, best.shares.look) > 0.7
-    assert next(each for each in others if each.name == RESIDUAL_TEXTURE).shares.mean < 0.3
+    assert least_of(best.likeness.shares) > 0.7
+    assert best.likeness.nearer_share > 0.9
+    assert best.tried[RESIDUAL_TEXTURE].mean < 0.3
 
 
 def test_a_curve_measured_on_some_errors_explains_others_of_them(here: Subject, responses: Responses) -> None:
     images = bent()[here.labelled.images]
-    best, *others = matched(here, responses, images, here.labelled.labels)
-    assert {best.name, *(each.name for each in others)} == set(PARTS)
+    best = matched(here, responses, images, here.labelled.labels)
+    assert set(best.tried) == set(PARTS)
     assert best.name == TONE_CURVE
-    assert min(best.shares.blamed, best.shares.overall, best.shares.look) > 0.95
-    assert max(each.shares.look for each in others) < 0.9  # more contrast can pass for more texture
+    assert least_of(best.likeness.shares) > 0.95
+    assert (
+        max(shares.look for name, shares in best.tried.items() if name != TONE_CURVE) < 0.9
+    )  # more contrast can pass for more texture
 
 
 def test_errors_without_a_fault_explain_no_others(plant: Plant, here: Subject, responses: Responses) -> None:
@@ -301,5 +309,6 @@ def test_errors_without_a_fault_explain_no_others(plant: Plant, here: Subject, r
     rendered = [line.render(name, np.random.default_rng(i)) for i, name in enumerate(names, start=900)]
     true = np.array([here.model.class_names.index(name) for name in names])
     assert set(names) == set(DEFECTS)
-    for each in matched(here, responses, np.stack(rendered)[..., None], true):
-        assert each.shares.beyond(each.rivals.own) < 0.3
+    best = matched(here, responses, np.stack(rendered)[..., None], true)
+    assert best.likeness.shares.beyond(best.rivals.own) < 0.3
+    assert not best.likeness.exceeds(0.5)

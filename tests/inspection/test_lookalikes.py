@@ -1,0 +1,176 @@
+"""The reference images most like the errors, as they are and under a change: one image after the other."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fmi_engine.response import explained_share
+from fmi_engine.types import Screening
+from inspection.admission import Admitted
+from inspection.lookalikes import (
+    OF_A_CLASS,
+    TRIED,
+    Likeness,
+    Lookalikes,
+    most_alike,
+    positions_tried,
+    seek_lookalikes,
+)
+from inspection.matching import Shares, gather
+from inspection.responses import Induced, measure_responses, standardised
+from inspection.subject import Subject, open_subject
+from tests.inspection.conftest import Plant
+from tests.inspection.test_matching import empty_responses
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_image_of_a_pool_most_like_an_error_is_found(seed: int) -> None:
+    """One error and one reference image after the other, from energies as they are."""
+    rng = np.random.default_rng(seed)
+    normal = rng.normal(size=(4, 6)).astype(np.float32)
+    plain, labels = rng.normal(size=(20, 6)), rng.integers(0, 3, 20)  # no reference image of class 3
+    errors, weights = rng.normal(size=(12, 6)), rng.random(6).astype(np.float32)
+    true, other = rng.integers(0, 4, 12), rng.integers(0, 4, 12)
+    pool = (plain - normal[labels]).astype(np.float32)
+    rows = (errors - normal[true]).astype(np.float32)
+    found, classes, distances = most_alike(rows, weights, (true, other), pool, labels, normal)
+    for i, (t, o) in enumerate(zip(true, other, strict=True)):
+        among = [j for j in range(20) if labels[j] in (t, o)] or list(range(20))
+        apart = {j: float((weights * (plain[j] - errors[i]) ** 2).sum()) for j in among}
+        best = min(among, key=lambda j: apart[j])
+        assert classes[i] == labels[best]
+        assert distances[i] == pytest.approx(apart[best], rel=1e-3, abs=1e-3)
+        np.testing.assert_allclose(found[i], plain[best] - normal[t], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("held", "errors", "expected"),
+    [
+        pytest.param(
+            {0: 500, 1: 500}, {0: 30, 1: 10}, {0: TRIED * 3 // 4, 1: TRIED // 4}, id="as errors have"
+        ),
+        pytest.param({0: 500, 1: 500}, {0: 99, 1: 1}, {0: 254, 1: OF_A_CLASS}, id="no class too few"),
+        pytest.param({0: 5, 1: 500}, {0: 10, 1: 10}, {0: 5, 1: 128}, id="no more than there are"),
+        pytest.param({0: 40, 1: 40}, {1: 7}, {1: 40}, id="only classes with errors"),
+        pytest.param({0: 300, 1: 100}, {5: 7}, {0: 192, 1: 64}, id="of none of theirs: of all"),
+    ],
+)
+def test_a_change_is_tried_on_the_classes_of_the_errors(
+    held: dict[int, int], errors: dict[int, int], expected: dict[int, int]
+) -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(list(held), list(held.values())))
+    true = np.repeat(list(errors), list(errors.values()))
+    positions = positions_tried(labels, true)
+    assert len({*positions.tolist()}) == len(positions)
+    classes, counts = np.unique(labels[positions], return_counts=True)
+    assert dict(zip(classes.tolist(), counts.tolist(), strict=True)) == expected
+
+
+def rows_of(subject: Subject, screening: Screening, admitted: Admitted) -> NDArray[np.float32]:
+    filters = [
+        subject.reference.standardise(name, screening.energy[name], screening.true)
+        for name in subject.layer_names
+    ]
+    return np.concatenate([*filters, subject.looks.standardise(admitted.images, screening.true)], axis=1)
+
+
+def test_the_reference_image_most_like_an_error_is_sought_in_both_its_classes(
+    subject: Subject, screening: Screening, admitted: Admitted
+) -> None:
+    """The errors themselves are the reference images, a third of them under the class they were taken for."""
+    rows = rows_of(subject, screening, admitted)
+    moved = np.arange(len(rows)) % 3 == 0
+    responses = replace(
+        empty_responses(),
+        known=rows,
+        labels=np.where(moved, screening.predicted, screening.true),
+        right=np.zeros(len(rows), bool),
+        normal=np.zeros((len(subject.model.class_names), rows.shape[1]), np.float32),
+        any_day=np.ones((len(subject.model.class_names), rows.shape[1]), np.float32),
+    )
+    evidence = gather(subject, screening, admitted.images)
+    lookalikes = seek_lookalikes(subject, screening, admitted.images, responses, evidence)
+    found = lookalikes.rivals
+    day = evidence.observed
+    assert found.any_day == evidence.shares(Induced(0 * day, np.ones_like(day)))
+    assert found.mistaken == pytest.approx(moved.mean())
+    assert found.either.mean == pytest.approx(1, abs=1e-4)
+    assert found.own.mean < found.either.mean
+    np.testing.assert_allclose(lookalikes.distances, 0, atol=1e-3)
+    own = np.stack(
+        [
+            min(
+                (rows[j] for j in range(len(rows)) if responses.labels[j] == t),
+                key=lambda part: float((evidence.weights * (part - row) ** 2).sum()),
+            )
+            for row, t in zip(rows, screening.true, strict=True)
+        ]
+    ).mean(0)
+    assert found.own.mean == pytest.approx(
+        explained_share(evidence.observed, own, evidence.weights), abs=1e-3
+    )
+
+
+@pytest.fixture(scope="module")
+def found(
+    plant: Plant, screening: Screening, admitted: Admitted, tmp_path_factory: pytest.TempPathFactory
+) -> Lookalikes:
+    """Of the errors under the aged lamp."""
+    mine = plant.copied(tmp_path_factory.mktemp("lookalikes") / "workspace")
+    subject = open_subject(mine.workspace, mine.model, mine.references)
+    evidence = gather(subject, screening, admitted.images)
+    return seek_lookalikes(subject, screening, admitted.images, measure_responses(subject), evidence)
+
+
+def dimmed(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return (images * 0.4).astype(np.uint8)
+
+
+def test_errors_are_nearer_to_reference_images_of_their_classes_that_are_changed_alike(
+    found: Lookalikes, screening: Screening, admitted: Admitted
+) -> None:
+    """The lamp's own age against one image and one error after the other."""
+    likeness, subject, weights = found.under(dimmed), found.subject, found.evidence.weights
+    data, responses = subject.labelled, found.responses
+    changed, _ = standardised(subject, dimmed(data.images), data.labels)
+    rows, normal = rows_of(subject, screening, admitted), responses.normal
+    nearest, nearer = [], 0
+    for row, t, p in zip(rows, screening.true.tolist(), screening.predicted.tolist(), strict=True):
+        own = [changed[i] for i in range(len(data)) if data.labels[i] == t]
+        apart = [float((weights * (part - row) ** 2).sum()) for part in own]
+        as_they_are = [
+            float((weights * (part + normal[label] - normal[t] - row) ** 2).sum())
+            for part, label in zip(responses.known, responses.labels.tolist(), strict=True)
+            if label in (t, p)
+        ]
+        nearest.append(own[int(np.argmin(apart))])
+        nearer += min(apart) < min(as_they_are)
+    assert (likeness.nearer, likeness.errors) == (nearer, len(rows))
+    assert likeness.nearer_share > 0.9
+    share = explained_share(found.evidence.observed, np.mean(nearest, 0), weights)
+    assert likeness.shares.mean == pytest.approx(share, abs=1e-3)
+    assert likeness.shares.mean > 0.9
+
+
+def test_no_error_is_nearer_to_reference_images_that_nothing_changed(found: Lookalikes) -> None:
+    likeness = found.under(lambda images: images)
+    assert likeness.nearer == 0
+    assert likeness.shares.mean == pytest.approx(found.rivals.own.mean, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("nearer", "errors", "beyond"),
+    [(5, 5, True), (6, 9, False), (8, 9, True), (100, 200, False), (113, 200, True)],
+)
+def test_most_errors_are_nearer_only_beyond_chance(nearer: int, errors: int, beyond: bool) -> None:
+    """Of nine coins seven or fewer fall heads in 98 of 100 throws, of 200 at most 111 in 95."""
+    assert Likeness(Shares(1, 1, 1), nearer, errors).exceeds(0.5) == beyond
+
+
+def test_what_is_unexplained_falls_with_the_errors_that_are_nearer() -> None:
+    """The shares leave 0.1 * 0.2 * 0.5 * 0.5; of ten errors four are not nearer, or none."""
+    shares = Shares(0.9, 0.8, 0.5)
+    assert Likeness(shares, 6, 10).unexplained == pytest.approx(0.005 * 0.4)
+    assert Likeness(shares, 10, 10).unexplained == pytest.approx(0.005 * 0.02)
