@@ -9,6 +9,7 @@ from fmi_engine.classifier import Classifier
 from fmi_engine.reference import Reference, measure_energies
 from fmi_engine.types import FloatArray, Match, Screening
 
+LITTLE = 1e-12  # in place of a length of 0
 ShiftPath = tuple[Sequence[float], Sequence[FloatArray]]  # measured strengths, and the shift at each
 
 
@@ -112,6 +113,51 @@ def fit_together(
             shifts[i] = shift_at(strengths[i], *path)
     together = sum(shifts, np.zeros_like(observed))
     return tuple(strengths), explained_share(observed, together, weights)
+
+
+def fit_beside(
+    observed: FloatArray, path: ShiftPath, others: FloatArray, most: float, weights: FloatArray
+) -> tuple[float, int, float]:
+    """The strength of a change that explains most beside one of several other shifts; which; the share.
+
+    Of `others` (shifts, filters) one goes along, by a factor of 0 to `most` that is fitted with it. Between
+    two measured strengths what is left is a quadratic in strength and factor, whose least value within
+    bounds lies inside or on one of four edges, each in closed form.
+    """
+    strengths, induced = path
+    scale = np.sqrt(weights, dtype=np.float64)
+    total = float(((observed * scale) ** 2).sum())
+    if total <= 0:
+        return 0.0, 0, 0.0
+    knots = np.array([0.0, *strengths])
+    ends = np.stack([np.zeros_like(observed), *induced]) * scale
+    left, steps, along = observed * scale - ends[:-1], np.diff(ends, axis=0), others * scale
+    left_left, left_step, step_step = (left**2).sum(1), (left * steps).sum(1), (steps**2).sum(1)
+    left_along, step_along, along_along = left @ along.T, steps @ along.T, (along**2).sum(1)
+    ll, ls, ss = (each[:, None] for each in (left_left, left_step, step_step))  # a row for each step
+    aa = np.maximum(along_along, LITTLE)[None]  # a column for each other shift
+    ss = np.maximum(ss, LITTLE)
+    by_factor = {factor: (ls - factor * step_along) / ss for factor in (0.0, most)}
+    by_place = {place: (left_along - place * step_along) / aa for place in (0.0, 1.0)}
+    determinant = np.maximum(ss * aa - step_along**2, LITTLE * ss * aa)
+    inside = (
+        (ls * aa - left_along * step_along) / determinant,
+        (left_along * ss - ls * step_along) / determinant,
+    )
+    places = np.stack([inside[0], *(by_factor.values()), *(np.full_like(step_along, p) for p in by_place)])
+    factors = np.stack([inside[1], *(np.full_like(step_along, f) for f in by_factor), *(by_place.values())])
+    places, factors = np.clip(places, 0, 1), np.clip(factors, 0, most)
+    unexplained = (
+        ll
+        - 2 * places * ls
+        - 2 * factors * left_along
+        + places**2 * ss
+        + 2 * places * factors * step_along
+        + factors**2 * aa
+    )
+    best, step, which = np.unravel_index(int(unexplained.argmin()), unexplained.shape)
+    strength = knots[step] + places[best, step, which] * (knots[step + 1] - knots[step])
+    return float(strength), int(which), 1 - float(unexplained[best, step, which]) / total
 
 
 def match(

@@ -180,13 +180,18 @@ def _ranked(
     fitted: Mapping[str, Fit],
     tried: Mapping[str, Likeness],
 ) -> tuple[OperationMatch, ...]:
-    """Those tried on lookalikes first, the least unexplained first; alternatives no view tells from it."""
+    """Those tried on lookalikes first, the least unexplained first; alternatives no view tells from it.
+
+    An operation at less than its least measured strength, which is not told from the parts' own variation,
+    comes after those that were tried and have more.
+    """
     settings = subject.settings.matching
     shares = {name: evidence.shares(fitted[name].at(known[name])) for name in known}
     shares |= {name: likeness.shares for name, likeness in tried.items()}
     left = {name: each.unexplained for name, each in shares.items()}
     left |= {name: likeness.unexplained for name, likeness in tried.items()}
-    order = sorted(known, key=lambda name: (name not in tried, left[name]))
+    faint = {name for name in tried if fitted[name].strengths[0] < find_operation(name).grid[0]}
+    order = sorted(known, key=lambda name: (name not in tried, name in faint, left[name]))
     best, *others = [_match(name, fitted[name].strengths[0], shares[name]) for name in order]
     top = shares_of(best)
     return (
@@ -225,7 +230,7 @@ def _second(
         if other in leading and other < one:
             continue  # the same two, the other way round
         if find_operation(one).family != find_operation(other).family:
-            fit = evidence.fit(known[one], known[other], before=[fitted[one].before])
+            fit = evidence.fit_pair(known[one], known[other], fitted[one].before)
             together.append((fit.share, tuple(zip((one, other), fit.strengths, strict=True))))
     found = []
     for _, steps in sorted(together, reverse=True)[:PAIRS]:

@@ -15,6 +15,7 @@ from fmi_engine.response import (
     ShiftPath,
     blame_weights,
     explained_share,
+    fit_beside,
     fit_strength,
     fit_together,
     observed_shift,
@@ -76,20 +77,24 @@ class Evidence:
         look = self.look / max(float((self.look * squares[filters:]).sum()), LITTLE)
         return np.concatenate([blamed + np.float32(overall), look]).astype(np.float32)
 
-    def fit(self, *paths: Path, before: Sequence[FloatArray] = ()) -> "Fit":
-        """The strengths of changes that explain most together.
+    def fit(self, path: Path) -> "Fit":
+        """The strength of a change that explains most.
 
-        As much as fits counts along of where the images that fail stand before: at any of the strengths of
-        the first path, or as given.
+        As much as fits counts along of where the images that fail stand before, at any of its strengths.
         """
+        strengths, induced = path
+        stood = np.stack([each.before for each in induced])
+        shifts = [each.shift for each in induced]
+        strength, which, share = fit_beside(self.observed, (strengths, shifts), stood, MOST, self.weights)
+        return Fit((strength,), share, stood[which])
+
+    def fit_pair(self, one: Path, other: Path, before: FloatArray) -> "Fit":
+        """The strengths of two changes that explain most together, with as much as fits of `before`."""
         shifts: list[ShiftPath] = [
-            (strengths, [each.shift for each in induced]) for strengths, induced in paths
+            (strengths, [each.shift for each in induced]) for strengths, induced in (one, other)
         ]
-        weights, found = self.weights, []
-        for stood in before or [each.before for each in paths[0][1]]:
-            strengths, share = fit_together(self.observed, [*shifts, _scaled(stood)], weights)
-            found.append(Fit(strengths[:-1], share, stood))
-        return max(found, key=lambda each: each.share)
+        strengths, share = fit_together(self.observed, [*shifts, _scaled(before)], self.weights)
+        return Fit(strengths[:-1], share, before)
 
     def shares(self, induced: Induced) -> Shares:
         """How much of each view a change explains, with as much as fits of where failing images stand."""

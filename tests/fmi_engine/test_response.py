@@ -6,6 +6,7 @@ from fmi_engine.reference import LayerReference, Reference
 from fmi_engine.response import (
     blame_weights,
     explained_share,
+    fit_beside,
     fit_strength,
     fit_strengths,
     fit_together,
@@ -272,3 +273,59 @@ def test_a_second_operation_that_points_the_other_way_stays_at_zero() -> None:
 
 def test_no_change_at_all_explains_nothing() -> None:
     assert fit_together(row(0.5, 0.5), [], row(1, 1)) == ((), 0.0)
+
+
+# Beside one of several other shifts
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_strength_and_no_amount_of_another_shift_explain_more(seed: int) -> None:
+    """Of a fine grid of both, for each of three others."""
+    rng = np.random.default_rng(seed)
+    strengths, induced = path(30 + seed, [0.5, 1.0, 2.0])
+    others, weights = row(*rng.normal(size=180)).reshape(3, 60), row(*rng.random(60))
+    observed = shift_at(1.3, strengths, induced) + row(*rng.normal(0, 0.4, 60))
+    observed = observed + np.float32(seed - 1) * others[seed % 3]  # none of it, some, more than allowed
+    strength, which, share = fit_beside(observed, (strengths, induced), others, 2.0, weights)
+    shares = [
+        explained_share(
+            observed, shift_at(t, strengths, induced) + np.float32(factor) * others[which], weights
+        )
+        for t in (strength,)
+        for factor in np.linspace(0, 2, 401)
+    ]
+    assert share == pytest.approx(max(shares), abs=1e-4)
+    best = max(
+        explained_share(observed, shift_at(t, strengths, induced) + np.float32(factor) * other, weights)
+        for other in others
+        for t in np.linspace(0, 2, 41)
+        for factor in np.linspace(0, 2, 41)
+    )
+    assert share >= best - 1e-5
+    if 1 <= seed <= 3:
+        assert strength == pytest.approx(1.3, abs=0.25)
+    if 2 <= seed <= 3:
+        assert which == seed % 3
+
+
+def test_beside_nothing_the_strength_is_that_of_the_change_alone() -> None:
+    strengths, induced = path(3, [0.5, 1.0, 2.0])
+    observed, weights = path(4, [1.0, 2.0, 3.0])[1][0] + induced[1], row(*np.linspace(0, 1, 60))
+    found = fit_beside(observed, (strengths, induced), np.zeros((2, 60), np.float32), 2.0, weights)
+    strength, share = fit_strength(observed, strengths, induced, weights)
+    assert found[0] == pytest.approx(strength, abs=1e-4)
+    assert found[2] == pytest.approx(share, abs=1e-5)
+
+
+def test_where_nothing_shifted_nothing_is_fitted_beside_it() -> None:
+    strengths, induced = path(3, [0.5, 1.0, 2.0])
+    nothing = np.zeros(60, np.float32)
+    assert fit_beside(nothing, (strengths, induced), nothing[None], 2.0, nothing + 1) == (0.0, 0, 0.0)
+
+
+def test_a_change_that_moves_nothing_has_the_strength_at_which_it_is_first_measured_or_less() -> None:
+    nothing, observed = np.zeros(2, np.float32), row(1, 1)
+    strength, which, share = fit_beside(observed, ([1.0], [nothing]), row(1, 0)[None], 2.0, row(1, 1))
+    assert 0 <= strength <= 1
+    assert which == 0
+    assert share == pytest.approx(0.5)
