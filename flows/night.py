@@ -17,7 +17,17 @@ from flows.progress import step
 from fmi_engine.blame import join
 from fmi_engine.errors import EngineError
 from fmi_engine.types import Screening
-from inspection import blame, diagnosis, failure_modes, mode_recipe, nights, primitives, responses, suspects
+from inspection import (
+    blame,
+    comparisons,
+    diagnosis,
+    failure_modes,
+    mode_recipe,
+    nights,
+    primitives,
+    responses,
+    suspects,
+)
 from inspection.admission import Admitted, admit
 from inspection.blame import Sounding
 from inspection.defect_log import DefectLog
@@ -25,6 +35,7 @@ from inspection.errors import InspectionError
 from inspection.failure_modes import Grouping
 from inspection.findings import (
     BlamedFilter,
+    Comparison,
     Diagnosis,
     FailureMode,
     FlipRate,
@@ -148,6 +159,22 @@ def sign_mode(
 ) -> tuple[float, ...]:
     """Note the direction of the errors' shift, by which other nights recognise the failure mode."""
     return failure_modes.sign(subject_of(Path(root), model_hash), screening, errors.images)
+
+
+@night_task
+def compare(
+    root: str,
+    night_id: str,
+    model_hash: str,
+    part: int,
+    screening: Screening,
+    errors: Admitted,
+    found: Diagnosis,
+) -> tuple[Comparison, ...]:
+    """Draw some errors beside the reference images most like them under the claimed cause."""
+    subject = subject_of(Path(root), model_hash)
+    known, mode_id = responses.measure_responses(subject), nights.mode_id(night_id, part)
+    return comparisons.compare(subject, night_id, mode_id, screening, errors, found, known)
 
 
 @night_task
@@ -285,11 +312,12 @@ def _diagnose_mode(
         found = diagnose(*about, part, screening, errors)
         signature = sign_mode(*about, part, screening, errors)
         suspected = list_suspects(*about, part, screening, errors, found)
+        compared = compare(*about, part, screening, errors, found)
     with nights.timed(seconds, "primitives"):
         filters = invert_filters(*about, part, best, screening, errors)
     with nights.timed(seconds, "recipe"):
         recipe = write_recipe(*about, part, errors, found, flip_rates, filters)
     mode_id = nights.mode_id(begun.night_id, part)
     return nights.failure_mode(
-        mode_id, errors.errors, flip_rates, filters, found, recipe, signature, suspected
+        mode_id, errors.errors, flip_rates, filters, found, recipe, signature, suspected, compared
     )

@@ -124,6 +124,7 @@ def _measured(
         strength=1.0,
         unit="times as found",
         share=shares.blamed,
+        nearer_share=best.likeness.nearer_share,
         measured=best.name,
         reasons=(),
     )
@@ -364,6 +365,7 @@ def _diagnosis(
             matches=matches,
             control_share=control,
             alike_share=rivals.own.blamed,
+            nearer_share=likeness.nearer_share if likeness else None,
             reasons=doubts,
         )
     return Diagnosis(
@@ -378,6 +380,7 @@ def _diagnosis(
         matches=matches,
         control_share=control,
         alike_share=rivals.own.blamed,
+        nearer_share=likeness.nearer_share if likeness else None,
         pair=second,
     )
 

@@ -164,6 +164,7 @@ class Diagnosis:
     matches: tuple[OperationMatch, ...] = ()  # every operation tried, best first
     control_share: float | None = None  # the best share on correct images without the fault
     alike_share: float | None = None  # explained share of the reference images most like the errors
+    nearer_share: float | None = None  # of the errors: nearer to reference images under the best account
     reasons: tuple[str, ...] = ()  # why nothing is claimed
     cause: Cause = Cause.UNKNOWN
     measured: str | None = None  # what was read off the errors: the cause itself, or beside an operation
@@ -183,6 +184,16 @@ class RecipeFile:
     sha256: str
     summary: str  # the transforms and their ranges in words
     examples: tuple[tuple[str, str], ...] = ()  # pictures (before, after), before is a reference image
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """An error beside the reference image of its class that is most like it under the claimed cause."""
+
+    error: str  # picture, relative to the workspace
+    reference: str  # the same of the reference image as it is
+    changed: str  # the same under the cause
+    distance: float  # from error to `changed`, in times that to the nearest reference image as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +224,7 @@ class FailureMode:
     previous_errors: int | None = None  # its errors on the night before that has it
     signature: tuple[float, ...] = ()  # the direction of its shift, of unit length: it is recognised by this
     suspects: tuple[SuspectLabel, ...] = ()  # the most suspect first
+    comparisons: tuple[Comparison, ...] = ()  # of some errors, from the nearest to the farthest
 
     @property
     def night_id(self) -> str:

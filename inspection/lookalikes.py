@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from fmi_engine.types import FloatArray, Screening
-from inspection.matching import Evidence, Shares, looked_at
+from inspection.matching import LITTLE, Evidence, Shares, looked_at
 from inspection.responses import Induced, Responses, standardised
 from inspection.subject import Subject
 
@@ -60,12 +60,23 @@ class Likeness:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """An error and the reference image of its class that is most like it under a change."""
+
+    error: int  # its position in the group
+    reference: NDArray[np.uint8]  # (height, width, channel)
+    changed: NDArray[np.uint8]
+    distance: float  # from the error, in times that to the nearest reference image as it is
+
+
+@dataclass(frozen=True, slots=True)
 class Lookalikes:
     """The errors of a group (a sample of many) and the reference images most like them."""
 
     subject: Subject
     responses: Responses
     evidence: Evidence
+    seen: NDArray[np.int64]  # (errors,): which of the group's
     rows: FloatArray  # (errors, filters + entries of the look), in sigma, from the normal of their classes
     true: NDArray[np.int64]  # (errors,), classes
     distances: FloatArray  # (errors,) from the reference image most like each, of its class or the predicted
@@ -73,13 +84,32 @@ class Lookalikes:
 
     def under(self, change: Change) -> Likeness:
         """The reference images of the errors' classes, changed, that are most like them."""
-        pool = self.subject.labelled.subset(positions_tried(self.subject.labelled.labels, self.true))
-        rows, _ = standardised(self.subject, change(pool.images), pool.labels)
-        found, _, distances = most_alike(
-            self.rows, self.evidence.weights, (self.true, self.true), rows, pool.labels, self.responses.normal
-        )
+        found, _, distances = self._most_alike(change)
         nearer = int((distances < self.distances).sum())
         return Likeness(self.evidence.shares_alone(found.mean(0)), nearer, len(self.rows))
+
+    def examples(self, change: Change, count: int) -> list[Example]:
+        """Some errors with the changed reference images most like them, from the nearest to the farthest."""
+        _, positions, distances = self._most_alike(change)
+        ratios = np.sqrt(distances / np.maximum(self.distances, LITTLE))
+        order = np.argsort(ratios, kind="stable")
+        count = min(count, len(order))
+        chosen = order[((np.arange(count) + 0.5) * len(order) / count).astype(int)]
+        images = self.subject.labelled.images[positions[chosen]]
+        return [
+            Example(int(self.seen[i]), image, changed, float(ratios[i]))
+            for i, image, changed in zip(chosen, images, change(images), strict=True)
+        ]
+
+    def _most_alike(self, change: Change) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
+        """Rows (errors, filters + entries), positions among the labelled images, and distances."""
+        tried = positions_tried(self.subject.labelled.labels, self.true)
+        pool = self.subject.labelled.subset(tried)
+        rows, _ = standardised(self.subject, change(pool.images), pool.labels)
+        found, which, distances = most_alike(
+            self.rows, self.evidence.weights, (self.true, self.true), rows, pool.labels, self.responses.normal
+        )
+        return found, tried[which], distances
 
 
 def seek_lookalikes(
@@ -97,14 +127,14 @@ def seek_lookalikes(
     rows = np.concatenate([subject.standardise(energy, true), looks], axis=1)
     known = (responses.known, responses.labels, responses.normal)
     own, _, _ = most_alike(rows, evidence.weights, (true, true), *known)
-    either, classes, distances = most_alike(rows, evidence.weights, (true, predicted), *known)
+    either, which, distances = most_alike(rows, evidence.weights, (true, predicted), *known)
     rivals = Rivals(
         evidence.shares(Induced(np.zeros_like(evidence.observed), responses.of_any_day(screening.true))),
         evidence.shares_alone(own.mean(0)),
         evidence.shares_alone(either.mean(0)),
-        float((classes == predicted).mean()),
+        float((responses.labels[which] == predicted).mean()),
     )
-    return Lookalikes(subject, responses, evidence, rows, true, distances, rivals)
+    return Lookalikes(subject, responses, evidence, seen, rows, true, distances, rivals)
 
 
 def most_alike(
@@ -115,7 +145,7 @@ def most_alike(
     labels: NDArray[np.int64],
     normal: FloatArray,
 ) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
-    """The image of the pool, of either class of `classes`, most like each error; its class; its distance.
+    """The image of the pool, of either class of `classes`, most like each error: row, position, distance.
 
     `errors` (errors, filters + entries) are shifts from the normal of their classes, the first of the two,
     and so are the rows returned; `pool` (images, filters + entries) are shifts from the normal of `labels`.
@@ -123,19 +153,19 @@ def most_alike(
     of all classes are looked at.
     """
     scale = np.sqrt(weights)
-    found, whose = np.zeros_like(errors), np.zeros(len(errors), np.int64)
+    found, which = np.zeros_like(errors), np.zeros(len(errors), np.int64)
     distances = np.zeros(len(errors), np.float32)
     true, other = classes
     for t, o in np.unique(np.stack([true, other], axis=1), axis=0):
-        among = (labels == t) | (labels == o)
-        among = among if among.any() else np.ones_like(among)
+        among = np.flatnonzero((labels == t) | (labels == o))
+        among = among if len(among) else np.arange(len(labels))
         parts = pool[among] + normal[labels[among]] - normal[t]
         mine = np.flatnonzero((true == t) & (other == o))
         here, there = errors[mine] * scale, parts * scale
         best = ((there**2).sum(1) - 2 * here @ there.T).argmin(1)
-        found[mine], whose[mine] = parts[best], labels[among][best]
+        found[mine], which[mine] = parts[best], among[best]
         distances[mine] = ((here - there[best]) ** 2).sum(1)
-    return found, whose, distances
+    return found, which, distances
 
 
 def positions_tried(labels: NDArray[np.int64], true: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -494,6 +494,43 @@ MIGRATIONS: tuple[Migration, ...] = (
             ),
         ),
     ),
+    (
+        7,
+        "errors beside reference images under the cause",
+        (
+            "ALTER TABLE failure_modes ADD COLUMN nearer_share DOUBLE",
+            _comment(
+                "COLUMN failure_modes.nearer_share",
+                "of the errors: nearer to a reference image of their class under the best account than to "
+                "any as it is; NULL: not measured",
+            ),
+            """CREATE TABLE comparisons (
+                night_id VARCHAR NOT NULL,
+                mode_id VARCHAR NOT NULL,
+                position INTEGER NOT NULL,
+                error VARCHAR NOT NULL,
+                reference VARCHAR NOT NULL,
+                changed VARCHAR NOT NULL,
+                distance DOUBLE NOT NULL
+            )""",
+            *(
+                _comment(*each)
+                for each in (
+                    (
+                        "TABLE comparisons",
+                        "some errors beside the reference image most like each under the claimed cause",
+                    ),
+                    ("COLUMN comparisons.error", "picture, relative to the workspace"),
+                    ("COLUMN comparisons.reference", "the same of the reference image as it is"),
+                    ("COLUMN comparisons.changed", "the same under the cause"),
+                    (
+                        "COLUMN comparisons.distance",
+                        "from error to changed, in times that to the nearest reference image as it is",
+                    ),
+                )
+            ),
+        ),
+    ),
 )
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS schema_version (

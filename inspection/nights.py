@@ -15,6 +15,7 @@ from inspection.errors import LogError
 from inspection.failure_modes import follow
 from inspection.findings import (
     BlamedFilter,
+    Comparison,
     Diagnosis,
     ErrorKind,
     FailureMode,
@@ -136,6 +137,7 @@ def failure_mode(
     recipe: RecipeFile | None,
     signature: tuple[float, ...] = (),
     suspects: Sequence[SuspectLabel] = (),
+    comparisons: Sequence[Comparison] = (),
 ) -> FailureMode:
     """Put the findings about a group of errors together."""
     return FailureMode(
@@ -149,6 +151,7 @@ def failure_mode(
         lineage=name,
         signature=signature,
         suspects=tuple(suspects),
+        comparisons=tuple(comparisons),
     )
 
 
@@ -277,6 +280,7 @@ def _mode_summary(mode: FailureMode, workspace: Workspace) -> dict[str, object]:
         "look_share": diagnosis.matches[0].look_share if diagnosis.matches else None,
         "control_share": diagnosis.control_share,
         "alike_share": diagnosis.alike_share,
+        "nearer_share": diagnosis.nearer_share,
         "alternatives": [each.operation for each in diagnosis.matches if each.alternative],
         "measured": diagnosis.measured,
         "pair": [

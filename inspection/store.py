@@ -27,6 +27,7 @@ from inspection.findings import (
     Accuracy,
     BlamedFilter,
     Cause,
+    Comparison,
     Diagnosis,
     ErrorKind,
     FailureMode,
@@ -76,6 +77,7 @@ _MODE_DETAILS: dict[str, tuple[str, ...]] = {
     "matches": ("mode_id",),
     "pairs": ("mode_id",),
     "suspect_labels": ("mode_id",),
+    "comparisons": ("mode_id",),
     "recipes": ("mode_id",),
 }
 _NIGHT_TABLES = ("nights", "set_aside", "failure_modes", *_MODE_DETAILS)
@@ -555,6 +557,7 @@ def _mode_rows(mode: FailureMode, position: int) -> dict[str, list[Row]]:
         "matches": _rows(mode.diagnosis.matches, **key),
         "pairs": _rows(mode.diagnosis.pair, **key),
         "suspect_labels": _rows(mode.suspects, **key),
+        "comparisons": _rows(mode.comparisons, **key),
         "recipes": [_recipe_row(mode.recipe) | key] if mode.recipe else [],
     }
 
@@ -611,6 +614,7 @@ def _mode(row: Row, details: Mapping[str, Groups]) -> FailureMode:
         recipe=recipes[0] if recipes else None,
         trend=Trend(row["trend"]),
         suspects=tuple(_record(SuspectLabel, suspect) for suspect in details["suspect_labels"][key]),
+        comparisons=tuple(_record(Comparison, each) for each in details["comparisons"][key]),
     )
 
 

@@ -211,6 +211,7 @@ DIMMED = Diagnosis(
     ),
     control_share=0.2,
     alike_share=0.1,
+    nearer_share=0.8,
     cause=Cause.APPEARANCE,
 )
 """What a night would say of the aged lamp, as records: the tests after the diagnosis start from it."""

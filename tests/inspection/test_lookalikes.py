@@ -35,12 +35,12 @@ def test_the_image_of_a_pool_most_like_an_error_is_found(seed: int) -> None:
     true, other = rng.integers(0, 4, 12), rng.integers(0, 4, 12)
     pool = (plain - normal[labels]).astype(np.float32)
     rows = (errors - normal[true]).astype(np.float32)
-    found, classes, distances = most_alike(rows, weights, (true, other), pool, labels, normal)
+    found, positions, distances = most_alike(rows, weights, (true, other), pool, labels, normal)
     for i, (t, o) in enumerate(zip(true, other, strict=True)):
         among = [j for j in range(20) if labels[j] in (t, o)] or list(range(20))
         apart = {j: float((weights * (plain[j] - errors[i]) ** 2).sum()) for j in among}
         best = min(among, key=lambda j: apart[j])
-        assert classes[i] == labels[best]
+        assert positions[i] == best
         assert distances[i] == pytest.approx(apart[best], rel=1e-3, abs=1e-3)
         np.testing.assert_allclose(found[i], plain[best] - normal[t], rtol=1e-3, atol=1e-3)
 
@@ -152,6 +152,22 @@ def test_errors_are_nearer_to_reference_images_of_their_classes_that_are_changed
     share = explained_share(found.evidence.observed, np.mean(nearest, 0), weights)
     assert likeness.shares.mean == pytest.approx(share, abs=1e-3)
     assert likeness.shares.mean > 0.9
+
+
+def test_examples_go_from_the_nearest_to_the_farthest(found: Lookalikes, admitted: Admitted) -> None:
+    """Each with a reference image of its class, and the distance by hand."""
+    examples, subject = found.examples(dimmed, 4), found.subject
+    assert [each.distance for each in examples] == sorted(each.distance for each in examples)
+    assert len({each.error for each in examples}) == 4
+    for each in examples:
+        label = admitted.true[each.error]
+        own = subject.labelled.images[subject.labelled.labels == label]
+        assert any(np.array_equal(each.reference, image) for image in own)
+        np.testing.assert_array_equal(each.changed, dimmed(each.reference))
+        row, _ = standardised(subject, each.changed[None], np.array([label]))
+        apart = float((found.evidence.weights * (row[0] - found.rows[each.error]) ** 2).sum())
+        assert each.distance == pytest.approx((apart / found.distances[each.error]) ** 0.5, rel=1e-2)
+    assert len(found.examples(dimmed, 10**6)) == len(found.rows)
 
 
 def test_no_error_is_nearer_to_reference_images_that_nothing_changed(found: Lookalikes) -> None:

@@ -34,7 +34,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
     assert _tables(connection) == {
         *("models", "reference_images", "nights", "set_aside", "failure_modes", "errors", "flip_rates"),
         *("blamed_filters", "primitives", "patches", "matches", "recipes", "verdicts", "retrainings"),
-        *("accuracies", "class_accuracies", "pairs", "suspect_labels", "schema_version"),
+        *("accuracies", "class_accuracies", "pairs", "suspect_labels", "comparisons", "schema_version"),
         *("latest_verdicts", "mode_overview", "night_overview"),
     }
     rows = connection.execute("SELECT number, name FROM schema_version ORDER BY number").fetchall()
@@ -45,6 +45,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (4, "failure modes from night to night"),
         (5, "errors of any day"),
         (6, "reference images most like the errors"),
+        (7, "errors beside reference images under the cause"),
     ]
 
 
@@ -165,7 +166,7 @@ def test_words_outside_the_vocabulary_are_refused(
         INSERT INTO nights VALUES
             ('n', 'm', 'l', 'h', now(), NULL, 'running', '', 0, 0, '{}', '{}', NULL, []);
         INSERT INTO failure_modes VALUES ('n', 'n-1', 1, 't', 'n-1', 'new', NULL, [], 'unknown', false, 's',
-            NULL, NULL, NULL, NULL, 0, NULL, [], NULL, NULL);
+            NULL, NULL, NULL, NULL, 0, NULL, [], NULL, NULL, NULL);
         INSERT INTO errors VALUES ('n', NULL, 1, 1, 'i', 'p', 'a', 'b', 'escape', 1, 't');
         INSERT INTO verdicts VALUES ('n-1', 'confirm', '', 'Aoki', now());
         INSERT INTO models VALUES ('m', 'a', [], [], 3, 1, 1, [], [], 'w', now(), 'deployed', NULL, '');

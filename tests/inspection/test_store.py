@@ -27,6 +27,7 @@ from inspection.findings import (
     Accuracy,
     BlamedFilter,
     Cause,
+    Comparison,
     Diagnosis,
     ErrorKind,
     FailureMode,
@@ -96,7 +97,8 @@ def _mode(night_id: str, number: int) -> FailureMode:
         OperationMatch("blur", "focus", 1.5, "pixels", 0.95, 1 / 3, 0.7, True),
     )
     diagnosis = Diagnosis(
-        True, "It's the lamp; 「暗い」", "lighting", "dim", 0.4, "x", 0.9, matches, 0.12, 1 / 7, ("a", "b"),
+        True, "It's the lamp; 「暗い」", "lighting", "dim", 0.4, "x", 0.9, matches, 0.12, 1 / 7, 0.77,
+        ("a", "b"),
         cause=Cause.LABELS, measured="fixed pattern", pair=pair,
     )  # fmt: skip
     suspects = (_suspect("b", 1 / 3), _suspect("a", 0.9))
@@ -113,6 +115,10 @@ def _mode(night_id: str, number: int) -> FailureMode:
         previous_errors=2,
         signature=(1 / 3, -((8 / 9) ** 0.5)),
         suspects=suspects,
+        comparisons=(
+            Comparison("e.png", "r.png", "c.png", 1 / 3),
+            Comparison("f.png", "r.png", "d.png", 2.5),
+        ),
     )
 
 
