@@ -183,14 +183,16 @@ def _ranked(
 ) -> tuple[OperationMatch, ...]:
     """Those tried on lookalikes first, the least unexplained first; alternatives no view tells from it.
 
+    Of those tried, what they leave of lookalikes counts times what their mean shift leaves: the first sees
+    which part each error is, the second rests on all parts.
     An operation at less than its least measured strength, which is not told from the parts' own variation,
     comes after those that were tried and have more.
     """
     settings = subject.settings.matching
     shares = {name: evidence.shares(fitted[name].at(known[name])) for name in known}
-    shares |= {name: likeness.shares for name, likeness in tried.items()}
     left = {name: each.unexplained for name, each in shares.items()}
-    left |= {name: likeness.unexplained for name, likeness in tried.items()}
+    left |= {name: likeness.unexplained * left[name] for name, likeness in tried.items()}
+    shares |= {name: likeness.shares for name, likeness in tried.items()}
     faint = {name for name in tried if fitted[name].strengths[0] < find_operation(name).grid[0]}
     order = sorted(known, key=lambda name: (name not in tried, name in faint, left[name]))
     best, *others = [_match(name, fitted[name].strengths[0], shares[name]) for name in order]

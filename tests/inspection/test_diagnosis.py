@@ -13,7 +13,7 @@ from inspection.admission import Admitted
 from inspection.blame import screen
 from inspection.config import MatchingSettings
 from inspection.diagnosis import diagnose
-from inspection.findings import Cause, OperationMatch
+from inspection.findings import Cause
 from inspection.lookalikes import seek_lookalikes
 from inspection.matching import Evidence, gather, paths
 from inspection.mode_recipe import write_mode_recipe
@@ -125,14 +125,29 @@ def test_the_least_unexplained_comes_first_and_alternatives_are_those_near_it(
 ) -> None:
     settings = here.settings.matching
     found = diagnose(here, screening, admitted.images, responses)
+    evidence = gather(here, screening, admitted.images)
+    lookalikes = seek_lookalikes(here, screening, admitted.images, responses, evidence)
 
-    def left(each: OperationMatch) -> float:
-        views = (each.share, each.overall_share, each.look_share, each.look_share)
+    def left(shares: tuple[float, float, float]) -> float:
+        views = (*shares, shares[2])
         return float(np.prod([max(1 - share, 0.005) for share in views]))
 
-    tried = [left(each) for each in found.matches[:2]]
-    others = [left(each) for each in found.matches[6:]]
-    assert (tried, others) == (sorted(tried), sorted(others))
+    known, ranks = paths(responses, screening.true), []
+    for place, each in enumerate(found.matches):
+        fit = evidence.fit(known[each.operation])
+        induced = fit.at(known[each.operation])
+        plain = left(by_hand(evidence.observed, induced.shift, evidence, induced.before))
+        steps = [(each.operation, each.strength)]
+        under = lookalikes.under(partial(apply_steps, steps=steps)) if place < 4 else None
+        reported = (each.share, each.overall_share, each.look_share)
+        tried = under is not None and reported == pytest.approx(
+            (under.shares.blamed, under.shares.overall, under.shares.look), abs=1e-6
+        )
+        if under is not None and tried:
+            plain *= left(reported) * max(1 - under.nearer / under.errors, 0.02)
+        ranks.append((not tried, plain))
+    assert ranks == sorted(ranks)
+    assert not ranks[1][0]
     best = found.matches[0]
     top = (best.share + best.overall_share + best.look_share) / 3
     for each in found.matches[1:]:
