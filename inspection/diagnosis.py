@@ -421,6 +421,6 @@ def _one_by_one(likeness: Likeness | None) -> str:
     if likeness is None:
         return ""
     return (
-        f" {likeness.nearer_share:.0%} of the errors are nearer to reference images of their classes so "
-        "changed than to any as they are."
+        f" {likeness.nearer_share:.0%} of the errors look more like a reference image of their class under "
+        "this change than like any as it is."
     )
