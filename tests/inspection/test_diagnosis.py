@@ -332,6 +332,20 @@ def test_a_measured_change_stands_beside_an_operation_that_it_explains_as_well_a
     assert diagnose(here, screen(here, lamp.images, lamp.true), lamp.images, responses).measured is None
 
 
+def test_a_measured_change_that_takes_half_of_what_an_operation_leaves_is_the_cause(
+    here: Subject, responses: Responses, crossed: Admitted
+) -> None:
+    """Stripes one way come near to waves that cross, near enough to be claimed if nothing were better."""
+    found = diagnose(here, screen(here, crossed.images, crossed.true), crossed.images, responses)
+    nearest = found.matches[0]
+    assert nearest.operation in ("vertical stripes", "horizontal stripes")
+    assert min(nearest.share, nearest.overall_share) > 0.75
+    assert nearest.look_share > 0.5
+    assert (found.claimed, found.family, found.measured_alone) == (True, "texture", True)
+    assert f"The nearest operation, {nearest.operation}, explains" in found.sentence
+    assert found.share > nearest.share
+
+
 # --- the control ---
 
 
