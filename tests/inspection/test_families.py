@@ -150,6 +150,9 @@ OUTSIDE = LEVELS + 60 * ((LEVELS < 32) | (LEVELS > 223))
         pytest.param(gamma(2), "contrast", "contrast", id="the nearest is of tones: contrast"),
         pytest.param(gamma(2), "brighter", "brighter", id="the nearest is of tones: brighter"),
         pytest.param(gamma(0.5), "darker", "darker", id="the nearest is of tones: darker"),
+        pytest.param(
+            field(LEVELS + np.array([-8, 2, 12])), "colour", "colour", id="the nearest is of tones: colour"
+        ),
         pytest.param(gamma(2), "vignette", "darker", id="gamma down"),
         pytest.param(gamma(0.5), "vignette", "brighter", id="gamma up"),
         pytest.param(LEVELS + 7, "noise", "brighter", id="a veil"),
