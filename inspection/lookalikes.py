@@ -22,8 +22,8 @@ Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """Of 8-bit images (images, height, width, channel)."""
 
 TRIED = 256  # reference images, about, that a change is tried on
-SIGNIFICANCE = 0.05
 OF_A_CLASS = 16  # of them of every class that the errors have, at least, where there are as many
+SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,8 @@ def match_measured(
             induced = measure_change_of(subject, responses, relived, screening.true[other])
             tried[name].append(evidence.shares(induced))
         halves.append((change, seek_lookalikes(*half, responses, evidence)))
-    best = max(names, key=lambda name: _mean(tried[name]).mean)
+    means = {name: _mean(shares) for name, shares in tried.items()}
+    best = max(means, key=lambda name: means[name].mean)
     found = [
         lookalikes.under(partial(relive, change=change, parts=PARTS[best])) for change, lookalikes in halves
     ]
@@ -132,7 +133,7 @@ def match_measured(
             _mean([each.either for each in rivals]),
             float(np.mean([each.mistaken for each in rivals])),
         ),
-        {name: _mean(shares) for name, shares in tried.items()},
+        means,
     )
 
 
