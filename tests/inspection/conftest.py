@@ -22,6 +22,7 @@ from inspection.workspace import Workspace, create_workspace, open_workspace
 if TYPE_CHECKING:  # torch takes a second to import, and most tests here do without
     from fmi_engine.types import Screening
     from inspection.admission import Admitted
+    from inspection.responses import Responses
     from inspection.subject import Subject
 
 SIZE = 32  # pixels
@@ -169,6 +170,19 @@ def screening(subject: "Subject", admitted: "Admitted") -> "Screening":
     from inspection.blame import screen
 
     return screen(subject, admitted.images, admitted.true)
+
+
+@pytest.fixture(scope="session")
+def lamp_responses(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> "Responses":
+    """Of one operation, a dimmer lamp, for tests that need only the reference images in them."""
+    from inspection import operations
+    from inspection.responses import measure_responses
+    from inspection.subject import open_subject
+
+    mine = plant.copied(tmp_path_factory.mktemp("lamp-responses") / "workspace")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "CATALOGUE", (operations.find_operation("dimmer lamp"),))
+        return measure_responses(open_subject(mine.workspace, mine.model, mine.references))
 
 
 DIMMED = Diagnosis(

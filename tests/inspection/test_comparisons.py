@@ -14,7 +14,7 @@ from inspection.comparisons import DRAWN, compare
 from inspection.findings import Diagnosis, OperationMatch
 from inspection.operations import find_operation
 from inspection.overlays import TONE_CURVE
-from inspection.responses import Responses, measure_responses
+from inspection.responses import Responses
 from inspection.subject import Subject, open_subject
 from inspection.textures import PARTS, measure_change, relive
 from tests.inspection.conftest import DIMMED, Plant
@@ -26,24 +26,19 @@ def here(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Subject:
     return open_subject(mine.workspace, mine.model, mine.references)
 
 
-@pytest.fixture(scope="module")
-def responses(here: Subject) -> Responses:
-    return measure_responses(here)
-
-
 NOISE = OperationMatch("sensor noise", "noise", 0.05, "of full scale", 0.9, 0.9, 0.9)
 
 
 @pytest.mark.parametrize("cause", ["an operation", "two operations", "a measured change"])
 def test_errors_stand_beside_reference_images_under_the_claimed_cause(
-    here: Subject, responses: Responses, screening: Screening, admitted: Admitted, cause: str
+    here: Subject, lamp_responses: Responses, screening: Screening, admitted: Admitted, cause: str
 ) -> None:
     found = {
         "an operation": DIMMED,
         "two operations": replace(DIMMED, pair=(DIMMED.matches[0], NOISE)),
         "a measured change": replace(DIMMED, operation=TONE_CURVE, measured=TONE_CURVE),
     }[cause]
-    drawn = compare(here, "n-1", "n-1-1", screening, admitted, found, responses)
+    drawn = compare(here, "n-1", "n-1-1", screening, admitted, found, lamp_responses)
     assert len(drawn) == DRAWN
     assert [each.distance for each in drawn] == sorted(each.distance for each in drawn)
     errors = [picture(here, each.error) for each in drawn]
@@ -70,8 +65,8 @@ def picture(here: Subject, path: str) -> NDArray[np.uint8]:
 
 
 def test_without_a_cause_nothing_is_drawn(
-    here: Subject, responses: Responses, screening: Screening, admitted: Admitted
+    here: Subject, lamp_responses: Responses, screening: Screening, admitted: Admitted
 ) -> None:
     nothing = Diagnosis(False, "none", None, None, None, None, 0.0)
-    assert compare(here, "n-2", "n-2-1", screening, admitted, nothing, responses) == ()
+    assert compare(here, "n-2", "n-2-1", screening, admitted, nothing, lamp_responses) == ()
     assert not here.workspace.night_folder("n-2").exists()

@@ -19,9 +19,8 @@ from inspection.lookalikes import (
     seek_lookalikes,
 )
 from inspection.matching import Shares, gather
-from inspection.responses import Induced, measure_responses, standardised
-from inspection.subject import Subject, open_subject
-from tests.inspection.conftest import Plant
+from inspection.responses import Induced, Responses, standardised
+from inspection.subject import Subject
 from tests.inspection.test_matching import empty_responses
 
 
@@ -115,13 +114,11 @@ def test_the_reference_image_most_like_an_error_is_sought_in_both_its_classes(
 
 @pytest.fixture(scope="module")
 def found(
-    plant: Plant, screening: Screening, admitted: Admitted, tmp_path_factory: pytest.TempPathFactory
+    subject: Subject, screening: Screening, admitted: Admitted, lamp_responses: Responses
 ) -> Lookalikes:
     """Of the errors under the aged lamp."""
-    mine = plant.copied(tmp_path_factory.mktemp("lookalikes") / "workspace")
-    subject = open_subject(mine.workspace, mine.model, mine.references)
     evidence = gather(subject, screening, admitted.images)
-    return seek_lookalikes(subject, screening, admitted.images, measure_responses(subject), evidence)
+    return seek_lookalikes(subject, screening, admitted.images, lamp_responses, evidence)
 
 
 def dimmed(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

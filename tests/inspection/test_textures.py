@@ -8,12 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from fmi_engine.types import FloatArray
-from inspection import operations
 from inspection.blame import screen
 from inspection.matching import Shares
-from inspection.operations import find_operation
 from inspection.overlays import FIXED_PATTERN, LEVELS, RESIDUAL_TEXTURE, TONE_CURVE
-from inspection.responses import Responses, measure_responses
+from inspection.responses import Responses
 from inspection.subject import Subject, open_subject
 from inspection.textures import (
     BOTH,
@@ -245,32 +243,26 @@ def here(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Subject:
     return open_subject(mine.workspace, mine.model, mine.references)
 
 
-@pytest.fixture(scope="module")
-def responses(here: Subject) -> Responses:
-    """Of one operation: what is measured needs only the reference images from it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(operations, "CATALOGUE", (find_operation("dimmer lamp"),))
-        return measure_responses(here)
-
-
 def matched(
-    here: Subject, responses: Responses, images: NDArray[np.uint8], true: NDArray[np.int64]
+    here: Subject, lamp_responses: Responses, images: NDArray[np.uint8], true: NDArray[np.int64]
 ) -> MeasuredMatch:
     wrong = here.classifier.predict(images).argmax(1) != true
     assert wrong.sum() >= 20
     images, true = images[wrong], true[wrong]
-    return match_measured(here, screen(here, images, true), images, responses)
+    return match_measured(here, screen(here, images, true), images, lamp_responses)
 
 
 def least_of(shares: Shares) -> float:
     return min(shares.blamed, shares.overall, shares.look)
 
 
-def test_stripes_measured_on_some_errors_explain_others_of_them(here: Subject, responses: Responses) -> None:
+def test_stripes_measured_on_some_errors_explain_others_of_them(
+    here: Subject, lamp_responses: Responses
+) -> None:
     rng = np.random.default_rng(0)
     striped = [np.clip(image + stripes(rng)[..., None], 0, 255) for image in here.labelled.images]
     images = np.rint(striped).astype(np.uint8)
-    best = matched(here, responses, images, here.labelled.labels)
+    best = matched(here, lamp_responses, images, here.labelled.labels)
     assert best.name in (RESIDUAL_TEXTURE, BOTH)
     assert least_of(best.likeness.shares) > 0.7
     assert best.likeness.nearer_share > 0.9
@@ -278,20 +270,22 @@ def test_stripes_measured_on_some_errors_explain_others_of_them(here: Subject, r
 
 
 def test_a_pattern_measured_on_some_errors_explains_others_of_them(
-    here: Subject, responses: Responses
+    here: Subject, lamp_responses: Responses
 ) -> None:
     pattern = 0.7 * np.sin(2 * np.pi * ACROSS / SIDE)[..., None]
     images = np.clip(np.rint(here.labelled.images * np.exp(pattern)), 0, 255).astype(np.uint8)
-    best = matched(here, responses, images, here.labelled.labels)
+    best = matched(here, lamp_responses, images, here.labelled.labels)
     assert best.name in (FIXED_PATTERN, BOTH)
     assert least_of(best.likeness.shares) > 0.7
     assert best.likeness.nearer_share > 0.9
     assert best.tried[RESIDUAL_TEXTURE].mean < 0.3
 
 
-def test_a_curve_measured_on_some_errors_explains_others_of_them(here: Subject, responses: Responses) -> None:
+def test_a_curve_measured_on_some_errors_explains_others_of_them(
+    here: Subject, lamp_responses: Responses
+) -> None:
     images = bent()[here.labelled.images]
-    best = matched(here, responses, images, here.labelled.labels)
+    best = matched(here, lamp_responses, images, here.labelled.labels)
     assert set(best.tried) == set(PARTS)
     assert best.name == TONE_CURVE
     assert least_of(best.likeness.shares) > 0.95
@@ -300,7 +294,9 @@ def test_a_curve_measured_on_some_errors_explains_others_of_them(here: Subject, 
     )  # more contrast can pass for more texture
 
 
-def test_errors_without_a_fault_explain_no_others(plant: Plant, here: Subject, responses: Responses) -> None:
+def test_errors_without_a_fault_explain_no_others(
+    plant: Plant, here: Subject, lamp_responses: Responses
+) -> None:
     """What the model gets wrong of parts that it never saw, under the lamp as commissioned."""
     from inspection.sample_line import DEFECTS, SampleLine
 
@@ -309,6 +305,6 @@ def test_errors_without_a_fault_explain_no_others(plant: Plant, here: Subject, r
     rendered = [line.render(name, np.random.default_rng(i)) for i, name in enumerate(names, start=900)]
     true = np.array([here.model.class_names.index(name) for name in names])
     assert set(names) == set(DEFECTS)
-    best = matched(here, responses, np.stack(rendered)[..., None], true)
+    best = matched(here, lamp_responses, np.stack(rendered)[..., None], true)
     assert best.likeness.shares.beyond(best.rivals.own) < 0.3
     assert not best.likeness.exceeds(0.5)
