@@ -1,6 +1,7 @@
 """Response matching: which change of the world moves the filters as the errors moved them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,16 +75,18 @@ def fit_strengths(
     moved = total > 0  # what did not move is not explained, as in `explained_share`
     total = np.where(moved, total, np.float32(1))
     best, most = np.zeros(len(observed), np.float32), np.zeros(len(observed), np.float32)
-    previous_strength, previous = 0.0, np.zeros_like(observed[0])
-    for strength, shift in zip(strengths, induced, strict=True):
-        step, left = shift - previous, observed - previous
-        length = float((weights * step**2).sum())
-        along = np.clip(left @ (weights * step) / length, 0, 1) if length > 0 else np.zeros_like(best)
-        share = 1 - ((left - along[:, None] * step) ** 2 @ weights) / total
+    shifts = np.stack([np.zeros_like(induced[0]), *induced])
+    products = (weights * shifts) @ observed.T  # (strengths + 1, rows): of a row with the shift at a strength
+    between = (weights * shifts) @ shifts.T
+    for i, (weaker, stronger) in enumerate(pairwise((0.0, *strengths))):
+        length = between[i + 1, i + 1] - 2 * between[i, i + 1] + between[i, i]
+        along_step = (products[i + 1] - products[i]) - (between[i, i + 1] - between[i, i])
+        along = np.clip(along_step / length, 0, 1) if length > 0 else np.zeros_like(best)
+        left = total - 2 * products[i] + between[i, i] - 2 * along * along_step + along**2 * length
+        share = 1 - left / total
         better = moved & (share > most)
-        best[better] = previous_strength + along[better] * (strength - previous_strength)
+        best[better] = weaker + along[better] * (stronger - weaker)
         most[better] = share[better]
-        previous_strength, previous = strength, shift
     return best, most
 
 

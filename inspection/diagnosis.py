@@ -259,7 +259,8 @@ def _control_share(
     induced = responses.of_filters(true)
     faultless = responses.known[responses.right, : len(evidence.blame)]
     draws = rng.integers(0, len(faultless), (CONTROL_LOGS, min(len(true), 1000)))
-    logs = np.stack([faultless[draw].mean(0) for draw in draws])
+    drawn = np.stack([np.bincount(draw, minlength=len(faultless)) for draw in draws])
+    logs = np.asarray(drawn @ faultless / draws.shape[1], np.float32)
     shares = [fit_strengths(logs, *path, evidence.blame)[1] for path in induced.values()]
     return float(np.quantile(np.max(shares, axis=0), CONTROL_QUANTILE))
 
@@ -282,11 +283,11 @@ def _doubt_of_rivals(settings: MatchingSettings, likeness: Likeness | None, riva
                 f"{max(shares.mean, 0):.1%} of the evidence; {what} explain {max(rival.mean, 0):.1%}, and a "
                 f"cause has to explain {needed:.0%} of what they leave"
             )
-    if not likeness.exceeds(settings.nearer_share):
+    if likeness.nearer_share < settings.nearer_share or not likeness.beyond_chance:
         return (
             f"what sets {likeness.nearer} of {likeness.errors} errors apart from the reference images as "
-            "they are, of their own classes and of those they were taken for; more than "
-            f"{settings.nearer_share:.0%}, beyond chance, are needed"
+            f"they are, of their own classes and of those they were taken for; {settings.nearer_share:.0%} "
+            "are needed, and more than half beyond chance"
         )
     return None
 
@@ -422,5 +423,5 @@ def _one_by_one(likeness: Likeness | None) -> str:
         return ""
     return (
         f" {likeness.nearer_share:.0%} of the errors look more like a reference image of their class under "
-        "this change than like any as it is."
+        "this change than like any of those as they are."
     )

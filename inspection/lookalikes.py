@@ -4,6 +4,10 @@ The parts of a class are not all alike, and a log holds those that a fault makes
 against one part, the one that it resembles: a change of the world makes images that no reference image is
 like until it is changed alike, while parts that are always hard, rare in their class or under a wrong label
 resemble reference images as they are.
+
+The same parts stand on both sides: those that a change is tried on, and those parts as they are, beside as
+many of the class that the model took the error for. Where a change has nothing to do with the errors, it is a
+toss-up at best which of the two is nearer.
 """
 
 from collections.abc import Callable
@@ -21,9 +25,11 @@ from inspection.subject import Subject
 Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """Of 8-bit images (images, height, width, channel)."""
 
-TRIED = 256  # reference images, about, that a change is tried on
+TRIED = 128  # reference images, about, that a change is tried on
 OF_A_CLASS = 16  # of them of every class that the errors have, at least, where there are as many
-SIGNIFICANCE = 0.05
+SIGNIFICANCE = 0.1  # eight of ten errors, or all of four
+Candidates = Callable[[int, int], NDArray[np.int64]]
+"""Positions of the images that an error of one class, taken for another, may be most like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class Rivals:
     """What explanations explain in which no image changed."""
 
     any_day: Shares  # errors that the model makes without a fault
-    own: Shares  # for each error the reference image of its class that is most like it
+    own: Shares  # for each error the most like of the images of its class that a change is tried on
     either: Shares  # the same, of its class or of the one that the model took it for
     mistaken: float  # share of the errors that are most like a reference image of the predicted class
 
@@ -41,7 +47,7 @@ class Likeness:
     """How well a change of the reference images accounts for errors, one by one."""
 
     shares: Shares  # explained by the changed reference images of their own classes most like them
-    nearer: int  # errors that are nearer to those than to any that is as it was
+    nearer: int  # errors that are nearer to those than to any of as many as they are
     errors: int
 
     @property
@@ -54,9 +60,10 @@ class Likeness:
         """What the shares leave over, times the share of errors that are not nearer: at least a fiftieth."""
         return self.shares.unexplained * max(1 - self.nearer_share, 0.02)
 
-    def exceeds(self, share: float) -> bool:
-        """Whether that share is higher than one given, beyond chance: an exact binomial test, one-sided."""
-        return bool(binomtest(self.nearer, self.errors, share, "greater").pvalue < SIGNIFICANCE)
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether that share is above a half: a sign test (an exact binomial test, one-sided)."""
+        return bool(binomtest(self.nearer, self.errors, 0.5, "greater").pvalue < SIGNIFICANCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,8 @@ class Lookalikes:
     seen: NDArray[np.int64]  # (errors,): which of the group's
     rows: FloatArray  # (errors, filters + entries of the look), in sigma, from the normal of their classes
     true: NDArray[np.int64]  # (errors,), classes
-    distances: FloatArray  # (errors,) from the reference image most like each, of its class or the predicted
+    tried: NDArray[np.int64]  # positions of the known images that a change is tried on
+    distances: FloatArray  # (errors,) from the most like of them and of as many of the predicted class
     rivals: Rivals
 
     def under(self, change: Change) -> Likeness:
@@ -103,13 +111,17 @@ class Lookalikes:
 
     def _most_alike(self, change: Change) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
         """Rows (errors, filters + entries), positions among the labelled images, and distances."""
-        tried = positions_tried(self.subject.labelled.labels, self.true)
-        pool = self.subject.labelled.subset(tried)
+        positions = self.responses.drawn[self.tried]
+        pool = self.subject.labelled.subset(positions)
         rows, _ = standardised(self.subject, change(pool.images), pool.labels)
         found, which, distances = most_alike(
-            self.rows, self.evidence.weights, (self.true, self.true), rows, pool.labels, self.responses.normal
+            self.rows,
+            self.evidence.weights,
+            (self.true, self.true),
+            (rows, pool.labels, self.responses.normal),
+            _of_classes(pool.labels),
         )
-        return found, tried[which], distances
+        return found, positions[which], distances
 
 
 def seek_lookalikes(
@@ -126,40 +138,42 @@ def seek_lookalikes(
     looks = subject.looks.standardise(images[seen], true)
     rows = np.concatenate([subject.standardise(energy, true), looks], axis=1)
     known = (responses.known, responses.labels, responses.normal)
-    own, _, _ = most_alike(rows, evidence.weights, (true, true), *known)
-    either, which, distances = most_alike(rows, evidence.weights, (true, predicted), *known)
+    tried = positions_tried(responses.labels, true)
+    mine, both = (true, true), (true, predicted)
+    own, _, _ = most_alike(rows, evidence.weights, mine, known, _of_classes(responses.labels, tried))
+    either, which, _ = most_alike(rows, evidence.weights, both, known, _of_classes(responses.labels))
+    _, _, distances = most_alike(rows, evidence.weights, both, known, _as_many(responses.labels, tried))
     rivals = Rivals(
         evidence.shares(Induced(np.zeros_like(evidence.observed), responses.of_any_day(screening.true))),
         evidence.shares_alone(own.mean(0)),
         evidence.shares_alone(either.mean(0)),
         float((responses.labels[which] == predicted).mean()),
     )
-    return Lookalikes(subject, responses, evidence, seen, rows, true, distances, rivals)
+    return Lookalikes(subject, responses, evidence, seen, rows, true, tried, distances, rivals)
 
 
 def most_alike(
     errors: FloatArray,
     weights: FloatArray,
     classes: tuple[NDArray[np.int64], NDArray[np.int64]],
-    pool: FloatArray,
-    labels: NDArray[np.int64],
-    normal: FloatArray,
+    pool: tuple[FloatArray, NDArray[np.int64], FloatArray],
+    candidates: Candidates,
 ) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
-    """The image of the pool, of either class of `classes`, most like each error: row, position, distance.
+    """The image of a pool most like each error: row, position in the pool, distance.
 
-    `errors` (errors, filters + entries) are shifts from the normal of their classes, the first of the two,
-    and so are the rows returned; `pool` (images, filters + entries) are shifts from the normal of `labels`.
-    The distance is the sum of squared differences under `weights`. Where neither class has an image, those
-    of all classes are looked at.
+    `errors` (errors, filters + entries) are shifts from the normal of their classes, the first of
+    `classes`, and so are the rows returned; the second are other classes, which `candidates` is asked with.
+    `pool` has shifts (images, filters + entries), the labels from whose normal they are, and what is normal
+    (classes, filters + entries). The distance is the sum of squared differences under `weights`.
     """
     scale = np.sqrt(weights)
+    known, labels, normal = pool
     found, which = np.zeros_like(errors), np.zeros(len(errors), np.int64)
     distances = np.zeros(len(errors), np.float32)
     true, other = classes
-    for t, o in np.unique(np.stack([true, other], axis=1), axis=0):
-        among = np.flatnonzero((labels == t) | (labels == o))
-        among = among if len(among) else np.arange(len(labels))
-        parts = pool[among] + normal[labels[among]] - normal[t]
+    for t, o in np.unique(np.stack([true, other], axis=1), axis=0).tolist():
+        among = candidates(t, o)
+        parts = known[among] + normal[labels[among]] - normal[t]
         mine = np.flatnonzero((true == t) & (other == o))
         here, there = errors[mine] * scale, parts * scale
         best = ((there**2).sum(1) - 2 * here @ there.T).argmin(1)
@@ -168,17 +182,43 @@ def most_alike(
     return found, which, distances
 
 
-def positions_tried(labels: NDArray[np.int64], true: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions of the reference images that a change is tried on, each class as often as errors have it.
+def _of_classes(labels: NDArray[np.int64], among: NDArray[np.int64] | None = None) -> Candidates:
+    """All images of either class, or those of them at some positions; where there is none, of all classes."""
+    everybody = np.arange(len(labels)) if among is None else among
 
-    Of classes `labels`, for errors of the classes `true`; of all classes where no error's has an image.
+    def candidates(true: int, other: int) -> NDArray[np.int64]:
+        found = everybody[np.isin(labels[everybody], (true, other))]
+        return found if len(found) else everybody
+
+    return candidates
+
+
+def _as_many(labels: NDArray[np.int64], tried: NDArray[np.int64]) -> Candidates:
+    """The images that a change is tried on, and as many of the other class."""
+    of_class = _of_classes(labels, tried)
+
+    def candidates(true: int, other: int) -> NDArray[np.int64]:
+        own = of_class(true, true)
+        return np.unique(np.concatenate([own, _spread(np.flatnonzero(labels == other), len(own))]))
+
+    return candidates
+
+
+def _spread(positions: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """So many of the positions, or all, evenly from first to last."""
+    chosen = np.linspace(0, len(positions) - 1, min(count, len(positions))).astype(int)
+    return np.asarray(positions[chosen], np.int64)
+
+
+def positions_tried(labels: NDArray[np.int64], true: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions of the images that a change is tried on, of classes as often as errors have them.
+
+    Among images of classes `labels`, for errors of the classes `true`; of all classes where no error's has
+    an image.
     """
     counts = np.bincount(true, minlength=labels.max() + 1)[: labels.max() + 1]
     counts = counts * np.isin(np.arange(len(counts)), labels)
     counts = counts if counts.any() else np.bincount(labels)
     rooms = np.maximum(np.ceil(TRIED * counts / counts.sum()), OF_A_CLASS).astype(int)
-    chosen = []
-    for label in np.flatnonzero(counts):
-        mine = np.flatnonzero(labels == label)
-        chosen.append(mine[np.linspace(0, len(mine) - 1, min(rooms[label], len(mine))).astype(int)])
+    chosen = [_spread(np.flatnonzero(labels == label), rooms[label]) for label in np.flatnonzero(counts)]
     return np.sort(np.concatenate(chosen))

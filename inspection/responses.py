@@ -18,7 +18,7 @@ from inspection.images import replacing
 from inspection.operations import find_operation, operations_for
 from inspection.subject import Progress, Subject, evenly
 
-FORMAT = 2  # of the file that keeps them: one of an earlier version is not read
+FORMAT = 3  # of the file that keeps them: one of an earlier version is not read
 KNOWN = 1000  # reference images, at most, among which the one most like an error is sought
 LEAST = 0.02  # weight of an image that a change does not make fail at all
 HARD = 8  # parts of a class, at least, that stand for its errors of any day
@@ -47,6 +47,7 @@ class Responses:
     positions: NDArray[np.int64]  # among the subject's correct images: those that were changed
     before: FloatArray  # (positions, filters + entries of the look), in sigma, unchanged
     any_day: FloatArray  # (classes, filters + entries of the look), in sigma: errors without a fault
+    drawn: NDArray[np.int64]  # (images,), among the subject's labelled images: those of the next three
     known: FloatArray  # (images, filters + entries), in sigma: reference images themselves, right and wrong
     labels: NDArray[np.int64]  # (images,) of them
     right: NDArray[np.bool_]  # (images,): the model classifies them correctly
@@ -124,6 +125,7 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
         positions,
         before,
         _errors_of_any_day(subject),
+        drawn,
         known,
         pool.labels,
         subject.reference.correct[drawn],
@@ -254,6 +256,7 @@ def _write_responses(path: Path, responses: Responses) -> None:
             positions=responses.positions,
             before=responses.before,
             any_day=responses.any_day,
+            drawn=responses.drawn,
             known=responses.known,
             labels=responses.labels,
             right=responses.right,
@@ -278,6 +281,7 @@ def _read_responses(path: Path) -> Responses | None:
                 held["positions"],
                 held["before"],
                 held["any_day"],
+                held["drawn"],
                 held["known"],
                 held["labels"],
                 held["right"],

@@ -117,6 +117,7 @@ def empty_responses() -> Responses:
         positions=nobody,
         before=np.zeros((0, 3), np.float32),
         any_day=np.zeros((2, 3), np.float32),
+        drawn=nobody,
         known=np.zeros((0, 3), np.float32),
         labels=nobody,
         right=np.zeros(0, bool),

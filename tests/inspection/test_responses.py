@@ -330,6 +330,7 @@ def by_hand(classes: Sequence[bool]) -> Responses:
         positions=np.zeros(0, np.int64),
         before=np.zeros((0, 2), np.float32),
         any_day=np.array([[1, 3], [10, 30], [100, 300]], np.float32),
+        drawn=np.zeros(0, np.int64),
         known=np.zeros((0, 2), np.float32),
         labels=np.zeros(0, np.int64),
         right=np.zeros(0, bool),

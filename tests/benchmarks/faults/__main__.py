@@ -86,7 +86,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=0, help="pixels; default: 96, or 64 with --quick")
     parser.add_argument("--epochs", type=int, default=20, help="of the base model")
     parser.add_argument(
-        "--steps", type=int, default=250, help="of every arm's fine-tuning, at least (whole epochs)"
+        "--steps",
+        type=int,
+        default=0,
+        help="of every arm's fine-tuning, at least (whole epochs); default: 250, or 200 with --quick",
     )
     parser.add_argument("--strengths", type=float, nargs="+", help="default: 0.6 1 1.5, or 1 with --quick")
     parser.add_argument("--logged", type=int, nargs="+", help="default: 5 10 20 60, or 10 with --quick")
@@ -99,6 +102,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     quick = options.quick
     options.seeds = options.seeds or (1 if quick else 3)
     options.size = options.size or (64 if quick else 96)
+    options.steps = options.steps or (200 if quick else 250)
     options.strengths = options.strengths or ([1.0] if quick else [0.6, 1.0, 1.5])
     options.logged = options.logged or ([10] if quick else [5, 10, 20, 60])
     options.cache = options.cache or options.json.absolute().parent / "faults-cache"

@@ -27,9 +27,10 @@ def compare(world: World, errors: Labelled) -> dict[str, Any]:
     """Seconds per image and flip rate of each method at equal K, at the layer that blame flips most with.
 
     Captum's methods run with their defaults, one layer, on all errors in one batch; blame screens every
-    layer, and then chooses a layer's filters halfway to the normal. Filters are chosen on one half of the
-    errors and patched on the other. `vs_conductance` is how many times as long LayerConductance takes per
-    image as both steps of blame; None where Captum is not installed.
+    layer, and then chooses a layer's filters halfway to the normal, on the network cut there as a night has
+    it: traced once for a model. Filters are chosen on one half of the errors and patched on the other.
+    `vs_conductance` is how many times as long LayerConductance takes per image as both steps of blame; None
+    where Captum is not installed.
     """
     subject = world.subject
     few = errors.subset(np.arange(min(2 * ERRORS, len(errors))))
@@ -42,8 +43,11 @@ def compare(world: World, errors: Labelled) -> dict[str, Any]:
         "blame": (engine.most_blamed(screening.blame[name], k), seconds),
         "deviation": (engine.most_deviating(screening, subject.reference, name, k), seconds),
     }
+    batch_size, cut = subject.settings.compute.batch_size, subject.cut(name)
     midway, more = _timed(
-        lambda: engine.blame_midway(subject.classifier, layer, subject.reference, screening, chosen.images)
+        lambda: engine.blame_midway(
+            subject.classifier, layer, subject.reference, screening, chosen.images, batch_size, cut
+        )
     )
     rankings[CHOSEN] = (engine.most_blamed(midway, k), seconds + more)
     failures = {}
