@@ -106,9 +106,9 @@ class MatchingSettings(Section):
         "classes",
     )
     nearer_share: Share = Field(
-        0.65,
-        description="of the errors: so many have to be nearer to reference images of their classes under the "
-        "cause than to any of those as they are, and beyond chance more than half of them",
+        0.5,
+        description="of the errors: more, beyond chance, have to be nearer to reference images of their "
+        "classes under the cause than to any as they are",
     )
     pair_gain: Share = Field(
         0.05, description="how much more, on the mean of the three shares, a second operation must explain"

@@ -283,11 +283,11 @@ def _doubt_of_rivals(settings: MatchingSettings, likeness: Likeness | None, riva
                 f"{max(shares.mean, 0):.1%} of the evidence; {what} explain {max(rival.mean, 0):.1%}, and a "
                 f"cause has to explain {needed:.0%} of what they leave"
             )
-    if likeness.nearer_share < settings.nearer_share or not likeness.beyond_chance:
+    if not likeness.exceeds(settings.nearer_share):
         return (
             f"what sets {likeness.nearer} of {likeness.errors} errors apart from the reference images as "
-            f"they are, of their own classes and of those they were taken for; {settings.nearer_share:.0%} "
-            "are needed, and more than half beyond chance"
+            "they are, of their own classes and of those they were taken for; more than "
+            f"{settings.nearer_share:.0%}, beyond chance, are needed"
         )
     return None
 
@@ -423,5 +423,5 @@ def _one_by_one(likeness: Likeness | None) -> str:
         return ""
     return (
         f" {likeness.nearer_share:.0%} of the errors look more like a reference image of their class under "
-        "this change than like any of those as they are."
+        "this change than like any as it is."
     )

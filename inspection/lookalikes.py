@@ -5,9 +5,9 @@ against one part, the one that it resembles: a change of the world makes images 
 like until it is changed alike, while parts that are always hard, rare in their class or under a wrong label
 resemble reference images as they are.
 
-The same parts stand on both sides: those that a change is tried on, and those parts as they are, beside as
-many of the class that the model took the error for. Where a change has nothing to do with the errors, it is a
-toss-up at best which of the two is nearer.
+A change is tried on the reference images that the errors may have been before it: those most like an error
+once the mean shift of all errors is taken off it. Any of a class may be among them, so that a change has as
+many parts to choose from as there are unchanged ones.
 """
 
 from collections.abc import Callable
@@ -25,11 +25,8 @@ from inspection.subject import Subject
 Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """Of 8-bit images (images, height, width, channel)."""
 
-TRIED = 128  # reference images, about, that a change is tried on
-OF_A_CLASS = 16  # of them of every class that the errors have, at least, where there are as many
-SIGNIFICANCE = 0.1  # eight of ten errors, or all of four
-Candidates = Callable[[int, int], NDArray[np.int64]]
-"""Positions of the images that an error of one class, taken for another, may be most like."""
+TRIED = 128  # reference images that a change is tried on, or one for every error where those are more
+SIGNIFICANCE = 0.1  # of a sign test: eight of ten errors, or all of four
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class Rivals:
     """What explanations explain in which no image changed."""
 
     any_day: Shares  # errors that the model makes without a fault
-    own: Shares  # for each error the most like of the images of its class that a change is tried on
+    own: Shares  # for each error the reference image of its class that is most like it
     either: Shares  # the same, of its class or of the one that the model took it for
     mistaken: float  # share of the errors that are most like a reference image of the predicted class
 
@@ -47,7 +44,7 @@ class Likeness:
     """How well a change of the reference images accounts for errors, one by one."""
 
     shares: Shares  # explained by the changed reference images of their own classes most like them
-    nearer: int  # errors that are nearer to those than to any of as many as they are
+    nearer: int  # errors that are nearer to those than to any that is as it was
     errors: int
 
     @property
@@ -60,10 +57,9 @@ class Likeness:
         """What the shares leave over, times the share of errors that are not nearer: at least a fiftieth."""
         return self.shares.unexplained * max(1 - self.nearer_share, 0.02)
 
-    @property
-    def beyond_chance(self) -> bool:
-        """Whether that share is above a half: a sign test (an exact binomial test, one-sided)."""
-        return bool(binomtest(self.nearer, self.errors, 0.5, "greater").pvalue < SIGNIFICANCE)
+    def exceeds(self, share: float) -> bool:
+        """Whether that share is higher than one given, beyond chance: an exact binomial test, one-sided."""
+        return bool(binomtest(self.nearer, self.errors, share, "greater").pvalue < SIGNIFICANCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +83,7 @@ class Lookalikes:
     rows: FloatArray  # (errors, filters + entries of the look), in sigma, from the normal of their classes
     true: NDArray[np.int64]  # (errors,), classes
     tried: NDArray[np.int64]  # positions of the known images that a change is tried on
-    distances: FloatArray  # (errors,) from the most like of them and of as many of the predicted class
+    distances: FloatArray  # (errors,) from the reference image most like each, of its class or the predicted
     rivals: Rivals
 
     def under(self, change: Change) -> Likeness:
@@ -115,11 +111,7 @@ class Lookalikes:
         pool = self.subject.labelled.subset(positions)
         rows, _ = standardised(self.subject, change(pool.images), pool.labels)
         found, which, distances = most_alike(
-            self.rows,
-            self.evidence.weights,
-            (self.true, self.true),
-            (rows, pool.labels, self.responses.normal),
-            _of_classes(pool.labels),
+            self.rows, self.evidence.weights, (self.true, self.true), rows, pool.labels, self.responses.normal
         )
         return found, positions[which], distances
 
@@ -138,11 +130,9 @@ def seek_lookalikes(
     looks = subject.looks.standardise(images[seen], true)
     rows = np.concatenate([subject.standardise(energy, true), looks], axis=1)
     known = (responses.known, responses.labels, responses.normal)
-    tried = positions_tried(responses.labels, true)
-    mine, both = (true, true), (true, predicted)
-    own, _, _ = most_alike(rows, evidence.weights, mine, known, _of_classes(responses.labels, tried))
-    either, which, _ = most_alike(rows, evidence.weights, both, known, _of_classes(responses.labels))
-    _, _, distances = most_alike(rows, evidence.weights, both, known, _as_many(responses.labels, tried))
+    own, _, _ = most_alike(rows, evidence.weights, (true, true), *known)
+    either, which, distances = most_alike(rows, evidence.weights, (true, predicted), *known)
+    tried = positions_tried(rows - evidence.observed, evidence.weights, true, *known)
     rivals = Rivals(
         evidence.shares(Induced(np.zeros_like(evidence.observed), responses.of_any_day(screening.true))),
         evidence.shares_alone(own.mean(0)),
@@ -156,24 +146,25 @@ def most_alike(
     errors: FloatArray,
     weights: FloatArray,
     classes: tuple[NDArray[np.int64], NDArray[np.int64]],
-    pool: tuple[FloatArray, NDArray[np.int64], FloatArray],
-    candidates: Candidates,
+    pool: FloatArray,
+    labels: NDArray[np.int64],
+    normal: FloatArray,
 ) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
-    """The image of a pool most like each error: row, position in the pool, distance.
+    """The image of the pool, of either class of `classes`, most like each error: row, position, distance.
 
-    `errors` (errors, filters + entries) are shifts from the normal of their classes, the first of
-    `classes`, and so are the rows returned; the second are other classes, which `candidates` is asked with.
-    `pool` has shifts (images, filters + entries), the labels from whose normal they are, and what is normal
-    (classes, filters + entries). The distance is the sum of squared differences under `weights`.
+    `errors` (errors, filters + entries) are shifts from the normal of their classes, the first of the two,
+    and so are the rows returned; `pool` (images, filters + entries) are shifts from the normal of `labels`.
+    The distance is the sum of squared differences under `weights`. Where neither class has an image, those
+    of all classes are looked at.
     """
     scale = np.sqrt(weights)
-    known, labels, normal = pool
     found, which = np.zeros_like(errors), np.zeros(len(errors), np.int64)
     distances = np.zeros(len(errors), np.float32)
     true, other = classes
-    for t, o in np.unique(np.stack([true, other], axis=1), axis=0).tolist():
-        among = candidates(t, o)
-        parts = known[among] + normal[labels[among]] - normal[t]
+    for t, o in np.unique(np.stack([true, other], axis=1), axis=0):
+        among = np.flatnonzero((labels == t) | (labels == o))
+        among = among if len(among) else np.arange(len(labels))
+        parts = pool[among] + normal[labels[among]] - normal[t]
         mine = np.flatnonzero((true == t) & (other == o))
         here, there = errors[mine] * scale, parts * scale
         best = ((there**2).sum(1) - 2 * here @ there.T).argmin(1)
@@ -182,43 +173,29 @@ def most_alike(
     return found, which, distances
 
 
-def _of_classes(labels: NDArray[np.int64], among: NDArray[np.int64] | None = None) -> Candidates:
-    """All images of either class, or those of them at some positions; where there is none, of all classes."""
-    everybody = np.arange(len(labels)) if among is None else among
+def positions_tried(
+    before: FloatArray,
+    weights: FloatArray,
+    true: NDArray[np.int64],
+    pool: FloatArray,
+    labels: NDArray[np.int64],
+    normal: FloatArray,
+) -> NDArray[np.int64]:
+    """Positions of the images of the pool, of the errors' classes, that are most like one of the errors.
 
-    def candidates(true: int, other: int) -> NDArray[np.int64]:
-        found = everybody[np.isin(labels[everybody], (true, other))]
-        return found if len(found) else everybody
-
-    return candidates
-
-
-def _as_many(labels: NDArray[np.int64], tried: NDArray[np.int64]) -> Candidates:
-    """The images that a change is tried on, and as many of the other class."""
-    of_class = _of_classes(labels, tried)
-
-    def candidates(true: int, other: int) -> NDArray[np.int64]:
-        own = of_class(true, true)
-        return np.unique(np.concatenate([own, _spread(np.flatnonzero(labels == other), len(own))]))
-
-    return candidates
-
-
-def _spread(positions: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """So many of the positions, or all, evenly from first to last."""
-    chosen = np.linspace(0, len(positions) - 1, min(count, len(positions))).astype(int)
-    return np.asarray(positions[chosen], np.int64)
-
-
-def positions_tried(labels: NDArray[np.int64], true: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions of the images that a change is tried on, of classes as often as errors have them.
-
-    Among images of classes `labels`, for errors of the classes `true`; of all classes where no error's has
-    an image.
+    `before` (errors, filters + entries) are the errors, of classes `true`, with the mean shift taken off;
+    the pool is as in `most_alike`. The image most like each error, then the second of each, and so on, until
+    there are `TRIED`; of all classes where no error's has an image.
     """
-    counts = np.bincount(true, minlength=labels.max() + 1)[: labels.max() + 1]
-    counts = counts * np.isin(np.arange(len(counts)), labels)
-    counts = counts if counts.any() else np.bincount(labels)
-    rooms = np.maximum(np.ceil(TRIED * counts / counts.sum()), OF_A_CLASS).astype(int)
-    chosen = [_spread(np.flatnonzero(labels == label), rooms[label]) for label in np.flatnonzero(counts)]
-    return np.sort(np.concatenate(chosen))
+    scale = np.sqrt(weights)
+    rank = np.full(len(labels), len(labels))  # the best place that an image takes among those like an error
+    for t in np.unique(true):
+        among = np.flatnonzero(labels == t)
+        among = among if len(among) else np.arange(len(labels))
+        parts = (pool[among] + normal[labels[among]] - normal[t]) * scale
+        apart = (parts**2).sum(1) - 2 * (before[true == t] * scale) @ parts.T
+        places = apart.argsort(1, kind="stable").argsort(1, kind="stable").min(0)
+        rank[among] = np.minimum(rank[among], places)
+    ordered = rank.argsort(kind="stable")
+    ordered = ordered[rank[ordered] < len(labels)]
+    return np.sort(ordered[: max(TRIED, int((rank == 0).sum()))])

@@ -307,4 +307,4 @@ def test_errors_without_a_fault_explain_no_others(
     assert set(names) == set(DEFECTS)
     best = matched(here, lamp_responses, np.stack(rendered)[..., None], true)
     assert best.likeness.shares.beyond(best.rivals.own) < 0.3
-    assert not best.likeness.beyond_chance
+    assert not best.likeness.exceeds(0.5)
