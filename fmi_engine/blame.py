@@ -159,7 +159,7 @@ def verify(
     images: NDArray[np.uint8],
     correct: tuple[NDArray[np.uint8], NDArray[np.int64]],
     filters: Sequence[int],
-    random_draws: int = 8,
+    random_draws: int = 2,
     seed: int = 0,
     batch_size: int = 32,
     progress: Progress = None,
@@ -168,34 +168,39 @@ def verify(
     """Patch the blamed `filters` of one layer exactly, beside as many of both controls; count the flips.
 
     `images` are the errors of `screening` in the same order; `correct` is (images, classes) on which the
-    collateral is counted. Only the layers after the patched one are run again; `cut` is the network cut
+    collateral is counted. The random filters are drawn anew for every batch, so that few draws for each
+    error are still many sets. Only the layers after the patched one are run again; `cut` is the network cut
     there, where that is at hand.
     """
     rng = np.random.default_rng(seed)
     blamed, k = list(filters), len(filters)
-    controls = [most_deviating(screening, reference, layer.name, k)]
-    controls += [list(rng.choice(layer.channels, k, replace=False)) for _ in range(random_draws)]
+    deviating = most_deviating(screening, reference, layer.name, k)
     cut = cut or resumption(classifier.network, layer.name)
-    patched = patched_margins(
-        classifier,
-        cut,
-        layer,
-        reference,
-        images,
-        screening.true,
-        [blamed, *controls],
-        batch_size,
-        progress,
-        screening.predicted,
-    )
-    flips = patched.right
+    flips, margin = [], []
+    for i in _steps(len(images), batch_size, progress):
+        rows = slice(i, i + batch_size)
+        drawn = [list(rng.choice(layer.channels, k, replace=False)) for _ in range(random_draws)]
+        patched = patched_margins(
+            classifier,
+            cut,
+            layer,
+            reference,
+            images[rows],
+            screening.true[rows],
+            [blamed, deviating, *drawn],
+            batch_size,
+            predicted=screening.predicted[rows],
+        )
+        flips.append(patched.right)
+        margin.append(patched.margin[0])
+    right = np.concatenate(flips, axis=1)
     return Verification(
         layer=layer.name,
         filters=tuple(blamed),
-        flips=flips[0],
-        deviation_flips=flips[1],
-        random_flips=flips[2:].mean(0, dtype=np.float32),
-        margin_fall=np.asarray(screening.margin - patched.margin[0], np.float32),
+        flips=right[0],
+        deviation_flips=right[1],
+        random_flips=right[2:].mean(0, dtype=np.float32),
+        margin_fall=np.asarray(screening.margin - np.concatenate(margin), np.float32),
         collateral=_collateral(classifier, cut, layer, reference, correct, blamed, batch_size),
     )
 
@@ -218,7 +223,6 @@ def patched_margins(
     true: NDArray[np.int64],
     sets: Sequence[Sequence[int]],
     batch_size: int = 32,
-    progress: Progress = None,
     predicted: NDArray[np.int64] | None = None,
 ) -> Patched:
     """Run images once up to `layer`, then on from there once for each set of patched filters.
@@ -228,7 +232,7 @@ def patched_margins(
     normal = reference.layers[layer.name]
     right = np.zeros((len(sets), len(images)), bool)
     margin = np.zeros((len(sets), len(images)), np.float32)
-    for i in _steps(len(images), batch_size, progress):
+    for i in range(0, len(images), batch_size):
         rows = slice(i, i + batch_size)
         code, *values = cut.head(classifier.prepare(images[rows]))
         labels = torch.from_numpy(true[rows]).to(code.device)

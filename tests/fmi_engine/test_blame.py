@@ -293,13 +293,15 @@ def test_flips_margins_and_collateral_are_those_of_the_whole_network(which: int)
 
     deviating = most_deviating(screening, reference, layer.name, 2)
     rng = np.random.default_rng(6)
-    draws = [[int(c) for c in rng.choice(layer.channels, 2, replace=False)] for _ in range(3)]
+    draws = [[[int(c) for c in rng.choice(layer.channels, 2, replace=False)] for _ in range(3)] for _ in done]
     after, index = logits(blamed), np.arange(12)
     assert found.filters == tuple(blamed)
     assert found.flips.tolist() == (after.argmax(1) == true).tolist()
     assert found.deviation_flips.tolist() == (logits(deviating).argmax(1) == true).tolist()
-    turned = np.mean([logits(draw).argmax(1) == true for draw in draws], 0)
-    assert found.random_flips == pytest.approx(turned, abs=1e-6)
+    for batch, sets in enumerate(draws):  # of five errors each
+        rows = slice(5 * batch, 5 * batch + 5)
+        turned = np.mean([(logits(filters).argmax(1) == true)[rows] for filters in sets], 0)
+        assert found.random_flips[rows] == pytest.approx(turned, abs=1e-6)
     margin = after[index, screening.predicted] - after[index, true]
     assert found.margin_fall == pytest.approx(screening.margin - margin, abs=1e-4)
     broken = brute_force(classifier, layer, reference, correct, labels, blamed).argmax(1) != labels

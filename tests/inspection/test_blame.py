@@ -160,10 +160,13 @@ def test_flip_rates_against_patching_by_hand(
     control, _ = flips_and_margins(subject, layer, deviating, admitted, judged)
     assert found.deviation == pytest.approx(np.mean(control))
     rng = np.random.default_rng(0)
-    draws = [rng.choice(channels, k, replace=False).tolist() for _ in range(3)]
-    drawn = [flips_and_margins(subject, layer, draw, admitted, judged)[0] for draw in draws]
+    size, drawn = subject.settings.compute.batch_size, []
+    for i in range(0, len(judged), size):  # three draws for every batch
+        sets = [rng.choice(channels, k, replace=False).tolist() for _ in range(3)]
+        turned = [flips_and_margins(subject, layer, each, admitted, judged[i : i + size])[0] for each in sets]
+        drawn += np.mean(turned, axis=0).tolist()
     assert found.random == pytest.approx(np.mean(drawn))
-    bootstrapped = gains(flips, control, np.mean(drawn, axis=0).tolist())
+    bootstrapped = gains(flips, control, drawn)
     assert (found.gain_lower, found.gain_upper) == pytest.approx(bootstrapped, abs=1e-6)
 
 
