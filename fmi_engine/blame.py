@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fmi_engine.classifier import Classifier
-from fmi_engine.energy import energies, patch_energy
+from fmi_engine.energy import energies, patch_energy, patch_every_energy
 from fmi_engine.probe import Resumption, recorded, resumption
 from fmi_engine.reference import Reference
 from fmi_engine.types import FloatArray, Layer, Screening, Verification
@@ -79,8 +79,8 @@ def _patch_effect(
     normal = reference.layers[layer.name]
     energy = torch.from_numpy(normal.energy[true]).to(code.device)
     spread = torch.from_numpy(normal.spread[true]).to(code.device)
-    patched = patch_energy(code, list(range(layer.channels)), energy, spread, layer.nonnegative)
-    effect: FloatArray = ((code - patched) * gradient).sum((2, 3)).cpu().numpy()
+    patched = patch_every_energy(code, energy, spread, layer.nonnegative)
+    effect: FloatArray = patched.neg_().add_(code).mul_(gradient).sum((2, 3)).cpu().numpy()
     return effect
 
 
@@ -130,7 +130,7 @@ def blame_midway(
             energy, spread = (
                 torch.from_numpy(each[true]).to(code.device) for each in (normal.energy, normal.spread)
             )
-            patched = patch_energy(code, list(range(layer.channels)), energy, spread, layer.nonnegative)
+            patched = patch_every_energy(code, energy, spread, layer.nonnegative)
         with torch.enable_grad():
             midway = ((code + patched) / 2).requires_grad_(True)
             logits = cut.tail(midway, *values)

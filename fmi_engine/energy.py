@@ -187,16 +187,29 @@ def patch_energy(
 ) -> Float[Tensor, "batch channel height width"]:
     """Restore the normal energy and spread of some filters while keeping the layout of their maps.
 
-    a_c <- relu((a_c - e_c) / s_c * sd[t,c] + mu[t,c]); a flat map becomes mu[t,c] everywhere. Returns a
-    new code; `energy` and `spread` hold the normal values of `channels` for each image.
+    As `patch_every_energy` does it. Returns a new code; `energy` and `spread` hold the normal values of
+    `channels` for each image.
     """
-    maps = code[:, channels]
-    mean = maps.mean((2, 3), keepdim=True)
-    layout = maps - mean
+    patched = code.clone()
+    patched[:, channels] = patch_every_energy(code[:, channels], energy, spread, nonnegative)
+    return patched
+
+
+def patch_every_energy(
+    code: Float[Tensor, "batch channel height width"],
+    energy: Float[Tensor, "batch channel"],
+    spread: Float[Tensor, "batch channel"],
+    nonnegative: bool = True,
+) -> Float[Tensor, "batch channel height width"]:
+    """Restore the normal energy and spread of all filters while keeping the layout of their maps.
+
+    a_c <- relu((a_c - e_c) / s_c * sd[t,c] + mu[t,c]); a flat map becomes mu[t,c] everywhere. Returns a
+    new code; `energy` and `spread` hold the normal values for each image.
+    """
+    mean = code.mean((2, 3), keepdim=True)
+    layout = code - mean
     std = layout.square().mean((2, 3), keepdim=True).sqrt()
     varies = std > FLAT * mean.abs()
     scale = (spread[..., None, None] / std).where(varies, 0.0)
-    restored = layout * scale + energy[..., None, None]
-    patched = code.clone()
-    patched[:, channels] = restored.clamp_min(0) if nonnegative else restored
-    return patched
+    restored = torch.addcmul(energy[..., None, None], layout, scale)
+    return restored.clamp_min_(0) if nonnegative else restored

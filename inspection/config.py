@@ -56,7 +56,7 @@ class BlameSettings(Section):
         2, description="draws of K random filters for the control, anew for every batch"
     )
     collateral_images: Count = Field(64, description="correct images on which the patch's harm is counted")
-    most_errors: Count = Field(100, description="errors that are patched; more are screened but not patched")
+    most_errors: Count = Field(64, description="errors that are patched; more are screened but not patched")
     choosing_errors: Count = Field(
         32, description="errors on which layers are sounded and their filters chosen; flips count on others"
     )
