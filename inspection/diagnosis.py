@@ -47,6 +47,9 @@ def diagnose(
     fitted = {name: evidence.fit(path) for name, path in catalogue.items()}
     tried = _tried(fitted, lookalikes)
     ranked = _ranked(subject, evidence, catalogue, fitted, tried)
+    if _too_few_nearer(subject.settings.matching, ranked[0], tried):
+        tried |= _tried_on({ranked[0].operation: ranked[0].strength}, lookalikes, everywhere=True)
+        ranked = _ranked(subject, evidence, catalogue, fitted, tried)
     second, together = _second(subject, evidence, lookalikes, catalogue, fitted, ranked)
     likeness = together or tried.get(ranked[0].operation)
     control = _control_share(subject, screening.true, responses, evidence)
@@ -147,13 +150,28 @@ def _doubt_of_measured(settings: MatchingSettings, best: MeasuredMatch) -> str |
 def _tried(fitted: Mapping[str, Fit], lookalikes: Lookalikes) -> dict[str, Likeness]:
     """The operations whose mean shift explains most, at their fitted strengths, on lookalikes."""
     leading = sorted(fitted, key=lambda name: -fitted[name].share)[:TRIED]
-    least = fitted[leading[0]].share - NEAR
-    found = {}
-    for name in leading:
-        (strength,) = fitted[name].strengths
-        if fitted[name].share >= least and strength > 0:
-            found[name] = lookalikes.under(partial(apply_steps, steps=[(name, strength)]))
-    return found
+    near = [name for name in leading if fitted[name].share >= fitted[leading[0]].share - NEAR]
+    return _tried_on({name: fitted[name].strengths[0] for name in near}, lookalikes)
+
+
+def _tried_on(
+    strengths: Mapping[str, float], lookalikes: Lookalikes, everywhere: bool = False
+) -> dict[str, Likeness]:
+    return {
+        name: lookalikes.under(partial(apply_steps, steps=[(name, strength)]), everywhere)
+        for name, strength in strengths.items()
+        if strength > 0
+    }
+
+
+def _too_few_nearer(settings: MatchingSettings, best: OperationMatch, tried: Mapping[str, Likeness]) -> bool:
+    """Whether the best operation explains enough, but has too few errors nearer."""
+    likeness = tried.get(best.operation)
+    return (
+        likeness is not None
+        and _explains(settings, likeness.shares)
+        and not likeness.exceeds(settings.nearer_share)
+    )
 
 
 def _match(name: str, strength: float, shares: Shares) -> OperationMatch:

@@ -86,15 +86,20 @@ class Lookalikes:
     distances: FloatArray  # (errors,) from the reference image most like each, of its class or the predicted
     rivals: Rivals
 
-    def under(self, change: Change) -> Likeness:
-        """The reference images of the errors' classes, changed, that are most like them."""
-        found, _, distances = self._most_alike(change)
+    def under(self, change: Change, everywhere: bool = False) -> Likeness:
+        """The reference images of the errors' classes, changed, that are most like them.
+
+        `everywhere` tries the change on all of them, which takes longer. It finds others where a change
+        lies elsewhere on every image, so that no mean shift tells which image an error was.
+        """
+        tried = np.flatnonzero(np.isin(self.responses.labels, self.true)) if everywhere else self.tried
+        found, _, distances = self._most_alike(change, tried)
         nearer = int((distances < self.distances).sum())
         return Likeness(self.evidence.shares_alone(found.mean(0)), nearer, len(self.rows))
 
     def examples(self, change: Change, count: int) -> list[Example]:
         """Some errors with the changed reference images most like them, from the nearest to the farthest."""
-        _, positions, distances = self._most_alike(change)
+        _, positions, distances = self._most_alike(change, self.tried)
         ratios = np.sqrt(distances / np.maximum(self.distances, LITTLE))
         order = np.argsort(ratios, kind="stable")
         count = min(count, len(order))
@@ -105,9 +110,11 @@ class Lookalikes:
             for i, image, changed in zip(chosen, images, change(images), strict=True)
         ]
 
-    def _most_alike(self, change: Change) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
+    def _most_alike(
+        self, change: Change, tried: NDArray[np.int64]
+    ) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
         """Rows (errors, filters + entries), positions among the labelled images, and distances."""
-        positions = self.responses.drawn[self.tried]
+        positions = self.responses.drawn[tried]
         pool = self.subject.labelled.subset(positions)
         rows, _ = standardised(self.subject, change(pool.images), pool.labels)
         found, which, distances = most_alike(

@@ -14,7 +14,7 @@ from inspection.blame import screen
 from inspection.config import MatchingSettings
 from inspection.diagnosis import diagnose
 from inspection.findings import Cause
-from inspection.lookalikes import seek_lookalikes
+from inspection.lookalikes import Change, Likeness, Lookalikes, seek_lookalikes
 from inspection.matching import Evidence, gather, paths
 from inspection.mode_recipe import write_mode_recipe
 from inspection.operations import find_operation
@@ -118,6 +118,29 @@ def test_the_shares_are_those_of_the_formula_at_the_strength_that_suits_all_thre
             assert reported == pytest.approx((under.blamed, under.overall, under.look), abs=1e-3)
         else:
             assert any(reported == pytest.approx(shares, abs=1e-3) for shares in here_stood), each.operation
+
+
+def test_where_too_few_errors_are_nearer_every_reference_image_is_looked_at(
+    here: Subject,
+    responses: Responses,
+    screening: Screening,
+    admitted: Admitted,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of the best operation alone, before it is doubted."""
+    under, looked = Lookalikes.under, list[bool]()
+
+    def few_nearer(self: Lookalikes, change: Change, everywhere: bool = False) -> Likeness:
+        looked.append(everywhere)
+        likeness = under(self, change, everywhere)
+        return likeness if everywhere else replace(likeness, nearer=0)
+
+    monkeypatch.setattr(Lookalikes, "under", few_nearer)
+    found = diagnose(here, screening, admitted.images, responses)
+    assert found.claimed
+    assert found.nearer_share is not None
+    assert found.nearer_share > 0.5
+    assert looked.count(True) == 1
 
 
 def test_the_least_unexplained_comes_first_and_alternatives_are_those_near_it(

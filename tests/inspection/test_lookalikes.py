@@ -151,11 +151,12 @@ def dimmed(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return (images * 0.4).astype(np.uint8)
 
 
+@pytest.mark.parametrize("everywhere", [False, True])
 def test_errors_are_nearer_to_reference_images_of_their_classes_that_are_changed_alike(
-    found: Lookalikes, screening: Screening, admitted: Admitted
+    found: Lookalikes, screening: Screening, admitted: Admitted, everywhere: bool
 ) -> None:
     """The lamp's own age against one image and one error after the other."""
-    likeness, subject, weights = found.under(dimmed), found.subject, found.evidence.weights
+    likeness, subject, weights = found.under(dimmed, everywhere), found.subject, found.evidence.weights
     data, responses = subject.labelled, found.responses
     changed, _ = standardised(subject, dimmed(data.images), data.labels)
     rows, normal = rows_of(subject, screening, admitted), responses.normal
@@ -175,6 +176,18 @@ def test_errors_are_nearer_to_reference_images_of_their_classes_that_are_changed
     share = explained_share(found.evidence.observed, np.mean(nearest, 0), weights)
     assert likeness.shares.mean == pytest.approx(share, abs=1e-3)
     assert likeness.shares.mean > 0.9
+
+
+def test_everywhere_is_every_image_of_the_errors_classes(found: Lookalikes, screening: Screening) -> None:
+    labelled, counted = found.subject.labelled, list[int]()
+
+    def counting(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        counted.append(len(images))
+        return images
+
+    found.under(counting)
+    found.under(counting, everywhere=True)
+    assert counted == [len(found.tried), np.isin(labelled.labels, screening.true).sum()]
 
 
 def test_examples_go_from_the_nearest_to_the_farthest(found: Lookalikes, admitted: Admitted) -> None:
