@@ -12,12 +12,12 @@ from fmi_engine.types import Screening
 from inspection.config import MatchingSettings
 from inspection.families import family_of
 from inspection.findings import Cause, Diagnosis, OperationMatch
-from inspection.lookalikes import Likeness, Lookalikes, Rivals, seek_lookalikes
+from inspection.lookalikes import Change, Likeness, Lookalikes, Rivals, seek_lookalikes
 from inspection.matching import Evidence, Fit, Paths, Shares, gather, paths
 from inspection.operations import find_operation
 from inspection.responses import Responses, apply_steps
 from inspection.subject import Subject
-from inspection.textures import PARTS, MeasuredMatch, match_measured, measure_change
+from inspection.textures import PARTS, MeasuredMatch, match_measured, measure_change, relive
 
 CONTROL_LOGS = 200  # logs without a fault, drawn for the control of the explained share
 CONTROL_QUANTILE = 0.95
@@ -142,6 +142,17 @@ def _doubt_of_measured(settings: MatchingSettings, best: MeasuredMatch) -> str |
     if least < settings.look_share:
         return f"{least:.0%} of it in one of three views; {settings.look_share:.0%} is needed in each"
     return _doubt_of_rivals(settings, best.likeness, best.rivals)
+
+
+def change_of(
+    subject: Subject, images: NDArray[np.uint8], true: NDArray[np.int64], found: Diagnosis
+) -> Change:
+    """The claimed cause of errors `images`, of classes `true`, as a change of images."""
+    if found.measured_alone:
+        measured = measure_change(images, true, subject.correct)
+        return partial(relive, change=measured, parts=PARTS[str(found.measured)])
+    named = found.pair or found.matches[:1]
+    return partial(apply_steps, steps=[(each.operation, each.strength) for each in named])
 
 
 # --- matching ---

@@ -12,10 +12,11 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import binomtest
 from sklearn.cluster import HDBSCAN
 from sklearn.decomposition import PCA
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from fmi_engine.response import blame_weights
 from fmi_engine.types import FloatArray, Screening
+from inspection.division import divide
 from inspection.findings import FailureMode, KnownMode, Trend
 from inspection.matching import Evidence, gather, observe, paths
 from inspection.responses import Responses
@@ -57,7 +58,8 @@ def group_errors(
     HDBSCAN (Campello, Moulavi, Sander, Density-based clustering based on hierarchical density estimates,
     2013) parts what lies apart, classes under one cause included: groups that one operation explains
     nearly as well as each by itself, or whose shifts point the same way, are joined again. Errors that
-    no group holds join the one that they resemble as much as its own members do.
+    no group holds join the one that they resemble as much as its own members do. A group in which two causes
+    are claimed one after the other is parted by them.
     """
     everybody = np.arange(len(images))
     settings = subject.settings.matching
@@ -70,6 +72,9 @@ def group_errors(
         return Grouping((everybody,), everybody[:0])
     groups = _joined(subject, screening, images, responses, groups)
     groups = _absorbed(shifts, groups)
+    groups = [
+        part for rows in groups for part in _divided(subject, screening, images, responses, shifts, rows)
+    ]
     groups.sort(key=lambda rows: -len(rows))
     held = np.concatenate(groups)
     return Grouping(tuple(groups), np.setdiff1d(everybody, held))
@@ -172,6 +177,25 @@ def _absorbed(shifts: FloatArray, groups: Sequence[Rows]) -> list[Rows]:
         np.sort(np.concatenate([rows, outside[joins & (nearest == which)]]))
         for which, rows in enumerate(groups)
     ]
+
+
+def _divided(
+    subject: Subject,
+    screening: Screening,
+    images: NDArray[np.uint8],
+    responses: Responses,
+    shifts: FloatArray,
+    rows: Rows,
+) -> list[Rows]:
+    """A group, or its two parts where two causes lie in it."""
+    found = divide(subject, screening.subset(rows), images[rows], responses)
+    if found is None:
+        return [rows]
+    seen, first = found
+    alike = KNeighborsClassifier(NEIGHBOURS).fit(shifts[rows[seen]], first)
+    mine = np.asarray(alike.predict(shifts[rows]), bool)
+    mine[seen] = first
+    return [rows[mine], rows[~mine]]
 
 
 # --- from night to night ---

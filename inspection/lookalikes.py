@@ -97,10 +97,18 @@ class Lookalikes:
         nearer = int((distances < self.distances).sum())
         return Likeness(self.evidence.shares_alone(found.mean(0)), nearer, len(self.rows))
 
+    def ratios(self, change: Change) -> FloatArray:
+        """How far each error (errors,) is from the changed reference image of its class most like it.
+
+        In times the distance to the nearest reference image as it is: below 1, it is nearer to the changed.
+        """
+        _, _, distances = self._most_alike(change, self.tried)
+        return self._in_times(distances)
+
     def examples(self, change: Change, count: int) -> list[Example]:
         """Some errors with the changed reference images most like them, from the nearest to the farthest."""
         _, positions, distances = self._most_alike(change, self.tried)
-        ratios = np.sqrt(distances / np.maximum(self.distances, LITTLE))
+        ratios = self._in_times(distances)
         order = np.argsort(ratios, kind="stable")
         count = min(count, len(order))
         chosen = order[((np.arange(count) + 0.5) * len(order) / count).astype(int)]
@@ -109,6 +117,9 @@ class Lookalikes:
             Example(int(self.seen[i]), image, changed, float(ratios[i]))
             for i, image, changed in zip(chosen, images, change(images), strict=True)
         ]
+
+    def _in_times(self, distances: FloatArray) -> FloatArray:
+        return np.asarray(np.sqrt(distances / np.maximum(self.distances, LITTLE)), np.float32)
 
     def _most_alike(
         self, change: Change, tried: NDArray[np.int64]
