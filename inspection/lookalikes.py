@@ -82,7 +82,10 @@ class Lookalikes:
     seen: NDArray[np.int64]  # (errors,): which of the group's
     rows: FloatArray  # (errors, filters + entries of the look), in sigma, from the normal of their classes
     true: NDArray[np.int64]  # (errors,), classes
-    tried: NDArray[np.int64]  # positions of the known images that a change is tried on
+    candidates: NDArray[
+        np.int64
+    ]  # positions of the known images that an error may have been, likeliest first
+    tried: int  # of them: those that a change is tried on
     distances: FloatArray  # (errors,) from the reference image most like each, of its class or the predicted
     rivals: Rivals
 
@@ -92,8 +95,7 @@ class Lookalikes:
         `everywhere` tries the change on all of them, which takes longer. It finds others where a change
         lies elsewhere on every image, so that no mean shift tells which image an error was.
         """
-        tried = np.flatnonzero(np.isin(self.responses.labels, self.true)) if everywhere else self.tried
-        found, _, distances = self._most_alike(change, tried)
+        found, _, distances = self._most_alike(change, len(self.candidates) if everywhere else self.tried)
         nearer = int((distances < self.distances).sum())
         return Likeness(self.evidence.shares_alone(found.mean(0)), nearer, len(self.rows))
 
@@ -121,11 +123,9 @@ class Lookalikes:
     def _in_times(self, distances: FloatArray) -> FloatArray:
         return np.asarray(np.sqrt(distances / np.maximum(self.distances, LITTLE)), np.float32)
 
-    def _most_alike(
-        self, change: Change, tried: NDArray[np.int64]
-    ) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
+    def _most_alike(self, change: Change, tried: int) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
         """Rows (errors, filters + entries), positions among the labelled images, and distances."""
-        positions = self.responses.drawn[tried]
+        positions = self.responses.drawn[np.sort(self.candidates[:tried])]
         pool = self.subject.labelled.subset(positions)
         rows, _ = standardised(self.subject, change(pool.images), pool.labels)
         found, which, distances = most_alike(
@@ -150,14 +150,14 @@ def seek_lookalikes(
     known = (responses.known, responses.labels, responses.normal)
     own, _, _ = most_alike(rows, evidence.weights, (true, true), *known)
     either, which, distances = most_alike(rows, evidence.weights, (true, predicted), *known)
-    tried = positions_tried(rows - evidence.observed, evidence.weights, true, *known)
+    candidates, tried = order_candidates(rows - evidence.observed, evidence.weights, true, *known)
     rivals = Rivals(
         evidence.shares(Induced(np.zeros_like(evidence.observed), responses.of_any_day(screening.true))),
         evidence.shares_alone(own.mean(0)),
         evidence.shares_alone(either.mean(0)),
         float((responses.labels[which] == predicted).mean()),
     )
-    return Lookalikes(subject, responses, evidence, seen, rows, true, tried, distances, rivals)
+    return Lookalikes(subject, responses, evidence, seen, rows, true, candidates, tried, distances, rivals)
 
 
 def most_alike(
@@ -191,19 +191,19 @@ def most_alike(
     return found, which, distances
 
 
-def positions_tried(
+def order_candidates(
     before: FloatArray,
     weights: FloatArray,
     true: NDArray[np.int64],
     pool: FloatArray,
     labels: NDArray[np.int64],
     normal: FloatArray,
-) -> NDArray[np.int64]:
-    """Positions of the images of the pool, of the errors' classes, that are most like one of the errors.
+) -> tuple[NDArray[np.int64], int]:
+    """Positions of the images of the pool that an error may have been, and how many of them to try first.
 
     `before` (errors, filters + entries) are the errors, of classes `true`, with the mean shift taken off;
-    the pool is as in `most_alike`. The image most like each error, then the second of each, and so on, until
-    there are `TRIED`; of all classes where no error's has an image.
+    the pool is as in `most_alike`. The images are of the errors' classes, for a class without any of all:
+    the one most like each error, then the second of each, and so on. `TRIED` are tried, or one an error.
     """
     scale = np.sqrt(weights)
     rank = np.full(len(labels), len(labels))  # the best place that an image takes among those like an error
@@ -214,6 +214,5 @@ def positions_tried(
         apart = (parts**2).sum(1) - 2 * (before[true == t] * scale) @ parts.T
         places = apart.argsort(1, kind="stable").argsort(1, kind="stable").min(0)
         rank[among] = np.minimum(rank[among], places)
-    ordered = rank.argsort(kind="stable")
-    ordered = ordered[rank[ordered] < len(labels)]
-    return np.sort(ordered[: max(TRIED, int((rank == 0).sum()))])
+    firsts, most = int((rank == 0).sum()), int((rank < len(labels)).sum())
+    return rank.argsort(kind="stable")[:most].astype(np.int64), min(most, max(TRIED, firsts))

@@ -1,6 +1,7 @@
 """The reference images most like the errors, as they are and under a change: one image after the other."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,11 +15,11 @@ from inspection.lookalikes import (
     Likeness,
     Lookalikes,
     most_alike,
-    positions_tried,
+    order_candidates,
     seek_lookalikes,
 )
 from inspection.matching import Shares, gather
-from inspection.responses import Induced, Responses, standardised
+from inspection.responses import Induced, Responses, apply_steps, standardised
 from inspection.subject import Subject
 from tests.inspection.test_matching import empty_responses
 
@@ -61,7 +62,7 @@ def test_a_change_is_tried_on_the_images_that_the_errors_may_have_been(
         )
         for row, t in zip(before, true, strict=True)
     ]
-    found = positions_tried(
+    ordered, tried = order_candidates(
         (before - normal[true]).astype(np.float32),
         weights,
         true,
@@ -69,6 +70,8 @@ def test_a_change_is_tried_on_the_images_that_the_errors_may_have_been(
         labels,
         normal,
     )
+    found = ordered[:tried]
+    assert sorted(ordered) == np.flatnonzero(np.isin(labels, true)).tolist()
     places = [{order[place] for order in orders if place < len(order)} for place in range(30)]
     everybody = set().union(*places)
     assert len(found) == min(max(most, len(places[0])), len(everybody))
@@ -81,7 +84,7 @@ def test_a_change_is_tried_on_the_images_that_the_errors_may_have_been(
 
 def test_of_a_class_without_reference_images_those_of_all_are_tried() -> None:
     pool = np.arange(3, dtype=np.float32)[:, None]
-    found = positions_tried(
+    ordered, tried = order_candidates(
         pool[:1],
         np.ones(1, np.float32),
         np.array([1]),
@@ -89,7 +92,7 @@ def test_of_a_class_without_reference_images_those_of_all_are_tried() -> None:
         np.zeros(3, np.int64),
         np.zeros((2, 1), np.float32),
     )
-    assert found.tolist() == [0, 1, 2]
+    assert (ordered.tolist(), tried) == ([0, 1, 2], 3)
 
 
 def rows_of(subject: Subject, screening: Screening, admitted: Admitted) -> NDArray[np.float32]:
@@ -187,7 +190,27 @@ def test_everywhere_is_every_image_of_the_errors_classes(found: Lookalikes, scre
 
     found.under(counting)
     found.under(counting, everywhere=True)
-    assert counted == [len(found.tried), np.isin(labelled.labels, screening.true).sum()]
+    assert counted == [found.tried, np.isin(labelled.labels, screening.true).sum()]
+
+
+def test_errors_of_a_class_without_reference_images_are_looked_for_in_all(
+    subject: Subject, screening: Screening, admitted: Admitted, lamp_responses: Responses
+) -> None:
+    """Everywhere, too: the reference images are all of one class, and the errors of others."""
+    label = int(screening.true[0])
+    mine = np.flatnonzero(screening.true != label)
+    known = lamp_responses.labels == label
+    only = replace(
+        lamp_responses,
+        drawn=lamp_responses.drawn[known],
+        known=lamp_responses.known[known],
+        labels=lamp_responses.labels[known],
+        right=lamp_responses.right[known],
+    )
+    part, images = screening.subset(mine), admitted.images[mine]
+    sought = seek_lookalikes(subject, part, images, only, gather(subject, part, images))
+    lamp = partial(apply_steps, steps=[("dimmer lamp", 1.3)])
+    assert sought.under(lamp).errors == sought.under(lamp, everywhere=True).errors == len(mine)
 
 
 def test_examples_go_from_the_nearest_to_the_farthest(found: Lookalikes, admitted: Admitted) -> None:
