@@ -76,12 +76,15 @@ def _screen_batch(
 def _patch_effect(
     code: Tensor, gradient: Tensor, layer: Layer, reference: Reference, true: NDArray[np.int64]
 ) -> FloatArray:
-    normal = reference.layers[layer.name]
-    energy = torch.from_numpy(normal.energy[true]).to(code.device)
-    spread = torch.from_numpy(normal.spread[true]).to(code.device)
-    patched = patch_every_energy(code, energy, spread, layer.nonnegative)
+    patched = _all_patched(code, layer, reference, true)
     effect: FloatArray = patched.neg_().add_(code).mul_(gradient).sum((2, 3)).cpu().numpy()
     return effect
+
+
+def _all_patched(code: Tensor, layer: Layer, reference: Reference, true: NDArray[np.int64]) -> Tensor:
+    normal = reference.layers[layer.name]
+    energy, spread = (torch.from_numpy(each[true]).to(code.device) for each in (normal.energy, normal.spread))
+    return patch_every_energy(code, energy, spread, layer.nonnegative)
 
 
 def join(parts: Sequence[Screening]) -> Screening:
@@ -119,7 +122,6 @@ def blame_midway(
     `layer` are run forward and backward. `images` are the errors of `screening`, in order; `cut` is the
     network cut at `layer`, where that is at hand.
     """
-    normal = reference.layers[layer.name]
     cut = cut or resumption(classifier.network, layer.name)
     parts = []
     for i in range(0, len(images), batch_size):
@@ -127,10 +129,7 @@ def blame_midway(
         true, predicted = screening.true[rows], screening.predicted[rows]
         with torch.no_grad():
             code, *values = cut.head(classifier.prepare(images[rows]))
-            energy, spread = (
-                torch.from_numpy(each[true]).to(code.device) for each in (normal.energy, normal.spread)
-            )
-            patched = patch_every_energy(code, energy, spread, layer.nonnegative)
+            patched = _all_patched(code, layer, reference, true)
         with torch.enable_grad():
             midway = ((code + patched) / 2).requires_grad_(True)
             logits = cut.tail(midway, *values)

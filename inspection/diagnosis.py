@@ -44,7 +44,7 @@ def diagnose(
     evidence = gather(subject, screening, images)
     lookalikes = seek_lookalikes(subject, screening, images, responses, evidence)
     catalogue = paths(responses, screening.true)
-    fitted = {name: evidence.fit(path) for name, path in catalogue.items()}
+    fitted = evidence.fit_each(catalogue)
     tried = _tried(fitted, lookalikes)
     ranked = _ranked(subject, evidence, catalogue, fitted, tried)
     if _too_few_nearer(subject.settings.matching, ranked[0], tried):

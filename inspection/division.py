@@ -57,6 +57,6 @@ def divide(
 
 def _leading(evidence: Evidence, responses: Responses, screening: Screening) -> Change:
     """The operation whose mean shift explains most of the whole group's."""
-    fitted = {name: evidence.fit(path) for name, path in paths(responses, screening.true).items()}
+    fitted = evidence.fit_each(paths(responses, screening.true))
     name = max(fitted, key=lambda each: fitted[each].share)
     return partial(apply_steps, steps=[(name, fitted[name].strengths[0])])

@@ -132,7 +132,8 @@ class _Group:
         """What is known of a group of errors."""
         part = screening.subset(rows)
         evidence = gather(subject, part, images[rows])
-        shares = {name: evidence.fit(path).share for name, path in paths(responses, part.true).items()}
+        fitted = evidence.fit_each(paths(responses, part.true))
+        shares = {name: fit.share for name, fit in fitted.items()}
         return cls(rows, evidence, shares)
 
     def loss(self, other: "_Group") -> float:

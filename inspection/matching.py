@@ -88,6 +88,10 @@ class Evidence:
         strength, which, share = fit_beside(self.observed, (strengths, shifts), stood, MOST, self.weights)
         return Fit((strength,), share, stood[which])
 
+    def fit_each(self, catalogue: Paths) -> dict[str, "Fit"]:
+        """The fit of every operation by itself."""
+        return {name: self.fit(path) for name, path in catalogue.items()}
+
     def fit_pair(self, one: Path, other: Path, before: FloatArray) -> "Fit":
         """The strengths of two changes that explain most together, with as much as fits of `before`."""
         shifts: list[ShiftPath] = [

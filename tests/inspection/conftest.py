@@ -175,13 +175,18 @@ def screening(subject: "Subject", admitted: "Admitted") -> "Screening":
 @pytest.fixture(scope="session")
 def lamp_responses(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> "Responses":
     """Of one operation, a dimmer lamp, for tests that need only the reference images in them."""
+    return responses_of(plant, tmp_path_factory.mktemp("lamp-responses"), "dimmer lamp")
+
+
+def responses_of(plant: Plant, folder: Path, *names: str) -> "Responses":
+    """Of a few operations, measured in a copy of the plant in `folder`."""
     from inspection import operations
     from inspection.responses import measure_responses
     from inspection.subject import open_subject
 
-    mine = plant.copied(tmp_path_factory.mktemp("lamp-responses") / "workspace")
+    mine = plant.copied(folder / "workspace")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(operations, "CATALOGUE", (operations.find_operation("dimmer lamp"),))
+        patch.setattr(operations, "CATALOGUE", tuple(map(operations.find_operation, names)))
         return measure_responses(open_subject(mine.workspace, mine.model, mine.references))
 
 
