@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import fft
 from torch import Tensor
 
 from fmi_engine.types import FloatArray
@@ -30,31 +31,43 @@ def spectral_statistics(image: FloatArray) -> FloatArray:
 
     The logarithm of the mean spectral power in 8 octave-spaced rings by 8 directions of the channel
     mean, followed by the mean of each channel, in units of 8-bit contrast; a shift of the pattern
-    changes nothing.
+    changes nothing. Of pictures (..., channel, height, width), one row each.
     """
-    grey = image.mean(0)
-    power = np.abs(np.fft.fft2(grey - grey.mean())) ** 2 / grey.size
-    rings = _ring_means(power)
-    return np.concatenate([np.log(rings + 1e-6), 4 * image.mean((1, 2))]).astype(np.float32)
+    grey = image.mean(-3)
+    height, width = grey.shape[-2:]
+    power = np.abs(fft.rfft2(grey - grey.mean((-2, -1), keepdims=True))) ** 2 / (height * width)
+    rings = _ring_means(power, width)
+    return np.concatenate([np.log(rings + 1e-6), 4 * image.mean((-2, -1))], axis=-1).astype(np.float32)
 
 
-def _ring_means(power: NDArray[np.float64]) -> NDArray[np.float64]:
-    cell, inside, count = _cells(*power.shape)
-    total = np.bincount(cell, power[inside], RADIAL_BINS * ANGULAR_BINS)
-    return np.asarray(total / np.maximum(count, 1))
+def _ring_means(power: NDArray[np.floating], width: int) -> NDArray[np.float64]:
+    """Mean power (..., cells) of spectra (..., height, width // 2 + 1) of real pictures, one half of each."""
+    cell, inside, weight, total = _cells(power.shape[-2], width)
+    cells, pictures = RADIAL_BINS * ANGULAR_BINS, int(np.prod(power.shape[:-2]))
+    rows = np.arange(pictures)[:, None] * cells + cell
+    summed = np.bincount(rows.ravel(), (power[..., inside] * weight).ravel(), pictures * cells)
+    return np.asarray(summed.reshape(*power.shape[:-2], cells) / np.maximum(total, 1))
 
 
 @cache
-def _cells(height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
-    """The ring and sector of each frequency inside the rings, which those are, and how many each has."""
-    fy, fx = np.meshgrid(np.fft.fftfreq(height), np.fft.fftfreq(width), indexing="ij")
+def _cells(
+    height: int, width: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float32], NDArray[np.float64]]:
+    """The ring and sector of each frequency inside the rings, which those are, and how much each counts.
+
+    Of the half spectrum of a real picture: what stands for its mirror image, too, counts twice. The last are
+    the sums of a cell.
+    """
+    fy, fx = np.meshgrid(np.fft.fftfreq(height), np.fft.rfftfreq(width), indexing="ij")
     radius = np.hypot(fx, fy)
     edges = np.geomspace(1.5 / max(height, width), 0.5, RADIAL_BINS + 1)
     ring = np.digitize(radius, edges) - 1
     sector = np.floor(np.mod(np.arctan2(fy, fx), np.pi) / np.pi * ANGULAR_BINS).astype(int) % ANGULAR_BINS
     inside = (ring >= 0) & (ring < RADIAL_BINS)
     cell = (ring * ANGULAR_BINS + sector)[inside]
-    return cell, inside, np.bincount(cell, minlength=RADIAL_BINS * ANGULAR_BINS)
+    weight = np.where(fx == 0, 1, 2)[inside].astype(np.float32)
+    total = np.bincount(cell, weight, RADIAL_BINS * ANGULAR_BINS).astype(np.float64)
+    return cell, inside, weight, total
 
 
 def filter_statistics(image: FloatArray) -> FloatArray:
