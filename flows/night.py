@@ -1,10 +1,12 @@
 """The night as a Prefect flow: a task per step, over batches, each resumable and each one library call.
 
-A task's result is kept under a key of the night's identity, so a night that was killed goes on after its
-last finished step.
+A task's result is kept under a key of the night's identity and of the software, so a night that was killed
+goes on after its last finished step; after an update it starts again.
 """
 
+import hashlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +53,18 @@ BATCH = 256  # errors screened in one task
 
 
 def _key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """The night, the step and the part of it: what a stored result may be used again for."""
-    return "-".join([parameters["night_id"], context.task.name, str(parameters.get("part", ""))])
+    """The night, the step, the part of it and the software: what a stored result may be used again for."""
+    part = str(parameters.get("part", ""))
+    return "-".join([parameters["night_id"], context.task.name, part, software()])
+
+
+@cache
+def software() -> str:
+    """A short hash of this software's source: another version's results may mean something else."""
+    root = Path(__file__).parents[1]
+    packages = (Path(__file__).parent, root / "fmi_engine", root / "inspection")
+    sources = sorted(path for package in packages for path in package.rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:8]
 
 
 def _worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

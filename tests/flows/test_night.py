@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.night import night
+from flows.night import night, software
 from inspection import nights
 from inspection.errors import ImageError
 from inspection.findings import NightState
@@ -23,10 +23,7 @@ def test_a_night_that_failed_goes_on_after_its_last_finished_step(
     site = diagnosed.copied(tmp_path / "workspace")
     log = site.log(tmp_path / "log.csv", site.rows[:15])
     begun = nights.begin(nights.open_site(site.root), log, None, None, again=False)
-    obstacle = site.plant.workspace.night_folder(begun.night_id) / "primitives"
-    obstacle.parent.mkdir()
-    obstacle.write_text("in the way", encoding="utf-8")
-
+    obstacle = in_the_way(site, begun.night_id)
     with pytest.raises(ImageError, match=r"primitives/.*cannot be written"):
         night(str(site.root), str(log))
     failed = site.store.night(begun.night_id)
@@ -50,10 +47,43 @@ def test_a_night_that_failed_goes_on_after_its_last_finished_step(
     assert task_runs_of_the_newest_flow_run() == 0
 
 
-def stamps(results: Path, night_id: str) -> dict[str, int]:
-    """When the result of each step of a night was written."""
-    kept = results.glob(f"{night_id}-*")
-    return {path.name.removeprefix(f"{night_id}-"): path.stat().st_mtime_ns for path in kept}
+def test_after_an_update_a_night_starts_again(
+    diagnosed: Diagnosed, tmp_path: Path, prefect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another version of the software kept of a night that failed is left alone."""
+    site = diagnosed.copied(tmp_path / "workspace")
+    log = site.log(tmp_path / "log.csv", site.rows[:15])
+    begun = nights.begin(nights.open_site(site.root), log, None, None, again=False)
+    obstacle = in_the_way(site, begun.night_id)
+    monkeypatch.setattr("flows.night.software", lambda: "older")
+    with pytest.raises(ImageError):
+        night(str(site.root), str(log))
+    monkeypatch.undo()
+    older = stamps(tmp_path / "results", begun.night_id, "older")
+    assert set(BEFORE_PRIMITIVES) <= set(older)
+
+    obstacle.unlink()
+    assert night(str(site.root), str(log)) == begun.night_id
+    assert site.store.night(begun.night_id).state is NightState.FINISHED
+    assert set(BEFORE_PRIMITIVES) <= set(stamps(tmp_path / "results", begun.night_id))
+    assert stamps(tmp_path / "results", begun.night_id, "older") == older
+
+
+def in_the_way(site: Diagnosed, night_id: str) -> Path:
+    """A file where the primitives' folder is to be."""
+    obstacle = site.plant.workspace.night_folder(night_id) / "primitives"
+    obstacle.parent.mkdir()
+    obstacle.write_text("in the way", encoding="utf-8")
+    return obstacle
+
+
+def stamps(results: Path, night_id: str, version: str = "") -> dict[str, int]:
+    """When the result of each step of a night was written, by this version of the software or another."""
+    version = version or software()
+    return {
+        path.name.removeprefix(f"{night_id}-").removesuffix(f"-{version}"): path.stat().st_mtime_ns
+        for path in results.glob(f"{night_id}-*-{version}")
+    }
 
 
 def task_runs_of_the_newest_flow_run() -> int:
