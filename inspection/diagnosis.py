@@ -368,7 +368,7 @@ def _doubts(
         doubts.append(f"logs without a fault reach {control:.0%} by chance")
     if not second and best.strength < smallest:
         doubts.append(
-            f"the fitted strength, {best.strength:.2g} {best.unit}, is below {smallest:g}, the least that "
+            f"the fitted strength, {best.amount}, is below {smallest:g}, the least that "
             "is told from the parts' own variation"
         )
     return tuple(doubts)
@@ -433,14 +433,14 @@ def _sentence(
 ) -> str:
     best = matches[0]
     if second:
-        both = " and ".join(f"{each.operation} by {each.strength:.2g} {each.unit}" for each in second)
+        both = " and ".join(f"{each.operation} by {each.amount}" for each in second)
         return (
             f"Two changes at once: {both} together explain {second[0].share:.0%} of what moved the blamed "
             f"filters; {best.operation} alone {best.share:.0%}.{_one_by_one(likeness)}"
         )
     meaning = find_operation(best.operation).meaning
     text = (
-        f"{meaning[0].upper()}{meaning[1:]}: {best.operation} by {best.strength:.2g} {best.unit} explains "
+        f"{meaning[0].upper()}{meaning[1:]}: {best.operation} by {best.amount} explains "
         f"{best.share:.0%} of what moved the blamed filters.{_one_by_one(likeness)}"
     )
     others = [each.operation for each in matches if each.alternative]

@@ -3,6 +3,7 @@
 Pictures are named by paths relative to the workspace, with forward slashes. Nothing here loads torch.
 """
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -150,6 +151,14 @@ class OperationMatch:
     overall_share: float  # the same with every filter counting alike, at the same strength
     look_share: float  # the same of how the images themselves look, without the network
     alternative: bool = False  # within the margin of the best: cannot be told apart from it
+
+    @property
+    def amount(self) -> str:
+        """The strength in its unit, in words: 1 stop, 0.5 stops."""
+        number, unit = f"{self.strength:.3g}", self.unit or ""
+        if number == "1":
+            unit = re.sub("^(stop|pixel|degree|doubling|bit|point)s", r"\1", unit)
+        return f"{number} {unit}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -284,11 +284,6 @@ def number(value: float, digits: int = 2) -> str:
     return _minus(f"{value:.{digits}f}")
 
 
-def strength(value: float) -> str:
-    """Write an operation's strength with three significant digits."""
-    return _minus(f"{value:.3g}")
-
-
 def p_value(p: float) -> str:
     """Write a p-value: `p < 0.001`, `p = 0.012`."""
     return f"p{NBSP}<{NBSP}0.001" if p < 0.001 else f"p{NBSP}={NBSP}{p:.{3 if p < 0.1 else 2}f}"
@@ -348,7 +343,6 @@ FILTERS: dict[str, Callable[..., object]] = {
     "reach": reach,
     "setting_rows": setting_rows,
     "signed": signed,
-    "strength": strength,
     "together": together,
     "trend_in_short": trend_in_short,
     "trend_in_words": trend_in_words,

@@ -13,7 +13,7 @@ from inspection.admission import Admitted
 from inspection.blame import screen
 from inspection.config import MatchingSettings
 from inspection.diagnosis import diagnose
-from inspection.findings import Cause
+from inspection.findings import Cause, OperationMatch
 from inspection.lookalikes import Change, Likeness, Lookalikes, seek_lookalikes
 from inspection.matching import Evidence, gather, paths
 from inspection.mode_recipe import write_mode_recipe
@@ -384,3 +384,18 @@ def test_a_share_that_faultless_logs_reach_by_chance_is_not_claimed(
     assert not found.claimed
     assert found.control_share == pytest.approx(1.0, abs=1e-3)
     assert any("by chance" in reason for reason in found.reasons)
+
+
+@pytest.mark.parametrize(
+    ("strength", "unit", "words"),
+    [
+        (1.0, "doublings of gamma", "1 doubling of gamma"),
+        (0.983, "doublings of gamma", "0.983 doublings of gamma"),
+        (1.0001, "stops", "1 stop"),
+        (1.0, "bits lost", "1 bit lost"),
+        (1.0, "of full scale", "1 of full scale"),
+        (137.2, "degrees", "137 degrees"),
+    ],
+)
+def test_an_amount_is_said_as_a_person_says_it(strength: float, unit: str, words: str) -> None:
+    assert OperationMatch("gamma", "darker", strength, unit, 0.9, 0.9, 0.9).amount == words
