@@ -148,7 +148,7 @@ class TrainingSettings(Section):
     learning_rate: float = Field(0.001, gt=0, description="of `fmi train` (AdamW, one cycle)")
     fine_tune_epochs: Count = Field(8, description="of `fmi retrain`, at least")
     fine_tune_steps: Count = Field(250, description="of `fmi retrain`, at least: few images take more epochs")
-    fine_tune_learning_rate: float = Field(0.0003, gt=0, description="of `fmi retrain` (AdamW, one cycle)")
+    fine_tune_learning_rate: float = Field(0.0006, gt=0, description="of `fmi retrain` (AdamW, one cycle)")
     teacher_weight: float = Field(
         1.0,
         ge=0,
