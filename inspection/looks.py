@@ -14,7 +14,7 @@ from fmi_engine.texture import ANGULAR_BINS, RADIAL_BINS, spectral_statistics
 from fmi_engine.types import FloatArray
 from inspection.training import Labelled
 
-TOGETHER = 16  # images that are described at a time
+TOGETHER = 16  # images that are described at a time; of more, the arrays leave the cache
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 BLOCK = 8  # pixels, of JPEG
 FAINT = 0.02  # of full scale; added to a brightness before its logarithm

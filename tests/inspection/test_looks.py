@@ -104,3 +104,16 @@ def test_a_class_with_too_few_images_takes_the_look_of_all() -> None:
     labels = np.array([0] * 9 + [1])
     looks = normal_looks(Labelled(images, labels), 2, minimum_per_class=3)
     np.testing.assert_allclose(looks.mean[1], describe_images(images).mean(0), rtol=1e-5)
+
+
+def test_an_image_is_described_the_same_alone_and_among_others() -> None:
+    """Among more than are described at a time, some of them twice, some known from before."""
+    rng = np.random.default_rng(3)
+    images = rng.integers(0, 256, (40, 24, 32, 3), np.uint8)
+    images[7] = images[30]
+    alone = [describe_images(image[None])[0] for image in images[:10]]
+    together = describe_images(images)
+    np.testing.assert_allclose(together[:10], alone, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(together[7], together[30])
+    again = describe_images(images[::-1])
+    np.testing.assert_array_equal(again[::-1], together)
