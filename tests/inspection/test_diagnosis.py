@@ -15,7 +15,7 @@ from inspection.config import MatchingSettings
 from inspection.diagnosis import diagnose
 from inspection.findings import Cause, OperationMatch
 from inspection.lookalikes import Change, Likeness, Lookalikes, seek_lookalikes
-from inspection.matching import Evidence, gather, paths
+from inspection.matching import Evidence, Shares, gather, paths
 from inspection.mode_recipe import write_mode_recipe
 from inspection.operations import find_operation
 from inspection.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE
@@ -23,7 +23,7 @@ from inspection.recipes import RecipeTransform, load_recipe
 from inspection.responses import Responses, apply_steps, measure_responses
 from inspection.sample_line import Camera, SampleLine
 from inspection.subject import Subject, open_subject
-from inspection.textures import BOTH
+from inspection.textures import BOTH, MeasuredMatch, match_measured
 from tests.inspection.conftest import SIZE, Plant
 
 
@@ -282,12 +282,11 @@ def crossed(here: Subject) -> Admitted:
 
 def without_textures(responses: Responses) -> Responses:
     """A catalogue of light and sharpness alone."""
-    kept = [
-        name
-        for name in responses.shifts
-        if find_operation(name).family
-        in ("darker", "brighter", "contrast", "side light", "hot spot", "defocus")
-    ]
+    return of_families(responses, ("darker", "brighter", "contrast", "side light", "hot spot", "defocus"))
+
+
+def of_families(responses: Responses, families: tuple[str, ...]) -> Responses:
+    kept = [name for name in responses.shifts if find_operation(name).family in families]
     return replace(
         responses,
         shifts={name: responses.shifts[name] for name in kept},
@@ -367,6 +366,33 @@ def test_a_measured_change_that_takes_half_of_what_an_operation_leaves_is_the_ca
     assert (found.claimed, found.family, found.measured_alone) == (True, "texture", True)
     assert f"The nearest operation, {nearest.operation}, explains" in found.sentence
     assert found.share > nearest.share
+
+
+@pytest.mark.parametrize(("better", "family"), [(0.01, "dust"), (-0.01, "shadow")])
+def test_drops_that_a_shadow_explains_are_named_by_their_shape(
+    here: Subject, responses: Responses, monkeypatch: pytest.MonkeyPatch, better: float, family: str
+) -> None:
+    """Three round drops an image, each elsewhere; how well their residuals do beside the shadow is given."""
+    data, depth = here.labelled, np.zeros((len(here.labelled), SIZE, SIZE, 1))
+    rng, (rows, columns) = np.random.default_rng(3), np.mgrid[:SIZE, :SIZE]
+    for drops in depth:
+        for row, column in rng.uniform(2, SIZE - 2, (3, 2)):
+            drops[np.hypot(rows - row, columns - column) < 4] = -1
+    errors = wrong_of(here, np.rint(data.images * np.exp(depth)).astype(np.uint8), data.labels)
+    blamed = screen(here, errors.images, errors.true)
+    lit = of_families(responses, ("darker", "shadow"))
+    shadow = diagnose(here, blamed, errors.images, lit)
+    assert (shadow.claimed, shadow.family) == (True, "shadow")
+
+    def match(*given: object) -> MeasuredMatch:
+        best, found = shadow.matches[0], match_measured(*given)  # type: ignore[arg-type]
+        shares = Shares(best.share + better, best.overall_share + better, best.look_share + better)
+        likeness = replace(found.likeness, shares=shares, nearer=found.likeness.errors)
+        return replace(found, name=RESIDUAL_TEXTURE, likeness=likeness)
+
+    monkeypatch.setattr("inspection.diagnosis.match_measured", match)
+    found = diagnose(here, blamed, errors.images, lit)
+    assert (found.claimed, found.family, found.measured_alone) == (True, family, family == "dust")
 
 
 # --- the control ---
