@@ -46,7 +46,10 @@ def normal_looks(correct: Labelled, classes: int, minimum_per_class: int) -> Loo
 
 
 def describe_images(images: NDArray[np.uint8]) -> FloatArray:
-    """The descriptors (images, entries) of 8-bit images (images, height, width, channel)."""
+    """The descriptors (images, entries) of 8-bit images (images, height, width, channel).
+
+    To the last bit, that of an image depends on no other: measurements are kept under a hash of them.
+    """
     keys = [(hashlib.blake2b(image.tobytes(), digest_size=16).digest(), image.shape) for image in images]
     with _LOCK:
         found = {key: _DESCRIBED[key] for key in keys if key in _DESCRIBED}
@@ -144,9 +147,14 @@ def _blocks(grey: FloatArray) -> FloatArray:
     for steps in (across, down.transpose(0, 2, 1)):
         seam = (np.arange(steps.shape[2]) + 1) % BLOCK == 0
         at_seams = steps[..., seam] if seam.any() else steps
-        found.append(np.log((at_seams.mean((1, 2)) + FINE) / (steps[..., ~seam].mean((1, 2)) + FINE)))
-    found += [np.log(steps.mean((1, 2)) + FINE) for steps in (across, down)]
+        found.append(np.log((_means(at_seams) + FINE) / (_means(steps[..., ~seam]) + FINE)))
+    found += [np.log(_means(steps) + FINE) for steps in (across, down)]
     return np.stack([*found, np.log((across < 1 / 255).mean((1, 2)) + FAINT)], axis=1)
+
+
+def _means(values: FloatArray) -> FloatArray:
+    """The mean (images,) of what each image holds, added up in the same order however many there are."""
+    return np.asarray(np.ascontiguousarray(values).reshape(len(values), -1).mean(1))
 
 
 def _lines(grey: FloatArray) -> FloatArray:
