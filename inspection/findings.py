@@ -155,7 +155,7 @@ class OperationMatch:
     @property
     def amount(self) -> str:
         """The strength in its unit, in words: 1 stop, 0.5 stops."""
-        number, unit = f"{self.strength:.3g}", self.unit or ""
+        number, unit = f"{self.strength:.3g}", self.unit
         if number == "1":
             unit = re.sub("^(stop|pixel|degree|doubling|bit|point)s", r"\1", unit)
         return f"{number} {unit}".rstrip()
