@@ -9,7 +9,15 @@ records can be had without torch.
 from importlib import import_module
 
 _PUBLIC = {
-    "blame": ("screen", "blame_midway", "verify", "most_blamed", "most_deviating", "bootstrap_gain"),
+    "blame": (
+        "screen",
+        "run_up_to",
+        "blame_midway",
+        "verify",
+        "most_blamed",
+        "most_deviating",
+        "bootstrap_gain",
+    ),
     "cache": ("PrimitiveCache",),
     "classifier": ("Classifier", "Preprocessing", "build_network", "choose_device", "load_classifier"),
     "descriptors": ("Texture", "hierarchy", "measure_texture"),
@@ -27,7 +35,7 @@ _PUBLIC = {
     "inversion": ("Job", "invert", "invert_codes", "source_code", "descend"),
     "patches": ("exciting_patches",),
     "presets": ("PRESETS", "Preset", "find_preset"),
-    "probe": ("find_layers", "find_layer", "check_filter", "tapped", "truncated"),
+    "probe": ("find_layers", "find_layer", "check_filter", "tapped", "truncated", "resumption"),
     "reference": ("Reference", "build_reference"),
     "response": ("observed_shift", "induced_shift", "blame_weights", "explained_share", "match"),
     "style": ("restyle", "style_layers"),

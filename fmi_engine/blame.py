@@ -15,6 +15,8 @@ from fmi_engine.reference import Reference
 from fmi_engine.types import FloatArray, Layer, Screening, Verification
 
 Progress = Callable[[int], None] | None
+Begun = tuple[Tensor, ...]
+"""A batch run up to a layer: its code there, and the values that pass the layer by."""
 
 
 def margins(logits: Float[Tensor, "batch label"], predicted: Tensor, true: Tensor) -> Float[Tensor, " batch"]:
@@ -104,14 +106,17 @@ def most_blamed(blame: FloatArray, k: int) -> list[int]:
     return [int(c) for c in np.argsort(-blame.mean(0), kind="stable")[:k]]
 
 
+def run_up_to(
+    classifier: Classifier, cut: Resumption, images: NDArray[np.uint8], batch_size: int = 32
+) -> list[Begun]:
+    """Run 8-bit images (images, height, width, channel) up to a layer, for what goes on from there."""
+    with torch.no_grad():
+        batches = range(0, len(images), batch_size)
+        return [cut.head(classifier.prepare(images[i : i + batch_size])) for i in batches]
+
+
 def blame_midway(
-    classifier: Classifier,
-    layer: Layer,
-    reference: Reference,
-    screening: Screening,
-    images: NDArray[np.uint8],
-    batch_size: int = 32,
-    cut: Resumption | None = None,
+    cut: Resumption, layer: Layer, reference: Reference, screening: Screening, begun: Sequence[Begun]
 ) -> FloatArray:
     """Blame (errors, channels) of one layer with the gradient halfway to the code with every filter patched.
 
@@ -119,16 +124,13 @@ def blame_midway(
     from the code to the patched code: the midpoint rule of integrated gradients (Sundararajan, Taly, Yan,
     Axiomatic Attribution for Deep Networks, arXiv 1703.01365). The screen's gradient, at the code itself,
     misjudges filters whose change is far from small (a lamp at half its light). Only the layers after
-    `layer` are run forward and backward. `images` are the errors of `screening`, in order; `cut` is the
-    network cut at `layer`, where that is at hand.
+    `layer` are run forward and backward: `cut` is the network cut there, and `begun` are the errors of
+    `screening`, in order, run up to it.
     """
-    cut = cut or resumption(classifier.network, layer.name)
     parts = []
-    for i in range(0, len(images), batch_size):
-        rows = slice(i, i + batch_size)
+    for rows, (code, *values) in _batches(begun):
         true, predicted = screening.true[rows], screening.predicted[rows]
         with torch.no_grad():
-            code, *values = cut.head(classifier.prepare(images[rows]))
             patched = _all_patched(code, layer, reference, true)
         with torch.enable_grad():
             midway = ((code + patched) / 2).requires_grad_(True)
@@ -179,17 +181,9 @@ def verify(
     for i in _steps(len(images), batch_size, progress):
         rows = slice(i, i + batch_size)
         drawn = [list(rng.choice(layer.channels, k, replace=False)) for _ in range(random_draws)]
-        patched = patched_margins(
-            classifier,
-            cut,
-            layer,
-            reference,
-            images[rows],
-            screening.true[rows],
-            [blamed, deviating, *drawn],
-            batch_size,
-            predicted=screening.predicted[rows],
-        )
+        begun = run_up_to(classifier, cut, images[rows], batch_size)
+        sets, true, predicted = [blamed, deviating, *drawn], screening.true[rows], screening.predicted[rows]
+        patched = patched_margins(cut, layer, reference, begun, true, sets, predicted)
         flips.append(patched.right)
         margin.append(patched.margin[0])
     right = np.concatenate(flips, axis=1)
@@ -214,26 +208,22 @@ class Patched:
 
 @torch.no_grad()
 def patched_margins(
-    classifier: Classifier,
     cut: Resumption,
     layer: Layer,
     reference: Reference,
-    images: NDArray[np.uint8],
+    begun: Sequence[Begun],
     true: NDArray[np.int64],
     sets: Sequence[Sequence[int]],
-    batch_size: int = 32,
     predicted: NDArray[np.int64] | None = None,
 ) -> Patched:
-    """Run images once up to `layer`, then on from there once for each set of patched filters.
+    """Run images, `begun` up to `layer`, on from there once for each set of patched filters.
 
     The margin is measured against `predicted`, the classes that the unpatched network chose.
     """
     normal = reference.layers[layer.name]
-    right = np.zeros((len(sets), len(images)), bool)
-    margin = np.zeros((len(sets), len(images)), np.float32)
-    for i in range(0, len(images), batch_size):
-        rows = slice(i, i + batch_size)
-        code, *values = cut.head(classifier.prepare(images[rows]))
+    right = np.zeros((len(sets), len(true)), bool)
+    margin = np.zeros((len(sets), len(true)), np.float32)
+    for rows, (code, *values) in _batches(begun):
         labels = torch.from_numpy(true[rows]).to(code.device)
         wrong = (
             cut.tail(code, *values).argmax(1)
@@ -262,8 +252,16 @@ def _collateral(
     images, true = correct
     if not len(images):
         return 0.0
-    patched = patched_margins(classifier, cut, layer, reference, images, true, [filters], batch_size)
+    begun = run_up_to(classifier, cut, images, batch_size)
+    patched = patched_margins(cut, layer, reference, begun, true, [filters])
     return float(1 - patched.right[0].mean())
+
+
+def _batches(begun: Sequence[Begun]) -> Iterator[tuple[slice, Begun]]:
+    start = 0
+    for each in begun:
+        yield slice(start, start + len(each[0])), each
+        start += len(each[0])
 
 
 def _steps(count: int, batch_size: int, progress: Progress) -> Iterator[int]:

@@ -30,25 +30,10 @@ def screen(
 
 @dataclass(frozen=True, slots=True)
 class Sounding:
-    """The blame of one layer's filters on a sample of the errors, by which they are chosen."""
+    """The blame of one layer's filters, halfway to the normal, on a sample of the errors: it chooses them."""
 
     layer: str
     blame: FloatArray  # (sampled errors, channels), in logits
-
-
-def sound(subject: Subject, layer: Layer, screening: Screening, images: NDArray[np.uint8]) -> Sounding:
-    """Blame the filters of one layer halfway to the normal, on a sample of the errors."""
-    few = _choosing(subject, images)
-    blame = engine.blame_midway(
-        subject.classifier,
-        layer,
-        subject.reference,
-        screening.subset(few),
-        images[few],
-        subject.settings.compute.batch_size,
-        subject.cut(layer.name),
-    )
-    return Sounding(layer.name, blame)
 
 
 def layers_to_verify(
@@ -60,24 +45,14 @@ def layers_to_verify(
     tried = screening.subset(few)
     scores = []
     for layer in subject.layers:
-        k, sounding = _k(subject, layer), sound(subject, layer, screening, images)
-        patched = engine.patched_margins(
-            subject.classifier,
-            subject.cut(layer.name),
-            layer,
-            subject.reference,
-            images[few],
-            tried.true,
-            [
-                engine.most_blamed(sounding.blame, k),
-                engine.most_deviating(tried, subject.reference, layer.name, k),
-            ],
-            settings.compute.batch_size,
-            predicted=tried.predicted,
-        )
+        k, cut, reference = _k(subject, layer), subject.cut(layer.name), subject.reference
+        begun = engine.run_up_to(subject.classifier, cut, images[few], settings.compute.batch_size)
+        blame = engine.blame_midway(cut, layer, reference, tried, begun)
+        sets = [engine.most_blamed(blame, k), engine.most_deviating(tried, reference, layer.name, k)]
+        patched = engine.patched_margins(cut, layer, reference, begun, tried.true, sets, tried.predicted)
         blamed, deviating = (float(rate) for rate in patched.right.mean(1))
         fall = float((tried.margin - patched.margin[0]).mean())
-        scores.append((blamed - deviating, fall, layer.name, sounding))
+        scores.append((blamed - deviating, fall, layer.name, Sounding(layer.name, blame)))
     best = sorted(scores, key=lambda each: each[:3], reverse=True)
     return tuple(sounding for *_, sounding in best[: settings.blame.verified_layers])
 
@@ -148,16 +123,10 @@ def shortlist(
     layer = find_layer(subject.layers, name)
     few = _choosing(subject, images)
     filters = engine.most_blamed(sounding.blame, min(settings.inversion.filters, layer.channels))
+    cut, alone = subject.cut(name), [[channel] for channel in filters]
+    begun = engine.run_up_to(subject.classifier, cut, images[few], settings.compute.batch_size)
     patched = engine.patched_margins(
-        subject.classifier,
-        subject.cut(name),
-        layer,
-        subject.reference,
-        images[few],
-        screening.true[few],
-        [[channel] for channel in filters],
-        settings.compute.batch_size,
-        predicted=screening.predicted[few],
+        cut, layer, subject.reference, begun, screening.true[few], alone, screening.predicted[few]
     )
     falls = (screening.margin[few] - patched.margin).mean(1)
     shift = subject.reference.standardise(name, screening.energy[name], screening.true).mean(0)

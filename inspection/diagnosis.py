@@ -15,7 +15,7 @@ from inspection.findings import Cause, Diagnosis, OperationMatch
 from inspection.lookalikes import Change, Likeness, Lookalikes, Rivals, seek_lookalikes
 from inspection.matching import Evidence, Fit, Paths, Shares, gather, paths
 from inspection.operations import find_operation
-from inspection.responses import Responses, apply_steps
+from inspection.responses import Responses, Steps
 from inspection.subject import Subject
 from inspection.textures import PARTS, MeasuredMatch, match_measured, measure_change, relive
 
@@ -63,7 +63,11 @@ def diagnose(
     if _explains(settings, shares) or len(images) < settings.fewest_errors:
         return found  # what an operation explains, and is doubted all the same, is too faint to be a cause
     best = match_measured(subject, screening, images, responses)
-    return _measured(subject, screening, images, best, found)
+    doubt = _doubt_of_measured(settings, best)
+    if doubt:
+        text = f"the {best.name} measured on one half of the errors explains {doubt}"
+        return replace(found, reasons=(*found.reasons, text))
+    return _measured(best, _family(subject, screening, images, best, found), found)
 
 
 def _beside(
@@ -89,8 +93,10 @@ def _beside(
     if shares.mean < alone.mean or _doubt_of_measured(settings, best):
         return found
     takes_half = shares.mean > alone.mean + settings.pair_gain and shares.beyond(alone) >= TAKES
-    if takes_half or (found.family in LOCAL and _family(subject, screening, images, best, found) == "dust"):
-        return _measured(subject, screening, images, best, found)
+    if takes_half or found.family in LOCAL:
+        family = _family(subject, screening, images, best, found)
+        if takes_half or family == "dust":
+            return _measured(best, family, found)
     return replace(
         found,
         measured=best.name,
@@ -101,28 +107,18 @@ def _beside(
     )
 
 
-def _measured(
-    subject: Subject,
-    screening: Screening,
-    images: NDArray[np.uint8],
-    best: MeasuredMatch,
-    found: Diagnosis,
-) -> Diagnosis:
-    """Claim what was read off the errors themselves, where it explains others of them."""
-    doubt = _doubt_of_measured(subject.settings.matching, best)
-    if doubt:
-        text = f"the {best.name} measured on one half of the errors explains {doubt}"
-        return replace(found, reasons=(*found.reasons, text))
-    family = _family(subject, screening, images, best, found)
+def _measured(best: MeasuredMatch, family: str, found: Diagnosis) -> Diagnosis:
+    """Claim what was read off the errors themselves, which explains others of them."""
     shares = best.likeness.shares
     return replace(
         found,
         claimed=True,
         cause=Cause.APPEARANCE,
         sentence=(
-            f"A change that the catalogue does not hold ({family}): the {best.name} measured on one half of "
-            f"the errors explains {shares.blamed:.0%} of what moved the blamed filters of the other "
-            f"half. The nearest operation, {found.matches[0].operation}, explains {found.share:.0%}."
+            f"{family[0].upper()}{family[1:]}, read off the errors themselves: the {best.name} measured on "
+            f"one half of them explains {shares.blamed:.0%} of what moved the blamed filters of the other "
+            f"half. The nearest operation of the catalogue, {found.matches[0].operation}, explains "
+            f"{found.share:.0%}."
             f"{_one_by_one(best.likeness)}"
         ),
         family=family,
@@ -166,7 +162,7 @@ def change_of(
         measured = measure_change(images, true, subject.correct)
         return partial(relive, change=measured, parts=PARTS[str(found.measured)])
     named = found.pair or found.matches[:1]
-    return partial(apply_steps, steps=[(each.operation, each.strength) for each in named])
+    return Steps(tuple((each.operation, each.strength) for each in named))
 
 
 # --- matching ---
@@ -183,7 +179,7 @@ def _tried_on(
     strengths: Mapping[str, float], lookalikes: Lookalikes, everywhere: bool = False
 ) -> dict[str, Likeness]:
     return {
-        name: lookalikes.under(partial(apply_steps, steps=[(name, strength)]), everywhere)
+        name: lookalikes.under(Steps(((name, strength),)), everywhere)
         for name, strength in strengths.items()
         if strength > 0
     }
@@ -281,7 +277,7 @@ def _second(
     found = []
     for _, steps in sorted(together, reverse=True)[:PAIRS]:
         if all(strength >= find_operation(name).grid[0] for name, strength in steps):
-            likeness = lookalikes.under(partial(apply_steps, steps=steps))
+            likeness = lookalikes.under(Steps(steps))
             shares = likeness.shares
             if shares.mean > alone.mean + margin and shares.beyond(alone) >= TAKES:
                 found.append((likeness, steps))

@@ -5,8 +5,6 @@ not: the errors that no reference image resembles under one cause are diagnosed 
 another is claimed for those, too, there were two.
 """
 
-from functools import partial
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +13,7 @@ from inspection.diagnosis import change_of, diagnose
 from inspection.findings import Diagnosis
 from inspection.lookalikes import Change, seek_lookalikes
 from inspection.matching import Evidence, gather, paths
-from inspection.responses import Responses, apply_steps
+from inspection.responses import Responses, Steps
 from inspection.subject import Subject
 
 LEFT = 0.1  # of a group's errors, at least, are those of a cause
@@ -59,4 +57,4 @@ def _leading(evidence: Evidence, responses: Responses, screening: Screening) -> 
     """The operation whose mean shift explains most of the whole group's."""
     fitted = evidence.fit_each(paths(responses, screening.true))
     name = max(fitted, key=lambda each: fitted[each].share)
-    return partial(apply_steps, steps=[(name, fitted[name].strengths[0])])
+    return Steps(((name, fitted[name].strengths[0]),))

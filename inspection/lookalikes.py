@@ -12,6 +12,7 @@ many parts to choose from as there are unchanged ones.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from scipy.stats import binomtest
 
 from fmi_engine.types import FloatArray, Screening
 from inspection.matching import LITTLE, Evidence, Shares, looked_at
-from inspection.responses import Induced, Responses, standardised
+from inspection.responses import Induced, Responses, Steps, standardised
 from inspection.subject import Subject
 
 Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -27,6 +28,7 @@ Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 TRIED = 128  # reference images that a change is tried on, or one for every error where those are more
 SIGNIFICANCE = 0.1  # of a sign test: eight of ten errors, or all of four
+_LOCK = Lock()  # of what a subject keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +128,29 @@ class Lookalikes:
     def _most_alike(self, change: Change, tried: int) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
         """Rows (errors, filters + entries), positions among the labelled images, and distances."""
         positions = self.responses.drawn[np.sort(self.candidates[:tried])]
-        pool = self.subject.labelled.subset(positions)
-        rows, _ = standardised(self.subject, change(pool.images), pool.labels)
+        rows, labels = _under(self.subject, change, positions), self.subject.labelled.labels[positions]
         found, which, distances = most_alike(
-            self.rows, self.evidence.weights, (self.true, self.true), rows, pool.labels, self.responses.normal
+            self.rows, self.evidence.weights, (self.true, self.true), rows, labels, self.responses.normal
         )
         return found, positions[which], distances
+
+
+def _under(subject: Subject, change: Change, positions: NDArray[np.int64]) -> FloatArray:
+    """Rows (images, filters + entries) of labelled images under a change, in sigma.
+
+    Those under operations are kept for a while: the division of a group, its diagnosis and the examples of
+    the report ask for the same.
+    """
+    key = (change, positions.tobytes())
+    with _LOCK:
+        rows = subject.changed.get(key)
+    if rows is None:
+        pool = subject.labelled.subset(positions)
+        rows, _ = standardised(subject, change(pool.images), pool.labels)
+        if isinstance(change, Steps):
+            with _LOCK:
+                subject.changed[key] = rows
+    return rows
 
 
 def seek_lookalikes(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
     for operation in operations_for(subject.model.channels):
         rows: tuple[list[FloatArray], ...] = ([], [], [])
         for strength in operation.grid:
-            changed = apply_steps(chosen.images, [(operation.name, strength)])
+            changed = Steps(((operation.name, strength),))(chosen.images)
             after, failing = standardised(subject, changed, chosen.labels)
             shift = after - before
             for kind, values in enumerate((shift[:, :filters], shift[:, filters:], before)):
@@ -133,13 +133,19 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
     )
 
 
-def apply_steps(images: NDArray[np.uint8], steps: Sequence[tuple[str, float]]) -> NDArray[np.uint8]:
-    """Images under operations of the catalogue at given strengths, one after the other."""
-    for name, strength in steps:
-        operation = find_operation(name)
-        strength = min(strength, operation.limit)
-        images = np.stack([operation.apply(image, strength, seed) for seed, image in enumerate(images)])
-    return images
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Operations of the catalogue at given strengths, one after the other: a change of images."""
+
+    named: tuple[tuple[str, float], ...]
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The images (images, height, width, channel) under them."""
+        for name, strength in self.named:
+            operation = find_operation(name)
+            strength = min(strength, operation.limit)
+            images = np.stack([operation.apply(image, strength, seed) for seed, image in enumerate(images)])
+        return images
 
 
 def measure_change_of(

@@ -1,11 +1,12 @@
 """The subject of a diagnosis: a registered model with what is normal for it, before the first error."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from fmi_engine.classifier import Classifier
@@ -21,6 +22,7 @@ from inspection.training import Labelled, load_images
 from inspection.workspace import Workspace, open_workspace
 
 Progress = Callable[[int], None] | None
+RECENT = 16  # changes under which labelled images are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,10 @@ class Subject:
     correct: Labelled  # those of them that the model classifies correctly
     # By layer, as they are asked for. Not of the constructor: a copy with another classifier starts anew.
     cuts: dict[str, Resumption] = field(default_factory=dict, init=False, compare=False)
+    # By change and positions: labelled images under the last few changes that lookalikes were sought under.
+    changed: LRUCache[tuple[Hashable, bytes], FloatArray] = field(
+        default_factory=lambda: LRUCache(RECENT), init=False, compare=False
+    )
 
     @property
     def settings(self) -> Settings:

@@ -14,11 +14,12 @@ from fmi_engine.blame import (
     most_blamed,
     most_deviating,
     patch_count,
+    run_up_to,
     screen,
     verify,
 )
 from fmi_engine.classifier import Classifier
-from fmi_engine.probe import find_layers
+from fmi_engine.probe import find_layers, resumption
 from fmi_engine.reference import LayerReference, Reference, build_reference
 from fmi_engine.types import FloatArray, Layer, Screening, Verification
 from tests.fmi_engine.tiny import Readout, Unused, deep, hooks, noise, plain, seeded, unit, varied
@@ -319,7 +320,9 @@ def test_blame_midway_is_the_slope_at_the_middle_of_the_way_to_the_patched_code(
     images = varied(5, 8, 3, seed=9)
     true = runner_up(classifier, images)
     screening = screen(classifier, layers, reference, images, true)
-    found = blame_midway(classifier, layer, reference, screening, images, batch_size=2)
+    cut = resumption(classifier.network, layer.name)
+    begun = run_up_to(classifier, cut, images, batch_size=2)
+    found = blame_midway(cut, layer, reference, screening, begun)
     module = classifier.network.get_submodule(layer.name)
     normal = reference.layers[layer.name]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from fmi_engine.probe import find_layer
 from fmi_engine.types import Screening
 from inspection.admission import Admitted
-from inspection.blame import Sounding, layers_to_verify, screen, shortlist, sound, verify
+from inspection.blame import Sounding, layers_to_verify, screen, shortlist, verify
 from inspection.subject import Subject, open_subject, sample
 from tests.inspection.conftest import Plant
 
@@ -137,7 +137,8 @@ def test_progress_counts_every_error(subject: Subject, admitted: Admitted) -> No
 
 
 def sounding(subject: Subject, layer: str, screening: Screening, images: NDArray[np.uint8]) -> Sounding:
-    return sound(subject, find_layer(subject.layers, layer), screening, images)
+    alone = replace(subject, layers=(find_layer(subject.layers, layer),))
+    return layers_to_verify(alone, screening, images)[0]
 
 
 # --- verified exactly ---

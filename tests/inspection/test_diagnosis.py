@@ -2,7 +2,6 @@
 
 from bisect import bisect_left
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from inspection.mode_recipe import write_mode_recipe
 from inspection.operations import find_operation
 from inspection.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE
 from inspection.recipes import RecipeTransform, load_recipe
-from inspection.responses import Responses, apply_steps, measure_responses
+from inspection.responses import Responses, Steps, measure_responses
 from inspection.sample_line import Camera, SampleLine
 from inspection.subject import Subject, open_subject
 from inspection.textures import BOTH, MeasuredMatch, match_measured
@@ -114,7 +113,7 @@ def test_the_shares_are_those_of_the_formula_at_the_strength_that_suits_all_thre
         ]
         assert max(np.mean(shares) for shares in here_stood) >= max(grid) - 5e-3, each.operation
         if each.operation in near:
-            under = lookalikes.under(partial(apply_steps, steps=[(each.operation, each.strength)])).shares
+            under = lookalikes.under(Steps(((each.operation, each.strength),))).shares
             assert reported == pytest.approx((under.blamed, under.overall, under.look), abs=1e-3)
         else:
             assert any(reported == pytest.approx(shares, abs=1e-3) for shares in here_stood), each.operation
@@ -161,7 +160,7 @@ def test_the_least_unexplained_comes_first_and_alternatives_are_those_near_it(
         induced = fit.at(known[each.operation])
         plain = left(by_hand(evidence.observed, induced.shift, evidence, induced.before))
         steps = [(each.operation, each.strength)]
-        under = lookalikes.under(partial(apply_steps, steps=steps)) if place < 4 else None
+        under = lookalikes.under(Steps(tuple(steps))) if place < 4 else None
         reported = (each.share, each.overall_share, each.look_share)
         tried = under is not None and reported == pytest.approx(
             (under.shares.blamed, under.shares.overall, under.shares.look), abs=1e-6
@@ -254,7 +253,7 @@ def test_a_dimmer_lamp_with_a_second_fault_is_found_with_it_or_explains_it(
     steps = [(each.operation, each.strength) for each in found.pair]
     evidence = gather(here, blamed, errors.images)
     lookalikes = seek_lookalikes(here, blamed, errors.images, responses, evidence)
-    both = lookalikes.under(partial(apply_steps, steps=steps)).shares
+    both = lookalikes.under(Steps(tuple(steps))).shares
     shares = (both.blamed, both.overall, both.look)
     for each in found.pair:
         assert (each.share, each.overall_share, each.look_share) == pytest.approx(shares, abs=1e-3)
@@ -304,7 +303,7 @@ def test_a_texture_that_the_catalogue_does_not_hold_is_measured_and_goes_into_th
     assert found.measured == found.operation
     assert found.measured in (RESIDUAL_TEXTURE, BOTH)
     assert found.share > 0.7
-    assert found.sentence.startswith("A change that the catalogue does not hold (texture)")
+    assert found.sentence.startswith("Texture, read off the errors themselves: the ")
     recipe = write_mode_recipe(here, "n-3", "n-3-1", crossed, found, (), ())
     assert recipe is not None
     path = here.workspace.root / recipe.path
@@ -364,7 +363,7 @@ def test_a_measured_change_that_takes_half_of_what_an_operation_leaves_is_the_ca
     assert min(nearest.share, nearest.overall_share) > 0.75
     assert nearest.look_share > 0.5
     assert (found.claimed, found.family, found.measured_alone) == (True, "texture", True)
-    assert f"The nearest operation, {nearest.operation}, explains" in found.sentence
+    assert f"The nearest operation of the catalogue, {nearest.operation}, explains" in found.sentence
     assert found.share > nearest.share
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from inspection import failure_modes
 from inspection.blame import screen
 from inspection.division import divide
-from inspection.responses import Responses, apply_steps
+from inspection.responses import Responses, Steps
 from inspection.subject import Subject
 from inspection.training import Labelled
 from tests.inspection.conftest import Plant, responses_of
@@ -26,7 +26,7 @@ def errors_under(subject: Subject, *causes: tuple[str, float]) -> tuple[Labelled
     """The errors that the model makes on its reference images under each cause, and of which each is."""
     data, found, which = subject.labelled, list[Labelled](), list[NDArray[np.int64]]()
     for number, cause in enumerate(causes):
-        changed = Labelled(apply_steps(data.images, [cause]), data.labels)
+        changed = Labelled(Steps((cause,))(data.images), data.labels)
         wrong = changed.subset(subject.classifier.predict(changed.images).argmax(1) != data.labels)
         found.append(wrong)
         which.append(np.full(len(wrong), number))

@@ -1,7 +1,6 @@
 """The reference images most like the errors, as they are and under a change: one image after the other."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from inspection.lookalikes import (
     seek_lookalikes,
 )
 from inspection.matching import Shares, gather
-from inspection.responses import Induced, Responses, apply_steps, standardised
+from inspection.responses import Induced, Responses, Steps, standardised
 from inspection.subject import Subject
 from tests.inspection.test_matching import empty_responses
 
@@ -209,7 +208,7 @@ def test_errors_of_a_class_without_reference_images_are_looked_for_in_all(
     )
     part, images = screening.subset(mine), admitted.images[mine]
     sought = seek_lookalikes(subject, part, images, only, gather(subject, part, images))
-    lamp = partial(apply_steps, steps=[("dimmer lamp", 1.3)])
+    lamp = Steps((("dimmer lamp", 1.3),))
     assert sought.under(lamp).errors == sought.under(lamp, everywhere=True).errors == len(mine)
 
 
@@ -227,6 +226,30 @@ def test_examples_go_from_the_nearest_to_the_farthest(found: Lookalikes, admitte
         apart = float((found.evidence.weights * (row[0] - found.rows[each.error]) ** 2).sum())
         assert each.distance == pytest.approx((apart / found.distances[each.error]) ** 0.5, rel=1e-2)
     assert len(found.examples(dimmed, 10**6)) == len(found.rows)
+
+
+def test_images_under_an_operation_are_measured_once_for_a_subject(
+    found: Lookalikes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another strength, other images or another model are measured, and so is any other change, each time."""
+    measured: list[int] = []
+
+    def counted(subject: Subject, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> object:
+        measured.append(len(images))
+        return standardised(subject, images, labels)
+
+    monkeypatch.setattr("inspection.lookalikes.standardised", counted)
+    fresh = replace(found, subject=replace(found.subject))
+    lamp, weaker = Steps((("dimmer lamp", 1.3),)), Steps((("dimmer lamp", 0.7),))
+    first = fresh.under(lamp)
+    assert fresh.under(Steps((("dimmer lamp", 1.3),))) == first
+    assert (fresh.ratios(lamp) > 0).all()
+    assert len(measured) == 1
+    for once in (weaker, dimmed, dimmed):
+        fresh.under(once)
+    replace(fresh, tried=5).under(lamp)
+    replace(fresh, subject=replace(found.subject)).under(lamp)
+    assert len(measured) == 6
 
 
 def test_no_error_is_nearer_to_reference_images_that_nothing_changed(found: Lookalikes) -> None:

@@ -1,6 +1,7 @@
 """Texture primitives as findings: real descents on a tiny model, their pictures and patches."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from fmi_engine.probe import find_layer
 from fmi_engine.types import Screening
 from inspection.admission import Admitted
-from inspection.blame import shortlist, sound
+from inspection.blame import layers_to_verify, shortlist
 from inspection.findings import BlamedFilter
 from inspection.images import read_image
 from inspection.primitives import count_pictures, invert_filters, stretched
@@ -26,8 +27,9 @@ def mine(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Subject:
 
 @pytest.fixture(scope="module")
 def blamed(mine: Subject, screening: Screening, admitted: Admitted) -> tuple[BlamedFilter, ...]:
-    stage2 = find_layer(mine.layers, "stage2")
-    return shortlist(mine, sound(mine, stage2, screening, admitted.images), screening, admitted.images)
+    stage2 = replace(mine, layers=(find_layer(mine.layers, "stage2"),))
+    sounding = layers_to_verify(stage2, screening, admitted.images)[0]
+    return shortlist(mine, sounding, screening, admitted.images)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """What operations do to a model's filters, against one image and one filter at a time."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from inspection.operations import find_operation, operations_for
 from inspection.responses import (
     Induced,
     Responses,
-    apply_steps,
+    Steps,
     count_measurements,
     measure_change_of,
     measure_responses,
@@ -159,7 +158,7 @@ def test_a_class_that_no_correct_image_stands_for_is_not_measured(plant: Plant, 
 def measured_under(
     subject: Subject, responses: Responses, steps: Sequence[tuple[str, float]], true: NDArray[np.int64]
 ) -> Induced:
-    return measure_change_of(subject, responses, partial(apply_steps, steps=steps), true)
+    return measure_change_of(subject, responses, Steps(tuple(steps)), true)
 
 
 @pytest.mark.usefixtures("few_operations")

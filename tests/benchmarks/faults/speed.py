@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fmi_engine import blame as engine
-from fmi_engine.probe import find_module, resumption
+from fmi_engine.probe import find_module
 from fmi_engine.types import Layer, Screening
 from inspection import blame, diagnosis, failure_modes, responses
 from inspection.training import Labelled
@@ -46,7 +46,11 @@ def compare(world: World, errors: Labelled) -> dict[str, Any]:
     batch_size, cut = subject.settings.compute.batch_size, subject.cut(name)
     midway, more = _timed(
         lambda: engine.blame_midway(
-            subject.classifier, layer, subject.reference, screening, chosen.images, batch_size, cut
+            cut,
+            layer,
+            subject.reference,
+            screening,
+            engine.run_up_to(subject.classifier, cut, chosen.images, batch_size),
         )
     )
     rankings[CHOSEN] = (engine.most_blamed(midway, k), seconds + more)
@@ -146,15 +150,9 @@ def _flip_rates(
     world: World, layer: Layer, errors: Labelled, rankings: dict[str, list[int]]
 ) -> dict[str, float]:
     subject = world.subject
-    patched = engine.patched_margins(
-        subject.classifier,
-        resumption(subject.classifier.network, layer.name),
-        layer,
-        subject.reference,
-        errors.images,
-        errors.labels,
-        list(rankings.values()),
-    )
+    cut, sets = subject.cut(layer.name), list(rankings.values())
+    begun = engine.run_up_to(subject.classifier, cut, errors.images)
+    patched = engine.patched_margins(cut, layer, subject.reference, begun, errors.labels, sets)
     return {name: float(rate) for name, rate in zip(rankings, patched.right.mean(1), strict=True)}
 
 
