@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from fmi_engine.classifier import Classifier
 from fmi_engine.energy import energies, patch_energy, patch_every_energy
@@ -116,7 +117,13 @@ def run_up_to(
 
 
 def blame_midway(
-    cut: Resumption, layer: Layer, reference: Reference, screening: Screening, begun: Sequence[Begun]
+    cut: Resumption,
+    layer: Layer,
+    reference: Reference,
+    screening: Screening,
+    begun: Sequence[Begun],
+    already: Sequence[int] = (),
+    measure: Callable[[Tensor], Tensor] | None = None,
 ) -> FloatArray:
     """Blame (errors, channels) of one layer with the gradient halfway to the code with every filter patched.
 
@@ -125,20 +132,50 @@ def blame_midway(
     Axiomatic Attribution for Deep Networks, arXiv 1703.01365). The screen's gradient, at the code itself,
     misjudges filters whose change is far from small (a lamp at half its light). Only the layers after
     `layer` are run forward and backward: `cut` is the network cut there, and `begun` are the errors of
-    `screening`, in order, run up to it.
+    `screening`, in order, run up to it. The path begins with the filters of `already` patched, which have
+    no blame left; `measure` is what the gradient is of, in place of the margin m.
     """
     parts = []
     for rows, (code, *values) in _batches(begun):
         true, predicted = screening.true[rows], screening.predicted[rows]
         with torch.no_grad():
             patched = _all_patched(code, layer, reference, true)
+            if already:
+                code = code.clone()
+                code[:, list(already)] = patched[:, list(already)]
         with torch.enable_grad():
             midway = ((code + patched) / 2).requires_grad_(True)
             logits = cut.tail(midway, *values)
             margin = margins(logits, *(torch.from_numpy(each).to(code.device) for each in (predicted, true)))
-            (gradient,) = torch.autograd.grad(margin.sum(), midway)
+            (gradient,) = torch.autograd.grad((measure(margin) if measure else margin).sum(), midway)
         parts.append(((code - patched) * gradient).sum((2, 3)).cpu().numpy())
     return np.concatenate(parts)
+
+
+def choose_filters(
+    cut: Resumption,
+    layer: Layer,
+    reference: Reference,
+    screening: Screening,
+    begun: Sequence[Begun],
+    k: int,
+) -> tuple[FloatArray, list[int]]:
+    """The blame of a layer's filters (errors, channels) midway, and K of them to patch together.
+
+    K filters are chosen in three ways, and those are taken whose patches flip most of these errors: the
+    most blamed; the most blamed for softplus(m), to which errors that are flipped midway add little; and
+    half of those, with the half that is blamed most once they are patched, so that not all do the same.
+    Most blamed first. The arguments are those of `blame_midway`.
+    """
+    blame = blame_midway(cut, layer, reference, screening, begun)
+    soft = most_blamed(blame_midway(cut, layer, reference, screening, begun, (), softplus), k)
+    half = soft[: k - k // 2]
+    rest = most_blamed(blame_midway(cut, layer, reference, screening, begun, half, softplus), k)
+    sets = [most_blamed(blame, k), soft, [*half, *(c for c in rest if c not in half)][:k]]
+    patched = patched_margins(cut, layer, reference, begun, screening.true, sets, screening.predicted)
+    achieved = list(zip(patched.right.mean(1), -patched.margin.mean(1), strict=True))
+    chosen = sets[max(range(len(sets)), key=achieved.__getitem__)]
+    return blame, sorted(chosen, key=lambda c: -blame[:, c].mean())
 
 
 def most_deviating(screening: Screening, reference: Reference, layer: str, k: int) -> list[int]:

@@ -30,31 +30,46 @@ def screen(
 
 @dataclass(frozen=True, slots=True)
 class Sounding:
-    """The blame of one layer's filters, halfway to the normal, on a sample of the errors: it chooses them."""
+    """The blame of one layer's filters on a sample of the errors, and the K that patches flip most with."""
 
     layer: str
-    blame: FloatArray  # (sampled errors, channels), in logits
+    blame: FloatArray  # (sampled errors, channels), in logits, halfway to the normal
+    filters: tuple[int, ...]  # most blamed first
 
 
 def layers_to_verify(
     subject: Subject, screening: Screening, images: NDArray[np.uint8]
 ) -> tuple[Sounding, ...]:
     """The layers whose blamed filters, patched on a sample of the errors, flip most beyond the control."""
-    settings = subject.settings
     few = _choosing(subject, images)
-    tried = screening.subset(few)
+    tried, images = screening.subset(few), images[few]
     scores = []
     for layer in subject.layers:
         k, cut, reference = _k(subject, layer), subject.cut(layer.name), subject.reference
-        begun = engine.run_up_to(subject.classifier, cut, images[few], settings.compute.batch_size)
-        blame = engine.blame_midway(cut, layer, reference, tried, begun)
-        sets = [engine.most_blamed(blame, k), engine.most_deviating(tried, reference, layer.name, k)]
+        sets = [
+            engine.most_blamed(tried.blame[layer.name], k),
+            engine.most_deviating(tried, reference, layer.name, k),
+        ]
+        begun = _begun(subject, layer, images)
         patched = engine.patched_margins(cut, layer, reference, begun, tried.true, sets, tried.predicted)
         blamed, deviating = (float(rate) for rate in patched.right.mean(1))
-        fall = float((tried.margin - patched.margin[0]).mean())
-        scores.append((blamed - deviating, fall, layer.name, Sounding(layer.name, blame)))
-    best = sorted(scores, key=lambda each: each[:3], reverse=True)
-    return tuple(sounding for *_, sounding in best[: settings.blame.verified_layers])
+        scores.append((blamed - deviating, float(-patched.margin[0].mean()), layer.name))
+    best = sorted(scores, reverse=True)[: subject.settings.blame.verified_layers]
+    return tuple(sound(subject, find_layer(subject.layers, name), tried, images) for *_, name in best)
+
+
+def sound(subject: Subject, layer: Layer, screening: Screening, images: NDArray[np.uint8]) -> Sounding:
+    """Choose the filters of one layer on errors `images` of a screening, in order."""
+    cut, begun = subject.cut(layer.name), _begun(subject, layer, images)
+    blame, filters = engine.choose_filters(
+        cut, layer, subject.reference, screening, begun, _k(subject, layer)
+    )
+    return Sounding(layer.name, blame, tuple(filters))
+
+
+def _begun(subject: Subject, layer: Layer, images: NDArray[np.uint8]) -> list[engine.Begun]:
+    batch_size = subject.settings.compute.batch_size
+    return engine.run_up_to(subject.classifier, subject.cut(layer.name), images, batch_size)
 
 
 def _choosing(subject: Subject, images: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -69,7 +84,7 @@ def verify(
     images: NDArray[np.uint8],
     progress: Progress = None,
 ) -> FlipRate:
-    """Patch the most blamed filters of one layer exactly, beside both controls.
+    """Patch the chosen filters of one layer exactly, beside both controls.
 
     Where there are errors enough, the filters are chosen on some of them and the flips counted on others.
     """
@@ -79,7 +94,6 @@ def verify(
     rest = np.setdiff1d(np.arange(len(images)), chosen)
     rest = rest if len(rest) >= len(chosen) else np.arange(len(images))
     few = rest[sample(len(rest), settings.blame.most_errors, settings.compute.seed)]
-    filters = engine.most_blamed(sounding.blame, _k(subject, layer))
     harmless = sample(len(subject.correct), settings.blame.collateral_images, settings.compute.seed)
     correct = subject.correct.subset(harmless)
     verification = engine.verify(
@@ -89,7 +103,7 @@ def verify(
         screening.subset(few),
         images[few],
         (correct.images, correct.labels),
-        filters,
+        sounding.filters,
         settings.blame.random_draws,
         settings.compute.seed,
         settings.compute.batch_size,
@@ -122,11 +136,16 @@ def shortlist(
     settings, name = subject.settings, sounding.layer
     layer = find_layer(subject.layers, name)
     few = _choosing(subject, images)
-    filters = engine.most_blamed(sounding.blame, min(settings.inversion.filters, layer.channels))
-    cut, alone = subject.cut(name), [[channel] for channel in filters]
-    begun = engine.run_up_to(subject.classifier, cut, images[few], settings.compute.batch_size)
+    others = engine.most_blamed(sounding.blame, layer.channels)
+    filters = list(dict.fromkeys([*sounding.filters, *others]))[: settings.inversion.filters]
     patched = engine.patched_margins(
-        cut, layer, subject.reference, begun, screening.true[few], alone, screening.predicted[few]
+        subject.cut(name),
+        layer,
+        subject.reference,
+        _begun(subject, layer, images[few]),
+        screening.true[few],
+        [[channel] for channel in filters],
+        screening.predicted[few],
     )
     falls = (screening.margin[few] - patched.margin).mean(1)
     shift = subject.reference.standardise(name, screening.energy[name], screening.true).mean(0)

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import softplus
 
 from fmi_engine.blame import (
     blame_midway,
     bootstrap_gain,
+    choose_filters,
     join,
     margins,
     most_blamed,
@@ -438,3 +440,66 @@ def test_a_seed_fixes_the_interval() -> None:
     mixed = verification([True, False, False] * 10, [False, False, True] * 10, [0.1] * 30)
     assert bootstrap_gain(mixed, seed=1) == bootstrap_gain(mixed, seed=1)
     assert bootstrap_gain(replace(mixed, layer="other"), seed=1) == bootstrap_gain(mixed, seed=1)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_blame_midway_of_another_measure_counts_each_error_by_its_slope_there(which: int) -> None:
+    """The slope of softplus(m) is sigmoid(m): the same for every filter of an error, and below one."""
+    classifier, layers, reference, screening, images = five_errors()
+    cut = resumption(classifier.network, layers[which].name)
+    begun = run_up_to(classifier, cut, images, batch_size=2)
+    blame = blame_midway(cut, layers[which], reference, screening, begun)
+    soft = blame_midway(cut, layers[which], reference, screening, begun, measure=softplus)
+    slopes = (soft * blame).sum(1) / (blame * blame).sum(1)
+    assert ((slopes > 0) & (slopes < 1)).all()
+    np.testing.assert_allclose(soft, slopes[:, None] * blame, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_filters_that_are_patched_already_have_no_blame_left(which: int) -> None:
+    classifier, layers, reference, screening, images = five_errors()
+    cut, layer = resumption(classifier.network, layers[which].name), layers[which]
+    begun = run_up_to(classifier, cut, images)
+    kept = [batch[0].clone() for batch in begun]
+    left = blame_midway(cut, layer, reference, screening, begun, already=[0, 2])
+    assert (left[:, [0, 2]] == 0).all()
+    assert (left[:, 1] != 0).any()
+    assert all(torch.equal(batch[0], code) for batch, code in zip(begun, kept, strict=True))
+
+
+def five_errors() -> tuple[Classifier, tuple[Layer, ...], Reference, Screening, NDArray[np.uint8]]:
+    classifier = deep(seed=4)
+    layers = all_layers(classifier)
+    reference, images = references(classifier, layers), varied(5, 8, 3, seed=9)
+    return classifier, layers, reference, screening_of(classifier, layers, reference, images), images
+
+
+def screening_of(
+    classifier: Classifier, layers: tuple[Layer, ...], reference: Reference, images: NDArray[np.uint8]
+) -> Screening:
+    return screen(classifier, layers, reference, images, runner_up(classifier, images))
+
+
+@pytest.mark.parametrize(("seed", "more"), [(4, True), (6, False)])
+def test_the_filters_chosen_are_those_that_flip_most(seed: int, more: bool) -> None:
+    """With seed 4 the most blamed three of the last layer turn half of the errors, others turn all."""
+    classifier = deep(seed=seed)
+    layers = all_layers(classifier)
+    layer, reference = layers[2], references(classifier, layers)
+    images = varied(24, 8, 3, seed=seed + 50)
+    screening = screening_of(classifier, layers, reference, images)
+    cut = resumption(classifier.network, layer.name)
+    begun = run_up_to(classifier, cut, images, batch_size=7)
+    blame, chosen = choose_filters(cut, layer, reference, screening, begun, 3)
+    np.testing.assert_array_equal(blame, blame_midway(cut, layer, reference, screening, begun))
+    assert len(set(chosen)) == 3
+    assert chosen == sorted(chosen, key=lambda c: -blame[:, c].mean())
+    turned = [
+        (
+            brute_force(classifier, layer, reference, images, screening.true, filters).argmax(1)
+            == screening.true
+        )
+        for filters in (chosen, most_blamed(blame, 3))
+    ]
+    assert (turned[0].mean() > turned[1].mean()) == more
+    assert turned[0].mean() >= turned[1].mean()

@@ -18,7 +18,7 @@ from inspection.training import Labelled
 from tests.benchmarks.faults.world import World
 
 ERRORS = 32  # attributed by every method
-CHOSEN = "blame, then midway"  # how a night chooses the filters of a layer
+CHOSEN = "blame, then sounding"  # how a night chooses the filters of a layer
 NIGHT = 1000  # errors of the night whose cost is measured
 Attribution = Callable[[], NDArray[np.float32]]  # -> (errors, channels), summed over positions
 
@@ -27,8 +27,8 @@ def compare(world: World, errors: Labelled) -> dict[str, Any]:
     """Seconds per image and flip rate of each method at equal K, at the layer that blame flips most with.
 
     Captum's methods run with their defaults, one layer, on all errors in one batch; blame screens every
-    layer, and then chooses a layer's filters halfway to the normal, on the network cut there as a night has
-    it: traced once for a model. Filters are chosen on one half of the errors and patched on the other.
+    layer, and then chooses a layer's filters as a night does, on the network cut there as a night has it:
+    traced once for a model. Filters are chosen on one half of the errors and patched on the other.
     `vs_conductance` is how many times as long LayerConductance takes per image as both steps of blame; None
     where Captum is not installed.
     """
@@ -43,17 +43,8 @@ def compare(world: World, errors: Labelled) -> dict[str, Any]:
         "blame": (engine.most_blamed(screening.blame[name], k), seconds),
         "deviation": (engine.most_deviating(screening, subject.reference, name, k), seconds),
     }
-    batch_size, cut = subject.settings.compute.batch_size, subject.cut(name)
-    midway, more = _timed(
-        lambda: engine.blame_midway(
-            cut,
-            layer,
-            subject.reference,
-            screening,
-            engine.run_up_to(subject.classifier, cut, chosen.images, batch_size),
-        )
-    )
-    rankings[CHOSEN] = (engine.most_blamed(midway, k), seconds + more)
+    sounding, more = _timed(lambda: blame.sound(subject, layer, screening, chosen.images))
+    rankings[CHOSEN] = (list(sounding.filters), seconds + more)
     failures = {}
     for method, attribute in _peers(world, layer, chosen, screening).items():
         try:
