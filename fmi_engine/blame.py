@@ -15,6 +15,7 @@ from fmi_engine.probe import Resumption, recorded, resumption
 from fmi_engine.reference import Reference
 from fmi_engine.types import FloatArray, Layer, Screening, Verification
 
+PARTS = 4  # in which the filters of a layer are chosen one after the other
 Progress = Callable[[int], None] | None
 Begun = tuple[Tensor, ...]
 """A batch run up to a layer: its code there, and the values that pass the layer by."""
@@ -162,16 +163,19 @@ def choose_filters(
 ) -> tuple[FloatArray, list[int]]:
     """The blame of a layer's filters (errors, channels) midway, and K of them to patch together.
 
-    K filters are chosen in three ways, and those are taken whose patches flip most of these errors: the
-    most blamed; the most blamed for softplus(m), to which errors that are flipped midway add little; and
-    half of those, with the half that is blamed most once they are patched, so that not all do the same.
+    K filters are chosen in two ways, and those are taken whose patches flip more of these errors. At once:
+    the most blamed. Or part by part, with what is chosen so far patched, so that not all do the same; there
+    softplus(m) stands for the margin, to which errors that are flipped by then add little.
     Most blamed first. The arguments are those of `blame_midway`.
     """
     blame = blame_midway(cut, layer, reference, screening, begun)
-    soft = most_blamed(blame_midway(cut, layer, reference, screening, begun, (), softplus), k)
-    half = soft[: k - k // 2]
-    rest = most_blamed(blame_midway(cut, layer, reference, screening, begun, half, softplus), k)
-    sets = [most_blamed(blame, k), soft, [*half, *(c for c in rest if c not in half)][:k]]
+    parted: list[int] = []
+    for part in range(1, PARTS + 1):
+        if count := round(k * part / PARTS) - len(parted):
+            left = blame_midway(cut, layer, reference, screening, begun, parted, softplus)
+            left[:, parted] = -np.inf
+            parted += most_blamed(left, count)
+    sets = [most_blamed(blame, k), parted]
     patched = patched_margins(cut, layer, reference, begun, screening.true, sets, screening.predicted)
     achieved = list(zip(patched.right.mean(1), -patched.margin.mean(1), strict=True))
     chosen = sets[max(range(len(sets)), key=achieved.__getitem__)]
