@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from fmi_engine.classifier import Classifier
 from fmi_engine.energy import energies, patch_energy, patch_every_energy
@@ -15,7 +15,6 @@ from fmi_engine.probe import Resumption, recorded, resumption
 from fmi_engine.reference import Reference
 from fmi_engine.types import FloatArray, Layer, Screening, Verification
 
-PARTS = 4  # in which the filters of a layer are chosen one after the other
 Progress = Callable[[int], None] | None
 Begun = tuple[Tensor, ...]
 """A batch run up to a layer: its code there, and the values that pass the layer by."""
@@ -124,8 +123,7 @@ def blame_midway(
     screening: Screening,
     begun: Sequence[Begun],
     already: Sequence[int] = (),
-    measure: Callable[[Tensor], Tensor] | None = None,
-) -> FloatArray:
+) -> tuple[FloatArray, FloatArray]:
     """Blame (errors, channels) of one layer with the gradient halfway to the code with every filter patched.
 
     B_c = sum over positions of (a_c - patch(a_c)) * dm/da_c, in logits, at the middle of the straight path
@@ -134,9 +132,9 @@ def blame_midway(
     misjudges filters whose change is far from small (a lamp at half its light). Only the layers after
     `layer` are run forward and backward: `cut` is the network cut there, and `begun` are the errors of
     `screening`, in order, run up to it. The path begins with the filters of `already` patched, which have
-    no blame left; `measure` is what the gradient is of, in place of the margin m.
+    no blame left. Returns the margin (errors,) at the middle, too: below 0 an error is flipped there.
     """
-    parts = []
+    blame, margin = [], []
     for rows, (code, *values) in _batches(begun):
         true, predicted = screening.true[rows], screening.predicted[rows]
         with torch.no_grad():
@@ -147,10 +145,11 @@ def blame_midway(
         with torch.enable_grad():
             midway = ((code + patched) / 2).requires_grad_(True)
             logits = cut.tail(midway, *values)
-            margin = margins(logits, *(torch.from_numpy(each).to(code.device) for each in (predicted, true)))
-            (gradient,) = torch.autograd.grad((measure(margin) if measure else margin).sum(), midway)
-        parts.append(((code - patched) * gradient).sum((2, 3)).cpu().numpy())
-    return np.concatenate(parts)
+            m = margins(logits, *(torch.from_numpy(each).to(code.device) for each in (predicted, true)))
+            (gradient,) = torch.autograd.grad(m.sum(), midway)
+        blame.append(((code - patched) * gradient).sum((2, 3)).cpu().numpy())
+        margin.append(m.detach().cpu().numpy())
+    return np.concatenate(blame), np.concatenate(margin)
 
 
 def choose_filters(
@@ -163,19 +162,17 @@ def choose_filters(
 ) -> tuple[FloatArray, list[int]]:
     """The blame of a layer's filters (errors, channels) midway, and K of them to patch together.
 
-    K filters are chosen in two ways, and those are taken whose patches flip more of these errors. At once:
-    the most blamed. Or part by part, with what is chosen so far patched, so that not all do the same; there
-    softplus(m) stands for the margin, to which errors that are flipped by then add little.
+    K filters are chosen in two ways, and those are taken whose patches flip more of these errors: the most
+    blamed; or half of them, and with these patched the other half, so that not all do the same. There
+    softplus(m) stands for the margin, whose slope is sigmoid(m): errors that are flipped midway count little.
     Most blamed first. The arguments are those of `blame_midway`.
     """
-    blame = blame_midway(cut, layer, reference, screening, begun)
-    parted: list[int] = []
-    for part in range(1, PARTS + 1):
-        if count := round(k * part / PARTS) - len(parted):
-            left = blame_midway(cut, layer, reference, screening, begun, parted, softplus)
-            left[:, parted] = -np.inf
-            parted += most_blamed(left, count)
-    sets = [most_blamed(blame, k), parted]
+    blame, margin = blame_midway(cut, layer, reference, screening, begun)
+    half = most_blamed(blame * expit(margin)[:, None], (k + 1) // 2)
+    left, margin = blame_midway(cut, layer, reference, screening, begun, half)
+    left *= expit(margin)[:, None]
+    left[:, half] = -np.inf
+    sets = [most_blamed(blame, k), half + most_blamed(left, k // 2)]
     patched = patched_margins(cut, layer, reference, begun, screening.true, sets, screening.predicted)
     achieved = list(zip(patched.right.mean(1), -patched.margin.mean(1), strict=True))
     chosen = sets[max(range(len(sets)), key=achieved.__getitem__)]

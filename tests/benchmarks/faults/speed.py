@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,14 +23,39 @@ NIGHT = 1000  # errors of the night whose cost is measured
 Attribution = Callable[[], NDArray[np.float32]]  # -> (errors, channels), summed over positions
 
 
-def compare(world: World, errors: Labelled) -> dict[str, Any]:
-    """Seconds per image and flip rate of each method at equal K, at the layer that blame flips most with.
+def compare(world: World, nights: Sequence[Labelled]) -> dict[str, Any]:
+    """Seconds per image and flip rate of each method at equal K, over the errors of several nights.
+
+    `vs_conductance` is how many times as long LayerConductance takes per image as both steps of blame; None
+    where Captum is not installed. A method that refused a night is left out, with its error.
+    """
+    found = [_compare(world, errors) for errors in nights]
+    failures = {method: error for each in found for method, error in each["failures"].items()}
+    methods = {
+        method: {
+            what: float(np.mean([each["methods"][method][what] for each in found]))
+            for what in ("seconds_per_image", "flip_rate")
+        }
+        for method in found[0]["methods"]
+        if method not in failures
+    }
+    conductance = methods.get("layer conductance")
+    return {
+        "methods": methods,
+        "failures": failures,
+        "vs_conductance": None
+        if conductance is None
+        else conductance["seconds_per_image"] / methods[CHOSEN]["seconds_per_image"],
+        "compared": found,
+    }
+
+
+def _compare(world: World, errors: Labelled) -> dict[str, Any]:
+    """The same for one night, at the layer that blame flips most with.
 
     Captum's methods run with their defaults, one layer, on all errors in one batch; blame screens every
     layer, and then chooses a layer's filters as a night does, on the network cut there as a night has it:
     traced once for a model. Filters are chosen on one half of the errors and patched on the other.
-    `vs_conductance` is how many times as long LayerConductance takes per image as both steps of blame; None
-    where Captum is not installed.
     """
     subject = world.subject
     few = errors.subset(np.arange(min(2 * ERRORS, len(errors))))
@@ -55,21 +80,11 @@ def compare(world: World, errors: Labelled) -> dict[str, Any]:
         order = np.argsort(-values.mean(0), kind="stable")[:k]
         rankings[method] = ([int(c) for c in order], took)
     rates = _flip_rates(world, layer, judged, {name: chosen for name, (chosen, _) in rankings.items()})
-    found: dict[str, Any] = {
+    found = {
         method: {"seconds_per_image": took / len(chosen), "flip_rate": rates[method]}
         for method, (_, took) in rankings.items()
     }
-    conductance = found.get("layer conductance")
-    return {
-        "layer": name,
-        "k": k,
-        "images": len(chosen),
-        "methods": found,
-        "failures": failures,
-        "vs_conductance": None
-        if conductance is None
-        else conductance["seconds_per_image"] / found[CHOSEN]["seconds_per_image"],
-    }
+    return {"layer": name, "k": k, "images": len(chosen), "methods": found, "failures": failures}
 
 
 def night_cost(world: World, errors: Labelled) -> dict[str, float]:
