@@ -90,7 +90,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--steps",
         type=int,
         default=0,
-        help="of every arm's fine-tuning, at least (whole epochs); default: 250, or 160 with --quick",
+        help="of every arm's fine-tuning, at least (whole epochs); default: 250, or 150 with --quick",
     )
     parser.add_argument("--strengths", type=float, nargs="+", help="default: 0.6 1 1.5, or 1 with --quick")
     parser.add_argument("--logged", type=int, nargs="+", help="default: 5 10 20 60, or 10 with --quick")
@@ -103,7 +103,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     quick = options.quick
     options.seeds = options.seeds or (1 if quick else 3)
     options.size = options.size or (64 if quick else 96)
-    options.steps = options.steps or (160 if quick else 250)
+    options.steps = options.steps or (150 if quick else 250)
     options.strengths = options.strengths or ([1.0] if quick else [0.6, 1.0, 1.5])
     options.logged = options.logged or ([10] if quick else [5, 10, 20, 60])
     options.cache = options.cache or options.json.absolute().parent / "faults-cache"
