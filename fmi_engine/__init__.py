@@ -13,7 +13,6 @@ _PUBLIC = {
         "screen",
         "run_up_to",
         "blame_midway",
-        "choose_filters",
         "verify",
         "most_blamed",
         "most_deviating",

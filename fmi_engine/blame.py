@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.special import expit
 from torch import Tensor
 
 from fmi_engine.classifier import Classifier
@@ -117,13 +116,8 @@ def run_up_to(
 
 
 def blame_midway(
-    cut: Resumption,
-    layer: Layer,
-    reference: Reference,
-    screening: Screening,
-    begun: Sequence[Begun],
-    already: Sequence[int] = (),
-) -> tuple[FloatArray, FloatArray]:
+    cut: Resumption, layer: Layer, reference: Reference, screening: Screening, begun: Sequence[Begun]
+) -> FloatArray:
     """Blame (errors, channels) of one layer with the gradient halfway to the code with every filter patched.
 
     B_c = sum over positions of (a_c - patch(a_c)) * dm/da_c, in logits, at the middle of the straight path
@@ -131,52 +125,20 @@ def blame_midway(
     Axiomatic Attribution for Deep Networks, arXiv 1703.01365). The screen's gradient, at the code itself,
     misjudges filters whose change is far from small (a lamp at half its light). Only the layers after
     `layer` are run forward and backward: `cut` is the network cut there, and `begun` are the errors of
-    `screening`, in order, run up to it. The path begins with the filters of `already` patched, which have
-    no blame left. Returns the margin (errors,) at the middle, too: below 0 an error is flipped there.
+    `screening`, in order, run up to it.
     """
-    blame, margin = [], []
+    parts = []
     for rows, (code, *values) in _batches(begun):
         true, predicted = screening.true[rows], screening.predicted[rows]
         with torch.no_grad():
             patched = _all_patched(code, layer, reference, true)
-            if already:
-                code = code.clone()
-                code[:, list(already)] = patched[:, list(already)]
         with torch.enable_grad():
             midway = ((code + patched) / 2).requires_grad_(True)
             logits = cut.tail(midway, *values)
-            m = margins(logits, *(torch.from_numpy(each).to(code.device) for each in (predicted, true)))
-            (gradient,) = torch.autograd.grad(m.sum(), midway)
-        blame.append(((code - patched) * gradient).sum((2, 3)).cpu().numpy())
-        margin.append(m.detach().cpu().numpy())
-    return np.concatenate(blame), np.concatenate(margin)
-
-
-def choose_filters(
-    cut: Resumption,
-    layer: Layer,
-    reference: Reference,
-    screening: Screening,
-    begun: Sequence[Begun],
-    k: int,
-) -> tuple[FloatArray, list[int]]:
-    """The blame of a layer's filters (errors, channels) midway, and K of them to patch together.
-
-    K filters are chosen in two ways, and those are taken whose patches flip more of these errors: the most
-    blamed; or half of them, and with these patched the other half, so that not all do the same. There
-    softplus(m) stands for the margin, whose slope is sigmoid(m): errors that are flipped midway count little.
-    Most blamed first. The arguments are those of `blame_midway`.
-    """
-    blame, margin = blame_midway(cut, layer, reference, screening, begun)
-    half = most_blamed(blame * expit(margin)[:, None], (k + 1) // 2)
-    left, margin = blame_midway(cut, layer, reference, screening, begun, half)
-    left *= expit(margin)[:, None]
-    left[:, half] = -np.inf
-    sets = [most_blamed(blame, k), half + most_blamed(left, k // 2)]
-    patched = patched_margins(cut, layer, reference, begun, screening.true, sets, screening.predicted)
-    achieved = list(zip(patched.right.mean(1), -patched.margin.mean(1), strict=True))
-    chosen = sets[max(range(len(sets)), key=achieved.__getitem__)]
-    return blame, sorted(chosen, key=lambda c: -blame[:, c].mean())
+            margin = margins(logits, *(torch.from_numpy(each).to(code.device) for each in (predicted, true)))
+            (gradient,) = torch.autograd.grad(margin.sum(), midway)
+        parts.append(((code - patched) * gradient).sum((2, 3)).cpu().numpy())
+    return np.concatenate(parts)
 
 
 def most_deviating(screening: Screening, reference: Reference, layer: str, k: int) -> list[int]:

@@ -30,17 +30,19 @@ def screen(
 
 @dataclass(frozen=True, slots=True)
 class Sounding:
-    """The blame of one layer's filters on a sample of the errors, and the K that patches flip most with."""
+    """The blame of one layer's filters, halfway to the normal, on a sample of the errors: it chooses them."""
 
     layer: str
-    blame: FloatArray  # (sampled errors, channels), in logits, halfway to the normal
-    filters: tuple[int, ...]  # most blamed first
+    blame: FloatArray  # (sampled errors, channels), in logits
 
 
 def layers_to_verify(
     subject: Subject, screening: Screening, images: NDArray[np.uint8]
 ) -> tuple[Sounding, ...]:
-    """The layers whose blamed filters, patched on a sample of the errors, flip most beyond the control."""
+    """The layers whose blamed filters, patched on a sample of the errors, flip most beyond the control.
+
+    The layers are told by the screen's blame; the filters of those that are chosen are blamed anew.
+    """
     few = _choosing(subject, images)
     tried, images = screening.subset(few), images[few]
     scores = []
@@ -59,12 +61,10 @@ def layers_to_verify(
 
 
 def sound(subject: Subject, layer: Layer, screening: Screening, images: NDArray[np.uint8]) -> Sounding:
-    """Choose the filters of one layer on errors `images` of a screening, in order."""
-    cut, begun = subject.cut(layer.name), _begun(subject, layer, images)
-    blame, filters = engine.choose_filters(
-        cut, layer, subject.reference, screening, begun, _k(subject, layer)
-    )
-    return Sounding(layer.name, blame, tuple(filters))
+    """Blame the filters of one layer halfway to the normal, for errors `images` of a screening, in order."""
+    begun = _begun(subject, layer, images)
+    blame = engine.blame_midway(subject.cut(layer.name), layer, subject.reference, screening, begun)
+    return Sounding(layer.name, blame)
 
 
 def _begun(subject: Subject, layer: Layer, images: NDArray[np.uint8]) -> list[engine.Begun]:
@@ -84,7 +84,7 @@ def verify(
     images: NDArray[np.uint8],
     progress: Progress = None,
 ) -> FlipRate:
-    """Patch the chosen filters of one layer exactly, beside both controls.
+    """Patch the most blamed filters of one layer exactly, beside both controls.
 
     Where there are errors enough, the filters are chosen on some of them and the flips counted on others.
     """
@@ -94,6 +94,7 @@ def verify(
     rest = np.setdiff1d(np.arange(len(images)), chosen)
     rest = rest if len(rest) >= len(chosen) else np.arange(len(images))
     few = rest[sample(len(rest), settings.blame.most_errors, settings.compute.seed)]
+    filters = engine.most_blamed(sounding.blame, _k(subject, layer))
     harmless = sample(len(subject.correct), settings.blame.collateral_images, settings.compute.seed)
     correct = subject.correct.subset(harmless)
     verification = engine.verify(
@@ -103,7 +104,7 @@ def verify(
         screening.subset(few),
         images[few],
         (correct.images, correct.labels),
-        sounding.filters,
+        filters,
         settings.blame.random_draws,
         settings.compute.seed,
         settings.compute.batch_size,
@@ -136,8 +137,7 @@ def shortlist(
     settings, name = subject.settings, sounding.layer
     layer = find_layer(subject.layers, name)
     few = _choosing(subject, images)
-    others = engine.most_blamed(sounding.blame, layer.channels)
-    filters = list(dict.fromkeys([*sounding.filters, *others]))[: settings.inversion.filters]
+    filters = engine.most_blamed(sounding.blame, min(settings.inversion.filters, layer.channels))
     patched = engine.patched_margins(
         subject.cut(name),
         layer,

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from fmi_engine.blame import (
     blame_midway,
     bootstrap_gain,
-    choose_filters,
     join,
     margins,
     most_blamed,
@@ -323,7 +322,7 @@ def test_blame_midway_is_the_slope_at_the_middle_of_the_way_to_the_patched_code(
     screening = screen(classifier, layers, reference, images, true)
     cut = resumption(classifier.network, layer.name)
     begun = run_up_to(classifier, cut, images, batch_size=2)
-    found, there = blame_midway(cut, layer, reference, screening, begun)
+    found = blame_midway(cut, layer, reference, screening, begun)
     module = classifier.network.get_submodule(layer.name)
     normal = reference.layers[layer.name]
 
@@ -348,7 +347,6 @@ def test_blame_midway_is_the_slope_at_the_middle_of_the_way_to_the_patched_code(
             ]
         )
         midway = (code + patched) / 2
-        assert there[i] == pytest.approx(margin(i, midway.astype(np.float32)), abs=1e-5)
         for c in range(len(code)):
             step = np.zeros_like(code)
             step[c] = 0.01 * (code[c] - patched[c])
@@ -440,53 +438,3 @@ def test_a_seed_fixes_the_interval() -> None:
     mixed = verification([True, False, False] * 10, [False, False, True] * 10, [0.1] * 30)
     assert bootstrap_gain(mixed, seed=1) == bootstrap_gain(mixed, seed=1)
     assert bootstrap_gain(replace(mixed, layer="other"), seed=1) == bootstrap_gain(mixed, seed=1)
-
-
-@pytest.mark.parametrize("which", [0, 1, 2])
-def test_filters_that_are_patched_already_have_no_blame_left(which: int) -> None:
-    classifier, layers, reference, screening, images = five_errors()
-    cut, layer = resumption(classifier.network, layers[which].name), layers[which]
-    begun = run_up_to(classifier, cut, images)
-    kept = [batch[0].clone() for batch in begun]
-    left, _ = blame_midway(cut, layer, reference, screening, begun, already=[0, 2])
-    assert (left[:, [0, 2]] == 0).all()
-    assert (left[:, 1] != 0).any()
-    assert all(torch.equal(batch[0], code) for batch, code in zip(begun, kept, strict=True))
-
-
-def five_errors() -> tuple[Classifier, tuple[Layer, ...], Reference, Screening, NDArray[np.uint8]]:
-    classifier = deep(seed=4)
-    layers = all_layers(classifier)
-    reference, images = references(classifier, layers), varied(5, 8, 3, seed=9)
-    return classifier, layers, reference, screening_of(classifier, layers, reference, images), images
-
-
-def screening_of(
-    classifier: Classifier, layers: tuple[Layer, ...], reference: Reference, images: NDArray[np.uint8]
-) -> Screening:
-    return screen(classifier, layers, reference, images, runner_up(classifier, images))
-
-
-@pytest.mark.parametrize(("seed", "more"), [(4, True), (6, False)])
-def test_the_filters_chosen_are_those_that_flip_most(seed: int, more: bool) -> None:
-    """With seed 4 the most blamed three of the last layer turn half of the errors, others turn all."""
-    classifier = deep(seed=seed)
-    layers = all_layers(classifier)
-    layer, reference = layers[2], references(classifier, layers)
-    images = varied(24, 8, 3, seed=seed + 50)
-    screening = screening_of(classifier, layers, reference, images)
-    cut = resumption(classifier.network, layer.name)
-    begun = run_up_to(classifier, cut, images, batch_size=7)
-    blame, chosen = choose_filters(cut, layer, reference, screening, begun, 3)
-    np.testing.assert_array_equal(blame, blame_midway(cut, layer, reference, screening, begun)[0])
-    assert len(set(chosen)) == 3
-    assert chosen == sorted(chosen, key=lambda c: -blame[:, c].mean())
-    turned = [
-        (
-            brute_force(classifier, layer, reference, images, screening.true, filters).argmax(1)
-            == screening.true
-        )
-        for filters in (chosen, most_blamed(blame, 3))
-    ]
-    assert (turned[0].mean() > turned[1].mean()) == more
-    assert turned[0].mean() >= turned[1].mean()

@@ -248,7 +248,7 @@ def test_the_layers_to_verify_are_those_that_flip_most_of_a_sample_beyond_the_co
     few = sample(len(admitted.errors), 12, 0)
     scores = {}
     for layer, k in zip(STAGES, (2, 4, 4), strict=True):
-        blamed = top(midway(subject, screening, layer, admitted, few.tolist()), k)
+        blamed = top(screening.blame[layer][few].mean(0), k)
         flips, margins = flips_and_margins(subject, layer, blamed, admitted, few.tolist())
         deviating = top(np.abs(shifts(subject, screening.subset(few), layer)), k)
         control, _ = flips_and_margins(subject, layer, deviating, admitted, few.tolist())

@@ -69,7 +69,7 @@ def _compare(world: World, errors: Labelled) -> dict[str, Any]:
         "deviation": (engine.most_deviating(screening, subject.reference, name, k), seconds),
     }
     sounding, more = _timed(lambda: blame.sound(subject, layer, screening, chosen.images))
-    rankings[CHOSEN] = (list(sounding.filters), seconds + more)
+    rankings[CHOSEN] = (engine.most_blamed(sounding.blame, k), seconds + more)
     failures = {}
     for method, attribute in _peers(world, layer, chosen, screening).items():
         try:
