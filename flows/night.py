@@ -33,7 +33,7 @@ from inspection import (
 from inspection.admission import Admitted, admit
 from inspection.blame import Sounding
 from inspection.defect_log import DefectLog
-from inspection.errors import InspectionError
+from inspection.errors import InspectionError, interrupted
 from inspection.failure_modes import Grouping
 from inspection.findings import (
     BlamedFilter,
@@ -277,7 +277,8 @@ def night(
     try:
         _run(str(site.workspace.root), begun, query)
     except Exception as error:
-        site.store.fail_night(begun.night_id, f"{error}")
+        if not interrupted(error):
+            site.store.fail_night(begun.night_id, f"{error}")
         raise
     return begun.night_id
 

@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fmi_engine.errors import EngineError
-from inspection.errors import FlowError, InspectionError, WorkspaceError
+from inspection.errors import FlowError, InspectionError, WorkspaceError, interrupted
 from inspection.workspace import Workspace, create_workspace, find_workspace
 
 if TYPE_CHECKING:  # torch takes a second to import, and most commands do without
@@ -134,7 +134,7 @@ def run() -> int:
     except (typer.Abort, KeyboardInterrupt):
         left = INTERRUPTED
     except Exception as error:  # the last net: a usage error of the command line, or a fault of ours
-        if not _interrupted(error):
+        if not interrupted(error):
             return _usage_or_crash(error)
         left = INTERRUPTED
     if left == INTERRUPTED:  # typer, too, turns Ctrl+C into this exit code
@@ -154,15 +154,6 @@ def _leave(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl+C is behind an error: while Prefect sets up a task, clearing up after it fails."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _usage_or_crash(error: Exception) -> int:

@@ -38,3 +38,12 @@ class WorkspaceError(InspectionError):
 
 class FlowError(InspectionError):
     """Prefect cannot run a flow: says what to start."""
+
+
+def interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl+C is behind an error: while Prefect sets up a task, clearing up after it fails."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
