@@ -90,6 +90,28 @@ def test_a_night_that_fails_is_stored_with_its_reason_and_can_be_mended(site: Di
     assert "image_path" in failed.message
 
 
+def test_a_night_that_was_interrupted_while_prefect_cleared_up_has_not_failed(
+    site: Diagnosed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where Ctrl+C comes while a task is set up: the flow sees only the error that follows."""
+
+    def interrupted(*_: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise ValueError("Task run is not set")
+
+    log = site.log(site.root / "interrupted.csv", site.rows[:12])
+    with monkeypatch.context() as patched:
+        patched.setattr("flows.night._run", interrupted)
+        with pytest.raises(ValueError, match="Task run is not set"):
+            night(str(site.root), str(log))
+    left = site.store.night()
+    assert (left.state, left.message, left.log_path) == (NightState.RUNNING, "", str(log.absolute()))
+    assert night(str(site.root), str(log)) == left.night_id
+    assert site.store.night(left.night_id).state is NightState.FINISHED
+
+
 def test_errors_of_another_model_are_set_aside_and_counted(site: Diagnosed) -> None:
     predicted, true = (site.header.split(",").index(name) for name in ("predicted_label", "true_label"))
     cells = site.rows[0].split(",")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fmi_engine import blame as engine
-from fmi_engine.probe import find_module
+from fmi_engine.probe import find_layer, find_module
 from fmi_engine.types import Layer, Screening
 from inspection import blame, diagnosis, failure_modes, responses
 from inspection.training import Labelled
@@ -62,7 +62,7 @@ def _compare(world: World, errors: Labelled) -> dict[str, Any]:
     chosen, judged = few.subset(np.arange(0, len(few), 2)), few.subset(np.arange(1, len(few), 2))
     screening, seconds = _timed(lambda: blame.screen(subject, chosen.images, chosen.labels))
     name = blame.layers_to_verify(subject, screening, chosen.images)[0].layer
-    layer = next(each for each in subject.layers if each.name == name)
+    layer = find_layer(subject.layers, name)
     k = engine.patch_count(layer.channels, 20, 0.25)
     rankings: dict[str, tuple[list[int], float]] = {
         "blame": (engine.most_blamed(screening.blame[name], k), seconds),
