@@ -155,6 +155,12 @@ class TrainingSettings(Section):
         description="of `fmi retrain`: what the deployed model's answers on unchanged images count beside "
         "the labels",
     )
+    unchanged_weight: float = Field(
+        1.5,
+        gt=0,
+        description="of `fmi retrain`: what an image as it is counts beside one that the recipe changed; "
+        "more keeps more of the clean accuracy and mends less",
+    )
     batch_size: Count = Field(32, description="images per step")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW")
 

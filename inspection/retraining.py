@@ -163,6 +163,7 @@ def retrain(
         augmentations=[plain_augmentation(settings.compute.seed)],  # first: it turns the part, not the light
         changes=[with_recipe(material.recipe, material.recipe_folder)] if material.recipe else [],
         teacher=Teacher(deployed.network, settings.training.teacher_weight),
+        unchanged_weight=settings.training.unchanged_weight,
         epochs=epochs(material, settings),
         learning_rate=settings.training.fine_tune_learning_rate,
         weight_decay=settings.training.weight_decay,

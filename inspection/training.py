@@ -100,10 +100,26 @@ def plain_augmentation(seed: int) -> Augmentation:
     return augment
 
 
-_Batch = tuple[NDArray[np.uint8], NDArray[np.uint8], torch.Tensor]  # images, images changed, labels
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Images as they are, and those that a change touched once more, as it left them."""
+
+    images: NDArray[np.uint8]  # (n, height, width, channel)
+    changed: NDArray[np.uint8]  # (m, height, width, channel)
+    rows: torch.Tensor  # (n + m,): the image that each of both, one after the other, comes from
+    labels: torch.Tensor  # (n + m,)
+
+    def weights(self, unchanged_weight: float) -> torch.Tensor:
+        """What each of the n + m counts: an image as it is `unchanged_weight` times a changed one; sum 1."""
+        weights = torch.ones(len(self.rows))
+        weights[: len(self.images)] = unchanged_weight
+        return weights / weights.sum()
 
 
-class _Samples(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], int]]):
+_Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], int]  # an image, the same changed, its label
+
+
+class _Samples(Dataset[_Sample]):
     def __init__(
         self, data: Labelled, augmentations: Sequence[Augmentation], changes: Sequence[Augmentation]
     ) -> None:
@@ -115,7 +131,7 @@ class _Samples(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], int]]):
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
+    def __getitem__(self, index: int) -> _Sample:
         image = self.data.images[index]
         for augment in self.augmentations:
             image = augment(image, self.epoch, index)
@@ -125,9 +141,14 @@ class _Samples(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], int]]):
         return image, changed, int(self.data.labels[index])
 
 
-def _collate(samples: list[tuple[NDArray[np.uint8], NDArray[np.uint8], int]]) -> _Batch:
+def _collate(samples: list[_Sample]) -> _Batch:
     images, changed, labels = zip(*samples, strict=True)
-    return np.stack(images), np.stack(changed), torch.tensor(labels)
+    touched = [
+        i for i, (before, after) in enumerate(zip(images, changed, strict=True)) if (before != after).any()
+    ]
+    rows = torch.tensor([*range(len(samples)), *touched])
+    both = np.stack(images), np.stack(changed)[touched]
+    return _Batch(*both, rows, torch.tensor(labels)[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +162,16 @@ class Teacher:
     network: nn.Module
     weight: float  # beside the cross entropy of the labels
 
-    def loss(self, logits: torch.Tensor, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def losses(
+        self, logits: torch.Tensor, x: torch.Tensor, rows: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
         """T^2 KL(teacher || network) at temperature T, where the teacher is right: its errors are unlearned.
 
-        `x` are the images (n, channel, height, width) as the teacher sees them.
+        `x` are the images (n, channel, height, width) as they are; `rows` says which of them each row of
+        `logits` and `labels` comes from, changed or not.
         """
         with torch.no_grad():
-            taught = self.network(x)
+            taught = self.network(x)[rows]
             known = (taught.argmax(1) == labels).to(logits.dtype)
         apart = nn.functional.kl_div(
             (logits / TEMPERATURE).log_softmax(1),
@@ -155,8 +179,8 @@ class Teacher:
             reduction="none",
             log_target=True,
         ).sum(1)
-        loss: torch.Tensor = self.weight * TEMPERATURE**2 * (known * apart).mean()
-        return loss
+        losses: torch.Tensor = self.weight * TEMPERATURE**2 * known * apart
+        return losses
 
 
 def fit(
@@ -172,44 +196,48 @@ def fit(
     seed: int,
     device: torch.device,
     changes: Sequence[Augmentation] = (),
+    unchanged_weight: float = 1.0,
     teacher: Teacher | None = None,
     progress: Progress = None,
 ) -> nn.Module:
     """Train a network in place with AdamW and one learning-rate cycle; returns it frozen.
 
-    The network sees every image augmented and then changed, a teacher augmented only. `progress` receives
-    the number of images after every step.
+    In every step the network sees `batch_size` images, augmented, and those of them that `changes` touched
+    once more, changed: learnt in place of the unchanged ones they would cost accuracy on unchanged images.
+    An unchanged image counts `unchanged_weight` times as much as a changed one. A teacher sees the unchanged
+    images only. `progress` receives the number of images after every step.
     """
     torch.manual_seed(seed)
     network = network.to(device, memory_format=torch.channels_last).requires_grad_(True).train()  # type: ignore[call-overload]
     samples = _Samples(data, augmentations, changes)
-    loader = DataLoader(
-        samples,
+    loader: DataLoader[_Batch] = DataLoader(
+        samples,  # type: ignore[arg-type]
         batch_size,
         shuffle=True,
         drop_last=len(data) > batch_size,  # a last batch of one image would break batch normalisation
         collate_fn=_collate,
         generator=torch.Generator().manual_seed(seed),
     )
-    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
+    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, learning_rate, total_steps=max(6, epochs * len(loader)), pct_start=0.2
     )
     for epoch in range(epochs):
         samples.epoch = epoch
-        for images, changed, labels in loader:
-            x, y = preprocessing(changed).to(device, memory_format=torch.channels_last), labels.to(device)
+        for batch in loader:
+            x = preprocessing(np.concatenate([batch.images, batch.changed]))
+            x = x.to(device, memory_format=torch.channels_last)
+            rows, y = batch.rows.to(device), batch.labels.to(device)
             logits = network(x)
-            loss = nn.functional.cross_entropy(logits, y)
+            losses = nn.functional.cross_entropy(logits, y, reduction="none")
             if teacher is not None and teacher.weight:
-                taught = preprocessing(images).to(device, memory_format=torch.channels_last)
-                loss = loss + teacher.loss(logits, taught, y)
+                losses = losses + teacher.losses(logits, x[: len(batch.images)], rows, y)
             optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
+            torch.autograd.backward(losses @ batch.weights(unchanged_weight).to(device))
             optimiser.step()
             schedule.step()
             if progress:
-                progress(len(labels))
+                progress(len(batch.images))
     return freeze(network)
 
 

@@ -139,9 +139,11 @@ def fitted(
     counted: list[int] | None = None,
     changes: tuple[Augmentation, ...] = (),
     teacher: Teacher | None = None,
+    unchanged_weight: float = 1.0,
+    network: nn.Module | None = None,
 ) -> nn.Module:
     return fit(
-        tiny(7),
+        network or tiny(7),
         PREPROCESSING,
         data,
         augmentations=augmentations,
@@ -152,6 +154,7 @@ def fitted(
         seed=seed,
         device=torch.device("cpu"),
         changes=changes,
+        unchanged_weight=unchanged_weight,
         teacher=teacher,
         progress=None if counted is None else counted.append,
     )
@@ -219,35 +222,128 @@ def test_augmentations_follow_each_other() -> None:
     assert order == ["plain", "tilt", "recipe"] * 8
 
 
+# --- images as they are, beside the changed ones ---
+
+
+def blank(image: NDArray[np.uint8], epoch: int, index: int) -> NDArray[np.uint8]:
+    return np.zeros_like(image)
+
+
+def blank_every_other(image: NDArray[np.uint8], epoch: int, index: int) -> NDArray[np.uint8]:
+    return image if index % 2 else np.zeros_like(image)
+
+
+class Watched(nn.Module):
+    """Keeps what it is given, and answers as a line through the mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(1, 2)
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append(x)
+        answer: torch.Tensor = self.line(x.mean((1, 2, 3))[:, None])
+        return answer
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_step_shows_every_image_as_it_is_and_those_that_were_touched_changed_too() -> None:
+    data, network = grey_set(16), Watched()
+    counted: list[int] = []
+    fitted(data, epochs=2, changes=(blank_every_other,), network=network, counted=counted)
+    assert counted == [8] * 4  # images, not views of them
+    for epoch in (network.seen[:2], network.seen[2:]):
+        fed = sorted(torch.cat([batch[:8] for batch in epoch]).flatten(1).mean(1).tolist())
+        assert fed == pytest.approx(sorted(PREPROCESSING(data.images).flatten(1).mean(1).tolist()))
+        changed = torch.cat([batch[8:] for batch in epoch])
+        assert len(changed) == 8
+        assert (changed == PREPROCESSING(np.zeros_like(data.images[:1]))).all()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_without_a_change_an_image_is_shown_once() -> None:
+    network = Watched()
+    fitted(grey_set(16), epochs=1, network=network)
+    assert [len(batch) for batch in network.seen] == [8, 8]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_changed_images_are_learnt_with_the_labels_of_those_they_were_made_of() -> None:
+    """Inverted, dark parts are bright ones: only with the right labels are both views learnt."""
+    invert: Augmentation = lambda image, epoch, index: image if index % 3 else 255 - image  # noqa: E731
+    data, fresh = grey_set(60), grey_set(20, seed=1)
+    classifier = Classifier(
+        fitted(data, epochs=1, changes=(invert,), unchanged_weight=1e-6),
+        ("dark", "bright"),
+        PREPROCESSING,
+    )
+    assert right(classifier, Labelled(255 - fresh.images, fresh.labels)).mean() > 0.9
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_weight_of_unchanged_images_says_what_they_count_beside_changed_ones() -> None:
+    """Every image is blanked: the weight decides between a blank one's label and what unchanged ones say."""
+    data = grey_set(16)
+    dark = Labelled(data.images, np.zeros_like(data.labels))
+
+    def gradient(unchanged_weight: float) -> torch.Tensor:
+        torch.manual_seed(0)
+        network = Watched()
+        before = network.line.weight.detach().clone()
+        (x, y) = (
+            PREPROCESSING(np.concatenate([dark.images, np.zeros_like(dark.images)])),
+            torch.zeros(32).long(),
+        )
+        losses = nn.functional.cross_entropy(network(x), y, reduction="none")
+        weights = torch.cat([torch.full((16,), unchanged_weight), torch.ones(16)])
+        torch.autograd.backward((losses * weights).sum() / weights.sum())
+        expected = network.line.weight.grad
+        assert expected is not None
+        network.zero_grad()
+        caught: list[torch.Tensor] = []
+        network.line.weight.register_hook(lambda grad: caught.append(grad.clone()))  # type: ignore[no-untyped-call]
+        fitted(
+            dark,
+            epochs=1,
+            batch_size=16,
+            changes=(blank,),
+            network=network,
+            unchanged_weight=unchanged_weight,
+        )
+        assert not torch.equal(before, network.line.weight)
+        torch.testing.assert_close(caught[0], expected)
+        return caught[0]
+
+    assert not torch.allclose(gradient(1.0), gradient(3.0))
+
+
 # --- a teacher ---
 
 
 def test_the_loss_of_a_teacher_is_the_formula_where_it_is_right() -> None:
     """Written again, one image after the other; the second, which it gets wrong, counts nothing."""
     taught = np.array([[3.0, 1.0, -1.0], [0.5, 2.0, 0.0], [-1.0, 0.0, 4.0]])
-    logits, labels = np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 1.5]]), np.array([0, 0, 2])
-    expected = 0.0
-    for own, other, label in zip(logits, taught, labels, strict=True):
-        p, q = (np.exp(each / 4) / np.exp(each / 4).sum() for each in (other, own))
-        if other.argmax() == label:
-            expected += 0.5 * 16 * float((p * np.log(p / q)).sum()) / 3
-    teacher = Teacher(nn.Identity(), 0.5)
-    found = teacher.loss(torch.from_numpy(logits), torch.from_numpy(taught), torch.from_numpy(labels))
-    assert float(found) == pytest.approx(expected)
+    logits = np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 1.5], [2.0, 0.0, 0.5]])
+    labels = np.array([0, 0, 2])
+    rows = [0, 1, 2, 2]  # the third was changed, too, and learns from the same answer
+    expected = []
+    for own, row in zip(logits, rows, strict=True):
+        p, q = (np.exp(each / 4) / np.exp(each / 4).sum() for each in (taught[row], own))
+        right_there = taught[row].argmax() == labels[row]
+        expected.append(0.5 * 16 * float((p * np.log(p / q)).sum()) if right_there else 0.0)
+    found = Teacher(nn.Identity(), 0.5).losses(
+        torch.from_numpy(logits), torch.from_numpy(taught), torch.tensor(rows), torch.from_numpy(labels[rows])
+    )
+    assert found.tolist() == pytest.approx(expected)
+    assert found[1] == 0
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_teacher_sees_every_image_as_it_was_before_the_changes() -> None:
-    data, seen = grey_set(16), list[torch.Tensor]()
-
-    class Watched(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            seen.append(x)
-            return torch.zeros(len(x), 2)
-
-    blank: Augmentation = lambda image, epoch, index: np.zeros_like(image)  # noqa: E731
-    fitted(data, epochs=1, changes=(blank,), teacher=Teacher(Watched(), 1.0))
-    fed = sorted(torch.cat(seen).flatten(1).mean(1).tolist())
+    data, teacher = grey_set(16), Watched()
+    fitted(data, epochs=1, changes=(blank,), teacher=Teacher(teacher, 1.0))
+    fed = sorted(torch.cat(teacher.seen).flatten(1).mean(1).tolist())
     assert fed == pytest.approx(sorted(PREPROCESSING(data.images).flatten(1).mean(1).tolist()))
 
 

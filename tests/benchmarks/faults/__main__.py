@@ -38,7 +38,7 @@ from inspection.images import replacing
 from tests.benchmarks import planted
 from tests.benchmarks.faults import nights, scores, speed
 from tests.benchmarks.faults.diagnosing import describe, find_modes, flip_rate, recipe_of
-from tests.benchmarks.faults.retraining import ARMS, MEASURES, Material, measure, train_arm
+from tests.benchmarks.faults.retraining import ARMS, MEASURES, Material, judging_images, measure, train_arm
 from tests.benchmarks.faults.world import World, open_world
 from tests.benchmarks.planted import Fault
 
@@ -247,12 +247,13 @@ def _retraining(world: World, fault: Fault, name: str, count: int, steps: int, k
     recipe = recipe_of(world, modes[0], log, path) if modes else None
     rng = np.random.default_rng([world.seed, 4])
     unlabelled = nights.under(world.logs.images, [fault] * len(world.logs), 1.0, rng)
-    material = Material(fault, 1.0, logged, classes, unlabelled, recipe)
-    arms = {"before": measure(world, material, world.subject.classifier)}
+    judging = judging_images(world, fault, 1.0)
+    material = Material(fault, 1.0, logged, classes, unlabelled, judging, recipe)
+    arms = {"before": measure(material, world.subject.classifier)}
     for arm in ARMS:
         train = partial(train_arm, world, material, arm, epochs)
         shared = arm in ("plain", "generic")  # the same whatever the fault
-        arms[arm] = measure(world, material, kept.candidate(f"{arm}-{epochs}", train) if shared else train())
+        arms[arm] = measure(material, kept.candidate(f"{arm}-{epochs}", train) if shared else train())
     return {
         "kind": "retraining",
         "fault": name,

@@ -48,6 +48,7 @@ class Material:
     logged: Labelled
     classes: NDArray[np.int64]  # that the log holds
     unlabelled: NDArray[np.uint8]  # the line's images under the fault
+    judging: Mapping[str, Labelled]  # images that nobody trained on: faulted, drifted and clean
     recipe: Path | None  # None: the night claimed no cause
 
 
@@ -83,6 +84,7 @@ def fine_tune(world: World, changes: Sequence[Augmentation], data: Labelled, epo
         augmentations=[plain_augmentation(world.seed)],
         changes=changes,
         teacher=Teacher(deployed.network, settings.teacher_weight),
+        unchanged_weight=settings.unchanged_weight,
         epochs=epochs,
         learning_rate=settings.fine_tune_learning_rate,
         weight_decay=settings.weight_decay,
@@ -93,20 +95,23 @@ def fine_tune(world: World, changes: Sequence[Augmentation], data: Labelled, epo
     return Classifier(network, spec.class_names, spec.preprocessing, deployed.device)
 
 
-def measure(world: World, material: Material, candidate: Classifier) -> dict[str, float]:
-    """Accuracy on images that nobody trained on; `unlogged_classes` is that of the faulted ones."""
-    judge = world.judge
-    found = {}
-    for name, strength in (("faulted", material.strength), ("drifted", DRIFT * material.strength)):
+def judging_images(world: World, fault: Fault, strength: float) -> dict[str, Labelled]:
+    """Images that nobody trained on: with the fault as logged, with the fault drifted, and clean."""
+    judge, found = world.judge, {"clean": world.judge}
+    for name, times in (("faulted", 1.0), ("drifted", DRIFT)):
         rng = np.random.default_rng([world.seed, JUDGING])
-        images = under(judge.images, [material.fault] * len(judge), strength, rng)
-        hits = right(candidate, Labelled(images, judge.labels))
-        found[name] = float(hits.mean())
-        if name == "faulted":
-            unlogged = ~np.isin(judge.labels, material.classes)
-            found["unlogged_classes"] = float(hits[unlogged].mean()) if unlogged.any() else float("nan")
-    found["clean"] = float(right(candidate, judge).mean())
+        images = under(judge.images, [fault] * len(judge), times * strength, rng)
+        found[name] = Labelled(images, judge.labels)
     return found
+
+
+def measure(material: Material, candidate: Classifier) -> dict[str, float]:
+    """Accuracy on images that nobody trained on; `unlogged_classes` is that of the faulted ones."""
+    hits = {name: right(candidate, images) for name, images in material.judging.items()}
+    unlogged = ~np.isin(material.judging["faulted"].labels, material.classes)
+    of_unlogged = hits["faulted"][unlogged]
+    found = {name: float(each.mean()) for name, each in hits.items()}
+    return found | {"unlogged_classes": float(of_unlogged.mean()) if len(of_unlogged) else float("nan")}
 
 
 def generic_augmentation(seed: int) -> Augmentation:
