@@ -239,7 +239,9 @@ def init(folder: Annotated[Path, typer.Argument(help="The folder to make a works
 
     workspace = create_workspace(folder)
     Store(workspace.store_path).create()
-    console.print(f"Workspace {workspace.root} is ready. Settings: {workspace.root / 'fmi.toml'}")
+    console.print(
+        f"Workspace {workspace.root} is ready. Settings: {workspace.root / 'fmi.toml'}", soft_wrap=True
+    )
     console.print("Next: fmi register (you have a model) or fmi train IMAGES (you have labelled images).")
 
 

@@ -43,7 +43,7 @@ def test_init_makes_a_workspace_and_keeps_one_that_is_there(fmi: Fmi, tmp_path: 
     root = tmp_path / "new" / "plant"
     answer = fmi("init", root)
     assert (answer.returncode, answer.stderr) == (0, "")
-    assert f"Workspace {root} is ready" in answer.stdout.replace("\n", "")
+    assert f"Workspace {root} is ready" in answer.stdout
     assert (root / "fmi.toml").read_text(encoding="utf-8") == default_toml()
     assert sorted(path.name for path in root.iterdir()) == [
         "artifacts", "fmi.duckdb", "fmi.toml", "models", "reports",
