@@ -218,7 +218,7 @@ def fit(
         collate_fn=_collate,
         generator=torch.Generator().manual_seed(seed),
     )
-    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay, fused=True)
+    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, learning_rate, total_steps=max(6, epochs * len(loader)), pct_start=0.2
     )

@@ -289,8 +289,9 @@ def test_a_curve_measured_on_some_errors_explains_others_of_them(
     assert set(best.tried) == set(PARTS)
     assert best.name == TONE_CURVE
     assert least_of(best.likeness.shares) > 0.95
-    others = [shares.look for name, shares in best.tried.items() if name != TONE_CURVE]
-    assert max(others) < best.tried[TONE_CURVE].look - 0.05  # more contrast can pass for more texture
+    assert (
+        max(shares.look for name, shares in best.tried.items() if name != TONE_CURVE) < 0.9
+    )  # more contrast can pass for more texture
 
 
 def test_errors_without_a_fault_explain_no_others(

@@ -283,7 +283,7 @@ def test_changed_images_are_learnt_with_the_labels_of_those_they_were_made_of() 
 
 @pytest.mark.usefixtures("one_thread")
 def test_the_weight_of_unchanged_images_says_what_they_count_beside_changed_ones() -> None:
-    """Every image is blanked: the weight decides between a blank one's label and what unchanged ones say."""
+    """Every image is shown blanked, too: a step descends the weighted mean of both."""
     data = grey_set(16)
     dark = Labelled(data.images, np.zeros_like(data.labels))
 
