@@ -99,6 +99,17 @@ def shift_at(strength: float, strengths: Sequence[float], induced: Sequence[Floa
     return np.asarray((1 - along) * shifts[upper - 1] + along * shifts[upper], np.float32)
 
 
+def slope_at(strength: float, strengths: Sequence[float], induced: Sequence[FloatArray]) -> FloatArray:
+    """How fast the induced shift grows with the strength about one, in sigma per unit of strength.
+
+    Measured over a tenth of the strength to either side, where two measured pieces may meet.
+    """
+    weaker = 0.9 * min(strength, strengths[-1])
+    stronger = min(1.1 * strength, strengths[-1])
+    rise = shift_at(stronger, strengths, induced) - shift_at(weaker, strengths, induced)
+    return np.asarray(rise / np.float32(stronger - weaker), np.float32)
+
+
 def fit_together(
     observed: FloatArray, paths: Sequence[ShiftPath], weights: FloatArray, rounds: int = 4
 ) -> tuple[tuple[float, ...], float]:

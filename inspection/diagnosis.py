@@ -1,7 +1,7 @@
 """The diagnosis of a failure mode: the operation that explains its shift, or why none is claimed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -23,6 +23,7 @@ CONTROL_LOGS = 200  # logs without a fault, drawn for the control of the explain
 CONTROL_QUANTILE = 0.95
 TRIED = 6  # operations that are tried on the reference images most like the errors, at most
 NEAR = 0.1  # mean share behind the best, at most, of an operation that is tried
+CLOSE = 0.05  # the same, on lookalikes, of one whose strength is refined there
 PAIRED = 5  # of them, the operations that are tried together with every other
 PAIRS = 2  # pairs that are measured before one is claimed
 LOCAL = ("shadow", "hot spot")  # families of operations that change one place of an image
@@ -46,13 +47,16 @@ def diagnose(
     lookalikes = seek_lookalikes(subject, screening, images, responses, evidence)
     catalogue = paths(responses, screening.true)
     fitted = evidence.fit_each(catalogue)
-    tried = _tried(fitted, lookalikes)
+    tried = _tried(catalogue, fitted, lookalikes)
     ranked = _ranked(subject, evidence, catalogue, fitted, tried)
     if _too_few_nearer(subject.settings.matching, ranked[0], tried):
-        tried |= _tried_on({ranked[0].operation: ranked[0].strength}, lookalikes, everywhere=True)
+        first = ranked[0].operation
+        change = Steps(((first, tried[first].strength),))
+        tried[first] = replace(tried[first], likeness=lookalikes.under(change, everywhere=True))
         ranked = _ranked(subject, evidence, catalogue, fitted, tried)
     second, together = _second(subject, evidence, lookalikes, catalogue, fitted, ranked)
-    likeness = together or tried.get(ranked[0].operation)
+    leading = tried.get(ranked[0].operation)
+    likeness = together or (leading.likeness if leading else None)
     control = _control_share(subject, screening.true, responses, evidence)
     doubts = _doubts(subject, len(images), ranked[0], second, control, likeness, lookalikes.rivals)
     found = _diagnosis(ranked, second, control, likeness, lookalikes.rivals, doubts)
@@ -168,30 +172,43 @@ def change_of(
 # --- matching ---
 
 
-def _tried(fitted: Mapping[str, Fit], lookalikes: Lookalikes) -> dict[str, Likeness]:
-    """The operations whose mean shift explains most, at their fitted strengths, on lookalikes."""
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An operation as it was tried on the reference images most like the errors."""
+
+    strength: float
+    likeness: Likeness
+
+
+def _tried(catalogue: Paths, fitted: Mapping[str, Fit], lookalikes: Lookalikes) -> dict[str, Trial]:
+    """The operations whose mean shift explains most, on lookalikes: at the strength that it tells.
+
+    Those that come near the best there are tried at refined strengths: which operation explains most is
+    told at the best of each.
+    """
     leading = sorted(fitted, key=lambda name: -fitted[name].share)[:TRIED]
-    near = [name for name in leading if fitted[name].share >= fitted[leading[0]].share - NEAR]
-    return _tried_on({name: fitted[name].strengths[0] for name in near}, lookalikes)
-
-
-def _tried_on(
-    strengths: Mapping[str, float], lookalikes: Lookalikes, everywhere: bool = False
-) -> dict[str, Likeness]:
-    return {
-        name: lookalikes.under(Steps(((name, strength),)), everywhere)
-        for name, strength in strengths.items()
-        if strength > 0
+    near = {
+        name: fitted[name].strengths[0]
+        for name in leading
+        if fitted[name].share >= fitted[leading[0]].share - NEAR and fitted[name].strengths[0] > 0
     }
+    found = {
+        name: Trial(strength, lookalikes.under(Steps(((name, strength),)))) for name, strength in near.items()
+    }
+    most = max((trial.likeness.shares.mean for trial in found.values()), default=0.0)
+    for name, trial in found.items():
+        if trial.likeness.shares.mean >= most - CLOSE:
+            found[name] = Trial(*lookalikes.refined(name, catalogue[name], trial.strength))
+    return found
 
 
-def _too_few_nearer(settings: MatchingSettings, best: OperationMatch, tried: Mapping[str, Likeness]) -> bool:
+def _too_few_nearer(settings: MatchingSettings, best: OperationMatch, tried: Mapping[str, Trial]) -> bool:
     """Whether the best operation explains enough, but has too few errors nearer."""
-    likeness = tried.get(best.operation)
+    trial = tried.get(best.operation)
     return (
-        likeness is not None
-        and _explains(settings, likeness.shares)
-        and not likeness.exceeds(settings.nearer_share)
+        trial is not None
+        and _explains(settings, trial.likeness.shares)
+        and not trial.likeness.exceeds(settings.nearer_share)
     )
 
 
@@ -218,7 +235,7 @@ def _ranked(
     evidence: Evidence,
     known: Paths,
     fitted: Mapping[str, Fit],
-    tried: Mapping[str, Likeness],
+    tried: Mapping[str, Trial],
 ) -> tuple[OperationMatch, ...]:
     """Those tried on lookalikes first, the least unexplained first; alternatives no view tells from it.
 
@@ -230,11 +247,13 @@ def _ranked(
     settings = subject.settings.matching
     shares = {name: evidence.shares(fitted[name].at(known[name])) for name in known}
     left = {name: each.unexplained for name, each in shares.items()}
-    left |= {name: likeness.unexplained * left[name] for name, likeness in tried.items()}
-    shares |= {name: likeness.shares for name, likeness in tried.items()}
-    faint = {name for name in tried if fitted[name].strengths[0] < find_operation(name).grid[0]}
+    left |= {name: trial.likeness.unexplained * left[name] for name, trial in tried.items()}
+    shares |= {name: trial.likeness.shares for name, trial in tried.items()}
+    strengths = {name: fit.strengths[0] for name, fit in fitted.items()}
+    strengths |= {name: trial.strength for name, trial in tried.items()}
+    faint = {name for name in tried if strengths[name] < find_operation(name).grid[0]}
     order = sorted(known, key=lambda name: (name not in tried, name in faint, left[name]))
-    best, *others = [_match(name, fitted[name].strengths[0], shares[name]) for name in order]
+    best, *others = [_match(name, strengths[name], shares[name]) for name in order]
     top = shares_of(best)
     return (
         best,

@@ -22,8 +22,11 @@ WHITE = (0.68, 0.85)  # mean wave number, in sides of the image, of what differs
 NO_WAY = 0.25  # of the energy in waves of one direction: below, no direction stands out
 SMOOTH = 0.2  # mean wave number, in sides, below which specks are large and soft
 ELONGATED = 0.4  # of the energy in waves of one direction: a band rather than a drop
+RINGS = 8  # of equal width, from the middle of an image to its corners
+SHAPED = 0.6  # of the energy of a field of light, about its mean: the shape that it has
 ONE_SIGN = 0.9  # of the energy of a fixed pattern
 OF_TONES = ("darker", "brighter", "contrast", "colour")  # the families of operations that are a tone curve
+OF_LIGHT = ("darker", "brighter", "contrast", "side light", "hot spot", "shadow", "vignette")
 MIDDLE_TONES = slice(32, 224)  # grey levels that most parts have
 ONE_WAY_ON = 0.5  # times how far a tone curve's differences spread: a mean above moves all levels one way
 
@@ -45,15 +48,16 @@ def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
 
     Lines hold their energy in waves of one direction, either along an axis or of one length; noise in waves
     of all directions and lengths alike; specks and drops on a tenth of the area, where a bright and soft one
-    is a reflection and a dark and long one a shadow. What is coarser than texture is of the family `nearest`,
-    that of the operation that explains most; the rest is texture. A tone curve is of the family `nearest`
+    is a reflection and a dark and long one a shadow. What is coarser than texture is light: of the family
+    `nearest`, that of the operation that explains most, where that is one of light, and else of the one that
+    its own shape tells; the rest is texture. A tone curve is of the family `nearest`
     where that is darker, brighter, contrast or colour, and else of the one that its own differences tell.
     """
     if name == TONE_CURVE:
         return nearest if nearest in OF_TONES else _tones(change.tones)
     shape = describe(change.pattern[None] if name == FIXED_PATTERN else change.residuals)
     if shape.coarse >= LIGHTING:
-        return nearest
+        return nearest if name != FIXED_PATTERN or nearest in OF_LIGHT else _light(change.pattern.sum(2))
     if shape.straight >= STRAIGHT or (shape.one_way >= ONE_WAY and shape.one_wave >= ONE_WAVE):
         return "line pattern"
     if WHITE[0] <= shape.wave_number <= WHITE[1] and shape.one_way < NO_WAY:
@@ -74,6 +78,25 @@ def _tones(tones: FloatArray) -> str:
     if mean == 0 or abs(mean) < ONE_WAY_ON * float(moved.std()):
         return "contrast"
     return "brighter" if mean > 0 else "darker"
+
+
+def _light(field: FloatArray) -> str:
+    """A vignette where a field (height, width) falls from its middle to its corners and depends on how far.
+
+    Side light where it is a ramp; else a hot spot or a shadow, by which of the two is further from 0.
+    """
+    away = field - field.mean()
+    total = max(float((away**2).sum()), 1e-12)
+    rows, columns = (np.linspace(-1, 1, side) for side in field.shape)
+    rings = np.minimum(np.hypot(rows[:, None], columns) / np.sqrt(2) * RINGS, RINGS - 1).astype(int)
+    counts = np.bincount(rings.ravel(), minlength=RINGS)
+    profile = np.bincount(rings.ravel(), away.ravel(), RINGS) / np.maximum(counts, 1)
+    if float((counts * profile**2).sum()) >= SHAPED * total and profile[-1] < profile[0]:
+        return "vignette"
+    ramps = (np.broadcast_to(rows[:, None], field.shape), np.broadcast_to(columns, field.shape))
+    if sum(float((away * ramp).sum()) ** 2 / float((ramp**2).sum()) for ramp in ramps) >= SHAPED * total:
+        return "side light"
+    return "hot spot" if field.max() > -field.min() else "shadow"
 
 
 def _specks(shape: Shape, pattern: FloatArray) -> str:

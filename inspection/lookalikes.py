@@ -10,7 +10,7 @@ once the mean shift of all errors is taken off it. Any of a class may be among t
 many parts to choose from as there are unchanged ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from fmi_engine.response import slope_at
 from fmi_engine.types import FloatArray, Screening
-from inspection.matching import LITTLE, Evidence, Shares, looked_at
+from inspection.matching import LITTLE, Evidence, Path, Shares, looked_at
+from inspection.operations import find_operation
 from inspection.responses import Induced, Responses, Steps, standardised
 from inspection.subject import Subject
 
@@ -27,6 +29,9 @@ Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """Of 8-bit images (images, height, width, channel)."""
 
 TRIED = 128  # reference images that a change is tried on, or one for every error where those are more
+REFINED = 2  # strengths, at most, that are tried after the first
+FARTHEST = 2.0  # times the strength that a refinement begins with, or one part in as many, at most
+TWEAK = 0.05  # of a strength: less is not worth another try
 SIGNIFICANCE = 0.1  # of a sign test: eight of ten errors, or all of four
 _LOCK = Lock()  # of what a subject keeps
 
@@ -97,9 +102,35 @@ class Lookalikes:
         `everywhere` tries the change on all of them, which takes longer. It finds others where a change
         lies elsewhere on every image, so that no mean shift tells which image an error was.
         """
-        found, _, distances = self._most_alike(change, len(self.candidates) if everywhere else self.tried)
-        nearer = int((distances < self.distances).sum())
-        return Likeness(self.evidence.shares_alone(found.mean(0)), nearer, len(self.rows))
+        return self._under(change, len(self.candidates) if everywhere else self.tried)[0]
+
+    def _under(self, change: Change, tried: int) -> tuple[Likeness, FloatArray]:
+        """The likeness, and what of the observed shift (filters + entries,) is left."""
+        found, _, distances = self._most_alike(change, tried)
+        shift, nearer = found.mean(0), int((distances < self.distances).sum())
+        likeness = Likeness(self.evidence.shares_alone(shift), nearer, len(self.rows))
+        return likeness, self.evidence.observed - shift
+
+    def refined(self, operation: str, path: Path, strength: float) -> tuple[float, Likeness]:
+        """The strength about one given at which an operation accounts best for the errors, of those tried.
+
+        The mean shift of all reference images tells a strength roughly: which of them a log holds changes
+        with it. What the changed lookalikes leave of the shift, along the `path` of the operation, tells how
+        much further to go (a step of Gauss and Newton's), and again the same at two strengths (a secant).
+        """
+        strengths, shifts = path[0], [each.shift for each in path[1]]
+        weakest, strongest = strength / FARTHEST, min(strength * FARTHEST, find_operation(operation).limit)
+        tried: list[tuple[float, float, Likeness]] = []  # strength, what is left along the path, likeness
+        while True:
+            likeness, left = self._under(Steps(((operation, strength),)), self.tried)
+            slope = slope_at(strength, strengths, shifts)
+            along = self.evidence.weights * slope
+            tried.append((strength, float(along @ left), likeness))
+            step = _step(tried, float(along @ slope))
+            strength = float(np.clip(strength + step, weakest, strongest))
+            if len(tried) > REFINED or any(abs(strength - s) < TWEAK * s for s, *_ in tried):
+                best, _, likeness = min(tried, key=lambda each: each[2].unexplained)
+                return best, likeness
 
     def ratios(self, change: Change) -> FloatArray:
         """How far each error (errors,) is from the changed reference image of its class most like it.
@@ -133,6 +164,16 @@ class Lookalikes:
             self.rows, self.evidence.weights, (self.true, self.true), rows, labels, self.responses.normal
         )
         return found, positions[which], distances
+
+
+def _step(tried: Sequence[tuple[float, float, Likeness]], length: float) -> float:
+    """How much stronger to try next; `length` is that of the path's slope, squared, at the last strength."""
+    strength, left, _ = tried[-1]
+    if len(tried) > 1:
+        before, left_before, _ = tried[-2]
+        fallen = left_before - left
+        return left * (strength - before) / fallen if fallen else 0.0
+    return left / max(length, LITTLE)
 
 
 def _under(subject: Subject, change: Change, positions: NDArray[np.int64]) -> FloatArray:

@@ -26,6 +26,7 @@ from inspection.transforms import (
     Along,
     BrushedGrain,
     ColourCast,
+    DiscBlur,
     Displacement,
     Droplets,
     Dust,
@@ -186,12 +187,16 @@ def _saturation(lowest: float, highest: float) -> A.BasicTransform:
 
 
 def _defocus(lowest: float, highest: float) -> A.BasicTransform:
-    """A Gaussian, because its sigma is continuous: the disc of A.Defocus has whole radii only.
-
-    On an image of some hundred pixels the two are hard to tell apart (a disc of radius r has a sigma of
-    r / 2 along each axis). The kernel's size follows sigma; below a sigma of 0.29 it is a single pixel.
-    """
+    """A Gaussian. The kernel's size follows sigma; below a sigma of 0.29 it is a single pixel."""
     return A.GaussianBlur(blur_limit=0, sigma_limit=(lowest, highest), p=1.0)
+
+
+def _disc_defocus(lowest: float, highest: float) -> A.BasicTransform:
+    """A disc, of which more of the finest detail is left than of a Gaussian as wide (sigma r / 2).
+
+    A.Defocus has whole radii only.
+    """
+    return DiscBlur(radius_range=(lowest, highest), p=1.0)
 
 
 def _line_blur(angles: tuple[float, float], lowest: float, highest: float) -> A.BasicTransform:
@@ -649,6 +654,14 @@ CATALOGUE: tuple[Operation, ...] = (
         transform=_defocus,
     ),
     Operation(
+        name="disc defocus",
+        family="defocus",
+        unit="pixels (radius)",
+        grid=(1.0, 2.0, 3.0, 4.0, 6.0),
+        meaning="the image is out of focus, every point of it a disc",
+        transform=_disc_defocus,
+    ),
+    Operation(
         name="tilted focus",
         family="defocus",
         unit="pixels (sigma) at the far side",
@@ -865,7 +878,7 @@ CATALOGUE: tuple[Operation, ...] = (
         unit="of full scale",
         grid=(0.01, 0.02, 0.05, 0.12),
         meaning="the surface has long horizontal streaks",
-        transform=partial(_long_streaks, ROWS),
+        transform=partial(_long_streaks, (-3.0, 3.0)),
         limit=1.0,
     ),
     Operation(
@@ -874,7 +887,7 @@ CATALOGUE: tuple[Operation, ...] = (
         unit="of full scale",
         grid=(0.01, 0.02, 0.05, 0.12),
         meaning="the surface has long vertical streaks",
-        transform=partial(_long_streaks, COLUMNS),
+        transform=partial(_long_streaks, (87.0, 93.0)),
         limit=1.0,
     ),
     Operation(

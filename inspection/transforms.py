@@ -42,6 +42,7 @@ Angles = Annotated[
     tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(-360, 360))
 ]
 Along = Literal["horizontal", "vertical"]
+DISC_PARTS = 16  # of a pixel's side, in which a disc is counted
 FOCUS_STEPS = 5  # images, from sharp to blurred, that a tilted focus is blended from
 NO_BLUR = 0.1  # pixels: a Gaussian of a smaller sigma is none
 
@@ -534,6 +535,51 @@ def line_kernel(length: float, angle: float) -> Plane:
     across = np.clip(1.0 - np.abs(pixels - math.cos(turn) * along[:, None]), 0.0, 1.0)
     down = np.clip(1.0 - np.abs(pixels - math.sin(turn) * along[:, None]), 0.0, 1.0)
     return np.asarray(down.T @ across / points, dtype=np.float32)
+
+
+class DiscBlur(A.ImageOnlyTransform):  # type: ignore[misc]
+    """A lens out of focus: every point becomes a disc, as wide as the aperture is open.
+
+    Unlike Defocus its radius is any number, not only 1, 2, 3.
+
+    Args:
+        radius_range: radius of the disc, drawn uniformly, in pixels.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        radius_range: Range
+
+    def __init__(self, radius_range: tuple[float, float] = (1.0, 4.0), p: float = 0.5):
+        super().__init__(p=p)
+        self.radius_range = radius_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the radius (pixels)."""
+        return {"radius": self.py_random.uniform(*self.radius_range)}
+
+    def apply(self, img: Image, radius: float, **_: Any) -> Image:
+        """Average the image over the disc."""
+        blurred = cv2.filter2D(img, -1, disc_kernel(radius))
+        return np.asarray(blurred, dtype=np.uint8).reshape(img.shape)
+
+
+def disc_kernel(radius: float) -> Plane:
+    """Return the weights (size, size), summing to 1, of a disc of a radius (pixels).
+
+    Each pixel counts by how many of its 16 x 16 parts have their middle on the disc; where none has, for the
+    disc is a point, the pixel in the middle counts alone.
+    """
+    half = math.ceil(max(radius - 0.5, 0.0))
+    size = 2 * half + 1
+    places = (np.arange(size * DISC_PARTS) + 0.5) / DISC_PARTS - size / 2.0
+    inside = places[:, None] ** 2 + places**2 <= radius**2
+    weights = inside.reshape(size, DISC_PARTS, size, DISC_PARTS).sum((1, 3)).astype(np.float32)
+    weights[half, half] = max(weights[half, half], 1.0)
+    return np.asarray(weights / weights.sum(), dtype=np.float32)
 
 
 class TiltedFocus(A.ImageOnlyTransform):  # type: ignore[misc]

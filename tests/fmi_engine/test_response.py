@@ -14,6 +14,7 @@ from fmi_engine.response import (
     match,
     observed_shift,
     shift_at,
+    slope_at,
 )
 from fmi_engine.types import FloatArray, Screening
 from tests.fmi_engine.tiny import Readout, deep, noise, plain
@@ -169,6 +170,15 @@ def test_on_a_bent_path_the_strength_is_that_of_a_fine_grid(seed: int) -> None:
 )
 def test_the_shift_at_a_strength_lies_on_the_path(strength: float, shift: list[float]) -> None:
     assert shift_at(strength, [0.5, 1.5], [row(2, -1), row(4, 3)]).tolist() == pytest.approx(shift)
+
+
+@pytest.mark.parametrize(
+    ("strength", "slope"),
+    [(0.2, [4, -2]), (1.0, [2, 4]), (1.5, [2, 4]), (7.0, [2, 4]), (0.5, [3, 1])],
+    ids=["before the first", "between", "at the last", "beyond the last", "where two pieces meet"],
+)
+def test_the_slope_is_that_of_the_path(strength: float, slope: list[float]) -> None:
+    assert slope_at(strength, [0.5, 1.5], [row(2, -1), row(4, 3)]).tolist() == pytest.approx(slope)
 
 
 def test_the_shift_at_the_fitted_strength_explains_the_fitted_share() -> None:

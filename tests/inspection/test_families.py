@@ -132,6 +132,39 @@ def test_a_fixed_pattern_is_told_by_its_own_shape(texture: Draw, family: str) ->
     assert family_of(change, FIXED_PATTERN, nearest="vignette") == family
 
 
+def ring(sign: float) -> FloatArray:
+    return field(sign * (np.hypot(DOWN - 31.5, ACROSS - 31.5) > 26))
+
+
+def ramp(degrees: float) -> FloatArray:
+    turn = np.deg2rad(degrees)
+    return field((np.cos(turn) * ACROSS + np.sin(turn) * DOWN) / SIDE)
+
+
+def blob(sign: float) -> FloatArray:
+    return field(sign * np.exp(-(np.hypot(DOWN - 16, ACROSS - 20) ** 2) / 200))
+
+
+@pytest.mark.parametrize("nearest", ["geometry", "dust", "texture"])
+@pytest.mark.parametrize(
+    ("light", "family"),
+    [
+        (ring(-3), "vignette"),
+        (ring(0.3), "hot spot"),
+        (ramp(0), "side light"),
+        (ramp(215), "side light"),
+        (blob(1), "hot spot"),
+        (blob(-1), "shadow"),
+    ],
+)
+def test_light_is_told_by_its_shape_where_the_nearest_operation_is_none_of_light(
+    light: FloatArray, family: str, nearest: str
+) -> None:
+    change = MeasuredChange(LEVELS, light[..., None], np.zeros((2, SIDE, SIDE, 1), np.float32))
+    assert family_of(change, FIXED_PATTERN, nearest) == family
+    assert family_of(change, FIXED_PATTERN, "contrast") == "contrast"
+
+
 def gamma(exponent: float) -> FloatArray:
     return field(255 * (LEVELS / 255) ** exponent)
 

@@ -17,7 +17,7 @@ from inspection.lookalikes import (
     order_candidates,
     seek_lookalikes,
 )
-from inspection.matching import Shares, gather
+from inspection.matching import Shares, gather, paths
 from inspection.responses import Induced, Responses, Steps, standardised
 from inspection.subject import Subject
 from tests.inspection.test_matching import empty_responses
@@ -250,6 +250,24 @@ def test_images_under_an_operation_are_measured_once_for_a_subject(
     replace(fresh, tried=5).under(lamp)
     replace(fresh, subject=replace(found.subject)).under(lamp)
     assert len(measured) == 6
+
+
+@pytest.mark.parametrize("start", [0.8, 2.2])
+def test_a_strength_is_refined_on_lookalikes(found: Lookalikes, screening: Screening, start: float) -> None:
+    """A lamp at 0.4 of its light lost 1.32 stops."""
+    path = paths(found.responses, screening.true)["dimmer lamp"]
+    strength, likeness = found.refined("dimmer lamp", path, start)
+    assert strength == pytest.approx(1.32, rel=0.15)
+    assert likeness == found.under(Steps((("dimmer lamp", strength),)))
+    assert likeness.unexplained < found.under(Steps((("dimmer lamp", start),))).unexplained / 10
+
+
+def test_a_refined_strength_does_not_go_far_nor_beyond_the_limit(
+    found: Lookalikes, screening: Screening
+) -> None:
+    catalogue = paths(found.responses, screening.true)
+    assert found.refined("dimmer lamp", catalogue["dimmer lamp"], 0.3)[0] == pytest.approx(0.6)
+    assert found.refined("dimmer lamp", catalogue["dimmer lamp"], 6.0)[0] == pytest.approx(3.0)
 
 
 def test_no_error_is_nearer_to_reference_images_that_nothing_changed(found: Lookalikes) -> None:

@@ -1,5 +1,6 @@
 """The look of images: numbers by hand, and what a change of light does to them."""
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ def test_descriptors_of_a_small_image_by_hand() -> None:
     padded = np.pad(grey, 1, "reflect")  # OpenCV's border, which does not repeat the edge
     edges = (
         sum(padded[1 + i : 33 + i, 1 + j : 33 + j] for i, j in ((0, 1), (1, 0), (0, -1), (-1, 0))) - 4 * grey
-    )
+    )[2:-2, 2:-2]  # but for a sixteenth of the sides
     spread, middle = edges.std() + 1e-3, np.median(np.abs(edges)) + 1e-3
     across, down = np.abs(np.diff(grey, axis=1)), np.abs(np.diff(grey, axis=0))
     seams = [7, 15, 23]
@@ -98,6 +99,22 @@ def test_a_darker_image_shifts_brightness_by_as_many_sigmas_as_by_hand() -> None
     np.testing.assert_allclose(
         looks.standardise(darker, labels)[:, RADIAL_BINS * ANGULAR_BINS], by_hand, rtol=1e-3
     )
+
+
+def test_what_a_blur_takes_to_lie_beyond_the_border_is_no_look() -> None:
+    """The entries of the Laplacian: a mirror with the last pixel doubled, one without, and a black frame."""
+    images = np.random.default_rng(0).integers(0, 256, (8, 64, 64), np.uint8)
+    images[:, :, :2] = 20
+    borders = (cv2.BORDER_REFLECT, cv2.BORDER_REFLECT_101, cv2.BORDER_CONSTANT)
+    looks = [
+        describe_images(
+            np.stack([cv2.GaussianBlur(each, (5, 5), 1, borderType=border) for each in images])[..., None]
+        )
+        for border in borders
+    ]
+    start = RADIAL_BINS * ANGULAR_BINS + 1 + RADIAL_BINS // 2 + 16 + 3 + 9
+    specks = np.stack(looks)[:, :, start : start + 5]
+    assert np.abs(specks - specks[0]).max() < 1e-6
 
 
 def test_a_class_with_too_few_images_takes_the_look_of_all() -> None:

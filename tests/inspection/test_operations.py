@@ -349,6 +349,14 @@ def test_defocus_spreads_a_point_into_a_gaussian() -> None:
         assert abs(changed[7 + dy, 7 + dx] - wanted) <= 0.51
 
 
+def test_disc_defocus_spreads_a_point_into_a_disc() -> None:
+    image = constant(0, 15, 15)
+    image[7, 7] = 255
+    changed = find_operation("disc defocus").apply(image, 3.0, 0)[:, :, 0].astype(float)
+    for dx, dy, share in [(0, 0, 1), (2, 0, 1), (1, 1, 1), (2, 2, 0.5), (4, 0, 0), (3, 3, 0)]:
+        assert changed[7 + dy, 7 + dx] == pytest.approx(share * 255 / (math.pi * 9), abs=2)
+
+
 def test_motion_blur_leaves_even_light_alone() -> None:
     changed = find_operation("motion blur").apply(constant(93, channels=3), 8.0, 0)
     assert np.array_equal(changed, constant(93, channels=3))

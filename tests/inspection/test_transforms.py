@@ -17,6 +17,7 @@ from inspection.transforms import (
     Along,
     BrushedGrain,
     ColourCast,
+    DiscBlur,
     Displacement,
     Droplets,
     Dust,
@@ -39,6 +40,7 @@ from inspection.transforms import (
     Veil,
     Vignette,
     WindowReflection,
+    disc_kernel,
     keystone,
     line_kernel,
 )
@@ -90,6 +92,7 @@ def mirrored(place: int, size: int) -> int:
 
 OURS = [
     BrushedGrain(p=1.0),
+    DiscBlur(p=1.0),
     Displacement((2.0, 9.0), (0.1, 0.2), p=1.0),
     Displacement((2.0, 9.0), (0.1, 0.2), (0.0, 40.0), p=1.0),
     Droplets(p=1.0),
@@ -307,6 +310,34 @@ def test_line_blur_draws_its_angle_from_its_range() -> None:
     drawn = [applied(blur, constant(9), seed)[1] for seed in range(50)]
     assert all(20 <= each["angle"] <= 40 and 3 <= each["length"] <= 5 for each in drawn)
     assert max(each["angle"] for each in drawn) - min(each["angle"] for each in drawn) > 15
+
+
+def test_disc_kernel_by_hand() -> None:
+    for point in (0.0, 0.03, 0.5):
+        assert disc_kernel(point).tolist() == [[1.0]]
+    # A disc of 1.5 pixels covers the middle pixel and its neighbours whole, the ones at the corners in part.
+    kernel = disc_kernel(1.5).astype(float)
+    assert kernel.shape == (3, 3)
+    assert kernel[1] == pytest.approx(kernel[:, 1])
+    assert kernel[1, 1] == pytest.approx(1 / (math.pi * 1.5**2), rel=0.02)
+    assert 0.4 < kernel[0, 0] / kernel[1, 1] < 0.6
+
+
+@pytest.mark.parametrize("radius", [1.0, 2.3, 5.0, 9.4])
+def test_disc_kernel_has_the_radius(radius: float) -> None:
+    kernel = disc_kernel(radius).astype(float)
+    half = len(kernel) // 2
+    y, x = np.mgrid[-half : half + 1, -half : half + 1]
+    assert kernel.sum() == pytest.approx(1, abs=1e-5)
+    # A disc of radius r has the variance r^2 / 4 along each axis; sharing among pixels adds up to a sixth.
+    for along in (x, y):
+        assert 0 <= (kernel * along**2).sum() - radius**2 / 4 < 1 / 6
+    assert (kernel[np.hypot(x, y) > radius + 0.71] == 0).all()
+
+
+def test_disc_blur_draws_its_radius_from_its_range() -> None:
+    drawn = [applied(DiscBlur((2.0, 3.0), p=1.0), constant(9), seed)[1]["radius"] for seed in range(50)]
+    assert 2 <= min(drawn) < 2.2 < 2.8 < max(drawn) <= 3
 
 
 def test_displacement_by_hand() -> None:
@@ -706,6 +737,7 @@ def test_droplets_written_again_slowly() -> None:
         (WindowReflection, {"side_range": (0.3, 0.1)}),
         (ShadowBand, {"width_range": (0.0, 0.3)}),
         (SpinBlur, {"degrees_range": (-2.0, 2.0)}),
+        (DiscBlur, {"radius_range": (-1.0, 2.0)}),
         (Displacement, {"fill_range": (0.0, 256.0)}),
         (Keystone, {"pull_range": (0.1, 0.5)}),
         (ObliqueStripes, {"angle_range": (0.0, 400.0)}),
