@@ -83,7 +83,8 @@ def _beside(
 ) -> Diagnosis:
     """Put one measured change beside a claimed operation, where it explains other errors as well as that.
 
-    Where it takes half of what the operation leaves unexplained, it is the cause, and that but the nearest.
+    Where it takes half of what the operation leaves unexplained, and is of another family, it is the cause,
+    and that but the nearest.
     So it is where the operation is a shadow or a hot spot and the shape of the measured change is that of
     specks or drops: a band that lies anywhere explains a good deal of them.
     Dust lies where it lies: drawn anew on every training image it teaches less than its measured pattern
@@ -99,7 +100,7 @@ def _beside(
     takes_half = shares.mean > alone.mean + settings.pair_gain and shares.beyond(alone) >= TAKES
     if takes_half or found.family in LOCAL:
         family = _family(subject, screening, images, best, found)
-        if takes_half or family == "dust":
+        if family != found.family and (takes_half or family == "dust"):
             return _measured(best, family, found)
     return replace(
         found,

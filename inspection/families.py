@@ -24,7 +24,7 @@ SMOOTH = 0.2  # mean wave number, in sides, below which specks are large and sof
 ELONGATED = 0.4  # of the energy in waves of one direction: a band rather than a drop
 RINGS = 8  # of equal width, from the middle of an image to its corners
 SHAPED = 0.6  # of the energy of a field of light, about its mean: the shape that it has
-ONE_SIGN = 0.9  # of the energy of a fixed pattern
+FEW = 0.1  # of the energy of a fixed pattern: as much of the other sign is none
 OF_TONES = ("darker", "brighter", "contrast", "colour")  # the families of operations that are a tone curve
 OF_LIGHT = ("darker", "brighter", "contrast", "side light", "hot spot", "shadow", "vignette")
 MIDDLE_TONES = slice(32, 224)  # grey levels that most parts have
@@ -50,8 +50,10 @@ def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
     of all directions and lengths alike; specks and drops on a tenth of the area, where a bright and soft one
     is a reflection and a dark and long one a shadow. What is coarser than texture is light: of the family
     `nearest`, that of the operation that explains most, where that is one of light, and else of the one that
-    its own shape tells; the rest is texture. A tone curve is of the family `nearest`
-    where that is darker, brighter, contrast or colour, and else of the one that its own differences tell.
+    its own shape tells; the rest is texture. A pattern that brightens as well as darkens, and to which an
+    operation of geometry is nearest, is what parts hold that lie elsewhere. A tone curve is of the family
+    `nearest` where that is darker, brighter, contrast or colour, and else of the one that its own differences
+    tell.
     """
     if name == TONE_CURVE:
         return nearest if nearest in OF_TONES else _tones(change.tones)
@@ -60,6 +62,8 @@ def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
         return nearest if name != FIXED_PATTERN or nearest in OF_LIGHT else _light(change.pattern.sum(2))
     if shape.straight >= STRAIGHT or (shape.one_way >= ONE_WAY and shape.one_wave >= ONE_WAVE):
         return "line pattern"
+    if name == FIXED_PATTERN and nearest == "geometry" and FEW < _brighter(change.pattern) < 1 - FEW:
+        return "geometry"
     if WHITE[0] <= shape.wave_number <= WHITE[1] and shape.one_way < NO_WAY:
         return "noise"
     if shape.dense >= SPARSE:
@@ -101,13 +105,18 @@ def _light(field: FloatArray) -> str:
 
 def _specks(shape: Shape, pattern: FloatArray) -> str:
     if shape.wave_number < SMOOTH:
-        energy = pattern**2
-        brighter = float(energy[pattern > 0].sum()) / max(float(energy.sum()), 1e-12)
-        if brighter >= ONE_SIGN:
+        brighter = _brighter(pattern)
+        if brighter >= 1 - FEW:
             return "hot spot"
-        if brighter <= 1 - ONE_SIGN and shape.one_way >= ELONGATED:
+        if brighter <= FEW and shape.one_way >= ELONGATED:
             return "shadow"
     return "dust"
+
+
+def _brighter(pattern: FloatArray) -> float:
+    """The share of a pattern's energy where it brightens."""
+    energy = pattern**2
+    return float(energy[pattern > 0].sum()) / max(float(energy.sum()), 1e-12)
 
 
 def describe(fields: FloatArray) -> Shape:

@@ -165,6 +165,18 @@ def test_light_is_told_by_its_shape_where_the_nearest_operation_is_none_of_light
     assert family_of(change, FIXED_PATTERN, "contrast") == "contrast"
 
 
+def test_a_pattern_that_brightens_and_darkens_is_of_parts_that_lie_elsewhere() -> None:
+    """Where the nearest operation is of geometry; specks, which only darken, are dust all the same."""
+    rng = np.random.default_rng(0)
+    dark = field(specks(rng)[..., None] / 100)
+    moved = MeasuredChange(
+        LEVELS, field(dark - np.roll(dark, 3, 1)), np.zeros((2, SIDE, SIDE, 1), np.float32)
+    )
+    assert family_of(moved, FIXED_PATTERN, "geometry") == "geometry"
+    assert family_of(moved, FIXED_PATTERN, "texture") == "dust"
+    assert family_of(MeasuredChange(LEVELS, dark, moved.residuals), FIXED_PATTERN, "geometry") == "dust"
+
+
 def gamma(exponent: float) -> FloatArray:
     return field(255 * (LEVELS / 255) ** exponent)
 
