@@ -1,7 +1,7 @@
 """The diagnosis of a failure mode: the operation that explains its shift, or why none is claimed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,7 @@ from fmi_engine.types import Screening
 from inspection.config import MatchingSettings
 from inspection.families import family_of
 from inspection.findings import Cause, Diagnosis, OperationMatch
-from inspection.lookalikes import Change, Likeness, Lookalikes, Rivals, seek_lookalikes
+from inspection.lookalikes import Change, Likeness, Lookalikes, Rivals, Trial, seek_lookalikes
 from inspection.matching import Evidence, Fit, Paths, Shares, gather, paths
 from inspection.operations import find_operation
 from inspection.responses import Responses, Steps
@@ -23,10 +23,12 @@ CONTROL_LOGS = 200  # logs without a fault, drawn for the control of the explain
 CONTROL_QUANTILE = 0.95
 TRIED = 6  # operations that are tried on the reference images most like the errors, at most
 NEAR = 0.1  # mean share behind the best, at most, of an operation that is tried
-CLOSE = 0.05  # the same, on lookalikes, of one whose strength is refined there
+RIVALLING = 30.0  # times what the best operation promises to leave unexplained, at most, of a rival
 PAIRED = 5  # of them, the operations that are tried together with every other
 PAIRS = 2  # pairs that are measured before one is claimed
 LOCAL = ("shadow", "hot spot")  # families of operations that change one place of an image
+PATTERNS = ("line pattern", "texture", "dust")  # families of operations that a measured change tells better
+PATTERN_GAIN = 0.03
 TAKES = 0.5  # of what the best operation leaves unexplained: a better account takes at least so much
 MISTAKEN = 0.8  # of the errors are most like a reference image of the predicted class: a matter of labels
 
@@ -62,7 +64,7 @@ def diagnose(
     found = _diagnosis(ranked, second, control, likeness, lookalikes.rivals, doubts)
     settings, shares = subject.settings.matching, shares_of(second[0] if second else ranked[0])
     if found.claimed:
-        enough = bool(second) or shares.mean + settings.pair_gain > 1
+        enough = bool(second) or shares.mean + _gain(settings, found.family) > 1
         return found if enough else _beside(subject, screening, images, responses, found)
     if _explains(settings, shares) or len(images) < settings.fewest_errors:
         return found  # what an operation explains, and is doubted all the same, is too faint to be a cause
@@ -97,7 +99,8 @@ def _beside(
     shares = best.likeness.shares
     if shares.mean < alone.mean or _doubt_of_measured(settings, best):
         return found
-    takes_half = shares.mean > alone.mean + settings.pair_gain and shares.beyond(alone) >= TAKES
+    gain = _gain(settings, found.family)
+    takes_half = shares.mean > alone.mean + gain and shares.beyond(alone) >= TAKES
     if takes_half or found.family in LOCAL:
         family = _family(subject, screening, images, best, found)
         if family != found.family and (takes_half or family == "dust"):
@@ -110,6 +113,15 @@ def _beside(
             "as well, and goes into the recipe beside it."
         ),
     )
+
+
+def _gain(settings: MatchingSettings, family: str | None) -> float:
+    """How much more, on the mean of the shares, a measured change has to explain than an operation alone.
+
+    Less where the operation is one of patterns: their shapes come near to each other (stripes one way explain
+    .95 of waves that cross), and a measured change tells the shape itself.
+    """
+    return PATTERN_GAIN if family in PATTERNS else settings.pair_gain
 
 
 def _measured(best: MeasuredMatch, family: str, found: Diagnosis) -> Diagnosis:
@@ -173,33 +185,36 @@ def change_of(
 # --- matching ---
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """An operation as it was tried on the reference images most like the errors."""
-
-    strength: float
-    likeness: Likeness
-
-
 def _tried(catalogue: Paths, fitted: Mapping[str, Fit], lookalikes: Lookalikes) -> dict[str, Trial]:
-    """The operations whose mean shift explains most, on lookalikes: at the strength that it tells.
+    """The operations whose mean shift explains most, on lookalikes: at the strengths that it tells.
 
-    Those that come near the best there are tried at refined strengths: which operation explains most is
-    told at the best of each.
+    Where another family promises to explain about as much as the best, strengths are refined there, so that
+    each family is judged at its own best.
     """
     leading = sorted(fitted, key=lambda name: -fitted[name].share)[:TRIED]
-    near = {
-        name: fitted[name].strengths[0]
-        for name in leading
-        if fitted[name].share >= fitted[leading[0]].share - NEAR and fitted[name].strengths[0] > 0
-    }
+    near = [name for name in leading if fitted[name].share >= fitted[leading[0]].share - NEAR]
     found = {
-        name: Trial(strength, lookalikes.under(Steps(((name, strength),)))) for name, strength in near.items()
+        name: lookalikes.at(name, fitted[name].strengths[0], catalogue[name])
+        for name in near
+        if fitted[name].strengths[0] > 0
     }
-    most = max((trial.likeness.shares.mean for trial in found.values()), default=0.0)
-    for name, trial in found.items():
-        if trial.likeness.shares.mean >= most - CLOSE:
-            found[name] = Trial(*lookalikes.refined(name, catalogue[name], trial.strength))
+    promising = sorted(found, key=lambda name: found[name].promise.unexplained)
+    family = {name: find_operation(name).family for name in promising}
+
+    def rivals(best: str, left: float) -> list[str]:
+        return [
+            name
+            for name in promising
+            if family[name] != family[best] and found[name].promise.unexplained <= RIVALLING * left
+        ]
+
+    if promising and rivals(promising[0], found[promising[0]].promise.unexplained):
+        best = promising[0]
+        found[best] = lookalikes.refined(best, catalogue[best], found[best])
+        for name in promising[1:]:
+            if name in rivals(best, found[best].likeness.unexplained):
+                found[name] = lookalikes.refined(name, catalogue[name], found[name])
+                best = min(best, name, key=lambda each: found[each].likeness.unexplained)
     return found
 
 

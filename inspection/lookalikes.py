@@ -11,7 +11,7 @@ many parts to choose from as there are unchanged ones.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
@@ -70,6 +70,16 @@ class Likeness:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """An operation as it was tried on lookalikes."""
+
+    strength: float
+    likeness: Likeness
+    further: float  # how much stronger it would have to be for nothing to be left along its path
+    promise: Likeness  # what it would explain there, were the same reference images most like the errors
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """An error and the reference image of its class that is most like it under a change."""
 
@@ -111,26 +121,31 @@ class Lookalikes:
         likeness = Likeness(self.evidence.shares_alone(shift), nearer, len(self.rows))
         return likeness, self.evidence.observed - shift
 
-    def refined(self, operation: str, path: Path, strength: float) -> tuple[float, Likeness]:
-        """The strength about one given at which an operation accounts best for the errors, of those tried.
+    def at(self, operation: str, strength: float, path: Path) -> "Trial":
+        """An operation, whose `path` is that of the catalogue, at a strength."""
+        likeness, left = self._under(Steps(((operation, strength),)), self.tried)
+        slope = slope_at(strength, path[0], [each.shift for each in path[1]])
+        weighed = self.evidence.weights * slope
+        further = float(weighed @ left) / max(float(weighed @ slope), LITTLE)
+        shares = self.evidence.shares_alone(self.evidence.observed - left + np.float32(further) * slope)
+        return Trial(strength, likeness, further, replace(likeness, shares=shares))
+
+    def refined(self, operation: str, path: Path, first: "Trial") -> "Trial":
+        """The operation at the strength, about that of a first trial, at which it accounts best.
 
         The mean shift of all reference images tells a strength roughly: which of them a log holds changes
-        with it. What the changed lookalikes leave of the shift, along the `path` of the operation, tells how
-        much further to go (a step of Gauss and Newton's), and again the same at two strengths (a secant).
+        with it. What the changed lookalikes leave of the shift tells how much further to go, and again the
+        same at two strengths (a secant).
         """
-        strengths, shifts = path[0], [each.shift for each in path[1]]
-        weakest, strongest = strength / FARTHEST, min(strength * FARTHEST, find_operation(operation).limit)
-        tried: list[tuple[float, float, Likeness]] = []  # strength, what is left along the path, likeness
-        while True:
-            likeness, left = self._under(Steps(((operation, strength),)), self.tried)
-            slope = slope_at(strength, strengths, shifts)
-            along = self.evidence.weights * slope
-            tried.append((strength, float(along @ left), likeness))
-            step = _step(tried, float(along @ slope))
-            strength = float(np.clip(strength + step, weakest, strongest))
-            if len(tried) > REFINED or any(abs(strength - s) < TWEAK * s for s, *_ in tried):
-                best, _, likeness = min(tried, key=lambda each: each[2].unexplained)
-                return best, likeness
+        weakest, limit = first.strength / FARTHEST, find_operation(operation).limit
+        strongest = min(first.strength * FARTHEST, limit)
+        trials = [first]
+        while len(trials) <= REFINED:
+            strength = float(np.clip(_next(trials), weakest, strongest))
+            if any(abs(strength - each.strength) < TWEAK * each.strength for each in trials):
+                break
+            trials.append(self.at(operation, strength, path))
+        return min(trials, key=lambda each: each.likeness.unexplained)
 
     def ratios(self, change: Change) -> FloatArray:
         """How far each error (errors,) is from the changed reference image of its class most like it.
@@ -166,14 +181,14 @@ class Lookalikes:
         return found, positions[which], distances
 
 
-def _step(tried: Sequence[tuple[float, float, Likeness]], length: float) -> float:
-    """How much stronger to try next; `length` is that of the path's slope, squared, at the last strength."""
-    strength, left, _ = tried[-1]
-    if len(tried) > 1:
-        before, left_before, _ = tried[-2]
-        fallen = left_before - left
-        return left * (strength - before) / fallen if fallen else 0.0
-    return left / max(length, LITTLE)
+def _next(trials: Sequence[Trial]) -> float:
+    """The strength to try next: where what is left along the path would be nothing."""
+    last = trials[-1]
+    if len(trials) > 1:
+        fallen = trials[-2].further - last.further
+        rise = last.strength - trials[-2].strength
+        return last.strength + (last.further * rise / fallen if fallen else 0.0)
+    return last.strength + last.further
 
 
 def _under(subject: Subject, change: Change, positions: NDArray[np.int64]) -> FloatArray:

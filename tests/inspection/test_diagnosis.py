@@ -13,8 +13,8 @@ from inspection.blame import screen
 from inspection.config import MatchingSettings
 from inspection.diagnosis import diagnose
 from inspection.findings import Cause, OperationMatch
-from inspection.lookalikes import Change, Likeness, Lookalikes, seek_lookalikes
-from inspection.matching import Evidence, Shares, gather, paths
+from inspection.lookalikes import Change, Likeness, Lookalikes, Trial, seek_lookalikes
+from inspection.matching import Evidence, Path, Shares, gather, paths
 from inspection.mode_recipe import write_mode_recipe
 from inspection.operations import find_operation
 from inspection.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE
@@ -129,12 +129,18 @@ def test_where_too_few_errors_are_nearer_every_reference_image_is_looked_at(
     """Of the best operation alone, before it is doubted."""
     under, looked = Lookalikes.under, list[bool]()
 
-    def few_nearer(self: Lookalikes, change: Change, everywhere: bool = False) -> Likeness:
+    def watched(self: Lookalikes, change: Change, everywhere: bool = False) -> Likeness:
         looked.append(everywhere)
-        likeness = under(self, change, everywhere)
-        return likeness if everywhere else replace(likeness, nearer=0)
+        return under(self, change, everywhere)
 
-    monkeypatch.setattr(Lookalikes, "under", few_nearer)
+    at = Lookalikes.at
+
+    def few_nearer(self: Lookalikes, operation: str, strength: float, path: Path) -> Trial:
+        trial = at(self, operation, strength, path)
+        return replace(trial, likeness=replace(trial.likeness, nearer=0))
+
+    monkeypatch.setattr(Lookalikes, "at", few_nearer)
+    monkeypatch.setattr(Lookalikes, "under", watched)
     found = diagnose(here, screening, admitted.images, responses)
     assert found.claimed
     assert found.nearer_share is not None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fmi_engine.response import explained_share
+from fmi_engine.response import explained_share, slope_at
 from fmi_engine.types import Screening
 from inspection import lookalikes
 from inspection.admission import Admitted
@@ -254,20 +254,51 @@ def test_images_under_an_operation_are_measured_once_for_a_subject(
 
 @pytest.mark.parametrize("start", [0.8, 2.2])
 def test_a_strength_is_refined_on_lookalikes(found: Lookalikes, screening: Screening, start: float) -> None:
-    """A lamp at 0.4 of its light lost 1.32 stops."""
     path = paths(found.responses, screening.true)["dimmer lamp"]
-    strength, likeness = found.refined("dimmer lamp", path, start)
-    assert strength == pytest.approx(1.32, rel=0.15)
-    assert likeness == found.under(Steps((("dimmer lamp", strength),)))
-    assert likeness.unexplained < found.under(Steps((("dimmer lamp", start),))).unexplained / 10
+    first = found.at("dimmer lamp", start, path)
+    refined = found.refined("dimmer lamp", path, first)
+    assert first.likeness == found.under(Steps((("dimmer lamp", start),)))
+    assert refined.likeness == found.under(Steps((("dimmer lamp", refined.strength),)))
+    assert refined.likeness.unexplained < first.likeness.unexplained / 10
+    best = min(
+        np.arange(0.8, 2.3, 0.1),
+        key=lambda each: found.under(Steps((("dimmer lamp", float(each)),))).unexplained,
+    )
+    assert refined.strength == pytest.approx(best, abs=0.15)
+    assert (first.further > 0) == (best > start)
+
+
+def test_what_a_trial_promises_is_what_is_left_once_its_path_is_taken_off(
+    found: Lookalikes, screening: Screening
+) -> None:
+    path = paths(found.responses, screening.true)["dimmer lamp"]
+    trial, observed, weights = (
+        found.at("dimmer lamp", 1.0, path),
+        found.evidence.observed,
+        found.evidence.weights,
+    )
+    _, positions, _ = found._most_alike(Steps((("dimmer lamp", 1.0),)), found.tried)
+    data = found.subject.labelled
+    rows, _ = standardised(
+        found.subject, Steps((("dimmer lamp", 1.0),))(data.images[positions]), data.labels[positions]
+    )
+    slope = slope_at(1.0, path[0], [each.shift for each in path[1]])
+    explained = [
+        explained_share(observed, rows.mean(0) + np.float32(further) * slope, weights)
+        for further in (trial.further - 0.1, trial.further, trial.further + 0.1)
+    ]
+    assert explained[1] == max(explained)
+    assert trial.promise.shares.mean == pytest.approx(explained[1], abs=1e-3)
+    assert trial.promise.nearer == trial.likeness.nearer
 
 
 def test_a_refined_strength_does_not_go_far_nor_beyond_the_limit(
     found: Lookalikes, screening: Screening
 ) -> None:
-    catalogue = paths(found.responses, screening.true)
-    assert found.refined("dimmer lamp", catalogue["dimmer lamp"], 0.3)[0] == pytest.approx(0.6)
-    assert found.refined("dimmer lamp", catalogue["dimmer lamp"], 6.0)[0] == pytest.approx(3.0)
+    path = paths(found.responses, screening.true)["dimmer lamp"]
+    for start, end in ((0.3, 0.6), (6.0, 3.0)):
+        refined = found.refined("dimmer lamp", path, found.at("dimmer lamp", start, path))
+        assert refined.strength == pytest.approx(end)
 
 
 def test_no_error_is_nearer_to_reference_images_that_nothing_changed(found: Lookalikes) -> None:
