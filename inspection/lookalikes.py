@@ -121,7 +121,7 @@ class Lookalikes:
         likeness = Likeness(self.evidence.shares_alone(shift), nearer, len(self.rows))
         return likeness, self.evidence.observed - shift
 
-    def at(self, operation: str, strength: float, path: Path) -> "Trial":
+    def at(self, operation: str, strength: float, path: Path) -> Trial:
         """An operation, whose `path` is that of the catalogue, at a strength."""
         likeness, left = self._under(Steps(((operation, strength),)), self.tried)
         slope = slope_at(strength, path[0], [each.shift for each in path[1]])
@@ -130,7 +130,7 @@ class Lookalikes:
         shares = self.evidence.shares_alone(self.evidence.observed - left + np.float32(further) * slope)
         return Trial(strength, likeness, further, replace(likeness, shares=shares))
 
-    def refined(self, operation: str, path: Path, first: "Trial") -> "Trial":
+    def refined(self, operation: str, path: Path, first: Trial) -> Trial:
         """The operation at the strength, about that of a first trial, at which it accounts best.
 
         The mean shift of all reference images tells a strength roughly: which of them a log holds changes
