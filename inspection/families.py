@@ -26,7 +26,7 @@ RINGS = 8  # of equal width, from the middle of an image to its corners
 SHAPED = 0.6  # of the energy of a field of light, about its mean: the shape that it has
 FEW = 0.1  # of the energy of a fixed pattern: as much of the other sign is none
 OF_TONES = ("darker", "brighter", "contrast", "colour")  # the families of operations that are a tone curve
-OF_LIGHT = ("darker", "brighter", "contrast", "side light", "hot spot", "shadow", "vignette")
+OF_LIGHT = (*OF_TONES, "side light", "hot spot", "shadow", "vignette")
 MIDDLE_TONES = slice(32, 224)  # grey levels that most parts have
 ONE_WAY_ON = 0.5  # times how far a tone curve's differences spread: a mean above moves all levels one way
 

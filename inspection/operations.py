@@ -246,8 +246,8 @@ def _downscale(lowest: float, highest: float) -> A.BasicTransform:
     return A.Downscale(scale_range=(1.0 - highest, 1.0 - lowest), interpolation_pair=ways, p=1.0)
 
 
-def _veil(lowest: float, highest: float) -> A.BasicTransform:
-    return Veil(share_range=(lowest, highest), p=1.0)
+def _veil(white: bool, lowest: float, highest: float) -> A.BasicTransform:
+    return Veil(share_range=(lowest, highest), white=white, p=1.0)
 
 
 def _tilted_focus(lowest: float, highest: float) -> A.BasicTransform:
@@ -411,7 +411,17 @@ CATALOGUE: tuple[Operation, ...] = (
         unit="of the light that shows nothing",
         grid=(0.1, 0.2, 0.4, 0.6),
         meaning="stray light or haze lies over the image",
-        transform=_veil,
+        transform=partial(_veil, True),
+        limit=1.0,
+    ),
+    Operation(
+        name="light scattered by the lens",
+        family="contrast",
+        unit="of the light that shows nothing",
+        grid=(0.2, 0.4, 0.6, 0.8),
+        meaning="the lens scatters the image's own light over it: less contrast, the same colour",
+        transform=partial(_veil, False),
+        channels=(3,),  # of one channel it is lower contrast
         limit=1.0,
     ),
     Operation(

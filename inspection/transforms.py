@@ -95,10 +95,12 @@ class SideLight(A.ImageOnlyTransform):  # type: ignore[misc]
 
 
 class Veil(A.ImageOnlyTransform):  # type: ignore[misc]
-    """Stray light or haze between part and camera: a share of the light is white and shows nothing.
+    """Stray light or haze between part and camera: a share of the light shows nothing.
 
     Args:
         share_range: of the light that is stray, drawn uniformly.
+        white: whether the stray light is white and added, as haze is; else it is the image's own light, which
+            the lens scatters over all of it: the mean of each channel stays.
         p: probability of applying it.
 
     """
@@ -107,18 +109,21 @@ class Veil(A.ImageOnlyTransform):  # type: ignore[misc]
         """What the arguments may be."""
 
         share_range: Share
+        white: bool
 
-    def __init__(self, share_range: tuple[float, float] = (0.1, 0.4), p: float = 0.5):
+    def __init__(self, share_range: tuple[float, float] = (0.1, 0.4), white: bool = True, p: float = 0.5):
         super().__init__(p=p)
         self.share_range = share_range
+        self.white = white
 
     def get_params(self) -> dict[str, Any]:
         """Draw the share."""
         return {"share": self.py_random.uniform(*self.share_range)}
 
     def apply(self, img: Image, share: float, **_: Any) -> Image:
-        """Go that share of the way from every grey value to white."""
-        return _grey_values(img + np.float32(share) * (np.float32(255.0) - img))
+        """Go that share of the way from every grey value to white, or to the mean of its channel."""
+        stray = np.float32(255.0) if self.white else img.mean((0, 1), dtype=np.float32)
+        return _grey_values(img + np.float32(share) * (stray - img))
 
 
 class HotSpot(A.ImageOnlyTransform):  # type: ignore[misc]

@@ -163,6 +163,7 @@ def test_light_is_told_by_its_shape_where_the_nearest_operation_is_none_of_light
     change = MeasuredChange(LEVELS, light[..., None], np.zeros((2, SIDE, SIDE, 1), np.float32))
     assert family_of(change, FIXED_PATTERN, nearest) == family
     assert family_of(change, FIXED_PATTERN, "contrast") == "contrast"
+    assert family_of(change, FIXED_PATTERN, "colour") == "colour"
 
 
 def test_a_pattern_that_brightens_and_darkens_is_of_parts_that_lie_elsewhere() -> None:

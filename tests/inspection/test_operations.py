@@ -222,7 +222,8 @@ def test_an_infinite_strength_is_refused() -> None:
 def test_operations_for_channels() -> None:
     grey, colour = operations_for(1), operations_for(3)
     tints = {"warmer light", "cooler light", "green tint", "magenta tint", "lower saturation"}
-    assert {each.name for each in colour} - {each.name for each in grey} == tints | {"colour noise"}
+    others = {"colour noise", "light scattered by the lens"}
+    assert {each.name for each in colour} - {each.name for each in grey} == tints | others
     assert {each.name for each in grey} < {each.name for each in colour}
     with pytest.raises(InspectionError, match="4 channels"):
         operations_for(4)

@@ -544,6 +544,14 @@ def test_a_veil_by_hand(share: float, after: list[int]) -> None:
     assert Veil(p=1.0).apply(image, share=share).tolist() == [after]
 
 
+def test_light_that_the_lens_scatters_keeps_the_mean_of_each_channel() -> None:
+    image = np.array([[[0, 100, 40], [200, 140, 40]]], np.uint8)
+    changed = Veil(white=False, p=1.0).apply(image, share=0.25)
+    assert changed.tolist() == [[[25, 105, 40], [175, 135, 40]]]
+    grey = Veil(white=False, p=1.0).apply(image[:, :, 0], share=1.0)
+    assert grey.tolist() == [[100, 100]]
+
+
 def test_a_tilted_focus_is_sharp_on_one_side_and_blurred_by_sigma_on_the_other() -> None:
     image = np.random.default_rng(0).integers(0, 256, (65, 65, 1), dtype=np.uint8)
     changed = TiltedFocus(p=1.0).apply(image, sigma=3.0, angle=0.0)  # grows to the right
