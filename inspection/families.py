@@ -37,7 +37,7 @@ class Shape:
 
     coarse: float  # in waves coarser than texture
     dense: float  # on the densest tenth of the area
-    straight: float  # in waves along one axis of the image
+    straight: float  # in waves along one axis of the image, of those that are not coarse
     one_way: float  # in waves of the strongest direction, image by image
     one_wave: float  # around the strongest wave, image by image
     wave_number: float  # mean, in sides of the image: 0 is flat, white noise has 0.77
@@ -127,12 +127,13 @@ def describe(fields: FloatArray) -> Shape:
         return Shape(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     down, across = (np.arange(side) for side in waves.shape)
     radius = np.hypot(down[:, None], across)
+    fine = np.where(radius < COARSEST, 0, waves)
     relative = np.hypot(down[:, None] / len(down), across / len(across))
     ways = [_ways(field.sum(2)) for field in fields if field.any()]
     return Shape(
         coarse=float(waves[radius < COARSEST].sum()) / total,
         dense=_dense(fields),
-        straight=max(float(waves[0, 1:].sum()), float(waves[1:, 0].sum())) / total,
+        straight=max(float(fine[0].sum()), float(fine[:, 0].sum())) / max(float(fine.sum()), 1e-12 * total),
         one_way=float(np.mean([one_way for one_way, _ in ways])),
         one_wave=float(np.mean([one_wave for _, one_wave in ways])),
         wave_number=float((waves * relative).sum()) / total,

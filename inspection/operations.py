@@ -888,7 +888,7 @@ CATALOGUE: tuple[Operation, ...] = (
         unit="of full scale",
         grid=(0.01, 0.02, 0.05, 0.12),
         meaning="the surface has long horizontal streaks",
-        transform=partial(_long_streaks, (-3.0, 3.0)),
+        transform=partial(_long_streaks, ROWS),
         limit=1.0,
     ),
     Operation(
@@ -897,7 +897,7 @@ CATALOGUE: tuple[Operation, ...] = (
         unit="of full scale",
         grid=(0.01, 0.02, 0.05, 0.12),
         meaning="the surface has long vertical streaks",
-        transform=partial(_long_streaks, (87.0, 93.0)),
+        transform=partial(_long_streaks, COLUMNS),
         limit=1.0,
     ),
     Operation(

@@ -527,19 +527,22 @@ class LineBlur(A.ImageOnlyTransform):  # type: ignore[misc]
         return np.asarray(blurred, dtype=np.uint8).reshape(img.shape)
 
 
-def line_kernel(length: float, angle: float) -> Plane:
+def line_kernel(length: float, angle: float, fading: bool = False) -> Plane:
     """Return the weights (size, size), summing to 1, of a line of a length (pixels) at an angle (degrees).
 
-    Every point of the line is shared among its four nearest pixels, as in bilinear interpolation.
+    Every point of the line is shared among its four nearest pixels, as in bilinear interpolation. All points
+    weigh alike, or, where the line is `fading`, in proportion to how far they are from its nearer end.
     """
     half = int(length / 2.0) + 1
     points = 16 * half
-    along = ((np.arange(points) + 0.5) / points - 0.5) * length
+    places = (np.arange(points) + 0.5) / points - 0.5
+    along = places * length
+    weights = 0.5 - np.abs(places) if fading else np.ones(points)
     pixels = np.arange(-half, half + 1)
     turn = math.radians(angle)
     across = np.clip(1.0 - np.abs(pixels - math.cos(turn) * along[:, None]), 0.0, 1.0)
     down = np.clip(1.0 - np.abs(pixels - math.sin(turn) * along[:, None]), 0.0, 1.0)
-    return np.asarray(down.T @ across / points, dtype=np.float32)
+    return np.asarray(down.T @ (weights[:, None] * across) / weights.sum(), dtype=np.float32)
 
 
 class DiscBlur(A.ImageOnlyTransform):  # type: ignore[misc]
@@ -1061,10 +1064,14 @@ class BrushedGrain(A.ImageOnlyTransform):  # type: ignore[misc]
         }
 
     def apply(self, img: Image, deviation: float, angle: float, length: float, seed: int, **_: Any) -> Image:
-        """Add white noise averaged along the line, less its own blur over half a streak."""
+        """Add white noise averaged along the line, less its own blur over half a streak.
+
+        A streak fades towards its ends, from a line longer by the square root of 2, which has the same
+        variance. Where it ends abruptly, its spectrum reaches beyond its own direction.
+        """
         pixels = max(length * min(img.shape[:2]), 1.0)
         noise = default_rng(seed).standard_normal(img.shape[:2], dtype=np.float32)
-        streaks = cv2.filter2D(noise, -1, line_kernel(pixels, angle))
+        streaks = cv2.filter2D(noise, -1, line_kernel(math.sqrt(2.0) * pixels, angle, fading=True))
         return _added(img, deviation, _standardised(streaks - cv2.GaussianBlur(streaks, (0, 0), pixels / 2)))
 
 

@@ -305,6 +305,15 @@ def test_line_kernel_has_the_length_and_direction(length: float, angle: float) -
     assert (kernel * across**2).sum() < 0.26
 
 
+def test_a_fading_line_has_the_variance_of_a_triangle() -> None:
+    kernel = line_kernel(12.0, 0.0, fading=True).astype(float)
+    half = len(kernel) // 2
+    along = np.arange(-half, half + 1)
+    assert kernel.sum() == pytest.approx(1, abs=1e-5)
+    assert 0 <= (kernel.sum(0) * along**2).sum() - 12.0**2 / 24 < 0.26
+    assert kernel[half, half + 3] == pytest.approx(kernel[half, half] / 2, rel=0.1)
+
+
 def test_line_blur_draws_its_angle_from_its_range() -> None:
     blur = LineBlur((3.0, 5.0), (20.0, 40.0), p=1.0)
     drawn = [applied(blur, constant(9), seed)[1] for seed in range(50)]
