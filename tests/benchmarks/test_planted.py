@@ -9,7 +9,7 @@ import pytest
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tests.benchmarks import planted
+from tests.benchmarks import planted, second_opinion
 from tests.benchmarks.planted import FAMILIES, Fault, Image, faults, load_faults, plant, suits
 
 ALL = faults(channels=3)  # they hold those for one channel
@@ -255,3 +255,36 @@ def test_the_physics_is_its_own() -> None:
     from_ = {node.module or "." for node in nodes if isinstance(node, ast.ImportFrom)}
     assert {name.split(".")[0] for name in plain | from_} <= allowed | {"sys", "types", "typing"}
     assert not any(isinstance(node, ast.ImportFrom) and node.level for node in nodes)
+
+
+# --- the second opinion ---
+
+OTHERS = load_faults(Path(second_opinion.__file__))
+
+
+def test_the_second_opinion_has_a_fault_of_every_family() -> None:
+    assert {fault.family for fault in OTHERS.values()} == set(FAMILIES)
+    assert {name for name, fault in OTHERS.items() if not suits(fault, 1)} == {
+        "tungsten",
+        "fluorescent",
+        "faded",
+    }
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("shape", [(48, 61, None), (61, 48, 1), (53, 48, 3)], ids=str)
+def test_faults_of_the_second_opinion_grow_with_their_strength(
+    name: str, shape: tuple[int, int, int | None]
+) -> None:
+    fault, image = OTHERS[name], part(*shape).copy()
+    if not suits(fault, shape[2] or 1):
+        return
+    if fault.family == "colour":
+        image[..., 0] //= 2
+    away = [
+        np.abs(plant(fault, image, np.random.default_rng(seed), strength).astype(float) - image).mean()
+        for strength in (0.25, 1.0)
+        for seed in range(8)
+    ]
+    assert 0 <= np.mean(away[:8]) < np.mean(away[8:])
+    assert np.mean(away[8:]) > 0.2  # a slight blur moves little of a smooth part
