@@ -287,4 +287,4 @@ def test_faults_of_the_second_opinion_grow_with_their_strength(
         for seed in range(8)
     ]
     assert 0 <= np.mean(away[:8]) < np.mean(away[8:])
-    assert np.mean(away[8:]) > 0.2  # a slight blur moves little of a smooth part
+    assert np.mean(away[8:]) > 0.1  # a slight blur moves little of a smooth part
