@@ -13,7 +13,8 @@ from inspection.textures import COARSEST, MeasuredChange
 
 LIGHTING = 0.5  # of the energy in waves too coarse for a texture: a change of light
 SPARSE = 0.5  # of the energy on the densest tenth of the area: specks; evenly spread noise has 0.2
-STRAIGHT = 0.8  # of the energy in waves along one axis: lines from edge to edge
+STRAIGHT = 0.8  # of the energy that is not coarse, in waves along one axis: lines from edge to edge
+LINED = 0.3  # of the energy that is not coarse, at least, where lines are told
 ONE_WAY = 0.8  # of the energy in waves of one direction, give or take 7.5 degrees
 ONE_WAVE = 0.6  # of the energy within two periods of the strongest wave: a pattern that repeats
 SECTORS = 36  # of 5 degrees each
@@ -58,9 +59,11 @@ def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
     if name == TONE_CURVE:
         return nearest if nearest in OF_TONES else _tones(change.tones)
     shape = describe(change.pattern[None] if name == FIXED_PATTERN else change.residuals)
+    if shape.coarse <= 1 - LINED and shape.straight >= STRAIGHT:
+        return "line pattern"
     if shape.coarse >= LIGHTING:
         return nearest if name != FIXED_PATTERN or nearest in OF_LIGHT else _light(change.pattern.sum(2))
-    if shape.straight >= STRAIGHT or (shape.one_way >= ONE_WAY and shape.one_wave >= ONE_WAVE):
+    if shape.one_way >= ONE_WAY and shape.one_wave >= ONE_WAVE:
         return "line pattern"
     if name == FIXED_PATTERN and nearest == "geometry" and FEW < _brighter(change.pattern) < 1 - FEW:
         return "geometry"

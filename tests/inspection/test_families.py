@@ -145,6 +145,18 @@ def blob(sign: float) -> FloatArray:
     return field(sign * np.exp(-(np.hypot(DOWN - 16, ACROSS - 20) ** 2) / 200))
 
 
+def test_lines_are_told_beside_as_much_light() -> None:
+    """The columns of a camera that lost its flat field: some of their gains change slowly."""
+    rng = np.random.default_rng(0)
+    columns = 0.1 * rng.normal(size=(1, SIDE))
+    slow = np.cos(2 * np.pi * (np.arange(SIDE) + 0.5) / SIDE)[None]
+    gains = columns + slow * (1.2 * columns.std() / slow.std())
+    pattern = field(np.repeat(gains, SIDE, 0))[..., None]
+    assert describe(pattern[None]).coarse > 0.5
+    change = MeasuredChange(LEVELS, pattern, np.zeros((2, SIDE, SIDE, 1), np.float32))
+    assert family_of(change, FIXED_PATTERN, "texture") == "line pattern"
+
+
 @pytest.mark.parametrize("nearest", ["geometry", "dust", "texture"])
 @pytest.mark.parametrize(
     ("light", "family"),
