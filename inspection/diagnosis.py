@@ -28,7 +28,7 @@ PAIRED = 5  # of them, the operations that are tried together with every other
 PAIRS = 2  # pairs that are measured before one is claimed
 LOCAL = ("shadow", "hot spot")  # families of operations that change one place of an image
 PATTERNS = ("line pattern", "texture", "dust")  # families of operations that a measured change tells better
-PATTERN_GAIN = 0.03
+PATTERN_GAIN = 0.03  # mean share beyond theirs that it needs, where others need `matching.pair_gain`
 TAKES = 0.5  # of what the best operation leaves unexplained: a better account takes at least so much
 MISTAKEN = 0.8  # of the errors are most like a reference image of the predicted class: a matter of labels
 
@@ -201,18 +201,16 @@ def _tried(catalogue: Paths, fitted: Mapping[str, Fit], lookalikes: Lookalikes) 
     promising = sorted(found, key=lambda name: found[name].promise.unexplained)
     family = {name: find_operation(name).family for name in promising}
 
-    def rivals(best: str, left: float) -> list[str]:
-        return [
-            name
-            for name in promising
-            if family[name] != family[best] and found[name].promise.unexplained <= RIVALLING * left
-        ]
+    def rivals(name: str, best: str, left: float) -> bool:
+        return family[name] != family[best] and found[name].promise.unexplained <= RIVALLING * left
 
-    if promising and rivals(promising[0], found[promising[0]].promise.unexplained):
-        best = promising[0]
+    if not promising:
+        return found
+    best, *others = promising
+    if any(rivals(name, best, found[best].promise.unexplained) for name in others):
         found[best] = lookalikes.refined(best, catalogue[best], found[best])
-        for name in promising[1:]:
-            if name in rivals(best, found[best].likeness.unexplained):
+        for name in others:
+            if rivals(name, best, found[best].likeness.unexplained):
                 found[name] = lookalikes.refined(name, catalogue[name], found[name])
                 best = min(best, name, key=lambda each: found[each].likeness.unexplained)
     return found

@@ -137,8 +137,8 @@ class Lookalikes:
         with it. What the changed lookalikes leave of the shift tells how much further to go, and again the
         same at two strengths (a secant).
         """
-        weakest, limit = first.strength / FARTHEST, find_operation(operation).limit
-        strongest = min(first.strength * FARTHEST, limit)
+        weakest = first.strength / FARTHEST
+        strongest = min(first.strength * FARTHEST, find_operation(operation).limit)
         trials = [first]
         while len(trials) <= REFINED:
             strength = float(np.clip(_next(trials), weakest, strongest))

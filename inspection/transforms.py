@@ -523,8 +523,7 @@ class LineBlur(A.ImageOnlyTransform):  # type: ignore[misc]
 
     def apply(self, img: Image, length: float, angle: float, **_: Any) -> Image:
         """Average the image along the line."""
-        blurred = cv2.filter2D(img, -1, line_kernel(length, angle))
-        return np.asarray(blurred, dtype=np.uint8).reshape(img.shape)
+        return _averaged(img, line_kernel(length, angle))
 
 
 def line_kernel(length: float, angle: float, fading: bool = False) -> Plane:
@@ -571,8 +570,11 @@ class DiscBlur(A.ImageOnlyTransform):  # type: ignore[misc]
 
     def apply(self, img: Image, radius: float, **_: Any) -> Image:
         """Average the image over the disc."""
-        blurred = cv2.filter2D(img, -1, disc_kernel(radius))
-        return np.asarray(blurred, dtype=np.uint8).reshape(img.shape)
+        return _averaged(img, disc_kernel(radius))
+
+
+def _averaged(img: Image, kernel: Plane) -> Image:
+    return np.asarray(cv2.filter2D(img, -1, kernel), dtype=np.uint8).reshape(img.shape)
 
 
 def disc_kernel(radius: float) -> Plane:

@@ -7,7 +7,8 @@ drawn on a finer grid, borders mirrored in ways of their own. Strength 1 is the 
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -22,18 +23,22 @@ FINER = 4  # times as many pixels along a side in which specks, hairs and scratc
 KERNEL_PARTS = 8  # the same for the kernel of a lens
 
 
-def on_grey(family: str) -> Callable[[Callable[[Grey, Generator, float], Any]], Fault]:
+def on_grey(
+    family: str, channels: tuple[int, ...] = (1, 3)
+) -> Callable[[Callable[[Grey, Generator, float], Any]], Fault]:
     """Make a change of grey values a fault of `family`; what exceeds black and white is clipped."""
 
     def decorate(change: Callable[[Grey, Generator, float], Any]) -> Fault:
+        @wraps(change)
         def fault(image: Image, rng: Generator, strength: float = 1.0) -> Image:
             grey = image.astype(np.float64).reshape(*image.shape[:2], -1)
             changed = np.clip(np.rint(change(grey, rng, strength)), 0, 255)
             return np.asarray(changed, np.uint8).reshape(image.shape)
 
-        fault.__name__, fault.__doc__ = change.__name__, change.__doc__
-        fault.family = family  # type: ignore[attr-defined]
-        return fault  # type: ignore[return-value]
+        found = cast("Fault", fault)
+        found.family = family
+        vars(fault)["channels"] = channels
+        return found
 
     return decorate
 
@@ -451,24 +456,20 @@ def _turned(grey: Grey, degrees: float, scale: float) -> Grey:
 # --- colour ---
 
 
-@on_grey("colour")
+@on_grey("colour", channels=(3,))
 def tungsten(grey: Grey, rng: Generator, strength: float) -> Any:
     """A lamp much warmer than the camera's balance."""
     return grey * np.array([1 + 0.18 * strength, 1, max(1 - 0.45 * strength, 0)])
 
 
-@on_grey("colour")
+@on_grey("colour", channels=(3,))
 def fluorescent(grey: Grey, rng: Generator, strength: float) -> Any:
     """A lamp with a green line."""
     return grey * np.array([max(1 - 0.35 * strength, 0), 1 + 0.1 * strength, max(1 - 0.25 * strength, 0)])
 
 
-@on_grey("colour")
+@on_grey("colour", channels=(3,))
 def faded(grey: Grey, rng: Generator, strength: float) -> Any:
     """Colours that faded to a tenth."""
     mean = grey.mean(2, keepdims=True)
     return mean + (grey - mean) * (1 - min(1, 0.9 * strength))
-
-
-for _fault in (tungsten, fluorescent, faded):
-    _fault.channels = (3,)  # type: ignore[attr-defined]

@@ -271,14 +271,20 @@ def test_the_second_opinion_has_a_fault_of_every_family() -> None:
     }
 
 
-@pytest.mark.parametrize("name", OTHERS)
-@pytest.mark.parametrize("shape", [(48, 61, None), (61, 48, 1), (53, 48, 3)], ids=str)
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        (name, shape)
+        for name, fault in OTHERS.items()
+        for shape in ((48, 61, None), (61, 48, 1), (53, 48, 3))
+        if suits(fault, shape[2] or 1)
+    ],
+    ids=str,
+)
 def test_faults_of_the_second_opinion_grow_with_their_strength(
     name: str, shape: tuple[int, int, int | None]
 ) -> None:
     fault, image = OTHERS[name], part(*shape).copy()
-    if not suits(fault, shape[2] or 1):
-        return
     if fault.family == "colour":
         image[..., 0] //= 2
     away = [
@@ -286,5 +292,5 @@ def test_faults_of_the_second_opinion_grow_with_their_strength(
         for strength in (0.25, 1.0)
         for seed in range(8)
     ]
-    assert 0 <= np.mean(away[:8]) < np.mean(away[8:])
+    assert np.mean(away[:8]) < np.mean(away[8:])
     assert np.mean(away[8:]) > 0.1  # a slight blur moves little of a smooth part

@@ -81,6 +81,7 @@ SIZED = (
     "shadow band",
     "spin blur",
     "posterising",
+    "disc defocus",
     "tilted focus",
     "veil of stray light",
     "oblique stripes",
