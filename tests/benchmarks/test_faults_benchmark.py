@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -361,3 +362,13 @@ def test_a_whole_run_writes_its_answer_and_goes_on_where_it_stopped(
     monkeypatch.setattr(benchmark, "_control", not_again)
     assert benchmark.main(command.split()) == 0
     assert json.dumps(without_time(out)) == json.dumps(answer)
+
+    shutil.rmtree(next(out.parent.glob("faults-cache/results-*")))
+    assert benchmark.main([*command.split(), "--processes", "2"]) == 0
+    assert [night["kind"] for night in without_time(out)["nights"]] == [
+        "single",
+        "clean",
+        "labels",
+        "clean",
+        "labels",
+    ]
