@@ -160,7 +160,7 @@ def verify(
     images: NDArray[np.uint8],
     correct: tuple[NDArray[np.uint8], NDArray[np.int64]],
     filters: Sequence[int],
-    random_draws: int = 2,
+    random_draws: int = 1,
     seed: int = 0,
     batch_size: int = 32,
     progress: Progress = None,
@@ -169,9 +169,9 @@ def verify(
     """Patch the blamed `filters` of one layer exactly, beside as many of both controls; count the flips.
 
     `images` are the errors of `screening` in the same order; `correct` is (images, classes) on which the
-    collateral is counted. The random filters are drawn anew for every batch, so that few draws for each
-    error are still many sets. Only the layers after the patched one are run again; `cut` is the network cut
-    there, where that is at hand.
+    collateral is counted: images that the network tells rightly. The random filters are drawn anew for every
+    error, so that one draw for each is still as many sets as there are errors. Only the layers after the
+    patched one are run again; `cut` is the network cut there, where that is at hand.
     """
     rng = np.random.default_rng(seed)
     blamed, k = list(filters), len(filters)
@@ -180,9 +180,10 @@ def verify(
     flips, margin = [], []
     for i in _steps(len(images), batch_size, progress):
         rows = slice(i, i + batch_size)
-        drawn = [list(rng.choice(layer.channels, k, replace=False)) for _ in range(random_draws)]
         begun = run_up_to(classifier, cut, images[rows], batch_size)
-        sets, true, predicted = [blamed, deviating, *drawn], screening.true[rows], screening.predicted[rows]
+        true, predicted = screening.true[rows], screening.predicted[rows]
+        drawn = [_drawn(rng, layer.channels, k, len(true)) for _ in range(random_draws)]
+        sets: list[Sequence[int] | NDArray[np.int64]] = [blamed, deviating, *drawn]
         patched = patched_margins(cut, layer, reference, begun, true, sets, predicted)
         flips.append(patched.right)
         margin.append(patched.margin[0])
@@ -196,6 +197,11 @@ def verify(
         margin_fall=np.asarray(screening.margin - np.concatenate(margin), np.float32),
         collateral=_collateral(classifier, cut, layer, reference, correct, blamed, batch_size),
     )
+
+
+def _drawn(rng: np.random.Generator, channels: int, k: int, errors: int) -> NDArray[np.int64]:
+    """K channels of a layer (errors, k), drawn for each error."""
+    return np.stack([rng.choice(channels, k, replace=False) for _ in range(errors)])
 
 
 class Patched:
@@ -213,28 +219,27 @@ def patched_margins(
     reference: Reference,
     begun: Sequence[Begun],
     true: NDArray[np.int64],
-    sets: Sequence[Sequence[int]],
-    predicted: NDArray[np.int64] | None = None,
+    sets: Sequence[Sequence[int] | NDArray[np.int64]],
+    predicted: NDArray[np.int64],
 ) -> Patched:
     """Run images, `begun` up to `layer`, on from there once for each set of patched filters.
 
-    The margin is measured against `predicted`, the classes that the unpatched network chose.
+    A set holds the filters that are patched in every image, or (images, filters) those of each. The margin
+    is measured against `predicted`, the classes that the unpatched network chose.
     """
     normal = reference.layers[layer.name]
     right = np.zeros((len(sets), len(true)), bool)
     margin = np.zeros((len(sets), len(true)), np.float32)
     for rows, (code, *values) in _batches(begun):
-        labels = torch.from_numpy(true[rows]).to(code.device)
-        wrong = (
-            cut.tail(code, *values).argmax(1)
-            if predicted is None
-            else torch.from_numpy(predicted[rows]).to(code.device)
-        )
+        labels, wrong = (torch.from_numpy(each[rows]).to(code.device) for each in (true, predicted))
         for which, channels in enumerate(sets):
-            picked = list(channels)
-            energy = torch.from_numpy(normal.energy[true[rows]][:, picked]).to(code.device)
-            spread = torch.from_numpy(normal.spread[true[rows]][:, picked]).to(code.device)
-            logits = cut.tail(patch_energy(code, picked, energy, spread, layer.nonnegative), *values)
+            picked = channels[rows] if isinstance(channels, np.ndarray) else np.tile(channels, (len(code), 1))
+            energy, spread = (
+                torch.from_numpy(each[true[rows][:, None], picked]).to(code.device)
+                for each in (normal.energy, normal.spread)
+            )
+            patched = patch_energy(code, picked, energy, spread, layer.nonnegative)
+            logits = cut.tail(patched, *values)
             right[which, rows] = (logits.argmax(1) == labels).cpu().numpy()
             margin[which, rows] = margins(logits, wrong, labels).cpu().numpy()
     return Patched(right, margin)
@@ -253,7 +258,7 @@ def _collateral(
     if not len(images):
         return 0.0
     begun = run_up_to(classifier, cut, images, batch_size)
-    patched = patched_margins(cut, layer, reference, begun, true, [filters])
+    patched = patched_margins(cut, layer, reference, begun, true, [filters], true)
     return float(1 - patched.right[0].mean())
 
 

@@ -180,18 +180,22 @@ def rank_match(
 
 def patch_energy(
     code: Float[Tensor, "batch channel height width"],
-    channels: list[int],
+    channels: Sequence[int] | NDArray[np.int64],
     energy: Float[Tensor, "batch picked"],
     spread: Float[Tensor, "batch picked"],
     nonnegative: bool = True,
 ) -> Float[Tensor, "batch channel height width"]:
     """Restore the normal energy and spread of some filters while keeping the layout of their maps.
 
-    As `patch_every_energy` does it. Returns a new code; `energy` and `spread` hold the normal values of
-    `channels` for each image.
+    As `patch_every_energy` does it. Returns a new code; `channels` are the filters of every image, or
+    (batch, picked) those of each, and `energy` and `spread` hold their normal values.
     """
+    where = (
+        torch.arange(len(code), device=code.device)[:, None],
+        torch.as_tensor(channels, device=code.device),
+    )
     patched = code.clone()
-    patched[:, channels] = patch_every_energy(code[:, channels], energy, spread, nonnegative)
+    patched[where] = patch_every_energy(code[where], energy, spread, nonnegative)
     return patched
 
 

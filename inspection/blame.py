@@ -45,24 +45,29 @@ def layers_to_verify(
     """
     few = _choosing(subject, images)
     tried, images = screening.subset(few), images[few]
-    scores = []
+    scores, run = [], {}
     for layer in subject.layers:
         k, cut, reference = _k(subject, layer), subject.cut(layer.name), subject.reference
         sets = [
             engine.most_blamed(tried.blame[layer.name], k),
             engine.most_deviating(tried, reference, layer.name, k),
         ]
-        begun = _begun(subject, layer, images)
-        patched = engine.patched_margins(cut, layer, reference, begun, tried.true, sets, tried.predicted)
+        run[layer.name] = _begun(subject, layer, images)
+        patched = engine.patched_margins(
+            cut, layer, reference, run[layer.name], tried.true, sets, tried.predicted
+        )
         blamed, deviating = (float(rate) for rate in patched.right.mean(1))
         scores.append((blamed - deviating, float(-patched.margin[0].mean()), layer.name))
     best = sorted(scores, reverse=True)[: subject.settings.blame.verified_layers]
-    return tuple(sound(subject, find_layer(subject.layers, name), tried, images) for *_, name in best)
+    return tuple(_sounded(subject, find_layer(subject.layers, name), tried, run[name]) for *_, name in best)
 
 
 def sound(subject: Subject, layer: Layer, screening: Screening, images: NDArray[np.uint8]) -> Sounding:
     """Blame the filters of one layer halfway to the normal, for errors `images` of a screening, in order."""
-    begun = _begun(subject, layer, images)
+    return _sounded(subject, layer, screening, _begun(subject, layer, images))
+
+
+def _sounded(subject: Subject, layer: Layer, screening: Screening, begun: list[engine.Begun]) -> Sounding:
     blame = engine.blame_midway(subject.cut(layer.name), layer, subject.reference, screening, begun)
     return Sounding(layer.name, blame)
 

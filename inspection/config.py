@@ -53,7 +53,7 @@ class BlameSettings(Section):
     filters: Count = Field(20, description="K: filters patched together in one layer")
     largest_share: Share = Field(0.25, description="K never exceeds this share of a layer's filters")
     random_draws: Count = Field(
-        2, description="draws of K random filters for the control, anew for every batch"
+        1, description="draws of K random filters for the control, anew for every error"
     )
     collateral_images: Count = Field(64, description="correct images on which the patch's harm is counted")
     most_errors: Count = Field(64, description="errors that are patched; more are screened but not patched")

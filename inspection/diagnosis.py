@@ -68,7 +68,7 @@ def diagnose(
         return found if enough else _beside(subject, screening, images, responses, found)
     if _explains(settings, shares) or len(images) < settings.fewest_errors:
         return found  # what an operation explains, and is doubted all the same, is too faint to be a cause
-    best = match_measured(subject, screening, images, responses)
+    best = match_measured(subject, screening, images, responses, settings.measured_share)
     doubt = _doubt_of_measured(settings, best)
     if doubt:
         text = f"the {best.name} measured on one half of the errors explains {doubt}"
@@ -95,7 +95,7 @@ def _beside(
     """
     settings, alone = subject.settings.matching, shares_of(found.matches[0])
     single = [name for name, parts in PARTS.items() if sum(parts) == 1]
-    best = match_measured(subject, screening, images, responses, single)
+    best = match_measured(subject, screening, images, responses, alone.mean, single)
     shares = best.likeness.shares
     if shares.mean < alone.mean or _doubt_of_measured(settings, best):
         return found
@@ -188,8 +188,8 @@ def change_of(
 def _tried(catalogue: Paths, fitted: Mapping[str, Fit], lookalikes: Lookalikes) -> dict[str, Trial]:
     """The operations whose mean shift explains most, on lookalikes: at the strengths that it tells.
 
-    Where another family promises to explain about as much as the best, strengths are refined there, so that
-    each family is judged at its own best.
+    Where another family promises to explain about as much as the best, or does explain more before the best
+    is refined, strengths are refined there, so that each family is judged at its own best.
     """
     leading = sorted(fitted, key=lambda name: -fitted[name].share)[:TRIED]
     near = [name for name in leading if fitted[name].share >= fitted[leading[0]].share - NEAR]
@@ -204,10 +204,15 @@ def _tried(catalogue: Paths, fitted: Mapping[str, Fit], lookalikes: Lookalikes) 
     def rivals(name: str, best: str, left: float) -> bool:
         return family[name] != family[best] and found[name].promise.unexplained <= RIVALLING * left
 
+    def is_ahead(name: str, best: str) -> bool:
+        left = found[best].likeness.unexplained
+        return family[name] != family[best] and found[name].likeness.unexplained < left
+
     if not promising:
         return found
     best, *others = promising
-    if any(rivals(name, best, found[best].promise.unexplained) for name in others):
+    promised = found[best].promise.unexplained
+    if any(rivals(name, best, promised) or is_ahead(name, best) for name in others):
         found[best] = lookalikes.refined(best, catalogue[best], found[best])
         for name in others:
             if rivals(name, best, found[best].likeness.unexplained):
@@ -253,15 +258,15 @@ def _ranked(
 ) -> tuple[OperationMatch, ...]:
     """Those tried on lookalikes first, the least unexplained first; alternatives no view tells from it.
 
-    Of those tried, what they leave of lookalikes counts times what their mean shift leaves: the first sees
-    which part each error is, the second rests on all parts.
+    Of those tried, what they leave of lookalikes counts: it sees which part each error is, where what their
+    mean shift leaves rests on all parts.
     An operation at less than its least measured strength, which is not told from the parts' own variation,
     comes after those that were tried and have more.
     """
     settings = subject.settings.matching
     shares = {name: evidence.shares(fitted[name].at(known[name])) for name in known}
     left = {name: each.unexplained for name, each in shares.items()}
-    left |= {name: trial.likeness.unexplained * left[name] for name, trial in tried.items()}
+    left |= {name: trial.likeness.unexplained for name, trial in tried.items()}
     shares |= {name: trial.likeness.shares for name, trial in tried.items()}
     strengths = {name: fit.strengths[0] for name, fit in fitted.items()}
     strengths |= {name: trial.strength for name, trial in tried.items()}

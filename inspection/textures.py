@@ -6,7 +6,7 @@ lies nowhere, but gives every grey level another (a bent response of the camera,
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from fmi_engine.types import FloatArray, Screening
-from inspection.lookalikes import Likeness, Rivals, seek_lookalikes
+from inspection.lookalikes import Likeness, Lookalikes, Rivals, seek_lookalikes
 from inspection.matching import Shares, gather
 from inspection.overlays import (
     BLACK,
@@ -37,6 +37,7 @@ EXCESS = 1.5  # times the normal power: a residual texture below it is within wh
 CERTAIN = 2.0  # times the power that the mean of as many normal images has: a fixed pattern below is chance
 BOTH = "fixed pattern and residual texture"
 COARSEST = 4  # cosine periods: coarser than two waves across the image is lighting, not texture
+MAKES_UP = 0.05  # of the mean share: what the second half, beyond the first, does not make up for
 RARE = 0.005  # of the normal pixels: of the darkest and the brightest there is next to no evidence
 
 
@@ -96,30 +97,52 @@ def match_measured(
     screening: Screening,
     images: NDArray[np.uint8],
     responses: Responses,
+    least: float = -np.inf,
     names: Collection[str] = PARTS.keys(),
 ) -> MeasuredMatch:
     """Find the measured change that explains most: measured on half of the errors, judged on the other half.
 
     A change that is read off images explains those images whatever they hold; that it explains others of
-    the same mode is what makes it their cause.
+    the same mode is what makes it their cause. Where the first half is explained by less than `least` (mean
+    of three shares) and more than a little, the second, which would have to make up for it, is not tried.
     """
-    tried: dict[str, list[Shares]] = {name: [] for name in names}
-    halves = []
+    halves: list[_Half] = []
     for one, other in _halves(screening.true):
         change = measure_change(images[one], screening.true[one], subject.correct)
         half = (subject, screening.subset(other), images[other])
         evidence = gather(*half)
+        tried = {}
         for name in names:
             relived = partial(relive, change=change, parts=PARTS[name])
-            induced = measure_change_of(subject, responses, relived, screening.true[other])
-            tried[name].append(evidence.shares(induced))
-        halves.append((change, seek_lookalikes(*half, responses, evidence)))
-    means = {name: _mean(shares) for name, shares in tried.items()}
+            tried[name] = evidence.shares(measure_change_of(subject, responses, relived, half[1].true))
+        halves.append(_Half(tried, change, seek_lookalikes(*half, responses, evidence)))
+        found = _together(halves)
+        if found.likeness.shares.mean < least - MAKES_UP:
+            break
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Half:
+    """What was measured on one half of the errors, and how it explains the other."""
+
+    tried: dict[str, Shares]  # by the mean shift
+    change: MeasuredChange
+    lookalikes: Lookalikes
+    known: dict[str, Likeness] = field(default_factory=dict)
+
+    def likeness(self, name: str) -> Likeness:
+        """The same on lookalikes, of one measured change."""
+        if name not in self.known:
+            relived = partial(relive, change=self.change, parts=PARTS[name])
+            self.known[name] = self.lookalikes.under(relived)
+        return self.known[name]
+
+
+def _together(halves: Sequence[_Half]) -> MeasuredMatch:
+    means = {name: _mean([half.tried[name] for half in halves]) for name in halves[0].tried}
     best = max(means, key=lambda name: means[name].mean)
-    found = [
-        lookalikes.under(partial(relive, change=change, parts=PARTS[best])) for change, lookalikes in halves
-    ]
-    rivals = [lookalikes.rivals for _, lookalikes in halves]
+    found, rivals = [half.likeness(best) for half in halves], [half.lookalikes.rivals for half in halves]
     return MeasuredMatch(
         best,
         Likeness(

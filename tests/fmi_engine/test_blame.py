@@ -294,15 +294,21 @@ def test_flips_margins_and_collateral_are_those_of_the_whole_network(which: int)
 
     deviating = most_deviating(screening, reference, layer.name, 2)
     rng = np.random.default_rng(6)
-    draws = [[[int(c) for c in rng.choice(layer.channels, 2, replace=False)] for _ in range(3)] for _ in done]
+    draws = [  # three sets for every error, batch by batch
+        [
+            [[int(c) for c in rng.choice(layer.channels, 2, replace=False)] for _ in range(size)]
+            for _ in range(3)
+        ]
+        for size in done
+    ]
     after, index = logits(blamed), np.arange(12)
     assert found.filters == tuple(blamed)
     assert found.flips.tolist() == (after.argmax(1) == true).tolist()
     assert found.deviation_flips.tolist() == (logits(deviating).argmax(1) == true).tolist()
-    for batch, sets in enumerate(draws):  # of five errors each
-        rows = slice(5 * batch, 5 * batch + 5)
-        turned = np.mean([(logits(filters).argmax(1) == true)[rows] for filters in sets], 0)
-        assert found.random_flips[rows] == pytest.approx(turned, abs=1e-6)
+    for i in index:
+        sets = [drawn[i % 5] for drawn in draws[i // 5]]  # of five errors each
+        turned = np.mean([logits(filters)[i].argmax() == true[i] for filters in sets])
+        assert found.random_flips[i] == pytest.approx(turned, abs=1e-6)
     margin = after[index, screening.predicted] - after[index, true]
     assert found.margin_fall == pytest.approx(screening.margin - margin, abs=1e-4)
     broken = brute_force(classifier, layer, reference, correct, labels, blamed).argmax(1) != labels
@@ -368,11 +374,11 @@ def one_cause(random_draws: int, seed: int) -> Verification:
 
 
 def test_patching_the_cause_flips_and_random_filters_flip_as_often_as_they_hit_it() -> None:
-    found = one_cause(random_draws=60, seed=0)
+    found = one_cause(random_draws=60, seed=0)  # for each of five errors
     assert found.filters == (0,)
     assert found.flip_rate == found.deviation_rate == 1
     assert found.margin_fall == pytest.approx([0.6] * 5, abs=1e-6)  # from 0.8 - 0.4 to 0.2 - 0.4
-    assert found.random_flips == pytest.approx([found.random_flips[0]] * 5)  # all five errors are alike
+    assert len({*found.random_flips}) > 1  # all five errors are alike, but what is patched is not
     assert found.random_rate == pytest.approx(1 / 3, abs=0.15)
     assert found.collateral == 0
 

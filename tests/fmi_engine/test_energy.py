@@ -399,3 +399,15 @@ def test_a_patch_of_many_filters_and_images_is_the_formula() -> None:
     )
     assert np.allclose(after, slow_patch(code, [4, 0, 2], energy, spread), atol=1e-6)
     assert (after == 0).any()  # some values were cut
+
+
+def test_every_image_may_have_filters_of_its_own() -> None:
+    rng = np.random.default_rng(1)
+    code = rng.random((3, 5, 4, 2), dtype=np.float32)
+    energy, spread = rng.random((3, 2), dtype=np.float32), rng.random((3, 2), dtype=np.float32)
+    channels = np.array([[0, 1], [4, 2], [3, 0]])
+    normal = torch.from_numpy(energy), torch.from_numpy(spread)
+    after = patch_energy(torch.from_numpy(code), channels, *normal)
+    for i, own in enumerate(channels.tolist()):
+        rows = slice(i, i + 1)
+        assert np.allclose(after[rows], slow_patch(code[rows], own, energy[rows], spread[rows]), atol=1e-6)

@@ -162,10 +162,12 @@ def test_flip_rates_against_patching_by_hand(
     assert found.deviation == pytest.approx(np.mean(control))
     rng = np.random.default_rng(0)
     size, drawn = subject.settings.compute.batch_size, []
-    for i in range(0, len(judged), size):  # three draws for every batch
-        sets = [rng.choice(channels, k, replace=False).tolist() for _ in range(3)]
-        turned = [flips_and_margins(subject, layer, each, admitted, judged[i : i + size])[0] for each in sets]
-        drawn += np.mean(turned, axis=0).tolist()
+    for i in range(0, len(judged), size):  # three draws for every error, batch by batch
+        rows = judged[i : i + size]
+        draws = [[rng.choice(channels, k, replace=False).tolist() for _ in rows] for _ in range(3)]
+        for row, *sets in zip(rows, *draws, strict=True):
+            turned = [flips_and_margins(subject, layer, each, admitted, [row])[0] for each in sets]
+            drawn.append(float(np.mean(turned)))
     assert found.random == pytest.approx(np.mean(drawn))
     bootstrapped = gains(flips, control, drawn)
     assert (found.gain_lower, found.gain_upper) == pytest.approx(bootstrapped, abs=1e-6)

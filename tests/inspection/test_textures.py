@@ -244,12 +244,16 @@ def here(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Subject:
 
 
 def matched(
-    here: Subject, lamp_responses: Responses, images: NDArray[np.uint8], true: NDArray[np.int64]
+    here: Subject,
+    lamp_responses: Responses,
+    images: NDArray[np.uint8],
+    true: NDArray[np.int64],
+    least: float = -np.inf,
 ) -> MeasuredMatch:
     wrong = here.classifier.predict(images).argmax(1) != true
     assert wrong.sum() >= 20
     images, true = images[wrong], true[wrong]
-    return match_measured(here, screen(here, images, true), images, lamp_responses)
+    return match_measured(here, screen(here, images, true), images, lamp_responses, least)
 
 
 def least_of(shares: Shares) -> float:
@@ -279,6 +283,20 @@ def test_a_pattern_measured_on_some_errors_explains_others_of_them(
     assert least_of(best.likeness.shares) > 0.7
     assert best.likeness.nearer_share > 0.9
     assert best.tried[RESIDUAL_TEXTURE].mean < 0.3
+
+
+@pytest.mark.parametrize(("beyond", "judged"), [(-0.01, "all"), (0.04, "all"), (0.06, "half")])
+def test_the_second_half_is_not_tried_where_it_cannot_make_up_for_the_first(
+    here: Subject, lamp_responses: Responses, beyond: float, judged: str
+) -> None:
+    images, true = bent()[here.labelled.images], here.labelled.labels
+    first = matched(here, lamp_responses, images, true, least=np.inf)
+    found = matched(here, lamp_responses, images, true, least=first.likeness.shares.mean + beyond)
+    errors = int((here.classifier.predict(images).argmax(1) != true).sum())
+    assert first.likeness.errors == pytest.approx(errors / 2, abs=len(np.unique(true)))
+    assert found.likeness.errors == (errors if judged == "all" else first.likeness.errors)
+    if judged == "half":
+        assert found == first
 
 
 def test_a_curve_measured_on_some_errors_explains_others_of_them(

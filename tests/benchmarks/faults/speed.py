@@ -158,7 +158,8 @@ def _flip_rates(
     subject = world.subject
     cut, sets = subject.cut(layer.name), list(rankings.values())
     begun = engine.run_up_to(subject.classifier, cut, errors.images)
-    patched = engine.patched_margins(cut, layer, subject.reference, begun, errors.labels, sets)
+    predicted = subject.classifier.predict(errors.images).argmax(1)
+    patched = engine.patched_margins(cut, layer, subject.reference, begun, errors.labels, sets, predicted)
     return {name: float(rate) for name, rate in zip(rankings, patched.right.mean(1), strict=True)}
 
 
