@@ -212,8 +212,8 @@ def patch_every_energy(
     """
     mean = code.mean((2, 3), keepdim=True)
     layout = code - mean
-    std = layout.square().mean((2, 3), keepdim=True).sqrt()
+    std = torch.linalg.vector_norm(layout, dim=(2, 3), keepdim=True) / (code.shape[2] * code.shape[3]) ** 0.5
     varies = std > FLAT * mean.abs()
     scale = (spread[..., None, None] / std).where(varies, 0.0)
-    restored = torch.addcmul(energy[..., None, None], layout, scale)
+    restored = layout.mul_(scale).add_(energy[..., None, None])  # in place: a code is large
     return restored.clamp_min_(0) if nonnegative else restored

@@ -16,8 +16,8 @@ from inspection.lookalikes import Change, Likeness, Lookalikes, Rivals, Trial, s
 from inspection.matching import Evidence, Fit, Paths, Shares, gather, paths
 from inspection.operations import find_operation
 from inspection.responses import Responses, Steps
-from inspection.subject import Subject
-from inspection.textures import PARTS, MeasuredMatch, match_measured, measure_change, relive
+from inspection.subject import Subject, sample
+from inspection.textures import MEASURED, PARTS, MeasuredMatch, match_measured, measure_change, relive
 
 CONTROL_LOGS = 200  # logs without a fault, drawn for the control of the explained share
 CONTROL_QUANTILE = 0.95
@@ -156,7 +156,8 @@ def _family(
     best: MeasuredMatch,
     found: Diagnosis,
 ) -> str:
-    change = measure_change(images, screening.true, subject.correct)
+    few = sample(len(images), MEASURED, subject.settings.compute.seed)
+    change = measure_change(images[few], screening.true[few], subject.correct)
     return family_of(change, best.name, found.matches[0].family)
 
 
@@ -297,7 +298,8 @@ def _second(
 ) -> tuple[tuple[OperationMatch, ...], Likeness | None]:
     """The two operations, one after the other, that explain clearly more than the best alone, if any.
 
-    Whatever the best leaves over, some second operation takes a little of it: it has to take half.
+    Whatever the best leaves over, some second operation takes a little of it: it has to take half. Pairs
+    whose mean shift already explains clearly more than that of any one are measured.
     """
     alone = shares_of(ranked[0])
     margin = subject.settings.matching.pair_gain
@@ -312,8 +314,9 @@ def _second(
         if find_operation(one).family != find_operation(other).family:
             fit = evidence.fit_pair(known[one], known[other], fitted[one].before)
             together.append((fit.share, tuple(zip((one, other), fit.strengths, strict=True))))
+    enough = max(fit.share for fit in fitted.values()) + margin
     found = []
-    for _, steps in sorted(together, reverse=True)[:PAIRS]:
+    for _, steps in sorted((each for each in together if each[0] > enough), reverse=True)[:PAIRS]:
         if all(strength >= find_operation(name).grid[0] for name, strength in steps):
             likeness = lookalikes.under(Steps(steps))
             shares = likeness.shares

@@ -101,6 +101,8 @@ def _joined(
     groups: Sequence[Rows],
 ) -> list[Rows]:
     """Join the two groups that are most alike until no two are alike enough."""
+    if len(groups) == 1:
+        return list(groups)
     left = [_Group.of(subject, screening, images, responses, rows) for rows in groups]
     while len(left) > 1:
         losses = {(i, j): left[i].loss(left[j]) for j in range(len(left)) for i in range(j)}

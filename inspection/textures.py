@@ -30,13 +30,14 @@ from inspection.overlays import (
     shine,
 )
 from inspection.responses import Responses, measure_change_of
-from inspection.subject import Subject
+from inspection.subject import Subject, sample
 from inspection.training import Labelled
 
 EXCESS = 1.5  # times the normal power: a residual texture below it is within what parts differ by
 CERTAIN = 2.0  # times the power that the mean of as many normal images has: a fixed pattern below is chance
 BOTH = "fixed pattern and residual texture"
 COARSEST = 4  # cosine periods: coarser than two waves across the image is lighting, not texture
+MEASURED = 400  # errors, at most, that a change is measured and judged on
 MAKES_UP = 0.05  # of the mean share: what the second half, beyond the first, does not make up for
 RARE = 0.005  # of the normal pixels: of the darkest and the brightest there is next to no evidence
 
@@ -103,9 +104,12 @@ def match_measured(
     """Find the measured change that explains most: measured on half of the errors, judged on the other half.
 
     A change that is read off images explains those images whatever they hold; that it explains others of
-    the same mode is what makes it their cause. Where the first half is explained by less than `least` (mean
-    of three shares) and more than a little, the second, which would have to make up for it, is not tried.
+    the same mode is what makes it their cause. Where a change explains less of the first half than `least`
+    (mean of three shares), or than another, by so much that the second would not make up for it, it is not
+    tried on the second.
     """
+    few = sample(len(images), MEASURED, subject.settings.compute.seed)
+    screening, images = screening.subset(few), images[few]
     halves: list[_Half] = []
     for one, other in _halves(screening.true):
         change = measure_change(images[one], screening.true[one], subject.correct)
@@ -119,6 +123,7 @@ def match_measured(
         found = _together(halves)
         if found.likeness.shares.mean < least - MAKES_UP:
             break
+        names = [name for name in names if tried[name].mean >= tried[found.name].mean - 2 * MAKES_UP]
     return found
 
 
@@ -140,7 +145,9 @@ class _Half:
 
 
 def _together(halves: Sequence[_Half]) -> MeasuredMatch:
-    means = {name: _mean([half.tried[name] for half in halves]) for name in halves[0].tried}
+    means = {
+        name: _mean([half.tried[name] for half in halves if name in half.tried]) for name in halves[0].tried
+    }
     best = max(means, key=lambda name: means[name].mean)
     found, rivals = [half.likeness(best) for half in halves], [half.lookalikes.rivals for half in halves]
     return MeasuredMatch(
