@@ -123,7 +123,8 @@ def match_measured(
         found = _together(halves)
         if found.likeness.shares.mean < least - MAKES_UP:
             break
-        names = [name for name in names if tried[name].mean >= tried[found.name].mean - 2 * MAKES_UP]
+        most = max(shares.mean for shares in tried.values())
+        names = [name for name in names if tried[name].mean >= most - 2 * MAKES_UP]
     return found
 
 

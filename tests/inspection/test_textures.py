@@ -1,6 +1,7 @@
 """What failing images hold beside the normal: planted patterns and textures are found, and nothing else."""
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from fmi_engine.types import FloatArray
 from inspection.blame import screen
-from inspection.matching import Shares
+from inspection.matching import Evidence, Shares
 from inspection.overlays import FIXED_PATTERN, LEVELS, RESIDUAL_TEXTURE, TONE_CURVE
 from inspection.responses import Responses
 from inspection.subject import Subject, open_subject
@@ -297,6 +298,36 @@ def test_the_second_half_is_not_tried_where_it_cannot_make_up_for_the_first(
     assert found.likeness.errors == (errors if judged == "all" else first.likeness.errors)
     if judged == "half":
         assert found == first
+
+
+def test_a_change_left_out_of_the_second_half_wins_where_the_one_tried_there_falls_behind(
+    here: Subject, lamp_responses: Responses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mean shares that the changes explain are given: of the first half, then of the second."""
+    given = {
+        FIXED_PATTERN: iter([0.9, 0.3]),
+        RESIDUAL_TEXTURE: iter([0.75]),
+        BOTH: iter([0.5]),
+        TONE_CURVE: iter([0.5]),
+    }
+    explained = Evidence.shares
+
+    def measured(*arguments: Any) -> float:
+        (name,) = (name for name, parts in PARTS.items() if parts == arguments[2].keywords["parts"])
+        return next(given[name])
+
+    def shares(self: Evidence, induced: Any) -> Shares:
+        return Shares(induced, induced, induced) if isinstance(induced, float) else explained(self, induced)
+
+    monkeypatch.setattr("inspection.textures.measure_change_of", measured)
+    monkeypatch.setattr(Evidence, "shares", shares)
+    images, true = bent()[here.labelled.images], here.labelled.labels
+    found = matched(here, lamp_responses, images, true)
+    assert found.name == RESIDUAL_TEXTURE
+    assert {name: each.mean for name, each in found.tried.items()} == pytest.approx(
+        {FIXED_PATTERN: 0.6, RESIDUAL_TEXTURE: 0.75, BOTH: 0.5, TONE_CURVE: 0.5}
+    )
+    assert found.likeness.errors == (here.classifier.predict(images).argmax(1) != true).sum()
 
 
 def test_a_curve_measured_on_some_errors_explains_others_of_them(
