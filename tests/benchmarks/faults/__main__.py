@@ -18,6 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -64,6 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         answer = _run(options)
     except (InspectionError, ValueError) as error:
         console.print(f"[bold red]faults:[/] {error}", soft_wrap=True)
+        return 2
+    except BrokenExecutor:
+        console.print(
+            f"[bold red]faults:[/] one of {options.processes} processes was ended before its night was "
+            "finished, as a machine does that runs out of memory; every finished night is kept: run the same "
+            "command with fewer --processes",
+            soft_wrap=True,
+        )
         return 2
     except KeyboardInterrupt:
         console.print("interrupted; every finished night is kept, and the same command goes on from there")
