@@ -1,5 +1,6 @@
 """Blame as findings: which filters of which layer caused a failure mode, beside the controls."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,27 +53,27 @@ def layers_to_verify(
             engine.most_blamed(tried.blame[layer.name], k),
             engine.most_deviating(tried, reference, layer.name, k),
         ]
-        run[layer.name] = _begun(subject, layer, images)
+        run[layer.name] = run_up_to(subject, layer, images)
         patched = engine.patched_margins(
             cut, layer, reference, run[layer.name], tried.true, sets, tried.predicted
         )
         blamed, deviating = (float(rate) for rate in patched.right.mean(1))
         scores.append((blamed - deviating, float(-patched.margin[0].mean()), layer.name))
     best = sorted(scores, reverse=True)[: subject.settings.blame.verified_layers]
-    return tuple(_sounded(subject, find_layer(subject.layers, name), tried, run[name]) for *_, name in best)
+    return tuple(sound(subject, find_layer(subject.layers, name), tried, run[name]) for *_, name in best)
 
 
-def sound(subject: Subject, layer: Layer, screening: Screening, images: NDArray[np.uint8]) -> Sounding:
-    """Blame the filters of one layer halfway to the normal, for errors `images` of a screening, in order."""
-    return _sounded(subject, layer, screening, _begun(subject, layer, images))
+def sound(subject: Subject, layer: Layer, screening: Screening, begun: Sequence[engine.Begun]) -> Sounding:
+    """Blame the filters of one layer halfway to the normal.
 
-
-def _sounded(subject: Subject, layer: Layer, screening: Screening, begun: list[engine.Begun]) -> Sounding:
+    `begun` are the errors of the screening, in order, run up to the layer.
+    """
     blame = engine.blame_midway(subject.cut(layer.name), layer, subject.reference, screening, begun)
     return Sounding(layer.name, blame)
 
 
-def _begun(subject: Subject, layer: Layer, images: NDArray[np.uint8]) -> list[engine.Begun]:
+def run_up_to(subject: Subject, layer: Layer, images: NDArray[np.uint8]) -> list[engine.Begun]:
+    """Run errors up to a layer, for what goes on from there."""
     batch_size = subject.settings.compute.batch_size
     return engine.run_up_to(subject.classifier, subject.cut(layer.name), images, batch_size)
 
@@ -147,7 +148,7 @@ def shortlist(
         subject.cut(name),
         layer,
         subject.reference,
-        _begun(subject, layer, images[few]),
+        run_up_to(subject, layer, images[few]),
         screening.true[few],
         [[channel] for channel in filters],
         screening.predicted[few],

@@ -118,7 +118,9 @@ def match_measured(
         tried = {}
         for name in names:
             relived = partial(relive, change=change, parts=PARTS[name])
-            tried[name] = evidence.shares(measure_change_of(subject, responses, relived, half[1].true))
+            tried[name] = evidence.shares(
+                measure_change_of(subject, responses, relived, screening.true[other])
+            )
         halves.append(_Half(tried, change, seek_lookalikes(*half, responses, evidence)))
         found = _together(halves)
         if found.likeness.shares.mean < least - MAKES_UP:

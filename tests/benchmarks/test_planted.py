@@ -284,7 +284,8 @@ def test_the_second_opinion_has_a_fault_of_every_family() -> None:
 def test_faults_of_the_second_opinion_grow_with_their_strength(
     name: str, shape: tuple[int, int, int | None]
 ) -> None:
-    fault, image = OTHERS[name], part(*shape).copy()
+    fault, smooth = OTHERS[name], part(*shape)
+    image = np.clip(smooth + np.random.default_rng(0).normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
     if fault.family == "colour":
         image[..., 0] //= 2
     away = [
@@ -293,4 +294,4 @@ def test_faults_of_the_second_opinion_grow_with_their_strength(
         for seed in range(8)
     ]
     assert np.mean(away[:8]) < np.mean(away[8:])
-    assert np.mean(away[8:]) > 0.1  # a slight blur moves little of a smooth part
+    assert np.mean(away[8:]) > 0.2

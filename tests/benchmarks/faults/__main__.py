@@ -169,25 +169,23 @@ def _open(options: argparse.Namespace, seed: int, progress: Callable[[int], None
 
 def _finished(options: argparse.Namespace, work: _Work) -> Iterator[str]:
     """Finish every job and yield its key; what is timed runs alone, before the others."""
-    open_jobs = [key for key in work.jobs if work.kept.get(key) is None]
-    spread = [key for key in open_jobs if key != "speed"] if options.processes > 1 else []
+    several = options.processes > 1
+    spread = [key for key in work.jobs if several and key != "speed" and work.kept.get(key) is None]
     for key in work.jobs:
         if key not in spread:
             work.result(key)
             yield key
     if spread:
         measure_responses(work.kept.world.subject)  # once, not in every process
-        seed, threads = work.kept.world.seed, max(1, joblib.cpu_count() // options.processes)
         parallel = joblib.Parallel(options.processes, return_as="generator_unordered", batch_size=1)
-        yield from parallel(joblib.delayed(_elsewhere)(options, seed, key, threads) for key in spread)
+        yield from parallel(joblib.delayed(_elsewhere)(options, work.kept.world.seed, key) for key in spread)
 
 
 _OPENED: dict[int, _Work] = {}  # of a process beside the first
 
 
-def _elsewhere(options: argparse.Namespace, seed: int, key: str, threads: int) -> str:
-    """Finish one job in a process beside the first, which opens the world once."""
-    torch.set_num_threads(threads)
+def _elsewhere(options: argparse.Namespace, seed: int, key: str) -> str:
+    """Finish one job in a process beside the first, which opens the world once; joblib shares out threads."""
     if seed not in _OPENED:
         _OPENED.clear()
         _OPENED[seed] = _open(options, seed)

@@ -68,7 +68,9 @@ def _compare(world: World, errors: Labelled) -> dict[str, Any]:
         "blame": (engine.most_blamed(screening.blame[name], k), seconds),
         "deviation": (engine.most_deviating(screening, subject.reference, name, k), seconds),
     }
-    sounding, more = _timed(lambda: blame.sound(subject, layer, screening, chosen.images))
+    sounding, more = _timed(
+        lambda: blame.sound(subject, layer, screening, blame.run_up_to(subject, layer, chosen.images))
+    )
     rankings[CHOSEN] = (engine.most_blamed(sounding.blame, k), seconds + more)
     failures = {}
     for method, attribute in _peers(world, layer, chosen, screening).items():
