@@ -17,9 +17,9 @@ from dashboards.pages import Pages
 from dashboards.retraining import RetrainingRun, RetrainingStarter
 from inspection.errors import FlowError, InspectionError
 from inspection.findings import FailureMode, Judgement, Retraining, Verdict
-from inspection.report import MEDIA_TYPES, stylesheet
-from inspection.store import ModeOverview, NightOverview, Store
-from inspection.workspace import Workspace
+from inspection.nights.report import MEDIA_TYPES, stylesheet
+from inspection.workspace.folder import Workspace
+from inspection.workspace.store import ModeOverview, NightOverview, Store
 
 LONGEST_NAME = 80  # characters of a reviewer's name
 LONGEST_COMMENT = 2000  # characters

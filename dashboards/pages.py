@@ -8,8 +8,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from dashboards.guard import FIELD, form_token, remember_token
-from inspection.report import environment, picture_file
-from inspection.workspace import Workspace
+from inspection.nights.report import environment, picture_file
+from inspection.workspace.folder import Workspace
 
 
 class Pages:

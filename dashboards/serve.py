@@ -8,8 +8,8 @@ import uvicorn
 from dashboards.app import create_app
 from dashboards.retraining import PrefectRetraining
 from inspection.errors import WorkspaceError
-from inspection.store import Store
-from inspection.workspace import Workspace
+from inspection.workspace.folder import Workspace
+from inspection.workspace.store import Store
 
 HOST = "127.0.0.1"
 

@@ -8,15 +8,16 @@ from rich.console import Console
 from flows.night import night as night_flow
 from flows.progress import step
 from flows.retrain import retrain as retrain_flow
-from inspection import first_model, models
-from inspection.defect_log import write_defect_log
-from inspection.evaluation import score
 from inspection.findings import Night, RegisteredModel
-from inspection.image_sets import read_image_set
-from inspection.sample_line import DEFECTS, SampleLine, write_images
-from inspection.store import Store
-from inspection.summaries import print_night, print_retraining
-from inspection.workspace import Workspace
+from inspection.inputs.defect_log import write_defect_log
+from inspection.inputs.image_sets import read_image_set
+from inspection.inputs.sample_line import DEFECTS, SampleLine, write_images
+from inspection.models import first_model
+from inspection.models import registry as models
+from inspection.models.scoring import score
+from inspection.nights.terminal import print_night, print_retraining
+from inspection.workspace.folder import Workspace
+from inspection.workspace.store import Store
 
 GOOD = "good"
 

@@ -19,22 +19,12 @@ from flows.progress import step
 from fmi_engine.blame import join
 from fmi_engine.errors import EngineError
 from fmi_engine.types import Screening
-from inspection import (
-    blame,
-    comparisons,
-    diagnosis,
-    failure_modes,
-    mode_recipe,
-    nights,
-    primitives,
-    responses,
-    suspects,
-)
-from inspection.admission import Admitted, admit
-from inspection.blame import Sounding
-from inspection.defect_log import DefectLog
+from inspection.causes import diagnosis
 from inspection.errors import InspectionError, interrupted
-from inspection.failure_modes import Grouping
+from inspection.evidence import blame, primitives, responses
+from inspection.evidence.blame import Sounding
+from inspection.evidence.reproduced import Admitted, admit
+from inspection.evidence.subject import subject_of
 from inspection.findings import (
     BlamedFilter,
     Comparison,
@@ -47,7 +37,13 @@ from inspection.findings import (
     RecipeFile,
     SuspectLabel,
 )
-from inspection.subject import subject_of
+from inspection.inputs.defect_log import DefectLog
+from inspection.modes import grouping as failure_modes
+from inspection.modes import recipe as mode_recipe
+from inspection.modes import side_by_side as comparisons
+from inspection.modes import suspect_labels as suspects
+from inspection.modes.grouping import Grouping
+from inspection.nights import night as nights
 
 BATCH = 256  # errors screened in one task
 

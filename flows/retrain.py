@@ -6,8 +6,9 @@ from pathlib import Path
 from prefect import flow, task
 
 from flows.progress import step
-from inspection import nights, retraining
-from inspection.image_sets import LabelledImage, read_image_set
+from inspection.inputs.image_sets import LabelledImage, read_image_set
+from inspection.models import retraining
+from inspection.nights import night as nights
 
 
 @task

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from inspection.store import Store
+from inspection.workspace.store import Store
 from tests.inspection.conftest import Plant, one_thread, plant
 
 __all__ = ["one_thread", "plant"]
@@ -121,14 +121,14 @@ def diagnosed(plant: Plant, prefect_api: str, tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def fmi(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
     """Run one command of the command line in this process, as a child process would be run."""
-    from inspection import cli
+    from inspection.cli import entry
 
     def run(*arguments: object) -> Answer:
         command = ["fmi", *map(str, arguments)]
         monkeypatch.setattr(sys, "argv", command)
         capsys.readouterr()
         before = dict(os.environ)
-        code = cli.run()
+        code = entry.run()
         for name in set(os.environ) - set(before):  # it sets Prefect's variables for its own process
             del os.environ[name]
         said = capsys.readouterr()

@@ -45,16 +45,21 @@ def test_the_top_level_holds_nothing_else() -> None:
     assert set(PACKAGES) <= top
 
 
-def test_the_four_packages_are_installed_with_all_that_is_in_them() -> None:
-    assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(PACKAGES)
+def test_every_package_is_installed_with_all_that_is_in_it() -> None:
+    inits = [path for path in tracked() if path.name == "__init__.py"]
+    packages = {path.parent for path in inits if path.parts[0] in PACKAGES}
+    assert {path.parts[0] for path in packages} == set(PACKAGES)
+    assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(
+        ".".join(path.parts) for path in packages
+    )
     globs = {
-        f"{package}/{pattern}"
+        f"{package.replace('.', '/')}/{pattern}"
         for package, patterns in PROJECT["tool"]["setuptools"]["package-data"].items()
         for pattern in patterns
     }
     packaged = [path for path in tracked() if path.parts[0] in PACKAGES]
     modules = [path for path in packaged if path.suffix == ".py"]
-    assert [path for path in modules if len(path.parts) > 2] == []  # a package inside would be left out
+    assert [path for path in modules if path.parent not in packages] == []
     data = [path for path in packaged if path.suffix != ".py"]
     assert data != []
     assert [path for path in data if not any(path.match(pattern) for pattern in globs)] == []

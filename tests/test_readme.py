@@ -10,8 +10,8 @@ import typer
 
 from fmi_engine.classifier import Classifier, Preprocessing, build_network
 from fmi_engine.response import match
-from inspection.cli import app
-from inspection.config import settings_table
+from inspection.cli.app import app
+from inspection.workspace.settings import settings_table
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

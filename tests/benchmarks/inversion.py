@@ -70,14 +70,14 @@ from fmi_engine.reference import Reference, build_reference, measure_energies
 from fmi_engine.trust import trust_test
 from fmi_engine.types import FilterRef, FloatArray, Inversion, Layer
 from fmi_engine.vision import torchvision
-from inspection import first_model
-from inspection.config import ComputeSettings, Settings
 from inspection.errors import InspectionError
-from inspection.image_sets import read_image_set
-from inspection.images import replacing
-from inspection.sample_line import DEFECTS, SampleLine, write_images
-from inspection.subject import draw_references, evenly
-from inspection.training import Labelled, load_images
+from inspection.evidence.subject import draw_references
+from inspection.inputs.image_sets import read_image_set
+from inspection.inputs.labelled import Labelled, evenly, load_images
+from inspection.inputs.sample_line import DEFECTS, SampleLine, write_images
+from inspection.models import first_model
+from inspection.workspace.files import replacing
+from inspection.workspace.settings import ComputeSettings, Settings
 
 ARCHITECTURE = "resnet18"
 OURS = ("default", "paper")  # presets

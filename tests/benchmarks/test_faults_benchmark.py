@@ -11,9 +11,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from inspection import first_model
-from inspection.sample_line import SampleLine, write_images
-from inspection.training import Labelled
+from inspection.inputs.labelled import Labelled
+from inspection.inputs.sample_line import SampleLine, write_images
+from inspection.models import first_model
 from tests.benchmarks import planted
 from tests.benchmarks.faults import __main__ as benchmark
 from tests.benchmarks.faults import nights, scores

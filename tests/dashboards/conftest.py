@@ -19,9 +19,9 @@ from fastapi import FastAPI
 from dashboards.app import create_app
 from dashboards.retraining import RetrainingRun
 from inspection.errors import FlowError
-from inspection.report import write_report
-from inspection.store import Store
-from inspection.workspace import Workspace, create_workspace
+from inspection.nights.report import write_report
+from inspection.workspace.folder import Workspace, create_workspace
+from inspection.workspace.store import Store
 from tests.dashboards.hand_made import MODEL, make_night
 
 BEGUN = datetime(2026, 7, 4, 8, 15, tzinfo=UTC)

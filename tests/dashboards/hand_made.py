@@ -23,7 +23,7 @@ from inspection.findings import (
     SuspectLabel,
     Trend,
 )
-from inspection.workspace import Workspace
+from inspection.workspace.folder import Workspace
 
 NIGHT_ID = "2026-07-04-0200"
 MODE_ID = f"{NIGHT_ID}-1"

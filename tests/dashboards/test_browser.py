@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from inspection.findings import Judgement
-from inspection.store import Store
+from inspection.workspace.store import Store
 from tests.dashboards.conftest import Workbench
 from tests.dashboards.hand_made import MODE_ID
 

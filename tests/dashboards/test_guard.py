@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from inspection.findings import Judgement
-from inspection.store import Store
-from inspection.workspace import Workspace
+from inspection.workspace.folder import Workspace
+from inspection.workspace.store import Store
 from tests.dashboards.conftest import Visitor, Workbench
 from tests.dashboards.hand_made import MODE_ID, NIGHT_ID, WITHHELD_ID
 

@@ -11,8 +11,8 @@ import pytest
 
 from dashboards.retraining import RetrainingRun
 from inspection.findings import Accuracy, Judgement, NightState, Retraining, Verdict
-from inspection.store import Store
-from inspection.workspace import Workspace
+from inspection.workspace.folder import Workspace
+from inspection.workspace.store import Store
 from tests.dashboards.conftest import BEGUN, Visitor, Workbench
 from tests.dashboards.hand_made import (
     GONE,

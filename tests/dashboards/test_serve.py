@@ -14,8 +14,8 @@ from dashboards.retraining import PrefectRetraining
 from dashboards.serve import serve
 from flows.server import free_port
 from inspection.errors import FlowError, WorkspaceError
-from inspection.store import Store
-from inspection.workspace import Workspace
+from inspection.workspace.folder import Workspace
+from inspection.workspace.store import Store
 from tests.dashboards.hand_made import MODE_ID
 
 NOWHERE = "http://127.0.0.1:9/api"  # the discard port: nothing listens
@@ -32,7 +32,7 @@ def test_it_serves_until_interrupted(workspace: Workspace, store: Store) -> None
     port = free_port()
     code = (
         "import sys; from pathlib import Path; from dashboards.serve import serve; "
-        "from inspection.workspace import open_workspace; "
+        "from inspection.workspace.folder import open_workspace; "
         "serve(open_workspace(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3])"
     )
     command = [sys.executable, "-c", code, str(workspace.root), str(port), NOWHERE]

@@ -8,10 +8,10 @@ import pytest
 
 from flows.night import night
 from flows.retrain import retrain
-from inspection import nights
 from inspection.errors import LogError
 from inspection.findings import NightState
-from inspection.recipes import load_recipe
+from inspection.nights.summary import summary
+from inspection.recipes.recipe import load_recipe
 from tests.conftest import Diagnosed, fmi_process, started
 
 
@@ -39,7 +39,7 @@ def test_a_night_leaves_findings_pictures_recipe_and_report(site: Diagnosed) -> 
 
 def test_the_summary_is_plain_json_with_the_figures_of_the_store(site: Diagnosed) -> None:
     found = site.store.night(site.night_id)
-    told = json.loads(json.dumps(nights.summary(found, site.plant.workspace)))
+    told = json.loads(json.dumps(summary(found, site.plant.workspace)))
     mode, best = told["failure_modes"][0], found.modes[0].flip_rates[0]
     assert told["errors_read"] == found.errors_read
     assert mode["explained_share"] == found.modes[0].diagnosis.share

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from flows.night import night, software
-from inspection import nights
 from inspection.errors import ImageError
 from inspection.findings import NightState
+from inspection.nights import night as nights
 from tests.conftest import Diagnosed
 
 BEFORE_PRIMITIVES = (

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inspection.config import Settings
-from inspection.defect_log import DefectLog, read_defect_log, write_defect_log
 from inspection.findings import Cause, Diagnosis, Night, OperationMatch, ReferenceImage, RegisteredModel
-from inspection.image_sets import LabelledImage, read_image_set
-from inspection.sample_line import SampleLine, write_images
-from inspection.store import Store
-from inspection.workspace import Workspace, create_workspace, open_workspace
+from inspection.inputs.defect_log import DefectLog, read_defect_log, write_defect_log
+from inspection.inputs.image_sets import LabelledImage, read_image_set
+from inspection.inputs.sample_line import SampleLine, write_images
+from inspection.workspace.folder import Workspace, create_workspace, open_workspace
+from inspection.workspace.settings import Settings
+from inspection.workspace.store import Store
 
 if TYPE_CHECKING:  # torch takes a second to import, and most tests here do without
     from fmi_engine.types import Screening
-    from inspection.admission import Admitted
-    from inspection.responses import Responses
-    from inspection.subject import Subject
+    from inspection.evidence.reproduced import Admitted
+    from inspection.evidence.responses import Responses
+    from inspection.evidence.subject import Subject
 
 SIZE = 32  # pixels
 SETTINGS = """
@@ -121,8 +121,9 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def plant(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Plant:
-    from inspection import first_model, models
-    from inspection.evaluation import score
+    from inspection.models import first_model
+    from inspection.models import registry as models
+    from inspection.models.scoring import score
 
     root = tmp_path_factory.mktemp("plant")
     images, workspace = root / "images", _workspace(root / "workspace")
@@ -151,7 +152,7 @@ def _workspace(root: Path) -> Workspace:
 
 @pytest.fixture(scope="session")
 def subject(plant: Plant) -> "Subject":
-    from inspection.subject import open_subject
+    from inspection.evidence.subject import open_subject
 
     return open_subject(plant.workspace, plant.model, plant.references)
 
@@ -159,7 +160,7 @@ def subject(plant: Plant) -> "Subject":
 @pytest.fixture(scope="session")
 def admitted(plant: Plant, subject: "Subject", tmp_path_factory: pytest.TempPathFactory) -> "Admitted":
     """The errors of the plant's log, their thumbnails in a workspace of their own."""
-    from inspection.admission import admit
+    from inspection.evidence.reproduced import admit
 
     elsewhere = plant.copied(tmp_path_factory.mktemp("admitted") / "workspace").workspace
     return admit(elsewhere, "a-night", plant.model, subject.classifier, plant.read_log())
@@ -167,7 +168,7 @@ def admitted(plant: Plant, subject: "Subject", tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="session")
 def screening(subject: "Subject", admitted: "Admitted") -> "Screening":
-    from inspection.blame import screen
+    from inspection.evidence.blame import screen
 
     return screen(subject, admitted.images, admitted.true)
 
@@ -180,9 +181,9 @@ def lamp_responses(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> "R
 
 def responses_of(plant: Plant, folder: Path, *names: str) -> "Responses":
     """Of a few operations, measured in a copy of the plant in `folder`."""
-    from inspection import operations
-    from inspection.responses import measure_responses
-    from inspection.subject import open_subject
+    from inspection.evidence.responses import measure_responses
+    from inspection.evidence.subject import open_subject
+    from inspection.operations import catalogue as operations
 
     mine = plant.copied(folder / "workspace")
     with pytest.MonkeyPatch.context() as patch:
@@ -256,8 +257,10 @@ def finished(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> FinishedNight:
     """A night put together of real parts, all but the diagnosis."""
-    from inspection import blame, mode_recipe, nights, primitives
-    from inspection.admission import admit
+    from inspection.evidence import blame, primitives
+    from inspection.evidence.reproduced import admit
+    from inspection.modes import recipe as mode_recipe
+    from inspection.nights import night as nights
 
     mine = plant.copied(tmp_path_factory.mktemp("finished") / "workspace")
     site = nights.open_site(mine.workspace.root)

@@ -38,8 +38,8 @@ import fmi_engine
 import inspection
 from fmi_engine.classifier import Classifier
 from inspection.errors import InspectionError
-from inspection.images import replacing
-from inspection.responses import measure_responses
+from inspection.evidence.responses import measure_responses
+from inspection.workspace.files import replacing
 from tests.benchmarks import planted
 from tests.benchmarks.faults import nights, scores, speed
 from tests.benchmarks.faults.diagnosing import describe, find_modes, flip_rate, recipe_of

@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine.types import Screening
-from inspection import blame, diagnosis, failure_modes, mode_recipe, nights, responses
+from inspection.causes import diagnosis
+from inspection.evidence import blame, responses
 from inspection.findings import Diagnosis, FlipRate
-from inspection.recipes import write_recipe
+from inspection.modes import grouping as failure_modes
+from inspection.modes import recipe as mode_recipe
+from inspection.nights import night as nights
+from inspection.recipes.recipe import write_recipe
 from tests.benchmarks.faults.nights import Log
 from tests.benchmarks.faults.world import World
 

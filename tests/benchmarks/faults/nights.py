@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inspection.training import Labelled
+from inspection.inputs.labelled import Labelled
 from tests.benchmarks.faults.world import World
 from tests.benchmarks.planted import Fault, plant
 

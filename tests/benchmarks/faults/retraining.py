@@ -13,10 +13,12 @@ from torch import nn
 
 from fmi_engine.classifier import Classifier, build_network, load_weights
 from fmi_engine.vision import torchvision
-from inspection.models import spec_of
-from inspection.recipes import load_recipe, sample_generators
-from inspection.retraining import with_recipe
-from inspection.training import Augmentation, Labelled, Teacher, fit, mixed, plain_augmentation, right
+from inspection.inputs.labelled import Labelled
+from inspection.models.acceptance import right
+from inspection.models.registry import spec_of
+from inspection.models.retraining import with_recipe
+from inspection.models.training import Augmentation, Teacher, fit, mixed, plain_augmentation
+from inspection.recipes.recipe import load_recipe, sample_generators
 from tests.benchmarks.faults.nights import under
 from tests.benchmarks.faults.world import World
 from tests.benchmarks.planted import Fault, plant

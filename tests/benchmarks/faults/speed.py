@@ -13,8 +13,10 @@ from torch import Tensor
 from fmi_engine import blame as engine
 from fmi_engine.probe import find_layer, find_module
 from fmi_engine.types import Layer, Screening
-from inspection import blame, diagnosis, failure_modes, responses
-from inspection.training import Labelled
+from inspection.causes import diagnosis
+from inspection.evidence import blame, responses
+from inspection.inputs.labelled import Labelled
+from inspection.modes import grouping as failure_modes
 from tests.benchmarks.faults.world import World
 
 ERRORS = 32  # attributed by every method

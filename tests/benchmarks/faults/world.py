@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine.classifier import Preprocessing
-from inspection import first_model, models
-from inspection.config import Settings
+from inspection.evidence.subject import Subject, open_subject
 from inspection.findings import RegisteredModel
-from inspection.image_sets import LabelledImage, read_image_set
-from inspection.store import Store
-from inspection.subject import Subject, open_subject
-from inspection.training import Labelled, load_images
-from inspection.workspace import create_workspace
+from inspection.inputs.image_sets import LabelledImage, read_image_set
+from inspection.inputs.labelled import Labelled, load_images
+from inspection.models import first_model
+from inspection.models import registry as models
+from inspection.workspace.folder import create_workspace
+from inspection.workspace.settings import Settings
+from inspection.workspace.store import Store
 
 Progress = Callable[[int], None] | None
 LINE_SHARE = 0.4  # of the images: they stand in for the line, and the model never sees them

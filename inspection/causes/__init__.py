@@ -1,0 +1,10 @@
+"""What changed in the world.
+
+- lookalikes: for every error the reference image that is most like it
+- measured_change: what changed, read off the errors themselves
+- measured_match: how well that explains other errors
+- measured_family: in which family of operations it falls
+- ranking: the operations that explain most
+- claim: whether that is enough to name a cause
+- diagnosis: all of it in order, for one failure mode
+"""

@@ -1,0 +1,187 @@
+"""What changed on failing images, measured on themselves: a fixed pattern, residual textures, a tone curve.
+
+A fixed pattern lies at the same place on every image of the night (dust on the lens, a lamp that failed on
+one side, the columns of a camera); a residual texture lies anywhere (grain, noise, flicker); a tone curve
+lies nowhere, but gives every grey level another (a bent response of the camera, a veil, an unknown gamma).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from fmi_engine.types import FloatArray
+from inspection.inputs.labelled import Labelled
+from inspection.recipes.overlays import (
+    BLACK,
+    FIXED_PATTERN,
+    LEVELS,
+    RESIDUAL_TEXTURE,
+    TONE_CURVE,
+    light_around,
+    overlay,
+    retone,
+    shine,
+)
+
+EXCESS = 1.5  # times the normal power: a residual texture below it is within what parts differ by
+CERTAIN = 2.0  # times the power that the mean of as many normal images has: a fixed pattern below is chance
+BOTH = "fixed pattern and residual texture"
+COARSEST = 4  # cosine periods: coarser than two waves across the image is lighting, not texture
+RARE = 0.005  # of the normal pixels: of the darkest and the brightest there is next to no evidence
+
+
+class Parts(NamedTuple):
+    """Which parts of a measured change are meant."""
+
+    tones: bool = False
+    pattern: bool = False
+    residual: bool = False
+
+
+PARTS = {
+    FIXED_PATTERN: Parts(pattern=True),
+    RESIDUAL_TEXTURE: Parts(residual=True),
+    BOTH: Parts(pattern=True, residual=True),
+    TONE_CURVE: Parts(tones=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredChange:
+    """What sets failing images apart from the normal ones of their classes.
+
+    The pattern and the residuals are two parts of one change; the tones are another account of all of it.
+    """
+
+    tones: FloatArray  # (256, channel), grey level that each grey level became
+    pattern: FloatArray  # (height, width, channel), natural logarithm of light against normal light
+    residuals: FloatArray  # (images, height, width, channel), grey levels on mid-grey, the pattern undone
+
+
+def measure_change(images: NDArray[np.uint8], true: NDArray[np.int64], correct: Labelled) -> MeasuredChange:
+    """Part what failing images hold beside the normal into a fixed pattern and residuals; match their tones.
+
+    `images` (n, height, width, channel) are errors of the classes `true`; the normal is that of correct
+    images of the same classes.
+    """
+    pattern = fixed_pattern(images, true, correct)
+    undone = np.stack([shine(image, -pattern) for image in images])
+    around = np.stack([light_around(image) for image in undone])
+    residuals = residual_textures(undone, true, correct) / around
+    return MeasuredChange(tone_curve(images, true, correct), pattern, residuals)
+
+
+def relive(
+    images: NDArray[np.uint8], change: MeasuredChange, parts: Parts, seed: int = 0
+) -> NDArray[np.uint8]:
+    """Images under a measured change: each with its tones, the pattern, and one residual moved at random."""
+    rng = np.random.default_rng(seed)
+    changed = []
+    for i, image in enumerate(images):
+        if parts.tones:
+            image = retone(image, change.tones)
+        if parts.pattern:
+            image = np.rint(shine(image, change.pattern)).astype(np.uint8)
+        if parts.residual:
+            texture = change.residuals[i % len(change.residuals)]
+            moved = tuple(int(rng.integers(side)) for side in texture.shape[:2])
+            image = overlay(image, np.roll(texture, moved, (0, 1)))
+        changed.append(image)
+    return np.stack(changed)
+
+
+def tone_curve(images: NDArray[np.uint8], true: NDArray[np.int64], correct: Labelled) -> FloatArray:
+    """The grey level that each normal grey level became on the failing images: (256, channel).
+
+    Histogram specification (Gonzalez and Woods, Digital Image Processing, 3.3.2), channel by channel:
+    curve(v) = F_failing^-1(F_normal(v)) with the cumulative histograms F, the normal one of the errors' mix
+    of classes. Beyond the 0.5 % darkest and brightest normal pixels curve(v) - v stays what it is there.
+    """
+    normal = _class_means(_histograms(correct.images), correct.labels, true)[true].mean(0)
+    failing = _histograms(images).mean(0)
+    matched = [_matched(*pair) for pair in zip(normal.T, failing.T, strict=True)]
+    return np.stack(matched, axis=-1).astype(np.float32)
+
+
+def _histograms(images: NDArray[np.uint8]) -> FloatArray:
+    """How many pixels of each image have each grey level: (images, 256, channel)."""
+    count, _, _, channels = images.shape
+    counts = [cv2.calcHist([image], [c], None, [256], [0, 256]) for image in images for c in range(channels)]
+    return np.asarray(counts, np.float32).reshape(count, channels, 256).transpose(0, 2, 1)
+
+
+def _matched(normal: FloatArray, failing: FloatArray) -> NDArray[np.float64]:
+    """The tone curve (256,) between two histograms (256,).
+
+    Level v has the pixels of the shares F(v - 1) to F(v), and F_failing^-1 is the mean level of the failing
+    pixels of those shares: equal histograms give no change whatever gaps and peaks they have, and a level
+    that several became is met exactly. A level that no normal pixel has lies between its neighbours.
+    """
+    levels = LEVELS[:, 0].astype(np.float64)
+    of_normal, of_failing = (each / each.sum(dtype=np.float64) for each in (normal, failing))
+    share = np.cumsum(of_normal)
+    light = np.cumsum(of_failing * levels)  # of the pixels up to each level
+    reached = np.interp(share, [0.0, *np.cumsum(of_failing)], [0.0, *light])  # of the failing pixels up to it
+    seen = normal > 0
+    became = np.diff(reached[seen], prepend=0.0) / np.diff(share[seen], prepend=0.0)
+    curve = np.maximum.accumulate(np.interp(levels, levels[seen], became))
+    ends = np.clip(np.arange(256), *np.searchsorted(share, (RARE, 1 - RARE)))
+    return np.clip(curve[ends] + levels - levels[ends], 0, 255)
+
+
+def fixed_pattern(images: NDArray[np.uint8], true: NDArray[np.int64], correct: Labelled) -> FloatArray:
+    """How much lighter or darker than normal each place is on all the images, as a natural logarithm.
+
+    The mean over the images of log(image) - mean log(correct images of its class). Each of its cosine
+    frequencies is shrunk by the power that the mean of as many correct images has there by chance
+    (a Wiener filter: Wiener, Extrapolation, Interpolation, and Smoothing of Stationary Time Series, 1949).
+    """
+    logs = np.asarray(np.log(correct.images + BLACK), np.float32)
+    means = _class_means(logs, correct.labels, true)
+    within = logs - _class_means(logs, correct.labels, correct.labels)[correct.labels]
+    mean = (np.log(images + BLACK) - means[true]).mean(0)
+    spectrum = fft.dctn(mean, axes=(0, 1), norm="ortho")
+    by_chance = _smooth((fft.dctn(within, axes=(1, 2), norm="ortho") ** 2).mean(0)) / len(images)
+    ratio = _smooth(spectrum**2) / np.maximum(by_chance, 1e-9)
+    kept = spectrum * np.maximum(0.0, 1.0 - CERTAIN / np.maximum(ratio, 1e-9))
+    return np.asarray(fft.idctn(kept, axes=(0, 1), norm="ortho"), np.float32)
+
+
+def residual_textures(images: FloatArray, true: NDArray[np.int64], correct: Labelled) -> FloatArray:
+    """What each failing image holds beside what is normal for its class, wherever it lies, in grey levels.
+
+    The mean power spectrum of the images is set against that of correct images of the same classes, and
+    each image passes a Wiener filter that lets through only the excess: W^2 = 1 - 1.5 / ratio. The phases
+    are kept, so lines stay lines and specks stay specks. The cosine transform has no seam at the border.
+    """
+    normal = np.asarray(
+        fft.dctn(correct.images.astype(np.float32), axes=(1, 2), norm="ortho") ** 2, np.float32
+    )
+    expected = _class_means(normal, correct.labels, true)[true].mean(0)
+    spectra = fft.dctn(images.astype(np.float32), axes=(1, 2), norm="ortho")
+    ratio = _smooth((spectra**2).mean(0)) / np.maximum(_smooth(expected), 1e-6)
+    gain = np.sqrt(np.maximum(0.0, 1.0 - EXCESS / np.maximum(ratio, 1e-6)))
+    gain[_radius(gain) < COARSEST] = 0.0
+    return np.asarray(fft.idctn(spectra * gain, axes=(1, 2), norm="ortho"), np.float32)
+
+
+def _class_means(values: FloatArray, labels: NDArray[np.int64], wanted: NDArray[np.int64]) -> FloatArray:
+    """The mean of each class (classes, ...); of a class without images that of all."""
+    everybody = values.mean(0)
+    classes = range(int(max(max(wanted), labels.max())) + 1)
+    return np.stack([values[labels == c].mean(0) if (labels == c).any() else everybody for c in classes])
+
+
+def _radius(spectrum: FloatArray) -> FloatArray:
+    """How many cosine periods each entry of a spectrum (height, width, ...) has, whatever its direction."""
+    down, across = np.meshgrid(*(np.arange(side) for side in spectrum.shape[:2]), indexing="ij")
+    return np.asarray(np.hypot(down, across), np.float32)
+
+
+def _smooth(power: FloatArray) -> FloatArray:
+    """Mean over each frequency and its eight neighbours: few images make a rough spectrum."""
+    return np.stack([cv2.blur(power[..., c], (3, 3)) for c in range(power.shape[-1])], axis=-1)

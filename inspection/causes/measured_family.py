@@ -1,0 +1,173 @@
+"""In which family of operations a measured change falls, by its own shape."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from fmi_engine.types import FloatArray
+from inspection.causes.measured_change import COARSEST, MeasuredChange
+from inspection.recipes.overlays import FIXED_PATTERN, LEVELS, TONE_CURVE
+
+LIGHTING = 0.5  # of the energy in waves too coarse for a texture: a change of light
+SPARSE = 0.5  # of the energy on the densest tenth of the area: specks; evenly spread noise has 0.2
+STRAIGHT = 0.8  # of the energy that is not coarse, in waves along one axis: lines from edge to edge
+LINED = 0.3  # of the energy that is not coarse, at least, where lines are told
+ONE_WAY = 0.8  # of the energy in waves of one direction, give or take 7.5 degrees
+ONE_WAVE = 0.6  # of the energy within two periods of the strongest wave: a pattern that repeats
+SECTORS = 36  # of 5 degrees each
+LEAST_PERIODS = 1.5  # across the image: what is coarser has no direction
+WHITE = (0.68, 0.85)  # mean wave number, in sides of the image, of what differs from pixel to pixel
+NO_WAY = 0.25  # of the energy in waves of one direction: below, no direction stands out
+SMOOTH = 0.2  # mean wave number, in sides, below which specks are large and soft
+ELONGATED = 0.4  # of the energy in waves of one direction: a band rather than a drop
+RINGS = 8  # of equal width, from the middle of an image to its corners
+SHAPED = 0.6  # of the energy of a field of light, about its mean: the shape that it has
+FEW = 0.1  # of the energy of a fixed pattern: as much of the other sign is none
+OF_TONES = ("darker", "brighter", "contrast", "colour")  # the families of operations that are a tone curve
+OF_LIGHT = (*OF_TONES, "side light", "hot spot", "shadow", "vignette")
+MIDDLE_TONES = slice(32, 224)  # grey levels that most parts have
+ONE_WAY_ON = 0.5  # times how far a tone curve's differences spread: a mean above moves all levels one way
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The shape of fields (n, height, width, channel), all shares of their energy but the wave number."""
+
+    coarse: float  # in waves coarser than texture
+    dense: float  # on the densest tenth of the area
+    straight: float  # in waves along one axis of the image, of those that are not coarse
+    one_way: float  # in waves of the strongest direction, image by image
+    one_wave: float  # around the strongest wave, image by image
+    wave_number: float  # mean, in sides of the image: 0 is flat, white noise has 0.77
+
+
+def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
+    """The family of the part `name` (of PARTS) of a measured change.
+
+    Lines hold their energy in waves of one direction, either along an axis or of one length; noise in waves
+    of all directions and lengths alike; specks and drops on a tenth of the area, where a bright and soft one
+    is a reflection and a dark and long one a shadow. What is coarser than texture is light: of the family
+    `nearest`, that of the operation that explains most, where that is one of light, and else of the one that
+    its own shape tells; the rest is texture. A pattern that brightens as well as darkens, and to which an
+    operation of geometry is nearest, is what parts hold that lie elsewhere. A tone curve is of the family
+    `nearest` where that is darker, brighter, contrast or colour, and else of the one that its own differences
+    tell.
+    """
+    if name == TONE_CURVE:
+        return nearest if nearest in OF_TONES else _tones(change.tones)
+    shape = describe(change.pattern[None] if name == FIXED_PATTERN else change.residuals)
+    if shape.coarse <= 1 - LINED and shape.straight >= STRAIGHT:
+        return "line pattern"
+    if shape.coarse >= LIGHTING:
+        return nearest if name != FIXED_PATTERN or nearest in OF_LIGHT else _light(change.pattern.sum(2))
+    if shape.one_way >= ONE_WAY and shape.one_wave >= ONE_WAVE:
+        return "line pattern"
+    if name == FIXED_PATTERN and nearest == "geometry" and FEW < _brighter(change.pattern) < 1 - FEW:
+        return "geometry"
+    if WHITE[0] <= shape.wave_number <= WHITE[1] and shape.one_way < NO_WAY:
+        return "noise"
+    if shape.dense >= SPARSE:
+        return _specks(shape, change.pattern)
+    return "texture"
+
+
+def _tones(tones: FloatArray) -> str:
+    """Brighter or darker, or, where the levels do not go one way, contrast.
+
+    The mean of curve(v) - v over the grey levels v from 32 to 223 and the channels has to be at least half
+    of the standard deviation that it has over these levels.
+    """
+    moved = (tones - LEVELS).mean(1)[MIDDLE_TONES]
+    mean = float(moved.mean())
+    if mean == 0 or abs(mean) < ONE_WAY_ON * float(moved.std()):
+        return "contrast"
+    return "brighter" if mean > 0 else "darker"
+
+
+def _light(field: FloatArray) -> str:
+    """A vignette where a field (height, width) falls from its middle to its corners and depends on how far.
+
+    Side light where it is a ramp; else a hot spot or a shadow, by which of the two is further from 0.
+    """
+    away = field - field.mean()
+    total = max(float((away**2).sum()), 1e-12)
+    rows, columns = (np.linspace(-1, 1, side) for side in field.shape)
+    rings = np.minimum(np.hypot(rows[:, None], columns) / np.sqrt(2) * RINGS, RINGS - 1).astype(int)
+    counts = np.bincount(rings.ravel(), minlength=RINGS)
+    profile = np.bincount(rings.ravel(), away.ravel(), RINGS) / np.maximum(counts, 1)
+    if float((counts * profile**2).sum()) >= SHAPED * total and profile[-1] < profile[0]:
+        return "vignette"
+    ramps = (np.broadcast_to(rows[:, None], field.shape), np.broadcast_to(columns, field.shape))
+    if sum(float((away * ramp).sum()) ** 2 / float((ramp**2).sum()) for ramp in ramps) >= SHAPED * total:
+        return "side light"
+    return "hot spot" if field.max() > -field.min() else "shadow"
+
+
+def _specks(shape: Shape, pattern: FloatArray) -> str:
+    if shape.wave_number < SMOOTH:
+        brighter = _brighter(pattern)
+        if brighter >= 1 - FEW:
+            return "hot spot"
+        if brighter <= FEW and shape.one_way >= ELONGATED:
+            return "shadow"
+    return "dust"
+
+
+def _brighter(pattern: FloatArray) -> float:
+    """The share of a pattern's energy where it brightens."""
+    energy = pattern**2
+    return float(energy[pattern > 0].sum()) / max(float(energy.sum()), 1e-12)
+
+
+def describe(fields: FloatArray) -> Shape:
+    """Measure the shape of fields (n, height, width, channel); fields without any energy are all zero."""
+    waves = (fft.dctn(fields, axes=(1, 2), norm="ortho") ** 2).sum((0, 3))
+    total = float(waves.sum())
+    if total <= 0:
+        return Shape(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    down, across = (np.arange(side) for side in waves.shape)
+    radius = np.hypot(down[:, None], across)
+    fine = np.where(radius < COARSEST, 0, waves)
+    relative = np.hypot(down[:, None] / len(down), across / len(across))
+    ways = [_ways(field.sum(2)) for field in fields if field.any()]
+    return Shape(
+        coarse=float(waves[radius < COARSEST].sum()) / total,
+        dense=_dense(fields),
+        straight=max(float(fine[0].sum()), float(fine[:, 0].sum())) / max(float(fine.sum()), 1e-12 * total),
+        one_way=float(np.mean([one_way for one_way, _ in ways])),
+        one_wave=float(np.mean([one_wave for _, one_wave in ways])),
+        wave_number=float((waves * relative).sum()) / total,
+    )
+
+
+def _dense(fields: FloatArray) -> float:
+    energy = np.stack([cv2.blur((field**2).sum(2), (3, 3)) for field in fields]).reshape(len(fields), -1)
+    densest = np.sort(energy, axis=1)[:, ::-1][:, : max(1, energy.shape[1] // 10)]
+    return float(densest.sum()) / float(energy.sum())
+
+
+def _ways(field: FloatArray) -> tuple[float, float]:
+    """The shares of one field's energy (height, width) in its strongest direction and wave."""
+    window = np.outer(np.hanning(field.shape[0] + 2)[1:-1], np.hanning(field.shape[1] + 2)[1:-1])
+    power = np.abs(np.fft.fft2(field * window)) ** 2
+    down, across = (np.fft.fftfreq(side) * side for side in field.shape)
+    power[np.hypot(down[:, None], across) < LEAST_PERIODS] = 0.0
+    total = max(float(power.sum()), 1e-12)
+    sector = np.rint(np.arctan2(down[:, None], across) / np.pi * SECTORS).astype(int) % SECTORS
+    sums = np.bincount(sector.ravel(), power.ravel(), SECTORS)
+    around = sums + np.roll(sums, 1) + np.roll(sums, -1)
+    return float(around.max()) / total, float(power[_near(power)].sum()) / total
+
+
+def _near(power: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which waves lie within two periods of the strongest, or of the same wave counted the other way."""
+    found = np.zeros(power.shape, bool)
+    row, column = np.unravel_index(int(power.argmax()), power.shape)
+    for sign in (1, -1):
+        rows = np.arange(sign * row - 2, sign * row + 3) % power.shape[0]
+        columns = np.arange(sign * column - 2, sign * column + 3) % power.shape[1]
+        found[np.ix_(rows, columns)] = True
+    return found

@@ -1,0 +1,18 @@
+"""The command line, `fmi`: one command for each thing a plant does.
+
+- workspace: init, register, train, evaluate, sql
+- night: night, retrain, demo
+- engine: invert, style, bench paper
+- recipe: recipe show, recipe check
+- serving: serve, worker
+- doctor: doctor
+- options: options that several commands share
+- app: the root that commands are hung on
+- entry: one command run, and how its errors are told
+"""
+
+# In the order in which --help lists them.
+from inspection.cli import workspace, night, engine, recipe, serving, doctor  # noqa: F401, I001
+from inspection.cli.entry import main
+
+__all__ = ["main"]

@@ -1,0 +1,23 @@
+"""The command line's root: the typer apps and the two consoles."""
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    help="Learn every night why a visual-inspection model was wrong, and mend exactly that.\n\n"
+    "First steps: fmi demo shows all of it on a rendered line. With your own data: fmi init, then "
+    "fmi register (or fmi train), then fmi night LOG, then fmi serve.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+INTERRUPTED = 130  # exit code after Ctrl+C
+bench = typer.Typer(help="Measurements of the method on your own images.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+recipe = typer.Typer(
+    help="Look at an augmentation recipe, and check it, before you use it.", no_args_is_help=True
+)
+app.add_typer(recipe, name="recipe")
+console = Console()
+errors = Console(stderr=True)

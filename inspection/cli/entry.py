@@ -1,0 +1,93 @@
+"""Running one command: every error a user can cause ends in one message and an exit code."""
+
+import atexit
+import os
+import signal
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+import typer
+from rich.markup import escape
+
+from fmi_engine.errors import EngineError
+from inspection.cli.app import INTERRUPTED, app, errors
+from inspection.errors import InspectionError, interrupted
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    _quiet_parts()
+    code = run()
+    if "prefect" in sys.modules:
+        _leave(code)
+    sys.exit(code)
+
+
+def run() -> int:
+    """Run one command; every error a user can cause ends in one message and exit code 2."""
+    try:
+        left = app(standalone_mode=False)
+    except (InspectionError, EngineError) as error:
+        errors.print(f"[bold red]fmi:[/] {escape(str(error))}", soft_wrap=True)
+        return 2
+    except (typer.Abort, KeyboardInterrupt):
+        left = INTERRUPTED
+    except Exception as error:  # the last net: a usage error of the command line, or a fault of ours
+        if not interrupted(error):
+            return _usage_or_crash(error)
+        left = INTERRUPTED
+    if left == INTERRUPTED:  # typer, too, turns Ctrl+C into this exit code
+        word = "fmi: interrupted; what was finished is kept, and the same command goes on from there"
+        errors.print(word, soft_wrap=True)
+    return left if isinstance(left, int) else 0
+
+
+def _leave(code: int) -> None:
+    """Leave after what Prefect registered for the exit has run, without tearing the interpreter down.
+
+    Prefect's threads outlive the exit and hold DuckDB's classes, whose teardown would then print pages
+    of warnings about leaks to the user.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl+C would break off the cleaning up
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _usage_or_crash(error: Exception) -> int:
+    show = getattr(error, "show", None)  # click's own usage errors know how to print themselves
+    if show is not None:
+        show()
+        return 2
+    path = _crash_file()
+    errors.print(
+        f"[bold red]fmi:[/] something went wrong that this software did not expect: {type(error).__name__}: "
+        f"{escape(str(error))}. Details are in {path}; nothing that was finished is lost.",
+        soft_wrap=True,
+    )
+    return 1
+
+
+def _crash_file() -> str:
+    name = f"fmi-crash-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.txt"
+    for folder in (Path.cwd(), Path(os.environ.get("TMPDIR", "/tmp"))):
+        try:
+            (folder / name).write_text(traceback.format_exc(), encoding="utf-8")
+        except OSError:
+            continue
+        return str(folder / name)
+    return "no file, because none could be written"
+
+
+def _quiet_parts() -> None:
+    """Settings that the parts read from the environment, before any of them is imported."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # busy waiting starves whatever else runs here
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # errors are told here, once, in words
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # so that `module:function` finds the user's own file

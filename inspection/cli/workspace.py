@@ -1,0 +1,197 @@
+"""Commands that fill a workspace and ask it: init, register, train, evaluate, sql."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from inspection.cli.app import app, console, errors
+from inspection.cli.options import (
+    GoodOption,
+    ModelOption,
+    SplitOption,
+    WhereOption,
+    WorkspaceOption,
+    names_of,
+    normalisation_of,
+    open_given,
+    size_of,
+)
+from inspection.workspace.folder import Workspace, create_workspace
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="The folder to make a workspace of.")]) -> None:
+    """Make a workspace: settings, the DuckDB store, and folders for artifacts, reports and models."""
+    from inspection.workspace.store import Store
+
+    workspace = create_workspace(folder)
+    Store(workspace.store_path).create()
+    console.print(
+        f"Workspace {workspace.root} is ready. Settings: {workspace.root / 'fmi.toml'}", soft_wrap=True
+    )
+    console.print("Next: fmi register (you have a model) or fmi train IMAGES (you have labelled images).")
+
+
+@app.command()
+def register(
+    checkpoint: Annotated[Path, typer.Argument(help="The weights: a state dict saved by torch.save.")],
+    architecture: Annotated[
+        str,
+        typer.Option(
+            "--architecture", "-a", help="A torchvision name such as resnet18, or your own module:function."
+        ),
+    ],
+    classes: Annotated[str, typer.Option(help="Class names by comma, in the order of the logits.")],
+    reference: Annotated[
+        Path,
+        typer.Option(
+            help="Labelled images the model was trained or validated on: folders per class, or a table."
+        ),
+    ],
+    good: GoodOption = "",
+    input_size: Annotated[str, typer.Option(help="Pixels: one number, or HEIGHTxWIDTH.")] = "224",
+    channels: Annotated[int, typer.Option(help="1 for grey images, 3 for RGB.")] = 3,
+    mean: Annotated[
+        str,
+        typer.Option(
+            help="Normalisation by comma, of values in 0 to 1. Default: ImageNet's, or 0.5 for grey."
+        ),
+    ] = "",
+    std: Annotated[str, typer.Option(help="Normalisation by comma. Default: ImageNet's; grey: 0.5.")] = "",
+    where: WhereOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Register the model that the line runs, with the images it was trained or validated on.
+
+    Blame and matching compare errors with the reference images that the model classifies correctly, so
+    its class order, input size and normalisation must be those it was trained with: the share of right
+    answers printed at the end is the check.
+    """
+    from fmi_engine.classifier import Preprocessing
+    from inspection.inputs.image_sets import read_image_set
+    from inspection.models import registry as models
+
+    site = open_given(workspace)
+    site.check_writable()
+    height, width = size_of(input_size)
+    means, stds = normalisation_of(channels, mean, std)
+    spec = models.ModelSpec(
+        architecture, names_of(classes), names_of(good), Preprocessing(height, width, channels, means, stds)
+    )
+    references = models.reference_images(read_image_set(reference, where))
+    record = models.register(site, spec, checkpoint, references)
+    _keep_registered(site, record, references)
+
+
+@app.command()
+def train(
+    images: Annotated[
+        Path,
+        typer.Argument(
+            help="Folders per class (train/val/test folders are respected), or a table with image and label."
+        ),
+    ],
+    good: GoodOption = "",
+    architecture: Annotated[str, typer.Option("--architecture", "-a", help="Default: the setting.")] = "",
+    input_size: Annotated[str, typer.Option(help="Pixels; default: the setting.")] = "",
+    channels: Annotated[int, typer.Option(help="1 for grey images, 3 for RGB; 0 looks at the images.")] = 0,
+    epochs: Annotated[int, typer.Option(min=0, help="Passes over the images; 0 takes the setting.")] = 0,
+    where: WhereOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Train a model for those who have none, and register it with its images as the reference set."""
+    from flows.progress import step
+    from inspection.inputs.image_sets import read_image_set
+    from inspection.models import first_model
+    from inspection.models import registry as models
+
+    site = open_given(workspace)
+    site.check_writable()
+    labelled = read_image_set(images, where)
+    plan = first_model.plan(
+        site.settings,
+        labelled,
+        names_of(good),
+        architecture,
+        size_of(input_size) if input_size else None,
+        channels,
+        epochs,
+    )
+    with step("Reading the images", len(plan.train) + len(plan.validation)) as advance:
+        data = first_model.load(plan, advance)
+    with step("Training", len(plan.train) * plan.epochs) as advance:
+        network, spec = first_model.train(site.settings, plan, data, advance)
+    record = models.keep(site, network, spec, note=f"trained on {images}")
+    _keep_registered(site, record, plan.references)
+
+
+def _keep_registered(workspace: Workspace, record: object, references: object) -> None:
+    from inspection.findings import ReferenceImage, RegisteredModel
+    from inspection.models.registry import reference_accuracy
+    from inspection.workspace.store import Store
+
+    assert isinstance(record, RegisteredModel)
+    assert isinstance(references, list)
+    held: list[ReferenceImage] = references
+    store = Store(workspace.store_path)
+    store.create()
+    store.add_model(record, held)
+    console.print(f"Model {record.model_hash[:12]} is registered with {len(held)} reference images.")
+    for split, (right, count) in reference_accuracy(workspace, record, held).items():
+        console.print(f"  right on {right} of {count} {split} images ({right / count:.1%})")
+        if right / count <= 1.5 / len(record.class_names):
+            errors.print(
+                "[yellow]That is hardly better than guessing: check the order of --classes, the input size "
+                "and the normalisation.[/]"
+            )
+    console.print("Next: fmi night LOG")
+
+
+@app.command()
+def evaluate(
+    images: Annotated[Path, typer.Argument(help="Labelled images: folders per class, or a table.")],
+    log: Annotated[Path, typer.Option(help="Where to write the log: .csv, .parquet or .jsonl.")],
+    every: Annotated[
+        bool, typer.Option("--all", help="Log the correct images too, not only errors.")
+    ] = False,
+    where: WhereOption = None,
+    split: SplitOption = None,
+    model: ModelOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Score labelled images with a registered model and write its errors as a defect log."""
+    from flows.progress import step
+    from inspection.inputs.defect_log import write_defect_log
+    from inspection.inputs.image_sets import read_image_set
+    from inspection.models.scoring import score
+    from inspection.workspace.store import Store
+
+    site = open_given(workspace)
+    record = Store(site.store_path).model(model)
+    labelled = read_image_set(images, where, split)
+    with step("Scoring", len(labelled)) as advance:
+        rows = score(site, record, labelled, advance)
+    wrong = [row for row in rows if row["predicted_label"] != row["true_label"]]
+    write_defect_log(log, rows if every else wrong)
+    console.print(
+        f"{len(rows) - len(wrong)} of {len(rows)} images right ({1 - len(wrong) / len(rows):.1%}); "
+        f"{len(rows) if every else len(wrong)} rows written to {log}"
+    )
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="A SELECT on the store; try: SHOW TABLES")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Ask the DuckDB store of the findings anything, read-only."""
+    from inspection.workspace.store import Store
+
+    columns, rows = Store(open_given(workspace).store_path).query(query)
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row))
+    console.print(table)

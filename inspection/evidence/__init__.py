@@ -1,0 +1,10 @@
+"""What is seen of a group of errors, before any cause is named.
+
+- subject: the model under diagnosis, with what is normal for it
+- reproduced: the errors of a log that the model makes again
+- look: how images look, without any network
+- blame: which filters pushed to the wrong class
+- primitives: what these filters see
+- responses: what every operation does to filters and look
+- shift: how far the errors moved, and how much of that a change explains
+"""

@@ -1,0 +1,171 @@
+"""Blame as findings: which filters of which layer caused a failure mode, beside the controls."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmi_engine import blame as engine
+from fmi_engine.probe import find_layer
+from fmi_engine.types import FloatArray, Layer, Screening, Verification
+from inspection.evidence.subject import Subject
+from inspection.findings import BlamedFilter, FlipRate
+from inspection.inputs.labelled import sample
+from inspection.progress import Progress
+from inspection.workspace.settings import Settings
+
+
+def screen(
+    subject: Subject, images: NDArray[np.uint8], true: NDArray[np.int64], progress: Progress = None
+) -> Screening:
+    """Blame every filter of every layer for a batch of errors."""
+    return engine.screen(
+        subject.classifier,
+        subject.layers,
+        subject.reference,
+        images,
+        true,
+        subject.settings.compute.batch_size,
+        progress,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sounding:
+    """The blame of one layer's filters, halfway to the normal, on a sample of the errors: it chooses them."""
+
+    layer: str
+    blame: FloatArray  # (sampled errors, channels), in logits
+
+
+def layers_to_verify(
+    subject: Subject, screening: Screening, images: NDArray[np.uint8]
+) -> tuple[Sounding, ...]:
+    """The layers whose blamed filters, patched on a sample of the errors, flip most beyond the control.
+
+    The layers are told by the screen's blame; the filters of those that are chosen are blamed anew.
+    """
+    few = _choosing(subject, images)
+    tried, images = screening.subset(few), images[few]
+    scores, run = [], {}
+    for layer in subject.layers:
+        k, cut, reference = _k(subject, layer), subject.cut(layer.name), subject.reference
+        sets = [
+            engine.most_blamed(tried.blame[layer.name], k),
+            engine.most_deviating(tried, reference, layer.name, k),
+        ]
+        run[layer.name] = run_up_to(subject, layer, images)
+        patched = engine.patched_margins(
+            cut, layer, reference, run[layer.name], tried.true, sets, tried.predicted
+        )
+        blamed, deviating = (float(rate) for rate in patched.right.mean(1))
+        scores.append((blamed - deviating, float(-patched.margin[0].mean()), layer.name))
+    best = sorted(scores, reverse=True)[: subject.settings.blame.verified_layers]
+    return tuple(sound(subject, find_layer(subject.layers, name), tried, run[name]) for *_, name in best)
+
+
+def sound(subject: Subject, layer: Layer, screening: Screening, begun: Sequence[engine.Begun]) -> Sounding:
+    """Blame the filters of one layer halfway to the normal.
+
+    `begun` are the errors of the screening, in order, run up to the layer.
+    """
+    blame = engine.blame_midway(subject.cut(layer.name), layer, subject.reference, screening, begun)
+    return Sounding(layer.name, blame)
+
+
+def run_up_to(subject: Subject, layer: Layer, images: NDArray[np.uint8]) -> list[engine.Begun]:
+    """Run errors up to a layer, for what goes on from there."""
+    batch_size = subject.settings.compute.batch_size
+    return engine.run_up_to(subject.classifier, subject.cut(layer.name), images, batch_size)
+
+
+def _choosing(subject: Subject, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Positions of the errors on which filters are chosen."""
+    return sample(len(images), subject.settings.blame.choosing_errors, subject.settings.compute.seed)
+
+
+def verify(
+    subject: Subject,
+    sounding: Sounding,
+    screening: Screening,
+    images: NDArray[np.uint8],
+    progress: Progress = None,
+) -> FlipRate:
+    """Patch the most blamed filters of one layer exactly, beside both controls.
+
+    Where there are errors enough, the filters are chosen on some of them and the flips counted on others.
+    """
+    settings = subject.settings
+    layer = find_layer(subject.layers, sounding.layer)
+    chosen = _choosing(subject, images)
+    rest = np.setdiff1d(np.arange(len(images)), chosen)
+    rest = rest if len(rest) >= len(chosen) else np.arange(len(images))
+    few = rest[sample(len(rest), settings.blame.most_errors, settings.compute.seed)]
+    filters = engine.most_blamed(sounding.blame, _k(subject, layer))
+    harmless = sample(len(subject.correct), settings.blame.collateral_images, settings.compute.seed)
+    correct = subject.correct.subset(harmless)
+    verification = engine.verify(
+        subject.classifier,
+        layer,
+        subject.reference,
+        screening.subset(few),
+        images[few],
+        (correct.images, correct.labels),
+        filters,
+        settings.blame.random_draws,
+        settings.compute.seed,
+        settings.compute.batch_size,
+        progress,
+        subject.cut(layer.name),
+    )
+    return _flip_rate(verification, layer, settings)
+
+
+def _flip_rate(verification: Verification, layer: Layer, settings: Settings) -> FlipRate:
+    lower, upper = engine.bootstrap_gain(verification, settings.blame.bootstrap, settings.compute.seed)
+    return FlipRate(
+        layer=layer.name,
+        k=len(verification.filters),
+        channels=layer.channels,
+        blame=verification.flip_rate,
+        deviation=verification.deviation_rate,
+        random=verification.random_rate,
+        gain_lower=lower,
+        gain_upper=upper,
+        collateral=verification.collateral,
+        margin_fall=float(verification.margin_fall.mean()),
+    )
+
+
+def shortlist(
+    subject: Subject, sounding: Sounding, screening: Screening, images: NDArray[np.uint8]
+) -> tuple[BlamedFilter, ...]:
+    """The most blamed filters of a layer, first among those that `verify` patches, each patched alone too."""
+    settings, name = subject.settings, sounding.layer
+    layer = find_layer(subject.layers, name)
+    few = _choosing(subject, images)
+    filters = engine.most_blamed(sounding.blame, min(settings.inversion.filters, layer.channels))
+    patched = engine.patched_margins(
+        subject.cut(name),
+        layer,
+        subject.reference,
+        run_up_to(subject, layer, images[few]),
+        screening.true[few],
+        [[channel] for channel in filters],
+        screening.predicted[few],
+    )
+    falls = (screening.margin[few] - patched.margin).mean(1)
+    shift = subject.reference.standardise(name, screening.energy[name], screening.true).mean(0)
+    blame = sounding.blame.mean(0)
+    return tuple(
+        BlamedFilter(
+            name, channel, rank, float(blame[channel]), float(shift[channel]), float(falls[rank - 1])
+        )
+        for rank, channel in enumerate(filters, 1)
+    )
+
+
+def _k(subject: Subject, layer: Layer) -> int:
+    settings = subject.settings.blame
+    return engine.patch_count(layer.channels, settings.filters, settings.largest_share)

@@ -1,0 +1,144 @@
+"""Texture primitives as findings: inverted, tested, and drawn beside the real patches."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmi_engine.cache import PrimitiveCache
+from fmi_engine.inversion import Job, invert
+from fmi_engine.patches import Patch, exciting_patches
+from fmi_engine.presets import find_preset
+from fmi_engine.probe import find_layer
+from fmi_engine.trust import hinges_on, trust_test
+from fmi_engine.types import FilterRef, Hinge, Inversion, Layer, Layout, Trust
+from inspection.evidence.subject import Subject
+from inspection.findings import BlamedFilter, Primitive
+from inspection.inputs.images import write_image
+from inspection.inputs.labelled import evenly, sample
+from inspection.progress import Progress
+
+SOURCE: Layout = "source"
+CONTROLS: tuple[Layout, ...] = ("shuffled", "constant")  # that the trust test asks for
+HINGE_IMAGES = 200  # labelled images that tell whether right answers hinge on a layer
+
+
+def invert_filters(
+    subject: Subject, night_id: str, filters: Sequence[BlamedFilter], progress: Progress = None
+) -> tuple[BlamedFilter, ...]:
+    """Invert the shortlisted filters from several sources, test the primitives, and find real patches."""
+    if not filters:
+        return ()
+    layer = find_layer(subject.layers, filters[0].layer)
+    sources = subject.correct.subset(evenly(subject.correct.labels, subject.settings.inversion.sources))
+    made = invert(
+        subject.classifier,
+        _jobs(subject, layer, filters, len(sources)),
+        sources.images,
+        find_preset(subject.settings.inversion.preset),
+        progress=progress,
+        reference=subject.reference,
+        cache=PrimitiveCache(subject.workspace.primitive_cache),
+    )
+    trusts = trust_test(
+        subject.classifier,
+        layer,
+        subject.reference,
+        made,
+        subject.settings.inversion.top_share,
+        subject.settings.inversion.agreement,
+        hinge=_hinge(subject, layer),
+    )
+    inversions = [each for each in made if each.layout == "source"]
+    folder = subject.workspace.night_folder(night_id) / "primitives"
+    source_pictures = [
+        _write(subject, folder / f"source-{i}.png", image) for i, image in enumerate(sources.images)
+    ]
+    patches = exciting_patches(
+        subject.classifier,
+        layer,
+        [each.channel for each in filters],
+        subject.correct.images,
+        subject.settings.inversion.patches,
+    )
+    return tuple(
+        replace(
+            each,
+            primitives=tuple(
+                _primitive(subject, folder, inversion, trust, source_pictures[inversion.source])
+                for inversion, trust in zip(inversions, trusts, strict=True)
+                if inversion.filter.channel == each.channel
+            ),
+            patches=_write_patches(subject, folder, patches[each.channel]),
+        )
+        for each in filters
+    )
+
+
+def count_pictures(subject: Subject, filters: Sequence[BlamedFilter]) -> int:
+    """How many pictures inverting these filters takes, the controls of the trust test among them."""
+    return len(filters) * (subject.settings.inversion.sources + len(CONTROLS))
+
+
+def _jobs(subject: Subject, layer: Layer, filters: Sequence[BlamedFilter], sources: int) -> list[Job]:
+    """Every filter from every source, and from a shuffled and a constant map of the first."""
+    return [
+        Job(FilterRef(layer.name, each.channel), source, _job_seed(subject, each.channel, source), layout)
+        for each in filters
+        for source, layout in [*((i, SOURCE) for i in range(sources)), *((0, each) for each in CONTROLS)]
+    ]
+
+
+def _hinge(subject: Subject, layer: Layer) -> Hinge:
+    few = sample(len(subject.labelled), HINGE_IMAGES, subject.settings.compute.seed)
+    chosen = subject.labelled.subset(few)
+    return hinges_on(subject.classifier, layer, chosen.images, chosen.labels)
+
+
+def _job_seed(subject: Subject, channel: int, source: int) -> int:
+    text = f"{subject.settings.compute.seed}/{channel}/{source}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:4], "big")
+
+
+def _primitive(
+    subject: Subject, folder: Path, inversion: Inversion, trust: Trust, source_picture: str
+) -> Primitive:
+    name = f"{inversion.filter.layer}-{inversion.filter.channel}-{inversion.source}.png"
+    return Primitive(
+        picture=_write(subject, folder / name, stretched(inversion.image)),
+        source_picture=source_picture,
+        seed=inversion.seed,
+        residual=trust.residual,
+        rank=trust.rank,
+        energy=trust.energy,
+        agreement=trust.agreement,
+        trusted=trust.trusted,
+        failed=trust.failed,
+        layout=trust.layout,
+    )
+
+
+def stretched(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A primitive (channel, height, width) as an 8-bit picture (height, width, channel) with full contrast.
+
+    The 1st and 99th percentile become black and white: what a filter sees is a pattern, and its contrast
+    depends on the descent. The trust test uses the picture as inverted.
+    """
+    low, high = np.percentile(image, (1, 99))
+    scaled = np.clip((image - low) / max(float(high - low), 1e-6), 0, 1)
+    return np.ascontiguousarray(np.round(scaled.transpose(1, 2, 0) * 255).astype(np.uint8))
+
+
+def _write_patches(subject: Subject, folder: Path, patches: Sequence[Patch]) -> tuple[str, ...]:
+    return tuple(
+        _write(subject, folder / f"{each.filter.layer}-{each.filter.channel}-patch-{i}.png", each.pixels)
+        for i, each in enumerate(patches)
+    )
+
+
+def _write(subject: Subject, path: Path, image: NDArray[np.uint8]) -> str:
+    write_image(path, image)
+    return subject.workspace.relative(path)

@@ -1,0 +1,120 @@
+"""Which errors of a defect log a night works on: those that the registered model reproduces."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fmi_engine.classifier import Classifier
+from inspection.findings import ErrorKind, LoggedError, RegisteredModel, SetAside
+from inspection.inputs.defect_log import DefectLog, LogRow
+from inspection.inputs.images import write_image
+from inspection.inputs.labelled import load_images
+from inspection.workspace.folder import Workspace
+
+THUMBNAIL = 96  # pixels, the longer side
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The errors a night works on, their images in the same order, and what was set aside."""
+
+    errors: tuple[LoggedError, ...]
+    images: NDArray[np.uint8]  # (errors, height, width, channel)
+    true: NDArray[np.int64]  # (errors,), class index
+    set_aside: tuple[SetAside, ...]
+
+    def subset(self, rows: NDArray[np.int64]) -> "Admitted":
+        """Some of the errors, by position; what was set aside stays with the whole."""
+        return Admitted(tuple(self.errors[i] for i in rows), self.images[rows], self.true[rows], ())
+
+
+def admit(
+    workspace: Workspace,
+    night_id: str,
+    model: RegisteredModel,
+    classifier: Classifier,
+    log: DefectLog,
+    progress: Callable[[int], None] | None = None,
+) -> Admitted:
+    """Decode the log's images and keep the errors that the model makes again.
+
+    A row whose error the model does not reproduce speaks of another model: it is set aside and counted.
+    Raises ImageError only where a file vanishes between the log's check and now.
+    """
+    images = load_images([row.image_path for row in log.rows], classifier.preprocessing, progress)
+    logits = _logits(classifier, images)
+    names = model.class_names
+    errors, kept, odd = [], [], []
+    for i, row in enumerate(log.rows):
+        predicted = names[int(logits[i].argmax())]
+        if predicted == row.predicted_label:
+            picture = workspace.night_folder(night_id) / "errors" / f"{row.row:06d}.png"
+            write_image(picture, thumbnail(images[i]))
+            errors.append(_logged_error(row, model, logits[i], workspace.relative(picture)))
+            kept.append(i)
+        else:
+            odd.append(_not_reproduced(row, predicted, model))
+    return Admitted(
+        tuple(errors),
+        images[kept],
+        np.array([names.index(error.true_label) for error in errors], np.int64),
+        (*log.set_aside, *odd),
+    )
+
+
+def _logits(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    parts = [
+        classifier.logits(classifier.prepare(images[i : i + 32])).cpu().numpy()
+        for i in range(0, len(images), 32)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, len(classifier.class_names)), np.float32)
+
+
+def _logged_error(
+    row: LogRow, model: RegisteredModel, logits: NDArray[np.float32], picture: str
+) -> LoggedError:
+    names = model.class_names
+    margin = logits[names.index(row.predicted_label)] - logits[names.index(row.true_label)]
+    return LoggedError(
+        row=row.row,
+        inspection_id=row.inspection_id,
+        image_path=str(row.image_path),
+        true_label=row.true_label,
+        predicted_label=row.predicted_label,
+        kind=error_kind(row.true_label, row.predicted_label, model.good_classes),
+        margin=float(margin),
+        picture=picture,
+    )
+
+
+def error_kind(true_label: str, predicted_label: str, good_classes: Sequence[str]) -> ErrorKind:
+    """Escape, overkill or confusion, by which of the two labels means a good part."""
+    passed, good = predicted_label in good_classes, true_label in good_classes
+    if passed == good:
+        return ErrorKind.CONFUSION
+    return ErrorKind.ESCAPE if passed else ErrorKind.OVERKILL
+
+
+def _not_reproduced(row: LogRow, predicted: str, model: RegisteredModel) -> SetAside:
+    return SetAside(
+        row=row.row,
+        reason="not_reproduced",
+        detail=(
+            f"logged as {row.predicted_label}, but model {model.model_hash[:12]} says {predicted}: "
+            "the row speaks of another model or another image"
+        ),
+        image_path=str(row.image_path),
+    )
+
+
+def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image shrunk to at most 96 pixels on its longer side."""
+    scale = THUMBNAIL / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    small: NDArray[np.uint8] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return small.reshape(*small.shape[:2], image.shape[2])

@@ -1,0 +1,284 @@
+"""What every operation of the catalogue does to a model's filters: measured once, kept with the model."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from fmi_engine.reference import measure_energies
+from fmi_engine.response import ShiftPath
+from fmi_engine.types import FloatArray
+from inspection.evidence.subject import Subject
+from inspection.inputs.labelled import evenly
+from inspection.operations.catalogue import Steps, find_operation, operations_for
+from inspection.progress import Progress
+from inspection.workspace.files import replacing
+
+FORMAT = 3  # of the file that keeps them: one of an earlier version is not read
+KNOWN = 1000  # reference images, at most, among which the one most like an error is sought
+LEAST = 0.02  # weight of an image that a change does not make fail at all
+HARD = 8  # parts of a class, at least, that stand for its errors of any day
+
+
+@dataclass(frozen=True, slots=True)
+class Induced:
+    """What a change does to the images that it makes fail: those are what a log holds.
+
+    The parts of a class are not all alike, and it is not any of them that a fault makes fail. Every image
+    counts by how unsure of its class the model is when it is changed: 1 - p(class).
+    """
+
+    shift: FloatArray  # (filters + entries of the look,), in sigma: how far they move
+    before: FloatArray  # (filters + entries,), in sigma: where they stand before, from what is normal
+
+
+@dataclass(frozen=True, slots=True)
+class Responses:
+    """What every operation does to the filters of a model and to the look of its images, per class."""
+
+    shifts: dict[str, FloatArray]  # operation -> (strengths, classes, filters of all layers), in sigma
+    looks: dict[str, FloatArray]  # operation -> (strengths, classes, entries of the look), in sigma
+    stood: dict[str, FloatArray]  # operation -> (strengths, classes, filters + entries): `Induced.before`
+    classes: NDArray[np.bool_]  # (classes,): measured
+    positions: NDArray[np.int64]  # among the subject's correct images: those that were changed
+    before: FloatArray  # (positions, filters + entries of the look), in sigma, unchanged
+    any_day: FloatArray  # (classes, filters + entries of the look), in sigma: errors without a fault
+    drawn: NDArray[np.int64]  # (images,), among the subject's labelled images: those of the next three
+    known: FloatArray  # (images, filters + entries), in sigma: reference images themselves, right and wrong
+    labels: NDArray[np.int64]  # (images,) of them
+    right: NDArray[np.bool_]  # (images,): the model classifies them correctly
+    normal: FloatArray  # (classes, filters + entries): what is normal for each class, in sigma
+
+    def of_filters(self, true: NDArray[np.int64]) -> dict[str, ShiftPath]:
+        """The strengths and the filters' shifts of every operation, for errors of these true classes."""
+        return {
+            name: (find_operation(name).grid, self._mixed(rows, true)) for name, rows in self.shifts.items()
+        }
+
+    def of_looks(self, true: NDArray[np.int64]) -> dict[str, ShiftPath]:
+        """The same for the look of the images."""
+        return {
+            name: (find_operation(name).grid, self._mixed(rows, true)) for name, rows in self.looks.items()
+        }
+
+    def of_standing(self, true: NDArray[np.int64]) -> dict[str, list[FloatArray]]:
+        """Where the images that each strength makes fail stand before (filters + entries,)."""
+        return {name: self._mixed(rows, true) for name, rows in self.stood.items()}
+
+    def of_any_day(self, true: NDArray[np.int64]) -> FloatArray:
+        """The shift (filters + entries of the look,) of errors of these classes that no fault caused."""
+        return np.asarray(self.any_day[true].mean(0), np.float32)
+
+    def _mixed(self, rows: FloatArray, true: NDArray[np.int64]) -> list[FloatArray]:
+        weight = np.where(self.classes, np.bincount(true, minlength=len(self.classes)), 0).astype(np.float32)
+        weight = weight / weight.sum() if weight.sum() else self.classes / self.classes.sum()
+        return list(np.einsum("stf,t->sf", rows, weight).astype(np.float32))
+
+
+def measure_responses(subject: Subject, progress: Progress = None) -> Responses:
+    """Measure every operation of the catalogue on correct reference images, or read what was kept.
+
+    The responses depend on the model, its references, the catalogue and the settings; a second night of
+    the same model reads them from the model's folder.
+    """
+    path = (
+        subject.workspace.model_folder(subject.model.model_hash) / f"responses-{_response_key(subject)}.npz"
+    )
+    kept = _read_responses(path)
+    if kept is None:
+        kept = _measure(subject, progress)
+        _write_responses(path, kept)
+    return kept
+
+
+def _measure(subject: Subject, progress: Progress) -> Responses:
+    count = subject.settings.matching.reference_images
+    positions = evenly(subject.correct.labels, count)
+    chosen = subject.correct.subset(positions)
+    classes = np.isin(np.arange(len(subject.model.class_names)), chosen.labels)
+    before, _ = standardised(subject, chosen.images, chosen.labels)
+    filters = sum(layer.channels for layer in subject.layers)
+    shifts, looks, stood = {}, {}, {}
+    for operation in operations_for(subject.model.channels):
+        rows: tuple[list[FloatArray], ...] = ([], [], [])
+        for strength in operation.grid:
+            changed = Steps(((operation.name, strength),))(chosen.images)
+            after, failing = standardised(subject, changed, chosen.labels)
+            shift = after - before
+            for kind, values in enumerate((shift[:, :filters], shift[:, filters:], before)):
+                rows[kind].append(_by_class(values, chosen.labels, classes, failing))
+            if progress:
+                progress(1)
+        shifts[operation.name], looks[operation.name], stood[operation.name] = map(np.stack, rows)
+    drawn = evenly(subject.labelled.labels, KNOWN)
+    pool = subject.labelled.subset(drawn)
+    known, _ = standardised(subject, pool.images, pool.labels)
+    return Responses(
+        shifts,
+        looks,
+        stood,
+        classes,
+        positions,
+        before,
+        _errors_of_any_day(subject),
+        drawn,
+        known,
+        pool.labels,
+        subject.reference.correct[drawn],
+        _normal(subject),
+    )
+
+
+def measure_change_of(
+    subject: Subject,
+    responses: Responses,
+    change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    true: NDArray[np.int64],
+) -> Induced:
+    """What any change of images (n, height, width, channel) does, for errors of these true classes.
+
+    Measured on the same reference images as the catalogue.
+    """
+    chosen = subject.correct.subset(responses.positions)
+    after, failing = standardised(subject, change(chosen.images), chosen.labels)
+    counts = np.bincount(true, minlength=len(subject.model.class_names)).astype(np.float32)
+    counts = counts if counts[chosen.labels].any() else np.ones_like(counts)
+    weight = counts[chosen.labels] * failing / np.bincount(chosen.labels, failing)[chosen.labels]
+    weight /= weight.sum()
+    shift = weight @ (after - responses.before)
+    return Induced(shift.astype(np.float32), (weight @ responses.before).astype(np.float32))
+
+
+def _errors_of_any_day(subject: Subject) -> FloatArray:
+    """How the parts that the model gets wrong with no fault on them differ from the normal, by class.
+
+    Of every class the reference images that it gets wrong, or, where these are fewer than eight, those that
+    it is least sure of. A class without reference images takes the mean of the others.
+    """
+    pool = subject.labelled
+    probability = subject.classifier.predict(pool.images, subject.settings.compute.batch_size)
+    own = np.eye(probability.shape[1], dtype=bool)[pool.labels]
+    margin = np.where(own, -1, probability).max(1) - probability[own]
+    chosen = np.concatenate([_hardest(margin, pool.labels == label) for label in np.unique(pool.labels)])
+    hard = pool.subset(chosen)
+    classes = np.isin(np.arange(probability.shape[1]), hard.labels)
+    shifts, _ = standardised(subject, hard.images, hard.labels)
+    rows = _by_class(shifts, hard.labels, classes)
+    rows[~classes] = rows[classes].mean(0)
+    return rows
+
+
+def _hardest(margin: FloatArray, among: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Positions of the images with the highest margin: the wrong ones, and at least `HARD`."""
+    ordered = np.flatnonzero(among)[np.argsort(-margin[among], kind="stable")]
+    return ordered[: max(HARD, int((margin[among] > 0).sum()))]
+
+
+def _by_class(
+    shift: FloatArray,
+    labels: NDArray[np.int64],
+    classes: NDArray[np.bool_],
+    weights: FloatArray | None = None,
+) -> FloatArray:
+    rows = np.zeros((len(classes), shift.shape[1]), np.float32)
+    for label in np.flatnonzero(classes):
+        mine = labels == label
+        rows[label] = np.average(shift[mine], axis=0, weights=None if weights is None else weights[mine])
+    return rows
+
+
+def count_measurements(subject: Subject) -> int:
+    """How many strengths `measure_responses` measures, for a progress bar."""
+    return sum(len(operation.grid) for operation in operations_for(subject.model.channels))
+
+
+def standardised(
+    subject: Subject, images: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> tuple[FloatArray, FloatArray]:
+    """How far images are from normal (images, filters + entries of the look), and how much each fails."""
+    energy, _, logits = measure_energies(
+        subject.classifier,
+        subject.layer_names,
+        images,
+        subject.settings.compute.batch_size,
+        with_spread=False,
+    )
+    rows = [subject.standardise(energy, labels), subject.looks.standardise(images, labels)]
+    failing = 1 - softmax(logits, axis=1)[np.arange(len(labels)), labels] + LEAST
+    return np.concatenate(rows, axis=1), failing
+
+
+def _response_key(subject: Subject) -> str:
+    catalogue = [(op.name, op.grid, op.unit) for op in operations_for(subject.model.channels)]
+    pool = subject.labelled
+    held = hashlib.sha256(pool.images.tobytes() + pool.labels.tobytes()).hexdigest()
+    settings = [subject.settings.matching.reference_images, subject.settings.compute.seed]
+    text = json.dumps([FORMAT, catalogue, held, _normal_hash(subject), settings])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _normal(subject: Subject) -> FloatArray:
+    """What is normal for each class (classes, filters + entries of the look), in sigma."""
+    layers = [subject.reference.layers[name] for name in subject.layer_names]
+    parts = [layer.energy / layer.sigma for layer in layers]
+    return np.concatenate([*parts, subject.looks.mean / subject.looks.sigma], axis=1).astype(np.float32)
+
+
+def _normal_hash(subject: Subject) -> str:
+    """The hash of what is normal, which also rests on the normalisation and on `minimum_per_class`."""
+    layers = subject.reference.layers.values()
+    parts = [part for layer in layers for part in (layer.energy, layer.sigma)]
+    parts += [subject.looks.mean, subject.looks.sigma]
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
+
+def _write_responses(path: Path, responses: Responses) -> None:
+    arrays = {f"shift/{name}": rows for name, rows in responses.shifts.items()}
+    arrays |= {f"look/{name}": rows for name, rows in responses.looks.items()}
+    arrays |= {f"stood/{name}": rows for name, rows in responses.stood.items()}
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez(
+            file,
+            classes=responses.classes,
+            positions=responses.positions,
+            before=responses.before,
+            any_day=responses.any_day,
+            drawn=responses.drawn,
+            known=responses.known,
+            labels=responses.labels,
+            right=responses.right,
+            normal=responses.normal,
+            **arrays,  # type: ignore[arg-type]  # NumPy's stub takes keyword arrays for its own flags
+        )
+
+
+def _read_responses(path: Path) -> Responses | None:
+    """What was kept, or None where nothing was or the file is damaged: then it is measured again."""
+    try:
+        with path.open("rb") as file, np.load(file) as held:
+            shifts, looks, stood = (
+                {name.removeprefix(kind): held[name] for name in held if name.startswith(kind)}
+                for kind in ("shift/", "look/", "stood/")
+            )
+            return Responses(
+                shifts,
+                looks,
+                stood,
+                held["classes"],
+                held["positions"],
+                held["before"],
+                held["any_day"],
+                held["drawn"],
+                held["known"],
+                held["labels"],
+                held["right"],
+                held["normal"],
+            )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

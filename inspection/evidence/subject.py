@@ -1,0 +1,123 @@
+"""The subject of a diagnosis: a registered model with what is normal for it, before the first error."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from cachetools import LRUCache
+from numpy.typing import NDArray
+
+from fmi_engine.classifier import Classifier
+from fmi_engine.probe import Resumption, find_layers, resumption
+from fmi_engine.reference import Reference, build_reference
+from fmi_engine.types import FloatArray, Layer
+from inspection.evidence.look import Looks, normal_looks
+from inspection.findings import ReferenceImage, RegisteredModel
+from inspection.inputs.labelled import Labelled, load_images
+from inspection.models.registry import load
+from inspection.progress import Progress
+from inspection.workspace.folder import Workspace, open_workspace
+from inspection.workspace.settings import Settings
+from inspection.workspace.store import Store
+
+RECENT = 16  # changes under which labelled images are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model under diagnosis with everything that is known of it before the first error."""
+
+    workspace: Workspace
+    model: RegisteredModel
+    classifier: Classifier
+    layers: tuple[Layer, ...]
+    reference: Reference
+    looks: Looks  # the normal look of each class
+    labelled: Labelled  # the reference images drawn, evenly over the classes, right and wrong
+    correct: Labelled  # those of them that the model classifies correctly
+    # By layer, as they are asked for. Not of the constructor: a copy with another classifier starts anew.
+    cuts: dict[str, Resumption] = field(default_factory=dict, init=False, compare=False)
+    # By change and positions: labelled images under the last few changes that lookalikes were sought under.
+    changed: LRUCache[tuple[Hashable, bytes], FloatArray] = field(
+        default_factory=lambda: LRUCache(RECENT), init=False, compare=False
+    )
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the workspace."""
+        return self.workspace.settings
+
+    def cut(self, layer: str) -> Resumption:
+        """The network cut at a layer; traced and checked once."""
+        if layer not in self.cuts:
+            self.cuts[layer] = resumption(self.classifier.network, layer)
+        return self.cuts[layer]
+
+    @property
+    def layer_names(self) -> list[str]:
+        """The names of the layers, in the order of the forward pass."""
+        return [layer.name for layer in self.layers]
+
+    def standardise(self, energy: Mapping[str, FloatArray], labels: NDArray[np.int64]) -> FloatArray:
+        """The energies (images, filters) of every layer in one row an image: from normal, in sigma."""
+        rows = [self.reference.standardise(name, energy[name], labels) for name in self.layer_names]
+        return np.concatenate(rows, axis=1)
+
+
+def open_subject(
+    workspace: Workspace,
+    model: RegisteredModel,
+    references: Sequence[ReferenceImage],
+    progress: Progress = None,
+) -> Subject:
+    """Load a model and measure its normal energies on its reference images.
+
+    Raises EngineError where too few of them are classified correctly.
+    """
+    settings = workspace.settings
+    classifier = load(workspace.root, model, settings.compute.device)
+    p = classifier.preprocessing
+    probe = torch.randn(1, p.channels, p.height, p.width, generator=torch.Generator().manual_seed(0))
+    layers = find_layers(classifier.network, probe.to(classifier.device))
+    chosen = draw_references(references, settings.reference.images_per_class, settings.compute.seed)
+    images = load_images([Path(each.image_path) for each in chosen], p, progress)
+    labels = np.array([model.class_names.index(each.label) for each in chosen], np.int64)
+    size = settings.compute.batch_size
+    reference = build_reference(
+        classifier,
+        layers,
+        ((images[i : i + size], labels[i : i + size]) for i in range(0, len(images), size)),
+        settings.reference.minimum_per_class,
+        progress,
+    )
+    labelled = Labelled(images, labels)
+    correct = labelled.subset(reference.correct)
+    looks = normal_looks(correct, len(model.class_names), settings.reference.minimum_per_class)
+    return Subject(workspace, model, classifier, layers, reference, looks, labelled, correct)
+
+
+def draw_references(references: Sequence[ReferenceImage], per_class: int, seed: int) -> list[ReferenceImage]:
+    """At most `per_class` images of each class, validation images first, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    shuffled = [references[i] for i in rng.permutation(len(references))]
+    shuffled.sort(key=lambda each: each.split != "val")  # stable: the draw within a split stays
+    taken: dict[str, list[ReferenceImage]] = {}
+    for each in shuffled:
+        taken.setdefault(each.label, []).append(each)
+    return [each for label in sorted(taken) for each in taken[label][:per_class]]
+
+
+_opened: dict[tuple[Path, str], Subject] = {}  # of this process; a second task needs not measure again
+
+
+def subject_of(root: Path, model_hash: str, progress: Progress = None) -> Subject:
+    """The subject of a workspace's model; opened once in a process."""
+    if (root, model_hash) not in _opened:
+        _opened.clear()  # one at a time: its reference images stay in memory
+        workspace = open_workspace(root)
+        store = Store(workspace.store_path)
+        model, references = store.model(model_hash), store.references(model_hash)
+        _opened[root, model_hash] = open_subject(workspace, model, references, progress)
+    return _opened[root, model_hash]

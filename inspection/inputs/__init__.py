@@ -1,0 +1,10 @@
+"""What a plant gives: defect logs, tables, images.
+
+- defect_log: the log, row by row, with what is set aside and why
+- tables: files that hold a table, as text
+- image_sets: folders and tables of labelled images
+- images: one image file, decoded and written
+- integrity: whether an image file is all there
+- labelled: labelled images in memory
+- sample_line: a rendered production line, for the demo and for tests
+"""

@@ -1,0 +1,139 @@
+"""A first model for those who have none: planned from labelled images, trained, and described."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from fmi_engine.classifier import Preprocessing, build_network, choose_device
+from inspection.errors import ModelError
+from inspection.findings import ReferenceImage
+from inspection.inputs.image_sets import LabelledImage, class_names
+from inspection.inputs.images import read_image
+from inspection.inputs.labelled import Labelled, load_images
+from inspection.models.registry import ModelSpec, check_classes, reference_images
+from inspection.models.training import fit, plain_augmentation
+from inspection.progress import Progress
+from inspection.workspace.settings import Settings
+
+LOOKED_AT = 16  # images that tell whether a set is grey
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be trained on what."""
+
+    architecture: str
+    class_names: tuple[str, ...]
+    good_classes: tuple[str, ...]
+    height: int  # pixels
+    width: int  # pixels
+    channels: int
+    epochs: int
+    references: list[ReferenceImage]
+
+    @property
+    def train(self) -> list[ReferenceImage]:
+        """The images to train on."""
+        return [each for each in self.references if each.split == "train"]
+
+    @property
+    def validation(self) -> list[ReferenceImage]:
+        """The images kept for validation."""
+        return [each for each in self.references if each.split == "val"]
+
+
+def plan(
+    settings: Settings,
+    images: Sequence[LabelledImage],
+    good_classes: tuple[str, ...],
+    architecture: str,
+    size: tuple[int, int] | None,
+    channels: int,
+    epochs: int,
+) -> Plan:
+    """Decide what to train: splits respected, test images left out, grey sets told by looking.
+
+    Raises ModelError where a class has no training image.
+    """
+    references = reference_images(images)
+    names = tuple(class_names(images))
+    check_classes(names, good_classes)
+    trained = {each.label for each in references if each.split == "train"}
+    if set(names) - trained:
+        raise ModelError(
+            f"no training image of class {', '.join(sorted(set(names) - trained))}; every class needs "
+            "some in the train split"
+        )
+    height, width = size or (settings.training.input_size, settings.training.input_size)
+    return Plan(
+        architecture or settings.training.architecture,
+        names,
+        good_classes,
+        height,
+        width,
+        channels or (1 if _are_grey(references) else 3),
+        epochs or settings.training.epochs,
+        references,
+    )
+
+
+def _are_grey(references: Sequence[ReferenceImage]) -> bool:
+    step = max(1, len(references) // LOOKED_AT)
+    return all(_is_grey(Path(each.image_path)) for each in references[::step])
+
+
+def _is_grey(path: Path) -> bool:
+    image = read_image(path, (64, 64), 3)
+    return bool(cv2.absdiff(image[..., 0], image[..., 1]).max() == 0) and bool(
+        cv2.absdiff(image[..., 1], image[..., 2]).max() == 0
+    )
+
+
+def load(plan: Plan, progress: Progress = None) -> tuple[Labelled, Labelled]:
+    """Decode the training and the validation images."""
+    blank = Preprocessing(
+        plan.height, plan.width, plan.channels, (0.0,) * plan.channels, (1.0,) * plan.channels
+    )
+    train, validation = (
+        Labelled(
+            load_images([Path(each.image_path) for each in part], blank, progress),
+            np.array([plan.class_names.index(each.label) for each in part], np.int64),
+        )
+        for part in (plan.train, plan.validation)
+    )
+    return train, validation
+
+
+def train(
+    settings: Settings, plan: Plan, data: tuple[Labelled, Labelled], progress: Progress = None
+) -> tuple[nn.Module, ModelSpec]:
+    """Train the planned network, normalised by the training images' own mean and spread."""
+    images = data[0].images
+    preprocessing = Preprocessing(
+        plan.height,
+        plan.width,
+        plan.channels,
+        tuple(float(value) / 255 for value in images.mean((0, 1, 2))),
+        tuple(max(float(value) / 255, 1e-3) for value in images.std((0, 1, 2))),
+    )
+    torch.manual_seed(settings.compute.seed)
+    network = build_network(plan.architecture, len(plan.class_names), plan.channels)
+    fit(
+        network,
+        preprocessing,
+        data[0],
+        augmentations=[plain_augmentation(settings.compute.seed)],
+        epochs=plan.epochs,
+        learning_rate=settings.training.learning_rate,
+        weight_decay=settings.training.weight_decay,
+        batch_size=settings.training.batch_size,
+        seed=settings.compute.seed,
+        device=choose_device(settings.compute.device),
+        progress=progress,
+    )
+    return network, ModelSpec(plan.architecture, plan.class_names, plan.good_classes, preprocessing)

@@ -1,0 +1,179 @@
+"""Models of a workspace: registered by the hash of their weights, loaded, and added as candidates."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fmi_engine.classifier import (
+    Classifier,
+    Preprocessing,
+    build_network,
+    choose_device,
+    load_classifier,
+    load_weights,
+    read_checkpoint,
+)
+from inspection.errors import ModelError
+from inspection.findings import ReferenceImage, RegisteredModel
+from inspection.inputs.image_sets import LabelledImage
+from inspection.inputs.labelled import load_images
+from inspection.workspace.files import replacing
+from inspection.workspace.folder import Workspace
+
+VALIDATION_SHARE = 5  # one reference image in five, where the reference set has no split
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What a plant says of its model."""
+
+    architecture: str  # a torchvision name, or module:function
+    class_names: tuple[str, ...]
+    good_classes: tuple[str, ...]
+    preprocessing: Preprocessing
+
+
+def check_classes(class_names: Sequence[str], good_classes: Sequence[str]) -> None:
+    """Raise ModelError for repeated or too few classes, or a good class that the model does not know."""
+    repeated = sorted({name for name in class_names if list(class_names).count(name) > 1})
+    if len(class_names) < 2 or repeated:
+        detail = f"{', '.join(repeated)} twice" if repeated else f"only {', '.join(class_names) or 'none'}"
+        raise ModelError(
+            f"class names: {detail}; expected two or more, each once, in the order of the logits"
+        )
+    unknown = sorted(set(good_classes) - set(class_names))
+    if unknown:
+        raise ModelError(
+            f"good classes {', '.join(unknown)} are no classes of the model; it has: {', '.join(class_names)}"
+        )
+
+
+def check_references(images: Sequence[LabelledImage], class_names: Sequence[str]) -> None:
+    """Raise ModelError for labelled images of classes that the model does not know."""
+    unknown = sorted({image.label for image in images} - set(class_names))
+    if unknown:
+        raise ModelError(
+            f"the labelled images hold classes that the model does not know: {', '.join(unknown)}. "
+            f"The model's classes are: {', '.join(class_names)}"
+        )
+
+
+def reference_images(images: Sequence[LabelledImage]) -> list[ReferenceImage]:
+    """The images a model was trained ('train') or validated ('val') on; test images are left out.
+
+    Where the set has no splits, one image in five is taken as validation, chosen by the hash of its name
+    so that the choice survives a second registration.
+    """
+    return [
+        ReferenceImage(str(image.path), image.label, split)
+        for image in images
+        if (split := image.split or _drawn_split(image)) in ("train", "val")
+    ]
+
+
+def _drawn_split(image: LabelledImage) -> str:
+    name = f"{image.label}/{image.path.name}".encode()
+    return "train" if hashlib.sha256(name).digest()[0] % VALIDATION_SHARE else "val"
+
+
+def register(
+    workspace: Workspace, spec: ModelSpec, checkpoint: Path, references: Sequence[ReferenceImage]
+) -> RegisteredModel:
+    """Check a plant's checkpoint against its description and copy it into the workspace.
+
+    Returns the record; the caller stores it with its references. Raises ModelError or EngineError.
+    """
+    check_classes(spec.class_names, spec.good_classes)
+    check_references(
+        [LabelledImage(Path(r.image_path), r.label, r.split) for r in references], spec.class_names
+    )
+    network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
+    load_weights(network, read_checkpoint(checkpoint), str(checkpoint))
+    return keep(workspace, network, spec)
+
+
+def keep(
+    workspace: Workspace,
+    network: nn.Module,
+    spec: ModelSpec,
+    role: str = "deployed",
+    parent_hash: str | None = None,
+    note: str = "",
+) -> RegisteredModel:
+    """Save a network's weights in the workspace under their hash; returns its record."""
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    model_hash = Classifier(network, spec.class_names, spec.preprocessing).weights_hash
+    path = workspace.model_folder(model_hash) / "weights.pt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        torch.save(state, partial)
+    p = spec.preprocessing
+    return RegisteredModel(
+        model_hash=model_hash,
+        architecture=spec.architecture,
+        class_names=spec.class_names,
+        good_classes=spec.good_classes,
+        channels=p.channels,
+        height=p.height,
+        width=p.width,
+        mean=p.mean,
+        std=p.std,
+        weights_path=workspace.relative(path),
+        registered_at=datetime.now(UTC),
+        role=role,
+        parent_hash=parent_hash,
+        note=note,
+    )
+
+
+def spec_of(model: RegisteredModel) -> ModelSpec:
+    """The description of a registered model."""
+    preprocessing = Preprocessing(model.height, model.width, model.channels, model.mean, model.std)
+    return ModelSpec(model.architecture, model.class_names, model.good_classes, preprocessing)
+
+
+@lru_cache(maxsize=4)
+def load(workspace: Path, model: RegisteredModel, device: str) -> Classifier:
+    """Load a registered model. Raises ModelError where its weights are not those that were registered."""
+    spec, path = spec_of(model), workspace / model.weights_path
+    if not path.is_file():
+        raise ModelError(
+            f"the weights of model {model.model_hash[:12]} are gone: no {path}. Restore the file, or "
+            "register the model again with `fmi register`."
+        )
+    classifier = load_classifier(
+        spec.architecture,
+        path,
+        spec.class_names,
+        spec.preprocessing,
+        choose_device(device),
+    )
+    if classifier.weights_hash != model.model_hash:
+        raise ModelError(
+            f"the weights in {path} have hash {classifier.weights_hash[:16]}; "
+            f"{model.model_hash[:16]} was registered. The file was changed: register the model again."
+        )
+    return classifier
+
+
+def reference_accuracy(
+    workspace: Workspace, model: RegisteredModel, references: Sequence[ReferenceImage], most: int = 500
+) -> dict[str, tuple[int, int]]:
+    """(right, images) of a model on its references by split, on at most `most` images of each."""
+    classifier = load(workspace.root, model, workspace.settings.compute.device)
+    counts = {}
+    for split in ("train", "val"):
+        mine = [each for each in references if each.split == split]
+        mine = mine[:: max(1, len(mine) // most)][:most]
+        if mine:
+            images = load_images([Path(each.image_path) for each in mine], classifier.preprocessing)
+            chosen = classifier.predict(images).argmax(1)
+            right = sum(model.class_names[i] == each.label for i, each in zip(chosen, mine, strict=True))
+            counts[split] = (right, len(mine))
+    return counts

@@ -1,0 +1,37 @@
+"""Scoring labelled images with a registered model, as rows of a defect log."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from inspection.findings import RegisteredModel
+from inspection.inputs.image_sets import LabelledImage
+from inspection.inputs.labelled import load_images
+from inspection.models.registry import check_references, load
+from inspection.workspace.folder import Workspace
+
+
+def score(
+    workspace: Workspace,
+    model: RegisteredModel,
+    images: Sequence[LabelledImage],
+    progress: Callable[[int], None] | None = None,
+) -> list[dict[str, object]]:
+    """One row for each image, in order, with the predicted label, its probability and the true label."""
+    check_references(images, model.class_names)
+    settings = workspace.settings.compute
+    classifier = load(workspace.root, model, settings.device)
+    decoded = load_images([image.path for image in images], classifier.preprocessing, progress)
+    probabilities = classifier.predict(decoded, settings.batch_size)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return [
+        {
+            "inspection_id": f"{i:06d}",
+            "captured_at": now,
+            "image_path": str(image.path),
+            "model_version": model.model_hash[:12],
+            "predicted_label": model.class_names[int(row.argmax())],
+            "score": round(float(row.max()), 6),
+            "true_label": image.label,
+        }
+        for i, (image, row) in enumerate(zip(images, probabilities, strict=True), 1)
+    ]

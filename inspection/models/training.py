@@ -1,0 +1,204 @@
+"""Training and targeted fine-tuning, with a teacher where there is one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import albumentations as A
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from fmi_engine.classifier import Preprocessing, freeze
+from inspection.inputs.labelled import Labelled
+from inspection.progress import Progress
+from inspection.recipes.recipe import sample_generators
+
+TEMPERATURE = 4.0  # of a teacher's answers: what it thinks of the other classes counts, too
+Augmentation = Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]  # image, epoch, index -> image
+
+
+def mixed(train: Labelled, logged: Labelled, share: float, seed: int) -> Labelled:
+    """The training images with a share of them replaced by logged ones, which are repeated to fill it.
+
+    A logged image takes the place of one of its own class, and at most half of a class is replaced: a log is
+    lopsided, and a model must not learn that parts are of the classes that the log holds. The number of
+    images of each class, and so of steps, stays what it was.
+    """
+    taken = round(share * len(train))
+    if not len(logged) or not taken:
+        return train
+    rng = np.random.default_rng(seed)
+    repeated = np.resize(rng.permutation(len(logged)), taken)
+    kept, joining = np.ones(len(train), bool), []
+    for label in np.unique(logged.labels):
+        mine = repeated[logged.labels[repeated] == label]
+        places = rng.permutation(np.flatnonzero(train.labels == label))[: len(mine)]
+        places = places[: (np.count_nonzero(train.labels == label) + 1) // 2]
+        kept[places] = False
+        joining.append(mine[: len(places)])
+    joined = np.concatenate(joining)
+    return Labelled(
+        np.concatenate([train.images[kept], logged.images[joined]]),
+        np.concatenate([train.labels[kept], logged.labels[joined]]),
+    )
+
+
+def plain_augmentation(seed: int) -> Augmentation:
+    """Flips and small shifts: what every training here applies, reproducible per sample."""
+    transform = A.Compose(
+        [
+            A.HorizontalFlip(p=0.5),
+            A.VerticalFlip(p=0.5),
+            A.Affine(translate_percent=(-0.04, 0.04), border_mode=2, p=0.5),  # cv2.BORDER_REFLECT
+        ]
+    )
+
+    def augment(image: NDArray[np.uint8], epoch: int, index: int) -> NDArray[np.uint8]:
+        transform.set_random_state(*sample_generators(seed, epoch, index))
+        changed: NDArray[np.uint8] = transform(image=image)["image"]
+        return changed
+
+    return augment
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Images as they are, and those that a change touched once more, as it left them."""
+
+    images: NDArray[np.uint8]  # (n, height, width, channel)
+    changed: NDArray[np.uint8]  # (m, height, width, channel)
+    rows: torch.Tensor  # (n + m,): the image that each of both, one after the other, comes from
+    labels: torch.Tensor  # (n + m,)
+
+    def weights(self, unchanged_weight: float) -> torch.Tensor:
+        """What each of the n + m counts: an image as it is `unchanged_weight` times a changed one; sum 1."""
+        weights = torch.ones(len(self.rows))
+        weights[: len(self.images)] = unchanged_weight
+        return weights / weights.sum()
+
+
+_Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], int]  # an image, the same changed, its label
+
+
+class _Samples(Dataset[_Sample]):
+    def __init__(
+        self, data: Labelled, augmentations: Sequence[Augmentation], changes: Sequence[Augmentation]
+    ) -> None:
+        self.data = data
+        self.augmentations = augmentations
+        self.changes = changes
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> _Sample:
+        image = self.data.images[index]
+        for augment in self.augmentations:
+            image = augment(image, self.epoch, index)
+        changed = image
+        for change in self.changes:
+            changed = change(changed, self.epoch, index)
+        return image, changed, int(self.data.labels[index])
+
+
+def _collate(samples: list[_Sample]) -> _Batch:
+    images, changed, labels = zip(*samples, strict=True)
+    touched = [
+        i for i, (before, after) in enumerate(zip(images, changed, strict=True)) if (before != after).any()
+    ]
+    rows = torch.tensor([*range(len(samples)), *touched])
+    both = np.stack(images), np.stack(changed)[touched]
+    return _Batch(*both, rows, torch.tensor(labels)[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A frozen network whose answers on unchanged images a network keeps while it learns the changed ones.
+
+    Hinton, Vinyals, Dean, Distilling the Knowledge in a Neural Network, arXiv 1503.02531; against forgetting:
+    Li and Hoiem, Learning without Forgetting, arXiv 1606.09282.
+    """
+
+    network: nn.Module
+    weight: float  # beside the cross entropy of the labels
+
+    def losses(
+        self, logits: torch.Tensor, x: torch.Tensor, rows: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
+        """T^2 KL(teacher || network) at temperature T, where the teacher is right: its errors are unlearned.
+
+        `x` are the images (n, channel, height, width) as they are; `rows` says which of them each row of
+        `logits` and `labels` comes from, changed or not.
+        """
+        with torch.no_grad():
+            taught = self.network(x)[rows]
+            known = (taught.argmax(1) == labels).to(logits.dtype)
+        apart = nn.functional.kl_div(
+            (logits / TEMPERATURE).log_softmax(1),
+            (taught / TEMPERATURE).log_softmax(1),
+            reduction="none",
+            log_target=True,
+        ).sum(1)
+        losses: torch.Tensor = self.weight * TEMPERATURE**2 * known * apart
+        return losses
+
+
+def fit(
+    network: nn.Module,
+    preprocessing: Preprocessing,
+    data: Labelled,
+    *,
+    augmentations: Sequence[Augmentation],
+    epochs: int,
+    learning_rate: float,
+    weight_decay: float,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    changes: Sequence[Augmentation] = (),
+    unchanged_weight: float = 1.0,
+    teacher: Teacher | None = None,
+    progress: Progress = None,
+) -> nn.Module:
+    """Train a network in place with AdamW and one learning-rate cycle; returns it frozen.
+
+    In every step the network sees `batch_size` images, augmented, and those of them that `changes` touched
+    once more, changed: learnt in place of the unchanged ones they would cost accuracy on unchanged images.
+    An unchanged image counts `unchanged_weight` times as much as a changed one. A teacher sees the unchanged
+    images only. `progress` receives the number of images after every step.
+    """
+    torch.manual_seed(seed)
+    network = network.to(device, memory_format=torch.channels_last).requires_grad_(True).train()  # type: ignore[call-overload]
+    samples = _Samples(data, augmentations, changes)
+    loader: DataLoader[_Batch] = DataLoader(
+        samples,  # type: ignore[arg-type]
+        batch_size,
+        shuffle=True,
+        drop_last=len(data) > batch_size,  # a last batch of one image would break batch normalisation
+        collate_fn=_collate,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, learning_rate, total_steps=max(6, epochs * len(loader)), pct_start=0.2
+    )
+    for epoch in range(epochs):
+        samples.epoch = epoch
+        for batch in loader:
+            x = preprocessing(np.concatenate([batch.images, batch.changed]))
+            x = x.to(device, memory_format=torch.channels_last)
+            rows, y = batch.rows.to(device), batch.labels.to(device)
+            logits = network(x)
+            losses = nn.functional.cross_entropy(logits, y, reduction="none")
+            if teacher is not None and teacher.weight:
+                losses = losses + teacher.losses(logits, x[: len(batch.images)], rows, y)
+            optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(losses @ batch.weights(unchanged_weight).to(device))
+            optimiser.step()
+            schedule.step()
+            if progress:
+                progress(len(batch.images))
+    return freeze(network)

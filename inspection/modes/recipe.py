@@ -1,0 +1,186 @@
+"""From the diagnosis to the recipe: which operations, how strong, with examples to look at."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspection.causes.measured_change import PARTS, measure_change
+from inspection.evidence.reproduced import Admitted
+from inspection.evidence.subject import Subject
+from inspection.findings import BlamedFilter, Diagnosis, FlipRate, OperationMatch, RecipeFile
+from inspection.inputs.images import write_image
+from inspection.inputs.labelled import evenly, sample
+from inspection.recipes.overlays import (
+    FIXED_PATTERN,
+    RESIDUAL_TEXTURE,
+    TONE_CURVE,
+    write_pattern,
+    write_texture,
+    write_tones,
+)
+from inspection.recipes.recipe import Ingredient, Recipe, build_recipe, draw_examples, summarise, write_recipe
+from inspection.workspace.settings import RecipeSettings
+
+
+def write_mode_recipe(
+    subject: Subject,
+    night_id: str,
+    mode_id: str,
+    errors: Admitted,
+    diagnosis: Diagnosis,
+    flip_rates: Sequence[FlipRate],
+    filters: Sequence[BlamedFilter],
+) -> RecipeFile | None:
+    """Write the recipe of a claimed diagnosis into the night's folder; None where nothing is claimed.
+
+    `errors` are the mode's: what was measured on them goes along as textures beside the recipe.
+    """
+    if not diagnosis.claimed:
+        return None
+    path = subject.workspace.night_folder(night_id) / f"recipe-{mode_id}.yaml"
+    recipe = compose(
+        subject,
+        errors.images,
+        errors.true,
+        diagnosis,
+        _findings(subject, night_id, mode_id, diagnosis, flip_rates, filters),
+        path,
+    )
+    sha256 = write_recipe(recipe, path)
+    return RecipeFile(
+        subject.workspace.relative(path),
+        sha256,
+        summarise(recipe),
+        _examples(subject, night_id, mode_id, recipe),
+    )
+
+
+def compose(
+    subject: Subject,
+    images: NDArray[np.uint8],
+    true: NDArray[np.int64],
+    diagnosis: Diagnosis,
+    findings: Mapping[str, object],
+    path: Path,
+) -> Recipe:
+    """The recipe of a claimed diagnosis of errors `images` (n, height, width, channel); not yet written.
+
+    A change that was measured on the errors writes its textures into a folder beside `path`.
+    """
+    settings, model = subject.settings, subject.model
+    return build_recipe(
+        _groups(subject, images, true, diagnosis, path),
+        settings.recipe.share,
+        settings.compute.seed,
+        (model.height, model.width),
+        model.channels,
+        findings,
+        path.parent,
+    )
+
+
+def _groups(
+    subject: Subject,
+    images: NDArray[np.uint8],
+    true: NDArray[np.int64],
+    diagnosis: Diagnosis,
+    path: Path,
+) -> list[list[Ingredient]]:
+    settings = subject.settings.recipe
+    named = [[ingredient(each, settings) for each in group] for group in indistinguishable(diagnosis)]
+    if diagnosis.measured is None:
+        return named
+    laid = _laid_over(subject, images, true, diagnosis.measured, path)
+    return laid if diagnosis.measured_alone else [[*named[0], *laid[0]]]
+
+
+def _laid_over(
+    subject: Subject, images: NDArray[np.uint8], true: NDArray[np.int64], measured: str, path: Path
+) -> list[list[Ingredient]]:
+    """The parts of a measured change, one after the other; their files are written beside `path`."""
+    settings = subject.settings.recipe
+    change = measure_change(images, true, subject.correct)
+    parts = PARTS[measured]
+    folder = f"{path.stem}-textures"
+    strengths = (settings.weakest, settings.strongest)
+    groups = []
+    if parts.tones:
+        file = write_tones(change.tones, path.parent, f"{folder}/tones.png")
+        groups.append([Ingredient(TONE_CURVE, *strengths, (file,))])
+    if parts.pattern:
+        file = write_pattern(change.pattern, path.parent, f"{folder}/pattern.png")
+        groups.append([Ingredient(FIXED_PATTERN, *strengths, (file,))])
+    if parts.residual:
+        chosen = sample(len(images), settings.textures, subject.settings.compute.seed)
+        files = [
+            write_texture(change.residuals[i], path.parent, f"{folder}/residual-{i}.png") for i in chosen
+        ]
+        groups.append([Ingredient(RESIDUAL_TEXTURE, *strengths, tuple(files))])
+    return groups
+
+
+def indistinguishable(diagnosis: Diagnosis) -> list[list[OperationMatch]]:
+    """The operations that follow each other, each with those that cannot be told apart from it."""
+    if diagnosis.pair:
+        return [[each] for each in diagnosis.pair]
+    return [[each for i, each in enumerate(diagnosis.matches) if i == 0 or each.alternative]]
+
+
+def ingredient(match: OperationMatch, settings: RecipeSettings) -> Ingredient:
+    """An operation with its strength drawn from a fifth to 1.6 times the fitted one (by default)."""
+    return Ingredient(match.operation, settings.weakest * match.strength, settings.strongest * match.strength)
+
+
+def _findings(
+    subject: Subject,
+    night_id: str,
+    mode_id: str,
+    diagnosis: Diagnosis,
+    flip_rates: Sequence[FlipRate],
+    filters: Sequence[BlamedFilter],
+) -> dict[str, object]:
+    if not diagnosis.measured_alone:
+        named = [each for group in indistinguishable(diagnosis) for each in group]
+        shares = {each.operation: each.share for each in named}
+        strengths = {each.operation: each.strength for each in named}
+    else:
+        name = diagnosis.measured or ""
+        shares, strengths = {name: diagnosis.share}, {name: 1.0}
+    return {
+        "night": night_id,
+        "failure_mode": mode_id,
+        "model": subject.model.model_hash,
+        "diagnosis": diagnosis.sentence,
+        "explained_shares": shares,
+        "fitted_strengths": strengths,
+        "control_share": diagnosis.control_share,
+        "flip_rates": [
+            {
+                "layer": each.layer,
+                "filters": each.k,
+                "blame": each.blame,
+                "deviation": each.deviation,
+                "random": each.random,
+                "withheld": each.withheld,
+            }
+            for each in flip_rates
+        ],
+        "blamed_filters": [each.name for each in filters],
+    }
+
+
+def _examples(subject: Subject, night_id: str, mode_id: str, recipe: Recipe) -> tuple[tuple[str, str], ...]:
+    chosen = evenly(subject.correct.labels, subject.settings.recipe.examples)
+    before = list(subject.correct.images[chosen])
+    folder = subject.workspace.night_folder(night_id) / f"examples-{mode_id}"
+    pairs = []
+    for i, (image, changed) in enumerate(
+        zip(before, draw_examples(recipe, before, folder.parent), strict=True)
+    ):
+        names = (folder / f"{i}-before.png", folder / f"{i}-after.png")
+        for path, picture in zip(names, (image, changed), strict=True):
+            write_image(path, np.ascontiguousarray(picture))
+        pairs.append((subject.workspace.relative(names[0]), subject.workspace.relative(names[1])))
+    return tuple(pairs)

@@ -1,0 +1,9 @@
+"""A night as a person meets it: its record, its report and its words. Nothing here loads torch.
+
+- night: a night from its first to its last line
+- lineage: a failure mode from night to night
+- summary: what a script reads
+- report: the HTML report, and what the dashboard shares with it (templates/)
+- phrases: findings in words, numbers as people write them
+- terminal: findings on the terminal
+"""

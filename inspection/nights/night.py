@@ -1,0 +1,214 @@
+"""A night from its first to its last line: identity, assembly, and the summary that a script reads."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+from inspection.errors import LogError
+from inspection.findings import (
+    BlamedFilter,
+    Comparison,
+    Diagnosis,
+    FailureMode,
+    FlipRate,
+    LoggedError,
+    Night,
+    NightState,
+    RecipeFile,
+    RegisteredModel,
+    SetAside,
+    SuspectLabel,
+)
+from inspection.inputs.defect_log import DefectLog, read_defect_log
+from inspection.nights.lineage import follow
+from inspection.nights.report import write_report
+from inspection.progress import Progress
+from inspection.workspace.files import sha256_of
+from inspection.workspace.folder import Workspace, open_workspace
+from inspection.workspace.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A workspace with its store, as every step opens it."""
+
+    workspace: Workspace
+    store: Store
+
+
+def open_site(root: str | Path) -> Site:
+    """Open a workspace and its store."""
+    workspace = open_workspace(Path(root))
+    return Site(workspace, Store(workspace.store_path))
+
+
+def begin(site: Site, log: Path, model_hash: str | None, query: str | None, again: bool) -> Night:
+    """Start a night over a log, take up the one that was interrupted, or return the one already finished.
+
+    A night is known by its log, its model and its settings: the same three are the same night, so a
+    second run resumes or costs nothing. `again` asks for a fresh one. Raises LogError or StoreError.
+    """
+    model = check_start(site, log, model_hash)
+    settings = site.workspace.settings.model_dump(mode="json")
+    log_sha256 = sha256_of(log)
+    registration = f"{model.model_hash} {model.registered_at.isoformat()}"
+    mark = fingerprint(log.absolute(), log_sha256, registration, settings, query)
+    earlier = [each for each in site.store.nights() if f"-{mark}" in each.night_id]
+    if earlier and not again:
+        night = site.store.night(earlier[0].night_id)
+        if night.state is NightState.FINISHED:
+            return night
+        night = replace(night, state=NightState.RUNNING, message="", finished_at=None)
+    else:
+        night = Night(
+            night_id=_new_id(mark, len(earlier)),
+            model_hash=model.model_hash,
+            log_path=str(log.absolute()),
+            log_sha256=log_sha256,
+            started_at=datetime.now(UTC),
+            finished_at=None,
+            state=NightState.RUNNING,
+            settings=settings,
+        )
+    site.store.start_night(night)
+    return night
+
+
+def check_start(site: Site, log: Path, model_hash: str | None) -> RegisteredModel:
+    """The model a night would diagnose; raises at once what would stop the night before it began."""
+    site.workspace.check_writable()
+    if not log.is_file():
+        raise LogError(f"no defect log at {log}; give a CSV, Parquet, JSON lines or DuckDB file")
+    if log.stat().st_size == 0:
+        raise LogError(f"{log}: the defect log is empty (0 bytes); export it again from its source")
+    return site.store.model(model_hash)
+
+
+def fingerprint(
+    log: Path, log_sha256: str, registration: str, settings: dict[str, object], query: str | None
+) -> str:
+    """Eight hexadecimal digits that tell this night from any other.
+
+    The log's place counts beside its content, for relative image paths start there; the registration is
+    the model's hash and when it was registered, for that is when its references were given.
+    """
+    text = json.dumps([str(log), log_sha256, registration, settings, query], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _new_id(mark: str, earlier: int) -> str:
+    day = datetime.now().astimezone().strftime("%Y%m%d")
+    return f"{day}-{mark}" + (f"-{earlier + 1}" if earlier else "")
+
+
+def read_log(site: Site, night: Night, query: str | None, progress: Progress = None) -> DefectLog:
+    """Read and check the night's log with the workspace's column and label maps."""
+    settings = site.workspace.settings.defect_log
+    model = site.store.model(night.model_hash)
+    return read_defect_log(
+        Path(night.log_path),
+        settings.columns,
+        model.class_names,
+        Path(settings.images_root) if settings.images_root else None,
+        settings.labels,
+        query,
+        progress,
+    )
+
+
+def mode_id(night_id: str, number: int) -> str:
+    """The name of a night's failure mode; they count from 1, the largest."""
+    return f"{night_id}-{number}"
+
+
+def failure_mode(
+    name: str,
+    errors: Sequence[LoggedError],
+    flip_rates: Sequence[FlipRate],
+    filters: Sequence[BlamedFilter],
+    diagnosis: Diagnosis,
+    recipe: RecipeFile | None,
+    signature: tuple[float, ...] = (),
+    suspects: Sequence[SuspectLabel] = (),
+    comparisons: Sequence[Comparison] = (),
+) -> FailureMode:
+    """Put the findings about a group of errors together."""
+    return FailureMode(
+        mode_id=name,
+        title=_title(errors),
+        errors=tuple(errors),
+        flip_rates=tuple(flip_rates),
+        filters=tuple(filters),
+        diagnosis=diagnosis,
+        recipe=recipe,
+        lineage=name,
+        signature=signature,
+        suspects=tuple(suspects),
+        comparisons=tuple(comparisons),
+    )
+
+
+def _title(errors: Sequence[LoggedError]) -> str:
+    confusions = Counter((error.true_label, error.predicted_label) for error in errors)
+    (true, predicted), count = confusions.most_common(1)[0]
+    return f"{true} taken for {predicted} ({count} of {len(errors)} errors)"
+
+
+def best_first(flip_rates: Sequence[FlipRate]) -> list[FlipRate]:
+    """Layers in the order of what their patches achieve: those that beat both controls first."""
+    return sorted(flip_rates, key=lambda each: (each.withheld, -(each.blame - each.better_control)))
+
+
+def finish(
+    site: Site,
+    night: Night,
+    rows_read: int,
+    errors_read: int,
+    set_aside: Sequence[SetAside],
+    modes: Sequence[FailureMode],
+    unclustered: Sequence[LoggedError],
+    seconds: dict[str, float],
+) -> Night:
+    """Follow the failure modes from earlier nights, write the report and store everything the night found."""
+    known = site.store.known_modes(night.model_hash, night.started_at)
+    followed, gone = follow(modes, known)
+    report = site.workspace.report_path(night.night_id)
+    done = replace(
+        night,
+        state=NightState.FINISHED,
+        finished_at=datetime.now(UTC),
+        message="" if errors_read else _nothing_left(rows_read, set_aside),
+        rows_read=rows_read,
+        errors_read=errors_read,
+        seconds={**night.seconds, **seconds},
+        report_path=site.workspace.relative(report),
+        set_aside=tuple(set_aside),
+        modes=followed,
+        unclustered=tuple(unclustered),
+        gone=gone,
+    )
+    write_report(done, site.workspace, site.store.model(night.model_hash))
+    site.store.finish_night(done)
+    return done
+
+
+def _nothing_left(rows_read: int, set_aside: Sequence[SetAside]) -> str:
+    reasons = Counter(each.reason for each in set_aside)
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    return f"no error is left to diagnose: of {rows_read} rows {len(set_aside)} were set aside ({counts})"
+
+
+@contextmanager
+def timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    """Add the wall time of a block to `seconds` under the step's name."""
+    start = perf_counter()
+    try:
+        yield
+    finally:
+        seconds[step] = round(seconds.get(step, 0.0) + perf_counter() - start, 3)

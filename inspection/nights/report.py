@@ -1,0 +1,115 @@
+"""The night's report, one self-contained HTML file, and what its pages share with the dashboard's."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from inspection.errors import WorkspaceError
+from inspection.findings import Night, RegisteredModel
+from inspection.nights.phrases import FILTERS
+from inspection.workspace.folder import Workspace
+
+PictureUrl = Callable[[str], str | None]
+"""Maps a picture's path, relative to the workspace, to an address; None where there is no such picture."""
+
+MEDIA_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+}
+
+
+def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> Path:
+    """Write the night's report and return its path; a reader sees the old file or the new one, never a part.
+
+    Raises WorkspaceError where the workspace cannot be written to.
+    """
+    path = workspace.report_path(night.night_id)
+    html = _html(night, workspace, model)
+    try:
+        _replace(path, html)
+    except OSError as error:
+        raise WorkspaceError(
+            f"the report {path} cannot be written: {error.strerror}. "
+            "Make room, or give the workspace to the user who runs fmi, and run the night again."
+        ) from None
+    return path
+
+
+def _html(night: Night, workspace: Workspace, model: RegisteredModel) -> str:
+    style = stylesheet()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    page = environment(lambda path: _embedded(workspace.root, path)).get_template("report.html")
+    return page.render(
+        night=night, model=model, style=Markup(style), style_hash=digest, written_at=datetime.now(UTC)
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# --- what the report and the dashboard share ---
+
+
+def environment(picture_url: PictureUrl, *packages: str) -> Environment:
+    """Return the Jinja environment of the shared macros; templates of `packages` are found before them."""
+    loaders = [PackageLoader(package) for package in (*packages, "inspection.nights")]
+    pages = Environment(
+        loader=ChoiceLoader(loaders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters.update(FILTERS)
+    pages.filters["picture_url"] = picture_url
+    return pages
+
+
+@cache
+def stylesheet() -> str:
+    """Return the CSS of the shared macros."""
+    return (
+        resources.files("inspection.nights").joinpath("templates", "findings.css").read_text(encoding="utf-8")
+    )
+
+
+def picture_file(root: Path, path: str) -> Path | None:
+    """Find a picture below `root`; None where it is missing, no picture, or outside `root`."""
+    if Path(path).suffix.lower() not in MEDIA_TYPES:
+        return None
+    try:
+        file = (root / path).resolve()
+        found = file.is_relative_to(root.resolve()) and file.is_file()
+    except (OSError, ValueError):  # for example a name that is too long, or one with a zero byte
+        return None
+    return file if found else None
+
+
+def _embedded(root: Path, path: str) -> str | None:
+    file = picture_file(root, path)
+    if file is None:
+        return None
+    try:
+        content = base64.b64encode(file.read_bytes()).decode()
+    except OSError:
+        return None
+    return f"data:{MEDIA_TYPES[file.suffix.lower()]};base64,{content}"

@@ -1,0 +1,119 @@
+"""What the command line prints of a night and of a retraining, for a person."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from inspection.errors import StoreError
+from inspection.findings import Accuracy, ErrorKind, FailureMode, Night, Retraining
+from inspection.workspace.folder import Workspace
+from inspection.workspace.store import Store
+
+
+def newest_mode(store: Store) -> str:
+    """The first failure mode of the newest night that has one. Raises StoreError where there is none."""
+    for night in store.nights():
+        if night.modes:
+            return night.modes[0].mode_id
+    raise StoreError("no night has found a failure mode yet; run `fmi night LOG` first, or name a mode")
+
+
+def print_night(console: Console, night: Night, workspace: Workspace) -> None:
+    """Print what a night found."""
+    console.print(
+        f"Night {night.night_id}: {night.errors_read} errors of {night.rows_read} rows, "
+        f"{len(night.set_aside)} set aside"
+    )
+    for reason, count in Counter(each.reason for each in night.set_aside).most_common():
+        console.print(f"  set aside: {count} {reason}")
+    if night.message:
+        console.print(escape(night.message))
+    for mode in night.modes:
+        print_mode(console, mode)
+        if mode.recipe:
+            console.print(f"Recipe: {escape(str(workspace.root / mode.recipe.path))}", soft_wrap=True)
+            console.print(f"  {escape(mode.recipe.summary)}", soft_wrap=True)
+    if night.report_path:
+        console.print(f"Report: {escape(str(workspace.root / night.report_path))}", soft_wrap=True)
+
+
+def print_mode(console: Console, mode: FailureMode) -> None:
+    """Print one failure mode: its errors, its cause, and the flip rates beside their controls."""
+    kinds = ", ".join(f"{count} {kind.value}" for kind in ErrorKind if (count := mode.count(kind)))
+    console.print(f"\n[bold]Failure mode {mode.mode_id}[/]: {escape(mode.title)} ({kinds})")
+    console.print(escape(mode.diagnosis.sentence), soft_wrap=True)
+    for reason in mode.diagnosis.reasons:
+        console.print(f"  because {escape(reason)}", soft_wrap=True)
+    table = Table("layer", "filters", "flip rate", "deviation", "random", "collateral", "", box=None)
+    for each in mode.flip_rates:
+        table.add_row(
+            each.layer,
+            f"{each.k} of {each.channels}",
+            f"{each.blame:.0%}",
+            f"{each.deviation:.0%}",
+            f"{each.random:.0%}",
+            f"{each.collateral:.0%}",
+            "withheld: does not beat its controls" if each.withheld else "",
+        )
+    console.print(table)
+    trusted = sum(primitive.trusted for each in mode.filters for primitive in each.primitives)
+    tried = sum(len(each.primitives) for each in mode.filters)
+    names = ", ".join(each.name for each in mode.filters)
+    console.print(f"Most blamed: {names}; {trusted} of {tried} primitives trusted", soft_wrap=True)
+
+
+def print_retraining(console: Console, done: Retraining) -> None:
+    """Print what a retraining achieved, before and after."""
+    verdict = "[green]accepted[/]" if done.accepted else "[red]refused[/]"
+    console.print(f"Candidate model {done.candidate_hash[:12]}: {verdict}")
+    for reason in done.reasons:
+        console.print(f"  {escape(reason)}", soft_wrap=True)
+    table = Table("images", "count", "before", "after", "change (95 % interval)", box=None)
+    for each in done.accuracies:
+        table.add_row(
+            each.name, str(each.images), _share(each.before, each), _share(each.after, each), _gain(each)
+        )
+    console.print(table)
+
+
+def _share(right: int, accuracy: Accuracy) -> str:
+    return f"{right / accuracy.images:.1%}" if accuracy.images else "-"
+
+
+def _gain(accuracy: Accuracy) -> str:
+    if not accuracy.images:
+        return "-"
+    change = (accuracy.after - accuracy.before) / accuracy.images
+    return f"{change:+.1%} ({accuracy.gain_lower:+.1%} to {accuracy.gain_upper:+.1%})"
+
+
+def print_paper(console: Console, results: Mapping[str, Any]) -> None:
+    """Print what `fmi bench paper` measured: a row for each stage, then the claims that hold and do not."""
+    title = f"Every filter extracts a specific texture: {results['images']}"
+    table = Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False)  # 80 columns hold it
+    table.add_column("stage", overflow="fold")
+    for name in ("filters", "AUROC", "trusted", "rank", "agree", "layout", "untrained", "pictures", "dead"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in results["layers"]:
+        parts, control = row["parts"], row["untrained_parts"]
+        shares = (row["trusted_share"], parts["rank"], parts["agreement"], parts["layout"])
+        controls = (row["untrained_trusted_share"], control["pictures"], row["dead_trusted_share"])
+        table.add_row(
+            f"{row['network']} {row['layer']}",
+            f"{row['filters']}/{row['channels']}",
+            f"{row['auroc']:.3f}",
+            *(f"{share:.0%}" for share in (*shares, *controls)),
+        )
+    console.print(table)
+    console.print(
+        "filters: inverted, of the layer. rank, agree, layout: live ones that pass this part by itself."
+    )
+    console.print(
+        "untrained: trusted ones of an untrained network; pictures: were its pictures all that is asked."
+    )
+    for sentence in results["verdicts"]:
+        console.print(f"- {sentence}", soft_wrap=True)

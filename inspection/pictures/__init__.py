@@ -1,0 +1,12 @@
+"""Pictures of filters, styles and recipes, on contact sheets.
+
+- model: the network whose filters are drawn
+- sources: real images that pictures start from
+- wishes: what `fmi invert` is asked for
+- filters: what it makes
+- filter_sheet: what it tells
+- styles: `fmi style`
+- recipe: `fmi recipe show` and `fmi recipe check`
+- paper, paper_plots: `fmi bench paper`
+- sheet: a contact sheet, drawn
+"""

@@ -1,0 +1,5 @@
+"""Progress of long work: a callback that is told how many more images or steps are done."""
+
+from collections.abc import Callable
+
+Progress = Callable[[int], None] | None

@@ -1,0 +1,109 @@
+"""A workspace: the folder that holds the settings, the store, artifacts, reports and models."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from inspection.errors import WorkspaceError
+from inspection.workspace.settings import Settings, default_toml, load_settings
+
+SETTINGS_FILE = "fmi.toml"
+FOLDERS = ("artifacts", "reports", "models")
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The paths of one workspace and its settings."""
+
+    root: Path
+    settings: Settings
+
+    @property
+    def store_path(self) -> Path:
+        """The DuckDB file of the findings."""
+        return self.root / "fmi.duckdb"
+
+    @property
+    def prefect_home(self) -> Path:
+        """Where Prefect keeps its own database and results for this workspace."""
+        return self.root / ".prefect"
+
+    @property
+    def primitive_cache(self) -> Path:
+        """Where inverted pictures are kept: a filter that is known costs nothing a second night."""
+        return self.root / "cache" / "primitives"
+
+    def night_folder(self, night_id: str) -> Path:
+        """The folder of a night's pictures and recipe."""
+        return self.root / "artifacts" / night_id
+
+    def report_path(self, night_id: str) -> Path:
+        """The self-contained HTML report of a night."""
+        return self.root / "reports" / f"{night_id}.html"
+
+    def model_folder(self, model_hash: str) -> Path:
+        """The folder of a model's weights."""
+        return self.root / "models" / model_hash[:16]
+
+    def relative(self, path: Path) -> str:
+        """Name a file of the workspace relative to it, with forward slashes."""
+        return path.relative_to(self.root).as_posix()
+
+    def check_writable(self) -> None:
+        """Raise WorkspaceError where the workspace cannot be written to."""
+        for folder in (self.root, *(self.root / name for name in FOLDERS)):
+            _try_writing(folder)
+
+
+def create_workspace(root: Path) -> Workspace:
+    """Make fmi.toml and the folders; what is there already is kept. Raises WorkspaceError."""
+    root = root.absolute()
+    try:
+        for name in FOLDERS:
+            (root / name).mkdir(parents=True, exist_ok=True)
+        settings = root / SETTINGS_FILE
+        if not settings.exists():
+            settings.write_text(default_toml(), encoding="utf-8")
+    except OSError as error:
+        raise WorkspaceError(
+            f"{root} cannot be made a workspace: {error.strerror}. Give a folder that you may write to."
+        ) from None
+    return open_workspace(root)
+
+
+def open_workspace(root: Path) -> Workspace:
+    """Open the workspace at `root`. Raises WorkspaceError where there is none."""
+    root = root.absolute()
+    settings = root / SETTINGS_FILE
+    if not settings.is_file():
+        raise WorkspaceError(
+            f"{root} is no workspace: it has no {SETTINGS_FILE}. Make one with `fmi init {root}`."
+        )
+    return Workspace(root, load_settings(settings))
+
+
+def find_workspace(start: Path) -> Workspace:
+    """Open the workspace at `start` or the nearest above it. Raises WorkspaceError where there is none."""
+    start = Path(os.path.abspath(start))  # noqa: PTH100  (no `..`, but symbolic links stay as named)
+    for folder in (start, *start.parents):
+        if (folder / SETTINGS_FILE).is_file():
+            return open_workspace(folder)
+    raise WorkspaceError(
+        f"neither {start} nor a folder above it holds {SETTINGS_FILE}. "
+        "Make a workspace with `fmi init DIR`, or name one with --workspace DIR."
+    )
+
+
+def _try_writing(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise WorkspaceError(f"{folder} is a file, and fmi needs a folder there: move the file away.")
+    probe = folder / f".fmi-write-check-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise WorkspaceError(
+            f"{folder} cannot be written to: {error.strerror}. "
+            "Give the workspace to the user who runs fmi, or name another with --workspace."
+        ) from None

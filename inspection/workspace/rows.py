@@ -1,0 +1,287 @@
+"""Records as rows of the store and back: one way to write and read each."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from duckdb import DuckDBPyConnection
+
+from inspection.errors import StoreError
+from inspection.findings import (
+    Accuracy,
+    BlamedFilter,
+    Cause,
+    Comparison,
+    Diagnosis,
+    ErrorKind,
+    FailureMode,
+    FlipRate,
+    LoggedError,
+    Night,
+    NightState,
+    OperationMatch,
+    Primitive,
+    RecipeFile,
+    RegisteredModel,
+    Retraining,
+    SetAside,
+    SuspectLabel,
+    Trend,
+)
+
+# What hangs on a failure mode, and the columns by which a reader finds it again.
+_MODE_DETAILS: dict[str, tuple[str, ...]] = {
+    "errors": ("mode_id",),
+    "flip_rates": ("mode_id",),
+    "blamed_filters": ("mode_id",),
+    "primitives": ("mode_id", "layer", "channel"),
+    "patches": ("mode_id", "layer", "channel"),
+    "matches": ("mode_id",),
+    "pairs": ("mode_id",),
+    "suspect_labels": ("mode_id",),
+    "comparisons": ("mode_id",),
+    "recipes": ("mode_id",),
+}
+NIGHT_TABLES = ("nights", "set_aside", "failure_modes", *_MODE_DETAILS)
+RETRAINING_TABLES = ("retrainings", "accuracies", "class_accuracies")
+
+Row = dict[str, Any]
+Groups = Mapping[tuple[Any, ...], list[Row]]
+Record = TypeVar("Record")
+
+
+# Between records and rows: a record's fields and a table's columns have the same names.
+
+
+def row_of(record: Any, /, **more: Any) -> Row:
+    """A record as a row, with columns that the record does not have."""
+    return {field.name: getattr(record, field.name) for field in fields(record)} | more
+
+
+def rows_of(records: Sequence[Any], **keys: Any) -> list[Row]:
+    """Records as rows, numbered from 1."""
+    return [row_of(record, position=position, **keys) for position, record in enumerate(records, 1)]
+
+
+def record_of(kind: type[Record], row: Row, /, **more: Any) -> Record:
+    """A row as a record of this kind."""
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    values = {name: value_of(value) for name, value in row.items() if name in names}
+    return kind(**(values | more))
+
+
+def value_of(value: Any) -> Any:
+    """A column's value as a record holds it: lists as tuples, instants in UTC."""
+    if isinstance(value, list):
+        return tuple(value)
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def fetch(connection: DuckDBPyConnection, sql: str, *values: Any) -> list[Row]:
+    """The rows of a query."""
+    connection.execute(sql, values)
+    names = [column[0] for column in connection.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in connection.fetchall()]
+
+
+def select(
+    connection: DuckDBPyConnection, table: str, column: str, value: str, order: str = "position"
+) -> list[Row]:
+    """The rows of a table where a column has this value, in order."""
+    return fetch(connection, f"FROM {table} WHERE {column} = ? ORDER BY {order}", value)
+
+
+def insert(connection: DuckDBPyConnection, table: str, rows: list[Row]) -> None:
+    """Insert rows through Arrow; what the table has no column for is kept in tables of its own."""
+    if not rows:
+        return
+    schema = connection.sql(f"FROM {table} LIMIT 0").to_arrow_table().schema
+    try:
+        connection.register("incoming", pa.Table.from_pylist(rows, schema=schema))
+    except UnicodeEncodeError as error:  # a file name on Linux may be any bytes
+        raise StoreError(f"{error.object!r} cannot be stored: it is no valid Unicode. Rename it.") from None
+    connection.execute(f"INSERT INTO {table} BY NAME FROM incoming")
+    connection.unregister("incoming")
+
+
+def delete(connection: DuckDBPyConnection, tables: Sequence[str], column: str, value: str) -> None:
+    """Delete what hangs on a value from several tables."""
+    for table in tables:
+        connection.execute(f"DELETE FROM {table} WHERE {column} = ?", [value])
+
+
+def grouped(rows: Sequence[Row], columns: Sequence[str]) -> Groups:
+    """Rows by the values of some columns."""
+    groups: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(row[column] for column in columns)].append(row)
+    return groups
+
+
+# Models and retrainings.
+
+
+def write_model(connection: DuckDBPyConnection, model: RegisteredModel) -> None:
+    """Write a model, in place of an earlier record of it."""
+    delete(connection, ("models",), "model_hash", model.model_hash)
+    insert(connection, "models", [row_of(model)])
+
+
+def write_retraining(connection: DuckDBPyConnection, retraining: Retraining) -> None:
+    """Write a retraining with its accuracies."""
+    retraining_id = retraining.retraining_id
+    delete(connection, RETRAINING_TABLES, "retraining_id", retraining_id)
+    insert(connection, "retrainings", [row_of(retraining, settings=json.dumps(retraining.settings))])
+    insert(connection, "accuracies", rows_of(retraining.accuracies, retraining_id=retraining_id))
+    for accuracy in retraining.accuracies:
+        insert(connection, "class_accuracies", _class_rows(retraining_id, accuracy))
+
+
+def _class_rows(retraining_id: str, accuracy: Accuracy) -> list[Row]:
+    key = {"retraining_id": retraining_id, "name": accuracy.name}
+    return [
+        {**key, "position": position, "class_name": name, "images": images, "before": before, "after": after}
+        for position, (name, (images, before, after)) in enumerate(accuracy.per_class.items(), 1)
+    ]
+
+
+def read_retraining(connection: DuckDBPyConnection, row: Row) -> Retraining:
+    """A retraining with its accuracies."""
+    key = row["retraining_id"]
+    classes = grouped(select(connection, "class_accuracies", "retraining_id", key), ("name",))
+    accuracies = tuple(
+        record_of(Accuracy, accuracy, per_class=_per_class(classes[accuracy["name"],]))
+        for accuracy in select(connection, "accuracies", "retraining_id", key)
+    )
+    return record_of(Retraining, row, settings=json.loads(row["settings"]), accuracies=accuracies)
+
+
+def _per_class(rows: Sequence[Row]) -> dict[str, tuple[int, int, int]]:
+    return {row["class_name"]: (row["images"], row["before"], row["after"]) for row in rows}
+
+
+# Nights.
+
+
+def write_night(connection: DuckDBPyConnection, night: Night) -> None:
+    """Write a night with everything it found, in place of what was there."""
+    delete(connection, NIGHT_TABLES, "night_id", night.night_id)
+    for table, rows in _night_rows(night).items():
+        insert(connection, table, rows)
+
+
+def _night_rows(night: Night) -> dict[str, list[Row]]:
+    """Spread a night over the tables."""
+    key = {"night_id": night.night_id}
+    tables: dict[str, list[Row]] = defaultdict(list)
+    settings, seconds = json.dumps(night.settings), json.dumps(night.seconds)
+    tables["nights"] = [row_of(night, settings=settings, seconds=seconds)]
+    tables["set_aside"] = rows_of(night.set_aside, **key)
+    tables["errors"] = rows_of(night.unclustered, mode_id=None, **key)
+    for position, mode in enumerate(night.modes, 1):
+        for table, rows in _mode_rows(mode, position).items():
+            tables[table] += [row | key for row in rows]
+    return tables
+
+
+def _mode_rows(mode: FailureMode, position: int) -> dict[str, list[Row]]:
+    key = {"mode_id": mode.mode_id}
+    return {
+        "failure_modes": [row_of(mode, position=position) | row_of(mode.diagnosis)],
+        "errors": rows_of(mode.errors, **key),
+        "flip_rates": rows_of(mode.flip_rates, **key),
+        "blamed_filters": rows_of(mode.filters, **key),
+        "primitives": [row | key for blamed in mode.filters for row in _primitive_rows(blamed)],
+        "patches": [row | key for blamed in mode.filters for row in _patch_rows(blamed)],
+        "matches": rows_of(mode.diagnosis.matches, **key),
+        "pairs": rows_of(mode.diagnosis.pair, **key),
+        "suspect_labels": rows_of(mode.suspects, **key),
+        "comparisons": rows_of(mode.comparisons, **key),
+        "recipes": [_recipe_row(mode.recipe) | key] if mode.recipe else [],
+    }
+
+
+def _primitive_rows(blamed: BlamedFilter) -> list[Row]:
+    return rows_of(blamed.primitives, layer=blamed.layer, channel=blamed.channel)
+
+
+def _patch_rows(blamed: BlamedFilter) -> list[Row]:
+    key = {"layer": blamed.layer, "channel": blamed.channel}
+    return [{**key, "position": position, "picture": path} for position, path in enumerate(blamed.patches, 1)]
+
+
+def _recipe_row(recipe: RecipeFile) -> Row:
+    examples = [{"before": before, "after": after} for before, after in recipe.examples]
+    return row_of(recipe, position=1, examples=examples)
+
+
+def read_night(connection: DuckDBPyConnection, night_id: str) -> Night:
+    """A night with everything it found."""
+    (row,) = select(connection, "nights", "night_id", night_id, order="rowid")
+    set_aside = select(connection, "set_aside", "night_id", night_id)
+    errors = select(connection, "errors", "night_id", night_id)
+    return record_of(
+        Night,
+        row,
+        state=NightState(row["state"]),
+        settings=json.loads(row["settings"]),
+        seconds=json.loads(row["seconds"]),
+        set_aside=tuple(record_of(SetAside, aside) for aside in set_aside),
+        modes=read_modes(connection, "night_id", night_id),
+        unclustered=tuple(error_of(error) for error in errors if error["mode_id"] is None),
+    )
+
+
+def read_modes(connection: DuckDBPyConnection, column: str, value: str) -> tuple[FailureMode, ...]:
+    """Read the failure modes whose `column`, night_id or mode_id, has this value."""
+    details = {
+        table: grouped(select(connection, table, column, value), columns)
+        for table, columns in _MODE_DETAILS.items()
+    }
+    return tuple(_mode(row, details) for row in select(connection, "failure_modes", column, value))
+
+
+def _mode(row: Row, details: Mapping[str, Groups]) -> FailureMode:
+    key = (row["mode_id"],)
+    recipes = [_recipe(recipe) for recipe in details["recipes"][key]]
+    return record_of(
+        FailureMode,
+        row,
+        errors=tuple(error_of(error) for error in details["errors"][key]),
+        flip_rates=tuple(record_of(FlipRate, rate) for rate in details["flip_rates"][key]),
+        filters=tuple(_filter(blamed, details) for blamed in details["blamed_filters"][key]),
+        diagnosis=_diagnosis(row, details),
+        recipe=recipes[0] if recipes else None,
+        trend=Trend(row["trend"]),
+        suspects=tuple(record_of(SuspectLabel, suspect) for suspect in details["suspect_labels"][key]),
+        comparisons=tuple(record_of(Comparison, each) for each in details["comparisons"][key]),
+    )
+
+
+def _diagnosis(row: Row, details: Mapping[str, Groups]) -> Diagnosis:
+    matches, pair = (
+        tuple(record_of(OperationMatch, match) for match in details[table][row["mode_id"],])
+        for table in ("matches", "pairs")
+    )
+    return record_of(Diagnosis, row, matches=matches, cause=Cause(row["cause"]), pair=pair)
+
+
+def error_of(row: Row) -> LoggedError:
+    """A row as a logged error."""
+    return record_of(LoggedError, row, kind=ErrorKind(row["kind"]))
+
+
+def _filter(row: Row, details: Mapping[str, Groups]) -> BlamedFilter:
+    key = (row["mode_id"], row["layer"], row["channel"])
+    primitives = tuple(record_of(Primitive, primitive) for primitive in details["primitives"][key])
+    patches = tuple(patch["picture"] for patch in details["patches"][key])
+    return record_of(BlamedFilter, row, primitives=primitives, patches=patches)
+
+
+def _recipe(row: Row) -> RecipeFile:
+    examples = tuple((example["before"], example["after"]) for example in row["examples"])
+    return record_of(RecipeFile, row, examples=examples)

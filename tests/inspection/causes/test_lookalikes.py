@@ -1,0 +1,318 @@
+"""The reference images most like the errors, as they are and under a change: one image after the other."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fmi_engine.response import explained_share, slope_at
+from fmi_engine.types import Screening
+from inspection.causes import lookalikes
+from inspection.causes.lookalikes import Likeness, Lookalikes, most_alike, order_candidates, seek_lookalikes
+from inspection.evidence.reproduced import Admitted
+from inspection.evidence.responses import Induced, Responses, standardised
+from inspection.evidence.shift import Shares, gather, paths
+from inspection.evidence.subject import Subject
+from inspection.operations.catalogue import Steps
+from tests.inspection.evidence.test_shift import empty_responses
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_image_of_a_pool_most_like_an_error_is_found(seed: int) -> None:
+    """One error and one reference image after the other, from energies as they are."""
+    rng = np.random.default_rng(seed)
+    normal = rng.normal(size=(4, 6)).astype(np.float32)
+    plain, labels = rng.normal(size=(20, 6)), rng.integers(0, 3, 20)  # no reference image of class 3
+    errors, weights = rng.normal(size=(12, 6)), rng.random(6).astype(np.float32)
+    true, other = rng.integers(0, 4, 12), rng.integers(0, 4, 12)
+    pool = (plain - normal[labels]).astype(np.float32)
+    rows = (errors - normal[true]).astype(np.float32)
+    found, positions, distances = most_alike(rows, weights, (true, other), pool, labels, normal)
+    for i, (t, o) in enumerate(zip(true, other, strict=True)):
+        among = [j for j in range(20) if labels[j] in (t, o)] or list(range(20))
+        apart = {j: float((weights * (plain[j] - errors[i]) ** 2).sum()) for j in among}
+        best = min(among, key=lambda j: apart[j])
+        assert positions[i] == best
+        assert distances[i] == pytest.approx(apart[best], rel=1e-3, abs=1e-3)
+        np.testing.assert_allclose(found[i], plain[best] - normal[t], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("most", [1, 5, 9, 40])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_change_is_tried_on_the_images_that_the_errors_may_have_been(
+    most: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of each error, then the second of each, one after the other; no class but the errors' own."""
+    monkeypatch.setattr(lookalikes, "TRIED", most)
+    rng = np.random.default_rng(seed)
+    normal = rng.normal(size=(4, 6)).astype(np.float32)
+    plain, labels = rng.normal(size=(30, 6)), rng.integers(0, 3, 30)
+    before, weights, true = rng.normal(size=(4, 6)), rng.random(6).astype(np.float32), rng.integers(1, 3, 4)
+    orders = [
+        sorted(
+            np.flatnonzero(labels == t).tolist(),
+            key=lambda j: float((weights * (plain[j] - row) ** 2).sum()),
+        )
+        for row, t in zip(before, true, strict=True)
+    ]
+    ordered, tried = order_candidates(
+        (before - normal[true]).astype(np.float32),
+        weights,
+        true,
+        (plain - normal[labels]).astype(np.float32),
+        labels,
+        normal,
+    )
+    found = ordered[:tried]
+    assert sorted(ordered) == np.flatnonzero(np.isin(labels, true)).tolist()
+    places = [{order[place] for order in orders if place < len(order)} for place in range(30)]
+    everybody = set().union(*places)
+    assert len(found) == min(max(most, len(places[0])), len(everybody))
+    assert places[0] <= {*found.tolist()} <= everybody
+    full = [set().union(*places[: place + 1]) for place in range(30)]
+    last = next(place for place in range(30) if len(full[place]) >= len(found))
+    assert {*found.tolist()} <= full[last]
+    assert last == 0 or full[last - 1] <= {*found.tolist()}
+
+
+def test_of_a_class_without_reference_images_those_of_all_are_tried() -> None:
+    pool = np.arange(3, dtype=np.float32)[:, None]
+    ordered, tried = order_candidates(
+        pool[:1],
+        np.ones(1, np.float32),
+        np.array([1]),
+        pool,
+        np.zeros(3, np.int64),
+        np.zeros((2, 1), np.float32),
+    )
+    assert (ordered.tolist(), tried) == ([0, 1, 2], 3)
+
+
+def rows_of(subject: Subject, screening: Screening, admitted: Admitted) -> NDArray[np.float32]:
+    filters = [
+        subject.reference.standardise(name, screening.energy[name], screening.true)
+        for name in subject.layer_names
+    ]
+    return np.concatenate([*filters, subject.looks.standardise(admitted.images, screening.true)], axis=1)
+
+
+def test_the_reference_image_most_like_an_error_is_sought_in_both_its_classes(
+    subject: Subject, screening: Screening, admitted: Admitted
+) -> None:
+    """The errors themselves are the reference images, a third of them under the class they were taken for."""
+    rows = rows_of(subject, screening, admitted)
+    moved = np.arange(len(rows)) % 3 == 0
+    responses = replace(
+        empty_responses(),
+        known=rows,
+        labels=np.where(moved, screening.predicted, screening.true),
+        right=np.zeros(len(rows), bool),
+        drawn=np.arange(len(rows)),
+        normal=np.zeros((len(subject.model.class_names), rows.shape[1]), np.float32),
+        any_day=np.ones((len(subject.model.class_names), rows.shape[1]), np.float32),
+    )
+    evidence = gather(subject, screening, admitted.images)
+    sought = seek_lookalikes(subject, screening, admitted.images, responses, evidence)
+    found = sought.rivals
+    day = evidence.observed
+    assert found.any_day == evidence.shares(Induced(0 * day, np.ones_like(day)))
+    assert found.mistaken == pytest.approx(moved.mean())
+    assert found.either.mean == pytest.approx(1, abs=1e-4)
+    assert found.own.mean < found.either.mean
+    np.testing.assert_allclose(sought.distances, 0, atol=1e-3)
+    own = np.stack(
+        [
+            min(
+                (rows[j] for j in range(len(rows)) if responses.labels[j] == t),
+                key=lambda part: float((evidence.weights * (part - row) ** 2).sum()),
+            )
+            for row, t in zip(rows, screening.true, strict=True)
+        ]
+    ).mean(0)
+    assert found.own.mean == pytest.approx(
+        explained_share(evidence.observed, own, evidence.weights), abs=1e-3
+    )
+
+
+@pytest.fixture(scope="module")
+def found(
+    subject: Subject, screening: Screening, admitted: Admitted, lamp_responses: Responses
+) -> Lookalikes:
+    """Of the errors under the aged lamp."""
+    evidence = gather(subject, screening, admitted.images)
+    return seek_lookalikes(subject, screening, admitted.images, lamp_responses, evidence)
+
+
+def dimmed(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return (images * 0.4).astype(np.uint8)
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_errors_are_nearer_to_reference_images_of_their_classes_that_are_changed_alike(
+    found: Lookalikes, screening: Screening, admitted: Admitted, everywhere: bool
+) -> None:
+    """The lamp's own age against one image and one error after the other."""
+    likeness, subject, weights = found.under(dimmed, everywhere), found.subject, found.evidence.weights
+    data, responses = subject.labelled, found.responses
+    changed, _ = standardised(subject, dimmed(data.images), data.labels)
+    rows, normal = rows_of(subject, screening, admitted), responses.normal
+    nearest, nearer = [], 0
+    for row, t, p in zip(rows, screening.true.tolist(), screening.predicted.tolist(), strict=True):
+        own = [changed[i] for i in range(len(data)) if data.labels[i] == t]
+        apart = [float((weights * (part - row) ** 2).sum()) for part in own]
+        as_they_are = [
+            float((weights * (part + normal[label] - normal[t] - row) ** 2).sum())
+            for part, label in zip(responses.known, responses.labels.tolist(), strict=True)
+            if label in (t, p)
+        ]
+        nearest.append(own[int(np.argmin(apart))])
+        nearer += min(apart) < min(as_they_are)
+    assert (likeness.nearer, likeness.errors) == (nearer, len(rows))
+    assert likeness.nearer_share > 0.9
+    share = explained_share(found.evidence.observed, np.mean(nearest, 0), weights)
+    assert likeness.shares.mean == pytest.approx(share, abs=1e-3)
+    assert likeness.shares.mean > 0.9
+
+
+def test_everywhere_is_every_image_of_the_errors_classes(found: Lookalikes, screening: Screening) -> None:
+    labelled, counted = found.subject.labelled, list[int]()
+
+    def counting(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        counted.append(len(images))
+        return images
+
+    found.under(counting)
+    found.under(counting, everywhere=True)
+    assert counted == [found.tried, np.isin(labelled.labels, screening.true).sum()]
+
+
+def test_errors_of_a_class_without_reference_images_are_looked_for_in_all(
+    subject: Subject, screening: Screening, admitted: Admitted, lamp_responses: Responses
+) -> None:
+    """Everywhere, too: the reference images are all of one class, and the errors of others."""
+    label = int(screening.true[0])
+    mine = np.flatnonzero(screening.true != label)
+    known = lamp_responses.labels == label
+    only = replace(
+        lamp_responses,
+        drawn=lamp_responses.drawn[known],
+        known=lamp_responses.known[known],
+        labels=lamp_responses.labels[known],
+        right=lamp_responses.right[known],
+    )
+    part, images = screening.subset(mine), admitted.images[mine]
+    sought = seek_lookalikes(subject, part, images, only, gather(subject, part, images))
+    lamp = Steps((("dimmer lamp", 1.3),))
+    assert sought.under(lamp).errors == sought.under(lamp, everywhere=True).errors == len(mine)
+
+
+def test_examples_go_from_the_nearest_to_the_farthest(found: Lookalikes, admitted: Admitted) -> None:
+    """Each with a reference image of its class, and the distance by hand."""
+    examples, subject = found.examples(dimmed, 4), found.subject
+    assert [each.distance for each in examples] == sorted(each.distance for each in examples)
+    assert len({each.error for each in examples}) == 4
+    for each in examples:
+        label = admitted.true[each.error]
+        own = subject.labelled.images[subject.labelled.labels == label]
+        assert any(np.array_equal(each.reference, image) for image in own)
+        np.testing.assert_array_equal(each.changed, dimmed(each.reference))
+        row, _ = standardised(subject, each.changed[None], np.array([label]))
+        apart = float((found.evidence.weights * (row[0] - found.rows[each.error]) ** 2).sum())
+        assert each.distance == pytest.approx((apart / found.distances[each.error]) ** 0.5, rel=1e-2)
+    assert len(found.examples(dimmed, 10**6)) == len(found.rows)
+
+
+def test_images_under_an_operation_are_measured_once_for_a_subject(
+    found: Lookalikes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another strength, other images or another model are measured, and so is any other change, each time."""
+    measured: list[int] = []
+
+    def counted(subject: Subject, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> object:
+        measured.append(len(images))
+        return standardised(subject, images, labels)
+
+    monkeypatch.setattr("inspection.evidence.responses.standardised", counted)
+    fresh = replace(found, subject=replace(found.subject))
+    lamp, weaker = Steps((("dimmer lamp", 1.3),)), Steps((("dimmer lamp", 0.7),))
+    first = fresh.under(lamp)
+    assert fresh.under(Steps((("dimmer lamp", 1.3),))) == first
+    assert (fresh.ratios(lamp) > 0).all()
+    assert len(measured) == 1
+    for once in (weaker, dimmed, dimmed):
+        fresh.under(once)
+    replace(fresh, tried=5).under(lamp)
+    replace(fresh, subject=replace(found.subject)).under(lamp)
+    assert len(measured) == 6
+
+
+@pytest.mark.parametrize("start", [0.8, 2.2])
+def test_a_strength_is_refined_on_lookalikes(found: Lookalikes, screening: Screening, start: float) -> None:
+    path = paths(found.responses, screening.true)["dimmer lamp"]
+    first = found.at("dimmer lamp", start, path)
+    refined = found.refined("dimmer lamp", path, first)
+    assert first.likeness == found.under(Steps((("dimmer lamp", start),)))
+    assert refined.likeness == found.under(Steps((("dimmer lamp", refined.strength),)))
+    assert refined.likeness.unexplained < first.likeness.unexplained / 10
+    best = min(
+        np.arange(0.8, 2.3, 0.1),
+        key=lambda each: found.under(Steps((("dimmer lamp", float(each)),))).unexplained,
+    )
+    assert refined.strength == pytest.approx(best, abs=0.15)
+    assert (first.further > 0) == (best > start)
+
+
+def test_what_a_trial_promises_is_what_is_left_once_its_path_is_taken_off(
+    found: Lookalikes, screening: Screening
+) -> None:
+    path = paths(found.responses, screening.true)["dimmer lamp"]
+    trial, observed, weights = (
+        found.at("dimmer lamp", 1.0, path),
+        found.evidence.observed,
+        found.evidence.weights,
+    )
+    _, positions, _ = found._most_alike(Steps((("dimmer lamp", 1.0),)), found.tried)
+    data = found.subject.labelled
+    rows, _ = standardised(
+        found.subject, Steps((("dimmer lamp", 1.0),))(data.images[positions]), data.labels[positions]
+    )
+    slope = slope_at(1.0, path[0], [each.shift for each in path[1]])
+    explained = [
+        explained_share(observed, rows.mean(0) + np.float32(further) * slope, weights)
+        for further in (trial.further - 0.1, trial.further, trial.further + 0.1)
+    ]
+    assert explained[1] == max(explained)
+    assert trial.promise.shares.mean == pytest.approx(explained[1], abs=1e-3)
+    assert trial.promise.nearer == trial.likeness.nearer
+
+
+def test_a_refined_strength_does_not_go_far_nor_beyond_the_limit(
+    found: Lookalikes, screening: Screening
+) -> None:
+    path = paths(found.responses, screening.true)["dimmer lamp"]
+    for start, end in ((0.3, 0.6), (6.0, 3.0)):
+        refined = found.refined("dimmer lamp", path, found.at("dimmer lamp", start, path))
+        assert refined.strength == pytest.approx(end)
+
+
+def test_no_error_is_nearer_to_reference_images_that_nothing_changed(found: Lookalikes) -> None:
+    likeness = found.under(lambda images: images)
+    assert likeness.nearer == 0
+    assert likeness.shares.mean == pytest.approx(found.rivals.own.mean, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("nearer", "errors", "beyond"),
+    [(4, 4, True), (3, 3, False), (7, 10, False), (8, 10, True), (100, 200, False), (110, 200, True)],
+)
+def test_most_errors_are_nearer_only_beyond_chance(nearer: int, errors: int, beyond: bool) -> None:
+    """Of ten coins eight or more fall heads in 5.5 of 100 throws, seven or more in 17."""
+    assert Likeness(Shares(1, 1, 1), nearer, errors).exceeds(0.5) == beyond
+
+
+def test_what_is_unexplained_falls_with_the_errors_that_are_nearer() -> None:
+    """The shares leave 0.1 * 0.2 * 0.5 * 0.5; of ten errors four are not nearer, or none."""
+    shares = Shares(0.9, 0.8, 0.5)
+    assert Likeness(shares, 6, 10).unexplained == pytest.approx(0.005 * 0.4)
+    assert Likeness(shares, 10, 10).unexplained == pytest.approx(0.005 * 0.02)

@@ -1,0 +1,358 @@
+"""What failing images hold beside the normal: planted patterns and textures are found, and nothing else."""
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fmi_engine.types import FloatArray
+from inspection.causes.measured_change import (
+    BOTH,
+    PARTS,
+    MeasuredChange,
+    Parts,
+    fixed_pattern,
+    measure_change,
+    relive,
+    residual_textures,
+    tone_curve,
+)
+from inspection.causes.measured_match import MeasuredMatch, match_measured
+from inspection.evidence.blame import screen
+from inspection.evidence.responses import Responses
+from inspection.evidence.shift import Evidence, Shares
+from inspection.evidence.subject import Subject, open_subject
+from inspection.inputs.labelled import Labelled
+from inspection.recipes.overlays import FIXED_PATTERN, LEVELS, RESIDUAL_TEXTURE, TONE_CURVE
+from tests.inspection.conftest import Plant
+
+SIDE = 32
+DOWN, ACROSS = np.mgrid[:SIDE, :SIDE]
+TRUE = np.array([0, 1] * 5)
+
+
+def parts(count: int, seed: int) -> NDArray[np.uint8]:
+    """Mottled parts, no two alike, of varying brightness and with a little noise."""
+    rng = np.random.default_rng(seed)
+    images = []
+    for _ in range(count):
+        mottle = cv2.GaussianBlur(rng.normal(size=(SIDE, SIDE)), (0, 0), 2)
+        images.append(120 + 20 * mottle / mottle.std() + rng.normal(0, 3, (SIDE, SIDE)) + rng.normal(0, 6))
+    return np.clip(np.rint(images), 0, 255).astype(np.uint8)[..., None]
+
+
+@pytest.fixture(scope="module")
+def correct() -> Labelled:
+    return Labelled(parts(60, 1), np.repeat(np.array([0, 1]), 30))
+
+
+def alike(one: FloatArray, other: FloatArray) -> float:
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+def power(fields: FloatArray) -> FloatArray:
+    spectra = np.abs(np.fft.fft2(fields[..., 0])) ** 2
+    return np.asarray(spectra.mean(0), np.float32)
+
+
+# --- the fixed pattern ---
+
+
+def speckled() -> FloatArray:
+    field = cv2.GaussianBlur(np.random.default_rng(5).normal(size=(SIDE, SIDE)).astype(np.float32), (0, 0), 1)
+    return np.asarray(field / np.abs(field).max(), np.float32)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        pytest.param(0.6 * speckled(), id="specks all over"),
+        pytest.param((ACROSS / (SIDE - 1) - 0.5).astype(np.float32), id="a lamp that failed on one side"),
+        pytest.param(0.2 * np.sin(2 * np.pi * ACROSS / 4).astype(np.float32), id="columns"),
+    ],
+)
+def test_a_planted_pattern_is_found_on_ten_images_of_other_parts(
+    planted: FloatArray, correct: Labelled
+) -> None:
+    light = (parts(10, 2) + 8.0) * np.exp(planted[..., None]) - 8.0
+    found = fixed_pattern(np.clip(np.rint(light), 0, 255).astype(np.uint8), TRUE, correct)
+    assert found.shape == (SIDE, SIDE, 1)
+    assert alike(found, planted) > 0.9
+    assert float(found.std()) == pytest.approx(float(planted.std()), rel=0.15)
+
+
+def test_without_a_pattern_next_to_nothing_is_found(correct: Labelled) -> None:
+    for seed in range(3, 8):
+        found = fixed_pattern(parts(10, seed), TRUE, correct)
+        assert float(np.abs(found).max()) < 0.06  # of the light; the planted ones make up to 0.6
+        assert float(found.std()) < 0.015  # 0.14 and more
+
+
+# --- residual textures ---
+
+
+def stripes(rng: np.random.Generator) -> FloatArray:
+    return np.asarray(25 * np.sin(2 * np.pi * ACROSS / 5 + rng.uniform(0, 6.3)), np.float32)
+
+
+def test_planted_stripes_are_found_wherever_they_lie(correct: Labelled) -> None:
+    rng = np.random.default_rng(4)
+    planted = np.stack([stripes(rng) for _ in range(10)])[..., None]
+    found = residual_textures(np.clip(parts(10, 2) + planted, 0, 255), TRUE, correct)
+    assert alike(power(found), power(planted)) > 0.95
+    assert all(alike(one, other) > 0.9 for one, other in zip(found, planted, strict=True))  # phases, too
+    assert float(found.std()) == pytest.approx(float(planted.std()), rel=0.15)
+
+
+def test_clean_images_hold_no_residual_texture(correct: Labelled) -> None:
+    for seed in range(3, 8):
+        assert float(residual_textures(parts(10, seed).astype(np.float32), TRUE, correct).std()) < 1
+
+
+def test_the_pattern_is_undone_before_the_textures_are_read(correct: Labelled) -> None:
+    pattern = 0.2 * np.sin(2 * np.pi * ACROSS / 4)[..., None]
+    light = (parts(10, 2) + 8.0) * np.exp(pattern) - 8.0
+    change = measure_change(np.clip(np.rint(light), 0, 255).astype(np.uint8), TRUE, correct)
+    assert alike(change.pattern, pattern) > 0.9
+    assert float(change.residuals.std()) < 2  # of 17 grey levels that the pattern makes
+
+
+# --- the tone curve ---
+
+
+def bent() -> NDArray[np.uint8]:
+    """An S-shaped response: (256,), steep in the middle and flat at both ends."""
+    way = np.tanh(3 * (np.arange(256) / 255 - 0.5)) / np.tanh(1.5)
+    return np.asarray(np.rint(127.5 + 127.5 * way), np.uint8)
+
+
+def seen_levels(correct: Labelled) -> slice:
+    """From the 0.5 % darkest pixels to the 0.5 % brightest."""
+    lowest, highest = np.quantile(correct.images, (0.005, 0.995))
+    return slice(int(lowest), int(highest) + 1)
+
+
+def test_a_bent_curve_is_found(correct: Labelled) -> None:
+    """Of the same parts to a fraction of a grey level, of others as nearly as parts are alike."""
+    seen = seen_levels(correct)
+    assert (seen.start, seen.stop) == (64, 177)
+    found = tone_curve(bent()[correct.images], correct.labels, correct)
+    assert found.shape == (256, 1)
+    assert found.dtype == np.float32
+    assert float(np.abs(found[seen, 0] - bent()[seen]).max()) < 0.01
+    others = tone_curve(bent()[parts(40, 4)], np.arange(40) % 2, correct)
+    assert float(np.abs(others[seen, 0] - bent()[seen]).max()) < 2
+    assert float(np.abs(bent()[seen].astype(float) - np.arange(256)[seen]).max()) > 20
+
+
+def test_clean_images_give_next_to_no_curve(correct: Labelled) -> None:
+    assert tone_curve(correct.images, correct.labels, correct) == pytest.approx(LEVELS, abs=1e-3)
+    for seed in range(4, 8):  # as much as the brightness of 60 parts differs from that of 60 others
+        found = tone_curve(parts(60, seed), np.arange(60) % 2, correct)
+        assert float(np.abs(found - LEVELS).max()) <= 2.05
+
+
+def test_the_classes_weigh_as_the_errors_have_them() -> None:
+    """Written again by sorting: the pixels of both sides in order of brightness, one for one.
+
+    Of class 0 there is one error and thirty correct images, of class 1 three and ten; the correct images of
+    class 1 count nine times, so that the classes stand one to three on both sides.
+    """
+    plain, light = parts(30, 1), np.clip(parts(10, 2) + 60, 0, 255)
+    correct = Labelled(np.concatenate([plain, light]), np.repeat([0, 1], [30, 10]))
+    failing = 255 - np.concatenate([parts(1, 3), parts(3, 4)])
+    normal = np.sort(np.concatenate([plain, *[light] * 9]).ravel())
+    became = np.sort(np.repeat(failing, 30))
+    found = tone_curve(failing, np.array([0, 1, 1, 1]), correct)[:, 0]
+    for level in np.unique(normal[len(normal) // 200 : -len(normal) // 200]):
+        assert found[level] == pytest.approx(float(became[normal == level].mean()), abs=0.05)
+    assert np.all(np.diff(found) >= 0)
+    evenly = tone_curve(failing, np.array([0, 0, 0, 1]), correct)[:, 0]
+    assert float(np.abs(evenly - found).max()) > 20
+
+
+def flat(*levels: int) -> NDArray[np.uint8]:
+    """One grey image, a column of each level."""
+    return np.repeat(np.array([levels], np.uint8), 8, axis=0)[None, ..., None]
+
+
+def test_a_class_without_correct_images_takes_all() -> None:
+    correct = Labelled(np.concatenate([flat(10, 10), flat(50, 50)]), np.array([0, 1]))
+    unknown = tone_curve(flat(20, 90), np.array([2]), correct)[:, 0]
+    assert (unknown[10], unknown[50]) == pytest.approx((20, 90))
+    known = tone_curve(flat(20, 90), np.array([0]), correct)[:, 0]
+    assert known[10] == pytest.approx((20 + 90) / 2)  # half of what was 10 became 20, half 90
+
+
+def test_beyond_the_evidence_the_difference_stays() -> None:
+    """Of 250 columns one each is the darkest and the brightest: 0.4 %, less than what counts."""
+    before, after = ((20, *[100] * 124, *[150] * 124, 230), (0, *[110] * 124, *[145] * 124, 255))
+    found = tone_curve(flat(*after), np.array([0]), Labelled(flat(*before), np.array([0])))[:, 0]
+    assert found[[100, 120, 150]] == pytest.approx([110, 124, 145], abs=1e-3)  # between them a line
+    assert found[[0, 20, 99]] == pytest.approx([10, 30, 109], abs=1e-3)
+    assert found[[151, 230, 255]] == pytest.approx([146, 225, 250], abs=1e-3)
+    lighter = tone_curve(flat(250), np.array([0]), Labelled(flat(100), np.array([0])))[:, 0]
+    assert lighter[[0, 100, 105, 106, 255]] == pytest.approx([150, 250, 255, 255, 255])
+
+
+def test_every_channel_has_its_own_curve() -> None:
+    before, after = flat(40, 80), flat(60, 120)
+    correct = Labelled(np.concatenate([before, after, before], -1), np.array([0]))
+    found = tone_curve(np.concatenate([after, after, 255 - before], -1), np.array([0]), correct)
+    assert found.shape == (256, 3)
+    assert found[[40, 80], 0] == pytest.approx([60, 120])
+    assert found[:, 1] == pytest.approx(LEVELS[:, 0])
+    assert found[[40, 80], 2] == pytest.approx([175, 215])  # the curve only ever rises
+
+
+# --- lived again ---
+
+
+def test_a_change_is_lived_again_part_by_part() -> None:
+    """The light doubles (with black at -8), and one residual of two lies anywhere on every image.
+
+    A residual is as strong as the light: of 40 on mid-grey 40 * 58 / 136 is left on 50. The tones, every
+    grey level ten higher, come first, and only where they are meant.
+    """
+    dots = np.zeros((2, SIDE, SIDE, 1), np.float32)
+    dots[0, 3, 5], dots[1, 3, 5] = 40, 60
+    change = MeasuredChange(LEVELS + 10, np.full((SIDE, SIDE, 1), math.log(2), np.float32), dots)
+    images = np.full((4, SIDE, SIDE, 1), 50, np.uint8)
+    assert np.unique(relive(images, change, PARTS[FIXED_PATTERN])).tolist() == [108]  # (50 + 8) * 2 - 8
+    moved = relive(images, change, PARTS[RESIDUAL_TEXTURE])
+    assert [sorted(np.unique(image).tolist()) for image in moved] == [[50, 67], [50, 76]] * 2
+    assert len({int(image.argmax()) for image in moved}) == 4
+    both = relive(images, change, PARTS[BOTH])
+    assert [sorted(np.unique(image).tolist()) for image in both] == [[108, 142], [108, 159]] * 2
+    assert [int(image.argmax()) for image in both] == [int(image.argmax()) for image in moved]
+    np.testing.assert_array_equal(relive(images, change, PARTS[BOTH]), both)
+    assert np.unique(relive(images, change, PARTS[TONE_CURVE])).tolist() == [60]
+    toned = relive(images, change, Parts(tones=True, pattern=True))
+    assert np.unique(toned).tolist() == [128]  # (60 + 8) * 2 - 8
+
+
+# --- judged on other errors ---
+
+
+@pytest.fixture(scope="module")
+def here(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    mine = plant.copied(tmp_path_factory.mktemp("textures") / "workspace")
+    return open_subject(mine.workspace, mine.model, mine.references)
+
+
+def matched(
+    here: Subject,
+    lamp_responses: Responses,
+    images: NDArray[np.uint8],
+    true: NDArray[np.int64],
+    least: float = -np.inf,
+) -> MeasuredMatch:
+    wrong = here.classifier.predict(images).argmax(1) != true
+    assert wrong.sum() >= 20
+    images, true = images[wrong], true[wrong]
+    return match_measured(here, screen(here, images, true), images, lamp_responses, least)
+
+
+def least_of(shares: Shares) -> float:
+    return min(shares.blamed, shares.overall, shares.look)
+
+
+def test_stripes_measured_on_some_errors_explain_others_of_them(
+    here: Subject, lamp_responses: Responses
+) -> None:
+    rng = np.random.default_rng(0)
+    striped = [np.clip(image + stripes(rng)[..., None], 0, 255) for image in here.labelled.images]
+    images = np.rint(striped).astype(np.uint8)
+    best = matched(here, lamp_responses, images, here.labelled.labels)
+    assert best.name in (RESIDUAL_TEXTURE, BOTH)
+    assert least_of(best.likeness.shares) > 0.7
+    assert best.likeness.nearer_share > 0.9
+    assert best.tried[FIXED_PATTERN].mean < 0.5  # the stripes lie elsewhere on every image
+
+
+def test_a_pattern_measured_on_some_errors_explains_others_of_them(
+    here: Subject, lamp_responses: Responses
+) -> None:
+    pattern = 0.7 * np.sin(2 * np.pi * ACROSS / SIDE)[..., None]
+    images = np.clip(np.rint(here.labelled.images * np.exp(pattern)), 0, 255).astype(np.uint8)
+    best = matched(here, lamp_responses, images, here.labelled.labels)
+    assert best.name in (FIXED_PATTERN, BOTH)
+    assert least_of(best.likeness.shares) > 0.7
+    assert best.likeness.nearer_share > 0.9
+    assert best.tried[RESIDUAL_TEXTURE].mean < 0.3
+
+
+@pytest.mark.parametrize(("beyond", "judged"), [(-0.01, "all"), (0.04, "all"), (0.06, "half")])
+def test_the_second_half_is_not_tried_where_it_cannot_make_up_for_the_first(
+    here: Subject, lamp_responses: Responses, beyond: float, judged: str
+) -> None:
+    images, true = bent()[here.labelled.images], here.labelled.labels
+    first = matched(here, lamp_responses, images, true, least=np.inf)
+    found = matched(here, lamp_responses, images, true, least=first.likeness.shares.mean + beyond)
+    errors = int((here.classifier.predict(images).argmax(1) != true).sum())
+    assert first.likeness.errors == pytest.approx(errors / 2, abs=len(np.unique(true)))
+    assert found.likeness.errors == (errors if judged == "all" else first.likeness.errors)
+    if judged == "half":
+        assert found == first
+
+
+def test_a_change_left_out_of_the_second_half_wins_where_the_one_tried_there_falls_behind(
+    here: Subject, lamp_responses: Responses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mean shares that the changes explain are given: of the first half, then of the second."""
+    given = {
+        FIXED_PATTERN: iter([0.9, 0.3]),
+        RESIDUAL_TEXTURE: iter([0.75]),
+        BOTH: iter([0.5]),
+        TONE_CURVE: iter([0.5]),
+    }
+    explained = Evidence.shares
+
+    def measured(*arguments: Any) -> float:
+        (name,) = (name for name, parts in PARTS.items() if parts == arguments[2].keywords["parts"])
+        return next(given[name])
+
+    def shares(self: Evidence, induced: Any) -> Shares:
+        return Shares(induced, induced, induced) if isinstance(induced, float) else explained(self, induced)
+
+    monkeypatch.setattr("inspection.evidence.responses.measure_change_of", measured)
+    monkeypatch.setattr(Evidence, "shares", shares)
+    images, true = bent()[here.labelled.images], here.labelled.labels
+    found = matched(here, lamp_responses, images, true)
+    assert found.name == RESIDUAL_TEXTURE
+    assert {name: each.mean for name, each in found.tried.items()} == pytest.approx(
+        {FIXED_PATTERN: 0.6, RESIDUAL_TEXTURE: 0.75, BOTH: 0.5, TONE_CURVE: 0.5}
+    )
+    assert found.likeness.errors == (here.classifier.predict(images).argmax(1) != true).sum()
+
+
+def test_a_curve_measured_on_some_errors_explains_others_of_them(
+    here: Subject, lamp_responses: Responses
+) -> None:
+    images = bent()[here.labelled.images]
+    best = matched(here, lamp_responses, images, here.labelled.labels)
+    assert set(best.tried) == set(PARTS)
+    assert best.name == TONE_CURVE
+    assert least_of(best.likeness.shares) > 0.95
+    assert (
+        max(shares.look for name, shares in best.tried.items() if name != TONE_CURVE) < 0.9
+    )  # more contrast can pass for more texture
+
+
+def test_errors_without_a_fault_explain_no_others(
+    plant: Plant, here: Subject, lamp_responses: Responses
+) -> None:
+    """What the model gets wrong of parts that it never saw, under the lamp as commissioned."""
+    from inspection.inputs.sample_line import DEFECTS, SampleLine
+
+    line = SampleLine(finish="brushed", size=SIDE)
+    names = [name for name in here.model.class_names for _ in range(24)]
+    rendered = [line.render(name, np.random.default_rng(i)) for i, name in enumerate(names, start=900)]
+    true = np.array([here.model.class_names.index(name) for name in names])
+    assert set(names) == set(DEFECTS)
+    best = matched(here, lamp_responses, np.stack(rendered)[..., None], true)
+    assert best.likeness.shares.beyond(best.rivals.own) < 0.3
+    assert not best.likeness.exceeds(0.5)

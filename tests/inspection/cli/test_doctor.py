@@ -1,0 +1,68 @@
+"""The examination of this installation, and of one with a clash on its path."""
+
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from inspection.cli.doctor import PARTS, Finding, examine
+from inspection.operations.catalogue import CATALOGUE
+
+
+def found(subject: str) -> Finding:
+    (finding,) = [finding for finding in examine() if finding.subject == subject]
+    return finding
+
+
+def distribution(folder: Path, name: str, version: str) -> None:
+    """What pip leaves of an installed package: its metadata."""
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"
+    )
+
+
+def test_this_installation_is_fine() -> None:
+    findings = examine()
+    assert [finding for finding in findings if not finding.fine] == []
+    said = [(finding.subject, finding.detail) for finding in findings]
+    assert [pair for pair in said if pair[0] in PARTS and pair[1][0].isdigit()][: len(PARTS)] == [
+        (part, metadata.version(part)) for part in PARTS
+    ]
+
+
+def test_the_catalogue_and_the_architectures_are_counted() -> None:
+    details = [finding.detail for finding in examine()]
+    assert f"{len(CATALOGUE)} operations in the catalogue" in details
+    (architectures,) = [detail for detail in details if detail.endswith("architectures")]
+    assert int(architectures.split()[0]) > 50
+
+
+def test_two_builds_of_opencv_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found("opencv builds").fine
+    distribution(tmp_path, "opencv-python", "4.10.0")
+    monkeypatch.syspath_prepend(tmp_path)
+    clash = found("opencv builds")
+    assert not clash.fine
+    assert clash.detail.startswith("opencv-python and opencv-python-headless install into the same folder")
+    assert "install opencv-python-headless alone" in clash.detail
+
+
+def test_a_missing_part_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inspection.cli.doctor.PARTS", ("torch", "no-such-part"))
+    findings = {finding.subject: finding for finding in examine()}
+    assert findings["torch"].fine
+    assert findings["no-such-part"] == Finding(
+        "no-such-part", "not installed: install this project again with pip", False
+    )
+
+
+def test_a_part_whose_metadata_lost_its_version_is_not_fine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken removal leaves the folder of a package without its metadata."""
+    (tmp_path / "half_removed-1.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("inspection.cli.doctor.PARTS", ("half-removed",))
+    assert not found("half-removed").fine

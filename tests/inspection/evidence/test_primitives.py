@@ -1,0 +1,156 @@
+"""Texture primitives as findings: real descents on a tiny model, their pictures and patches."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fmi_engine.probe import find_layer
+from fmi_engine.types import Screening
+from inspection.evidence.blame import layers_to_verify, shortlist
+from inspection.evidence.primitives import count_pictures, invert_filters, stretched
+from inspection.evidence.reproduced import Admitted
+from inspection.evidence.subject import Subject, open_subject
+from inspection.findings import BlamedFilter
+from inspection.inputs.images import read_image
+from inspection.inputs.labelled import evenly
+from tests.inspection.conftest import Plant
+
+
+@pytest.fixture(scope="module")
+def mine(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    copy = plant.copied(tmp_path_factory.mktemp("primitives") / "workspace")
+    return open_subject(copy.workspace, copy.model, copy.references)
+
+
+@pytest.fixture(scope="module")
+def blamed(mine: Subject, screening: Screening, admitted: Admitted) -> tuple[BlamedFilter, ...]:
+    stage2 = replace(mine, layers=(find_layer(mine.layers, "stage2"),))
+    sounding = layers_to_verify(stage2, screening, admitted.images)[0]
+    return shortlist(mine, sounding, screening, admitted.images)
+
+
+@pytest.fixture(scope="module")
+def inverted(mine: Subject, blamed: tuple[BlamedFilter, ...]) -> tuple[BlamedFilter, ...]:
+    return invert_filters(mine, "n-1", blamed)
+
+
+def test_every_filter_gets_a_primitive_from_every_source(
+    mine: Subject, blamed: tuple[BlamedFilter, ...], inverted: tuple[BlamedFilter, ...]
+) -> None:
+    assert [(each.channel, each.rank, each.blame) for each in inverted] == [
+        (each.channel, each.rank, each.blame) for each in blamed
+    ]
+    for each in inverted:
+        assert [primitive.picture for primitive in each.primitives] == [
+            f"artifacts/n-1/primitives/stage2-{each.channel}-{source}.png" for source in (0, 1)
+        ]
+        for primitive in each.primitives:
+            picture = read_image(mine.workspace.root / primitive.picture, None, 1)
+            assert picture.shape == (32, 32, 1)
+            assert (picture.min(), picture.max()) == (0, 255)
+            assert primitive.trusted == (primitive.failed == ())
+            assert 1 <= primitive.rank <= 16
+    seeds = [primitive.seed for each in inverted for primitive in each.primitives]
+    assert len(set(seeds)) == 4
+
+
+def test_the_sources_are_correct_images_shown_beside(
+    mine: Subject, inverted: tuple[BlamedFilter, ...]
+) -> None:
+    sources = mine.correct.images[evenly(mine.correct.labels, 2)]
+    for each in inverted:
+        for i, primitive in enumerate(each.primitives):
+            assert primitive.source_picture == f"artifacts/n-1/primitives/source-{i}.png"
+            shown = read_image(mine.workspace.root / primitive.source_picture, None, 1)
+            np.testing.assert_array_equal(shown, sources[i])
+
+
+def test_real_patches_are_cut_where_the_filter_answers_most(
+    mine: Subject, inverted: tuple[BlamedFilter, ...]
+) -> None:
+    """Five positions of stage 2, which halves 32 pixels once, are 10 pixels: 24, the least, is shown."""
+    stage1, stage2 = (mine.classifier.network.get_submodule(name) for name in ("stage1", "stage2"))
+    with torch.no_grad():
+        codes = stage2(stage1(mine.classifier.prepare(mine.correct.images))).numpy()
+    for each in inverted:
+        assert each.patches == tuple(
+            f"artifacts/n-1/primitives/stage2-{each.channel}-patch-{i}.png" for i in range(3)
+        )
+        peaks = codes[:, each.channel].max((1, 2))
+        strongest = sorted(range(len(peaks)), key=lambda i: -peaks[i])[:3]
+        for name, i in zip(each.patches, strongest, strict=True):
+            row, column = divmod(int(codes[i, each.channel].argmax()), 16)
+            top, left = (min(max(round(2 * (place + 0.5)) - 12, 0), 8) for place in (row, column))
+            shown = read_image(mine.workspace.root / name, None, 1)
+            np.testing.assert_array_equal(shown, mine.correct.images[i][top : top + 24, left : left + 24])
+
+
+def picture_bytes(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def test_the_same_seed_draws_the_same_bytes_and_another_seed_others(
+    mine: Subject,
+    blamed: tuple[BlamedFilter, ...],
+    inverted: tuple[BlamedFilter, ...],
+    plant: Plant,
+    tmp_path: Path,
+) -> None:
+    invert_filters(mine, "n-2", blamed)
+    first = picture_bytes(mine.workspace.night_folder("n-1") / "primitives")
+    assert picture_bytes(mine.workspace.night_folder("n-2") / "primitives") == first
+    assert len(first) == 2 + 2 * 2 + 2 * 3  # sources, primitives, patches
+    copy = plant.copied(tmp_path / "other", "compute.seed = 1")
+    other = open_subject(copy.workspace, copy.model, copy.references)
+    invert_filters(other, "n-1", blamed)
+    others = picture_bytes(other.workspace.night_folder("n-1") / "primitives")
+    for each in inverted:
+        for primitive in each.primitives:
+            name = Path(primitive.picture).name
+            assert others[name] != first[name]
+
+
+def test_progress_counts_the_pictures(mine: Subject, blamed: tuple[BlamedFilter, ...]) -> None:
+    counted: list[int] = []
+    invert_filters(mine, "n-3", blamed[:1], counted.append)
+    assert sum(counted) == count_pictures(mine, blamed[:1]) == 4  # two sources, two controls
+
+
+def test_without_filters_nothing_is_inverted(mine: Subject) -> None:
+    assert invert_filters(mine, "n-4", ()) == ()
+    assert not mine.workspace.night_folder("n-4").exists()
+
+
+# --- stretched ---
+
+
+def test_the_1st_and_99th_percentile_become_black_and_white() -> None:
+    # 0, 1, ..., 100 hundredths: the percentiles are 0.01 and 0.99, 98 steps apart.
+    image = np.linspace(0, 1, 101, dtype=np.float32)[None, None, :]
+    shown = stretched(image)[0, :, 0]
+    expected = np.array([255 * min(max((value - 1) / 98, 0.0), 1.0) for value in range(101)])
+    assert np.abs(shown - expected).max() < 0.51  # rounded; a half goes either way
+    assert (shown[0], shown[1], shown[2], shown[98], shown[99], shown[100]) == (0, 0, 3, 252, 255, 255)
+
+
+def test_a_faint_picture_gets_full_contrast_and_keeps_its_layout() -> None:
+    image = np.array([[[0.5, 0.501], [0.502, 0.503]]], np.float32)
+    shown = stretched(image)
+    assert shown.shape == (2, 2, 1)
+    assert shown.dtype == np.uint8
+    assert (shown[0, 0, 0], shown[1, 1, 0]) == (0, 255)
+    assert 75 <= shown[0, 1, 0] < shown[1, 0, 0] <= 180
+
+
+def test_channels_become_the_last_axis_and_share_one_stretch() -> None:
+    image = np.zeros((3, 1, 2), np.float32)
+    image[0], image[1], image[2] = 0.2, 0.3, 0.4
+    assert stretched(image)[0].tolist() == [[0, 128, 255], [0, 128, 255]]
+
+
+def test_a_flat_picture_stays_flat() -> None:
+    assert len(np.unique(stretched(np.full((1, 4, 4), 0.7, np.float32)))) == 1

@@ -1,0 +1,397 @@
+"""What operations do to a model's filters, against one image and one filter at a time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from fmi_engine.texture import ANGULAR_BINS, RADIAL_BINS
+from inspection.evidence.responses import (
+    Induced,
+    Responses,
+    count_measurements,
+    measure_change_of,
+    measure_responses,
+)
+from inspection.evidence.subject import Subject, open_subject
+from inspection.inputs.labelled import evenly
+from inspection.operations import catalogue as operations
+from inspection.operations.catalogue import Steps, find_operation, operations_for
+from tests.inspection.conftest import Plant
+
+FEW = ("dimmer lamp", "sensor noise", "JPEG compression")
+
+
+@pytest.fixture
+def few_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalogue of three operations, each as in ours, so that measuring is quick."""
+    monkeypatch.setattr(operations, "CATALOGUE", tuple(find_operation(name) for name in FEW))
+
+
+def opened(plant: Plant, folder: Path, changes: str = "") -> Subject:
+    mine = plant.copied(folder, changes)
+    return open_subject(mine.workspace, mine.model, mine.references)
+
+
+def kept(subject: Subject) -> list[Path]:
+    return sorted(subject.workspace.model_folder(subject.model.model_hash).glob("responses-*.npz"))
+
+
+def energies(subject: Subject, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The energy of every filter, all stages in a row, for one image."""
+    rows: list[float] = []
+    with torch.no_grad():
+        x = subject.classifier.prepare(image[None])
+        for name in ("stage1", "stage2", "stage3"):
+            x = subject.classifier.network.get_submodule(name)(x)
+            rows += [float(channel.mean()) for channel in x[0]]
+    return np.array(rows)
+
+
+def sigmas(subject: Subject) -> NDArray[np.float32]:
+    return np.concatenate([subject.reference.layers[name].sigma for name in ("stage1", "stage2", "stage3")])
+
+
+# --- measured ---
+
+
+@pytest.mark.usefixtures("few_operations")
+@pytest.mark.parametrize(("name", "step", "label"), [("dimmer lamp", 2, 1), ("sensor noise", 3, 4)])
+def test_a_shift_is_the_mean_change_of_energy_of_the_images_that_fail(
+    plant: Plant, tmp_path: Path, name: str, step: int, label: int
+) -> None:
+    subject = opened(plant, tmp_path / "mine")
+    found = measure_responses(subject)
+    chosen = evenly(subject.correct.labels, 10)
+    assert np.bincount(subject.correct.labels[chosen]).tolist() == [2] * 5
+    operation = find_operation(name)
+    normal = np.concatenate([subject.reference.layers[each].energy[label] for each in subject.layer_names])
+    changes, stood, failing = [], [], []
+    for seed, i in enumerate(chosen):
+        image = subject.correct.images[i]
+        if subject.correct.labels[i] == label:
+            changed = operation.apply(image, operation.grid[step], seed)
+            changes.append((energies(subject, changed) - energies(subject, image)) / sigmas(subject))
+            stood.append((energies(subject, image) - normal) / sigmas(subject))
+            failing.append(1.02 - subject.classifier.predict(changed[None])[0, label])
+    assert len(changes) == 2
+    for rows, expected in ((found.shifts, changes), (found.stood, stood)):
+        mean = sum(w * row for w, row in zip(failing, expected, strict=True)) / sum(failing)
+        np.testing.assert_allclose(rows[name][step, label, :40], mean, rtol=5e-3, atol=5e-3)
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_the_look_of_the_images_changes_too(plant: Plant, tmp_path: Path) -> None:
+    """Only one entry is looked at here, the first after the spectrum: four times the mean brightness."""
+    subject = opened(plant, tmp_path / "mine")
+    found = measure_responses(subject)
+    operation, label = find_operation("dimmer lamp"), 1
+    chosen = [i for i in evenly(subject.correct.labels, 10) if subject.correct.labels[i] == label]
+    images = [subject.correct.images[i] for i in chosen]
+    levels = np.array([[image.mean(), operation.apply(image, 1.0, 0).mean()] for image in images]) / 255
+    brightness = [4 * image.mean() / 255 for image in subject.correct.images]
+    classes = [np.array(brightness)[subject.correct.labels == t] for t in range(5)]
+    sigma = np.sqrt(np.mean([values.var() for values in classes]))
+    expected = 4 * (levels[:, 1] - levels[:, 0]).mean() / sigma
+    assert operation.grid[2] == 1.0
+    assert found.looks["dimmer lamp"][2, label, RADIAL_BINS * ANGULAR_BINS] == pytest.approx(
+        expected, rel=1e-3
+    )
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_the_reference_images_themselves_are_kept_in_sigma(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right and wrong, and of many as even a choice over the classes as may be."""
+    monkeypatch.setattr("inspection.evidence.responses.KNOWN", 30)
+    subject = opened(plant, tmp_path / "mine")
+    found = measure_responses(subject)
+    pool, chosen = subject.labelled, evenly(subject.labelled.labels, 30)
+    looks = subject.looks
+    assert found.known.shape == (30, 8 + 16 + 16 + len(looks.sigma))
+    np.testing.assert_array_equal(found.labels, pool.labels[chosen])
+    assert set(np.bincount(found.labels)) == {6}
+    for row, i in enumerate(chosen):
+        label, image = pool.labels[i], pool.images[i]
+        assert found.right[row] == (subject.classifier.predict(image[None])[0].argmax() == label)
+        layers = [subject.reference.layers[f"stage{n}"].energy[label] for n in (1, 2, 3)]
+        sigma = sigmas(subject)
+        expected = (energies(subject, image) - np.concatenate(layers)) / sigma
+        np.testing.assert_allclose(found.known[row, :40], expected, rtol=2e-3, atol=2e-3)
+        look = looks.standardise(image[None], pool.labels[i : i + 1])[0]
+        np.testing.assert_allclose(found.known[row, 40:], look, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found.normal[label, :40], np.concatenate(layers) / sigma, rtol=1e-4)
+        np.testing.assert_allclose(found.normal[label, 40:], looks.mean[label] / looks.sigma, rtol=1e-4)
+
+
+def test_every_operation_for_grey_images_is_measured_at_every_strength(plant: Plant, tmp_path: Path) -> None:
+    subject = opened(plant, tmp_path / "mine", "matching.reference_images = 5")
+    counted: list[int] = []
+    found = measure_responses(subject, counted.append)
+    assert {name: len(shift) for name, shift in found.shifts.items()} == {
+        operation.name: len(operation.grid) for operation in operations_for(1)
+    }
+    assert "colour noise" not in found.shifts
+    assert sum(counted) == count_measurements(subject) == sum(len(each.grid) for each in operations_for(1))
+    assert found.classes.tolist() == [True] * 5
+    for name, shift in found.shifts.items():
+        assert np.isfinite(shift).all(), name
+        assert np.abs(shift[-1]).mean() > np.abs(shift[0]).mean(), name  # stronger moves the filters more
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_a_class_that_no_correct_image_stands_for_is_not_measured(plant: Plant, tmp_path: Path) -> None:
+    subject = opened(plant, tmp_path / "mine", "matching.reference_images = 3")
+    found = measure_responses(subject)
+    assert found.classes.tolist() == [True, True, True, False, False]
+    assert not found.shifts["dimmer lamp"][:, 3:].any()
+    assert found.shifts["dimmer lamp"][:, :3].any()
+
+
+# --- operations one after the other ---
+
+
+def measured_under(
+    subject: Subject, responses: Responses, steps: Sequence[tuple[str, float]], true: NDArray[np.int64]
+) -> Induced:
+    return measure_change_of(subject, responses, Steps(tuple(steps)), true)
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_operations_one_after_the_other_weighted_by_the_classes_of_the_errors(
+    plant: Plant, tmp_path: Path
+) -> None:
+    """Each reference image is changed and measured by itself; class means of those that fail."""
+    subject = opened(plant, tmp_path / "mine")
+    responses = measure_responses(subject)
+    true = np.array([1, 1, 1, 4])
+    found = measured_under(subject, responses, [("dimmer lamp", 0.7), ("sensor noise", 0.05)], true)
+    chosen = evenly(subject.correct.labels, 10)
+    np.testing.assert_array_equal(responses.positions, chosen)
+    filters: dict[int, list[NDArray[np.float64]]] = {1: [], 4: []}
+    looks: dict[int, list[NDArray[np.float32]]] = {1: [], 4: []}
+    failing: dict[int, list[float]] = {1: [], 4: []}
+    for seed, i in enumerate(chosen):
+        image, label = subject.correct.images[i], int(subject.correct.labels[i])
+        if label in filters:
+            changed = find_operation("dimmer lamp").apply(image, 0.7, seed)
+            changed = find_operation("sensor noise").apply(changed, 0.05, seed)
+            filters[label].append((energies(subject, changed) - energies(subject, image)) / sigmas(subject))
+            both = subject.looks.standardise(np.stack([image, changed]), np.array([label, label]))
+            looks[label].append(both[1] - both[0])
+            failing[label].append(1.02 - float(subject.classifier.predict(changed[None])[0, label]))
+    for part, rows in ((found.shift[:40], filters), (found.shift[40:], looks)):
+        one, other = (np.average(rows[t], axis=0, weights=failing[t]) for t in (1, 4))
+        expected = (3 * one + other) / 4
+        np.testing.assert_allclose(part, expected, rtol=5e-3, atol=5e-3)
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_one_step_is_what_the_catalogue_measured(plant: Plant, tmp_path: Path) -> None:
+    subject = opened(plant, tmp_path / "mine")
+    responses, true = measure_responses(subject), np.array([0, 2, 2, 3])
+    found = measured_under(subject, responses, [("dimmer lamp", 1.0)], true)
+    held = [of(true)["dimmer lamp"][1][2] for of in (responses.of_filters, responses.of_looks)]
+    np.testing.assert_allclose(found.shift, np.concatenate(held), atol=1e-4)
+    np.testing.assert_allclose(found.before, responses.of_standing(true)["dimmer lamp"][2], atol=1e-4)
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_a_strength_above_the_limit_is_the_limit(plant: Plant, tmp_path: Path) -> None:
+    subject = opened(plant, tmp_path / "mine")
+    responses, true = measure_responses(subject), np.array([0])
+    limit = find_operation("JPEG compression").limit
+    found = measured_under(subject, responses, [("JPEG compression", limit + 50)], true)
+    expected = measured_under(subject, responses, [("JPEG compression", limit)], true)
+    np.testing.assert_array_equal(found.shift, expected.shift)
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_errors_of_a_class_without_references_are_judged_by_all_others(plant: Plant, tmp_path: Path) -> None:
+    subject = opened(plant, tmp_path / "mine", "matching.reference_images = 3")
+    responses = measure_responses(subject)
+    only, nobody = (
+        measure_change_of(subject, responses, lambda images: images // 2, np.array(true))
+        for true in ([3, 4], [0, 1, 2])
+    )
+    np.testing.assert_allclose(only.shift, nobody.shift, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(only.before, nobody.before, rtol=1e-5, atol=1e-5)
+    assert np.abs(only.shift).max() > 1
+
+
+# --- kept ---
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_the_second_night_reads_what_the_first_measured(plant: Plant, tmp_path: Path) -> None:
+    subject = opened(plant, tmp_path / "mine")
+    first = measure_responses(subject)
+    (path,) = kept(subject)
+    assert [each.name for each in path.parent.iterdir() if each.suffix == ".tmp"] == []
+    read = measure_responses(subject)
+    assert list(read.shifts) == list(first.shifts)
+    for name in first.shifts:
+        np.testing.assert_array_equal(read.shifts[name], first.shifts[name])
+        np.testing.assert_array_equal(read.looks[name], first.looks[name])
+    np.testing.assert_array_equal(read.classes, first.classes)
+    np.testing.assert_array_equal(read.positions, first.positions)
+    np.testing.assert_array_equal(read.before, first.before)
+    for name in ("known", "labels", "right", "normal"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(first, name))
+    # A file with other numbers in it is what is read: nothing is measured anew.
+    with np.load(path) as held:
+        arrays = {name: held[name] for name in held}
+    np.savez(path, **{**arrays, "shift/dimmer lamp": arrays["shift/dimmer lamp"] + 1})
+    counted: list[int] = []
+    again = measure_responses(subject, counted.append)
+    np.testing.assert_array_equal(again.shifts["dimmer lamp"], first.shifts["dimmer lamp"] + 1)
+    assert counted == []
+
+
+@pytest.mark.usefixtures("few_operations")
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no archive"], ids=["empty", "cut short", "other"])
+def test_a_damaged_file_is_measured_again(plant: Plant, tmp_path: Path, content: bytes) -> None:
+    subject = opened(plant, tmp_path / "mine")
+    first = measure_responses(subject)
+    (path,) = kept(subject)
+    path.write_bytes(content)
+    again = measure_responses(subject)
+    np.testing.assert_array_equal(again.shifts["sensor noise"], first.shifts["sensor noise"])
+    counted: list[int] = []
+    measure_responses(subject, counted.append)
+    assert counted == []
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_another_process_of_the_same_workspace_finds_it(plant: Plant, tmp_path: Path) -> None:
+    subject = opened(plant, tmp_path / "mine")
+    measure_responses(subject)
+    counted: list[int] = []
+    reopened = open_subject(subject.workspace, subject.model, plant.references)
+    measure_responses(reopened, counted.append)
+    assert (counted, len(kept(subject))) == ([], 1)
+
+
+@pytest.mark.usefixtures("few_operations")
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("matching.reference_images = 5", id="images measured"),
+        pytest.param("compute.seed = 1", id="seed"),
+        pytest.param("reference.images_per_class = 6", id="reference images drawn"),
+        # Each class has 16 to 24 correct images: with 40 needed, all are judged by the mean of all classes.
+        pytest.param("reference.minimum_per_class = 40", id="what is normal"),
+    ],
+)
+def test_what_was_measured_under_other_settings_is_not_used(
+    plant: Plant, tmp_path: Path, change: str
+) -> None:
+    mine = plant.copied(tmp_path / "mine")
+    first = measure_responses(open_subject(mine.workspace, mine.model, mine.references))
+    other = opened(mine, tmp_path / "other", change)
+    found = measure_responses(other)
+    assert len(kept(other)) == 2
+    fresh = measure_responses(opened(plant, tmp_path / "fresh", change))
+    np.testing.assert_array_equal(found.shifts["sensor noise"], fresh.shifts["sensor noise"])
+    np.testing.assert_array_equal(found.known, fresh.known)
+    assert not np.array_equal(found.shifts["sensor noise"], first.shifts["sensor noise"])
+
+
+def test_what_was_measured_with_another_catalogue_is_not_used(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = opened(plant, tmp_path / "mine", "matching.reference_images = 5")
+    for names in (FEW, FEW[:2]):
+        monkeypatch.setattr(operations, "CATALOGUE", tuple(find_operation(name) for name in names))
+        assert list(measure_responses(subject).shifts) == list(names)
+    assert len(kept(subject)) == 2
+
+
+# --- mixed by the classes of the errors ---
+
+
+def by_hand(classes: Sequence[bool]) -> Responses:
+    """Two strengths, three classes, one filter: class t moves by 10^t, twice that at the second strength.
+
+    The look moves by three times as much.
+    """
+    shift = np.array([[[1.0], [10.0], [100.0]], [[2.0], [20.0], [200.0]]], np.float32)
+    shift[:, ~np.array(classes)] = 0.0
+    return Responses(
+        shifts={"lower contrast": shift},
+        looks={"lower contrast": 3 * shift},
+        stood={"lower contrast": np.zeros((2, 3, 2), np.float32)},
+        classes=np.array(classes),
+        positions=np.zeros(0, np.int64),
+        before=np.zeros((0, 2), np.float32),
+        any_day=np.array([[1, 3], [10, 30], [100, 300]], np.float32),
+        drawn=np.zeros(0, np.int64),
+        known=np.zeros((0, 2), np.float32),
+        labels=np.zeros(0, np.int64),
+        right=np.zeros(0, bool),
+        normal=np.zeros((3, 2), np.float32),
+    )
+
+
+@pytest.mark.parametrize(
+    ("classes", "true", "expected"),
+    [
+        pytest.param((True, True, True), [1, 1, 1], 10.0, id="errors of one class"),
+        pytest.param((True, True, True), [0, 2, 2, 2], (1 + 3 * 100) / 4, id="by their number"),
+        pytest.param((True, True, False), [0, 2, 2, 2], 1.0, id="a class without references counts nothing"),
+        pytest.param((True, True, False), [0, 1, 1, 2], (1 + 2 * 10) / 3, id="the others share its weight"),
+        pytest.param((True, True, False), [2, 2], (1 + 10) / 2, id="only such a class: all others alike"),
+    ],
+)
+def test_errors_are_explained_by_the_shifts_of_their_classes(
+    classes: tuple[bool, ...], true: list[int], expected: float
+) -> None:
+    responses = by_hand(classes)
+    for found, factor in ((responses.of_filters, 1), (responses.of_looks, 3)):
+        paths = found(np.array(true))
+        assert list(paths) == ["lower contrast"]
+        strengths, shifts = paths["lower contrast"]
+        assert tuple(strengths) == (0.2, 0.4, 0.6, 0.8)
+        np.testing.assert_allclose(shifts, [[factor * expected], [2 * factor * expected]], rtol=1e-6)
+
+
+def test_the_errors_of_any_day_are_mixed_alike() -> None:
+    responses = by_hand((True, True, True))
+    np.testing.assert_allclose(responses.of_any_day(np.array([0, 2, 2, 2])), [301 / 4, 903 / 4])
+    np.testing.assert_allclose(responses.of_any_day(np.array([1])), [10, 30])
+
+
+def test_the_parts_of_any_day_are_the_wrong_ones_and_at_least_eight_of_the_least_sure(
+    plant: Plant, tmp_path: Path
+) -> None:
+    subject = opened(plant, tmp_path / "mine")
+    found = measure_responses(subject).any_day
+    pool = subject.labelled
+    for label in range(len(subject.model.class_names)):
+        ranked = []
+        for image in pool.images[pool.labels == label]:
+            chances = subject.classifier.predict(image[None])[0].tolist()
+            own = chances.pop(label)
+            ranked.append((max(chances) - own, image))
+        ranked.sort(key=lambda each: -each[0])
+        wrong = sum(margin > 0 for margin, _ in ranked)
+        hardest = np.stack([image for _, image in ranked[: max(8, wrong)]])
+        filters = np.mean(
+            [
+                (
+                    energies(subject, image)
+                    - np.concatenate(
+                        [subject.reference.layers[name].energy[label] for name in subject.layer_names]
+                    )
+                )
+                / sigmas(subject)
+                for image in hardest
+            ],
+            axis=0,
+        )
+        look = subject.looks.standardise(hardest, np.full(len(hardest), label)).mean(0)
+        np.testing.assert_allclose(found[label], [*filters, *look], atol=2e-3)

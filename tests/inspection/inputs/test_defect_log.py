@@ -1,0 +1,644 @@
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import cv2
+import duckdb
+import numpy as np
+import pytest
+
+from inspection.errors import LogError
+from inspection.findings import SetAside
+from inspection.inputs.defect_log import (
+    COLUMNS,
+    REASONS,
+    DefectLog,
+    LogRow,
+    read_defect_log,
+    write_defect_log,
+)
+from inspection.inputs.images import write_image
+from inspection.workspace.files import sha256_of
+
+CLASSES = ["good", "scratch", "stain"]
+HEADER = "image_path,predicted_label,true_label"
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Path:
+    """A folder with nine different images, 1.png to 9.png."""
+    for number in range(1, 10):
+        write_image(tmp_path / f"{number}.png", np.full((4, 4, 3), number, np.uint8))
+    return tmp_path
+
+
+def logged(folder: Path, text: str | bytes, name: str = "log.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def read(path: Path, **more: object) -> DefectLog:
+    return read_defect_log(path, more.pop("column_map", {}), CLASSES, **more)  # type: ignore[arg-type]
+
+
+def kept(log: DefectLog) -> list[tuple[int, str]]:
+    return [(row.row, row.image_path.name) for row in log.rows]
+
+
+def reasons(log: DefectLog) -> list[tuple[int, str]]:
+    return [(aside.row, aside.reason) for aside in log.set_aside]
+
+
+def test_a_row_with_every_column(plant: Path) -> None:
+    path = logged(
+        plant,
+        "inspection_id,captured_at,line,station,camera,part_number,lot,serial,image_path,image_sha256,"
+        "model_version,predicted_label,score,verdict,true_label,verified_by,verified_at,lighting,exposure\n"
+        f"I-1,2026-07-01T22:15:00+09:00,L3,S2,C1,P-9,LOT7,S0001,1.png,{sha256_of(plant / '1.png').upper()},"
+        "v4,good,0.875,escape,scratch,sato,2026-07-02T08:00:00+09:00,ring,1/500\n",
+    )
+    log = read(path)
+    assert log.rows == (
+        LogRow(
+            row=1,
+            inspection_id="I-1",
+            image_path=plant / "1.png",
+            predicted_label="good",
+            true_label="scratch",
+            score=0.875,
+            captured_at=datetime(2026, 7, 1, 22, 15, tzinfo=timezone(timedelta(hours=9))),
+            context={
+                "line": "L3",
+                "station": "S2",
+                "camera": "C1",
+                "part_number": "P-9",
+                "lot": "LOT7",
+                "serial": "S0001",
+                "model_version": "v4",
+                "lighting": "ring",
+                "exposure": "1/500",
+            },
+        ),
+    )
+    assert log.rows[0].captured_at is not None
+    assert log.rows[0].captured_at.utcoffset() == timedelta(hours=9)
+    assert (log.set_aside, log.path, log.sha256) == ((), path, sha256_of(path))
+
+
+def test_only_three_columns_are_needed(plant: Path) -> None:
+    (row,) = read(logged(plant, f"{HEADER}\n1.png,good,stain\n")).rows
+    assert row == LogRow(1, "row-1-1.png", plant / "1.png", "good", "stain", None, None, {})
+
+
+def test_the_columns_are_the_design_s() -> None:
+    names = (
+        "inspection_id captured_at line station camera part_number lot serial image_path image_sha256 "
+        "model_version predicted_label score verdict true_label verified_by verified_at lighting exposure"
+    )
+    assert sorted(column.name for column in COLUMNS) == sorted(names.split())
+    assert [column.name for column in COLUMNS if column.required] == HEADER.split(",")
+    assert all(column.meaning for column in COLUMNS)
+
+
+ROWS = [
+    ("1.png,good,scratch", None),
+    ("2.png,good", "malformed"),
+    ("2.png,good,scratch,9", "malformed"),
+    ('"2.png"x,good,scratch', "malformed"),
+    (",good,scratch", "malformed"),
+    ("2.png,,scratch", "malformed"),
+    ("2.png,good,", "not_verified"),
+    ("2.png,good,  ", "not_verified"),
+    ("2.png,good,NG", "unknown_class"),
+    ("2.png,NG,good", "unknown_class"),
+    ("2.png,good,Good", "unknown_class"),
+    ("2.png,stain,stain", "not_an_error"),
+    ("no.png,good,stain", "missing_image"),
+    ("folder,good,stain", "missing_image"),
+    ("cut.png,good,stain", "unreadable_image"),
+    ("cut.jpg,good,stain", "unreadable_image"),
+    ("text.png,good,stain", "unreadable_image"),
+    ("empty.png,good,stain", "unreadable_image"),
+    (" 3.png , good , stain ", None),
+    ('"4.png","good","stain"', None),
+]
+
+
+def bad_images(folder: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    for suffix in (".png", ".jpg"):
+        data = bytes(cv2.imencode(suffix, noise)[1])
+        (folder / f"cut{suffix}").write_bytes(data[: len(data) // 2])
+    (folder / "text.png").write_text("not a picture")
+    (folder / "empty.png").touch()
+    (folder / "folder").mkdir()
+
+
+@pytest.mark.parametrize(("row", "reason"), ROWS)
+def test_a_bad_row_alone(plant: Path, row: str, reason: str | None) -> None:
+    bad_images(plant)
+    log = read(logged(plant, f"{HEADER}\n{row}\n"))
+    assert reasons(log) == ([(1, reason)] if reason else [])
+    assert len(log.rows) == (0 if reason else 1)
+
+
+def test_bad_rows_together_keep_their_numbers(plant: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    bad_images(plant)
+    log = read(logged(plant, "\n".join([HEADER, *(row for row, _ in ROWS)])))
+    assert reasons(log) == [(number, reason) for number, (_, reason) in enumerate(ROWS, 1) if reason]
+    assert [row.row for row in log.rows] == [
+        number for number, (_, reason) in enumerate(ROWS, 1) if not reason
+    ]
+    assert {aside.reason for aside in log.set_aside} < set(REASONS)
+    assert capfd.readouterr().err == ""
+
+
+def test_what_a_set_aside_row_says(plant: Path) -> None:
+    bad_images(plant)
+    log = read(
+        logged(
+            plant,
+            f"{HEADER}\n1.png,good\n,good,stain\n2.png,good,\n3.png,good,NG\n4.png,good,good\nno.png,good,stain\n"
+            "cut.png,good,stain\n",
+        )
+    )
+    assert log.set_aside == (
+        SetAside(1, "malformed", "Expected Number of Columns: 3 Found: 2: 1.png,good", None),
+        SetAside(2, "malformed", "image_path is empty", None),
+        SetAside(3, "not_verified", "no label by an operator", "2.png"),
+        SetAside(
+            4,
+            "unknown_class",
+            "true_label 'NG' is no class of the model (good, scratch, stain); "
+            "if it is the plant's word for one, map it in fmi.toml under [defect_log.labels]",
+            "3.png",
+        ),
+        SetAside(5, "not_an_error", "both labels are 'good'", "4.png"),
+        SetAside(6, "missing_image", f"there is no file {plant / 'no.png'}", "no.png"),
+        SetAside(
+            7,
+            "unreadable_image",
+            f"{plant / 'cut.png'}: the image file is cut short or damaged; copy it again from its source",
+            "cut.png",
+        ),
+    )
+
+
+def test_blank_rows_count_but_are_no_rows(plant: Path) -> None:
+    log = read(logged(plant, f"\n{HEADER}\n1.png,good,stain\n\n,,\n   \n2.png,good\n3.png,good,stain\n\n\n"))
+    assert kept(log) == [(1, "1.png"), (6, "3.png")]
+    assert reasons(log) == [(5, "malformed")]
+
+
+def test_a_quoted_cell_may_hold_delimiters_quotes_and_line_ends(plant: Path) -> None:
+    text = f'{HEADER},lot\n1.png,good,stain,"a, ""b""\n\nc"\n2.png,good\n3.png,good,stain,"d"\n'
+    log = read(logged(plant, text))
+    assert kept(log) == [(1, "1.png"), (3, "3.png")]
+    assert reasons(log) == [(2, "malformed")]
+    assert [row.context["lot"] for row in log.rows] == ['a, "b"\n\nc', "d"]
+
+
+@pytest.mark.parametrize("rows", [1, 3000])
+def test_an_unclosed_quotation_mark_costs_one_row_and_no_other(plant: Path, rows: int) -> None:
+    bulk = "日本.png,good,good\n" * rows
+    text = f'{HEADER}\n{bulk}"1.png,good,stain\n2.png,good,stain\n"3.png,good,stain\n4.png,good,"stain"\n'
+    log = read(logged(plant, text + '5.png,"good,stain\n6.png,good,stain\n7.png,good,stain'))
+    assert kept(log) == [(rows + 2, "2.png"), (rows + 4, "4.png"), (rows + 6, "6.png"), (rows + 7, "7.png")]
+    assert reasons(log)[rows:] == [(rows + 1, "malformed"), (rows + 3, "malformed"), (rows + 5, "malformed")]
+    assert log.set_aside[rows].detail == 'a quotation mark is not closed in this line: "1.png,good,stain'
+
+
+def test_a_log_whose_copying_broke_off(plant: Path) -> None:
+    for end in ("2.png,go", '2.png,"go', "2"):
+        log = read(logged(plant, f"{HEADER}\n1.png,good,stain\n{end}"))
+        assert kept(log) == [(1, "1.png")]
+        assert reasons(log) == [(2, "malformed")]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_delimiters_and_line_ends(plant: Path, delimiter: str, line_end: str) -> None:
+    text = f"{HEADER},lot\n1.png,good,stain,\n2.png,good\n3.png,good,stain,\n"
+    log = read(logged(plant, text.replace(",", delimiter).replace("\n", line_end)))
+    assert kept(log) == [(1, "1.png"), (3, "3.png")]
+    assert reasons(log) == [(2, "malformed")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp932", "utf-16"])
+def test_a_japanese_log(plant: Path, encoding: str) -> None:
+    (plant / "傷ソ.png").write_bytes(
+        (plant / "1.png").read_bytes()
+    )  # the last byte of ソ in cp932 is a backslash
+    text = "ファイル,判定,目視,ロット\r\n傷ソ.png,良品,傷,春①\r\n"
+    log = read(
+        logged(plant, text.encode(encoding)),
+        column_map={
+            "image_path": "ファイル",
+            "predicted_label": "判定",
+            "true_label": "目視",
+            "lot": "ロット",
+        },
+        label_map={"良品": "good", "傷": "scratch"},
+    )
+    assert log.set_aside == ()
+    assert log.rows == (
+        LogRow(1, "row-1-傷ソ.png", plant / "傷ソ.png", "good", "scratch", None, None, {"lot": "春①"}),
+    )
+
+
+def test_column_names_ignore_case_and_blanks_around(plant: Path) -> None:
+    log = read(
+        logged(plant, " IMAGE_PATH ,Predicted_Label,Operator\n1.png,good,stain\n"),
+        column_map={"true_label": "operator "},
+    )
+    assert kept(log) == [(1, "1.png")]
+
+
+def test_the_verdict_stands_in_for_an_absent_true_label(plant: Path) -> None:
+    log = read(logged(plant, "image_path,predicted_label,verdict\n1.png,good,stain\n2.png,good,\n"))
+    assert [row.true_label for row in log.rows] == ["stain"]
+    assert reasons(log) == [(2, "not_verified")]
+    both = read(logged(plant, "image_path,predicted_label,verdict,true_label\n1.png,good,stain,\n"))
+    assert reasons(both) == [(1, "not_verified")]
+    with pytest.raises(LogError, match=r"no column true_label \(as 'Sato'\)"):
+        read(plant / "log.csv", column_map={"true_label": "Sato"})
+
+
+def test_image_paths(plant: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("logs")
+    (plant / "lot").mkdir()
+    (plant / "1.png").rename(plant / "lot" / "1.png")
+    path = logged(
+        elsewhere, f"{HEADER}\nlot\\1.png,good,stain\n{plant / '2.png'},good,stain\nlot/3.png,good,stain\n"
+    )
+    log = read(path, images_root=plant)
+    assert [row.image_path for row in log.rows] == [plant / "lot" / "1.png", plant / "2.png"]
+    assert reasons(log) == [(3, "missing_image")]
+
+
+def test_half_the_images_missing(plant: Path) -> None:
+    rows = "".join(f"{number}.png,good,stain\n" for number in range(1, 19))
+    log = read(logged(plant, f"{HEADER}\n{rows}"))
+    assert kept(log) == [(number, f"{number}.png") for number in range(1, 10)]
+    assert reasons(log) == [(number, "missing_image") for number in range(10, 19)]
+
+
+def test_every_row_may_be_set_aside(plant: Path) -> None:
+    log = read(logged(plant, f"{HEADER}\n1.png,good,good\n2.png\n"))
+    assert log.rows == ()
+    assert reasons(log) == [(1, "not_an_error"), (2, "malformed")]
+
+
+def test_the_hash_of_the_image_is_checked(plant: Path) -> None:
+    right, wrong = sha256_of(plant / "1.png"), sha256_of(plant / "2.png")
+    log = read(logged(plant, f"{HEADER},image_sha256\n1.png,good,stain,{right}\n3.png,good,stain,{wrong}\n"))
+    assert kept(log) == [(1, "1.png")]
+    assert log.set_aside == (
+        SetAside(
+            2,
+            "hash_mismatch",
+            f"image_sha256 is {wrong}, the file's is {sha256_of(plant / '3.png')}",
+            "3.png",
+        ),
+    )
+
+
+def test_duplicates(plant: Path) -> None:
+    (plant / "copy of 1.png").write_bytes((plant / "1.png").read_bytes())
+    log = read(
+        logged(
+            plant,
+            f"inspection_id,{HEADER}\n"
+            "A,1.png,good,stain\n"
+            "A,2.png,good,stain\n"  # the same inspection
+            "B,1.png,good,stain\n"  # the same image
+            "C,copy of 1.png,good,stain\n"  # the same content
+            "D,1.png,scratch,stain\n"  # another prediction: the caller asks the model which one it makes
+            "E,no.png,good,stain\n"
+            "E,3.png,good,stain\n"  # the row with this inspection_id was set aside
+            ",4.png,good,stain\n"
+            ",5.png,good,stain\n",  # no inspection_id is no common inspection_id
+        )
+    )
+    assert kept(log) == [(1, "1.png"), (5, "1.png"), (7, "3.png"), (8, "4.png"), (9, "5.png")]
+    assert reasons(log) == [(2, "duplicate"), (3, "duplicate"), (4, "duplicate"), (6, "missing_image")]
+    assert [row.inspection_id for row in log.rows] == ["A", "D", "E", "row-8-4.png", "row-9-5.png"]
+    assert log.set_aside[0].detail == "row 1 has the same inspection_id or image and labels"
+
+
+def test_conflicts_cost_every_row_of_the_image(plant: Path) -> None:
+    (plant / "copy of 1.png").write_bytes((plant / "1.png").read_bytes())
+    log = read(
+        logged(
+            plant,
+            f"{HEADER}\n"
+            "1.png,good,stain\n"
+            "2.png,good,stain\n"
+            "copy of 1.png,good,scratch\n"
+            "1.png,good,stain\n"
+            "3.png,good,stain\n"
+            "3.png,good,good\n"  # not an error, and yet another word on the same image
+            "4.png,good,stain\n"
+            "4.png,good,\n"  # nobody's word
+            "4.png,good,NG\n",
+        )
+    )
+    assert kept(log) == [(2, "2.png"), (7, "4.png")]
+    assert reasons(log) == [
+        *((number, "conflicting") for number in (1, 3, 4, 5, 6)),
+        (8, "not_verified"),
+        (9, "unknown_class"),
+    ]
+    assert log.set_aside[0].detail == (
+        "the same image has different true labels: "
+        "row 1 says 'stain', row 3 says 'scratch', row 4 says 'stain'"
+    )
+
+
+def test_a_correct_row_conflicts_by_the_hash_it_brings(plant: Path) -> None:
+    digest = sha256_of(plant / "1.png")
+    log = read(logged(plant, f"{HEADER},image_sha256\n1.png,good,stain,\nold name.png,good,good,{digest}\n"))
+    assert reasons(log) == [(1, "conflicting"), (2, "conflicting")]
+
+
+def test_the_image_of_a_correct_row_is_not_needed(plant: Path) -> None:
+    assert reasons(read(logged(plant, f"{HEADER}\nno.png,good,good\n"))) == [(1, "not_an_error")]
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [("0.5", 0.5), ("", None), ("high", None), ("nan", None), ("1e999", None), ("97%", None), ("1", 1.0)],
+)
+def test_a_score_that_is_no_number_does_not_cost_the_row(plant: Path, text: str, score: float | None) -> None:
+    (row,) = read(logged(plant, f"{HEADER},score\n1.png,good,stain,{text}\n")).rows
+    assert row.score == score
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-07-01 22:15:30+09:00", datetime(2026, 7, 1, 13, 15, 30, tzinfo=UTC)),
+        ("2026-07-01T22:15:30Z", datetime(2026, 7, 1, 22, 15, 30, tzinfo=UTC)),
+        ("2026-07-01 22:15:30", datetime(2026, 7, 1, 22, 15, 30, tzinfo=UTC)),
+        ("2026/7/1 9:05", datetime(2026, 7, 1, 9, 5, tzinfo=UTC)),
+        ("2026/7/1 9:05:07", datetime(2026, 7, 1, 9, 5, 7, tzinfo=UTC)),
+        ("yesterday", None),
+        ("2026-02-30", None),
+        ("", None),
+    ],
+)
+def test_times(plant: Path, text: str, expected: datetime | None) -> None:
+    (row,) = read(logged(plant, f"{HEADER},captured_at\n1.png,good,stain,{text}\n")).rows
+    assert row.captured_at == expected
+
+
+def test_json_lines_with_a_broken_line(plant: Path) -> None:
+    lines = [
+        '{"image_path": "1.png", "predicted_label": "good", "true_label": "stain", "score": 0.25, "lot": 7}',
+        '{"image_path": "2.png", "predicted_label": "good", "true_la',
+        "",
+        '{"true_label": "stain", "predicted_label": "good", "image_path": "4.png", "note": {"a": [1]}}',
+        '["5.png", "good", "stain"]',
+        '{"image_path": "6.png", "predicted_label": "good", "true_label": null}',
+        '{"image_path": "7.png"}',
+        '{"image_path": "a\\u0000b", "predicted_label": "good", "true_label": "stain"}',
+    ]
+    log = read(logged(plant, "\n".join(lines), "log.jsonl"))
+    assert kept(log) == [(1, "1.png"), (4, "4.png")]
+    assert (log.rows[0].score, log.rows[0].context) == (0.25, {"lot": "7"})
+    assert reasons(log) == [
+        (2, "malformed"),
+        (5, "malformed"),
+        (6, "not_verified"),
+        (7, "malformed"),
+        (8, "missing_image"),
+    ]
+    assert log.set_aside[0].detail == f"not a JSON object: {lines[1]}"
+
+
+def test_keys_that_need_escaping(plant: Path) -> None:
+    line = json.dumps({"a/b~c": "1.png", 'd"e': "good", "$.f": "stain"})
+    columns = {"image_path": "a/b~c", "predicted_label": 'd"e', "true_label": "$.f"}
+    assert kept(read(logged(plant, line, "log.ndjson"), column_map=columns)) == [(1, "1.png")]
+
+
+def test_a_json_array(plant: Path) -> None:
+    rows = [{"image_path": "1.png", "predicted_label": "good", "true_label": "stain"}, 5]
+    log = read(logged(plant, json.dumps(rows, indent=1), "log.json"))
+    assert kept(log) == [(1, "1.png")]
+    assert reasons(log) == [(2, "malformed")]
+
+
+def test_parquet_with_real_types(plant: Path) -> None:
+    path = plant / "log[1]*.parquet"  # characters that DuckDB takes for a pattern
+    (plant / "log1.parquet").write_text("not this one")
+    with duckdb.connect() as connection:
+        connection.query(
+            "SELECT '1.png' AS image_path, 'good' AS predicted_label, 'stain' AS true_label, "
+            "0.5::FLOAT AS score, TIMESTAMP '2026-07-01 22:15:00' AS captured_at, 7 AS lot, NULL AS line "
+            "UNION ALL SELECT NULL, 'good', 'stain', NULL, NULL, NULL, NULL"
+        ).write_parquet(str(path))
+    log = read(path)
+    assert log.rows == (
+        LogRow(
+            *(1, "row-1-1.png", plant / "1.png", "good", "stain", 0.5),
+            datetime(2026, 7, 1, 22, 15, tzinfo=UTC),
+            {"lot": "7"},
+        ),
+    )
+    assert reasons(log) == [(2, "malformed")]
+
+
+@pytest.fixture
+def database(plant: Path) -> Path:
+    path = plant / "line.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "CREATE TABLE checks (file VARCHAR, said VARCHAR, told VARCHAR, taken TIMESTAMPTZ)"
+        )
+        connection.execute("INSERT INTO checks VALUES ('1.png', 'good', 'stain', '2026-07-01 22:15:00+09')")
+        connection.execute("INSERT INTO checks VALUES ('2.png', 'good', 'good', NULL)")
+    return path
+
+
+def test_a_query_on_a_duckdb_file(database: Path) -> None:
+    log = read(
+        database,
+        query="SELECT * FROM checks -- of the night\n;",
+        column_map={
+            "image_path": "file",
+            "predicted_label": "said",
+            "true_label": "told",
+            "captured_at": "taken",
+        },
+    )
+    assert kept(log) == [(1, "1.png")]
+    assert log.rows[0].captured_at == datetime(2026, 7, 1, 13, 15, tzinfo=UTC)
+    assert reasons(log) == [(2, "not_an_error")]
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        (None, "a DuckDB file needs a query"),
+        (
+            "SELECT * FROM nights",
+            "(?s)the query gives no defect log: .*nights does not exist.*Expected one SELECT",
+        ),
+        ("DROP TABLE checks", "Parser Error"),
+        ("SELECT 1; SELECT 2", "Parser Error"),
+        ("FROM read_csv('LOG')", "Permission Error"),
+        ("SELECT 1 AS one", "(?s)no column image_path, predicted_label, true_label.*found: one"),
+    ],
+)
+def test_a_query_that_is_refused(database: Path, query: str | None, says: str) -> None:
+    path = logged(database.parent, f"{HEADER}\n1.png,good,stain\n")
+    with pytest.raises(LogError, match=says):
+        read(database, query=query and query.replace("LOG", str(path)))
+
+
+def test_a_query_needs_a_duckdb_file(plant: Path) -> None:
+    with pytest.raises(LogError, match=r"log\.csv: a query needs a DuckDB file"):
+        read(logged(plant, f"{HEADER}\n1.png,good,stain\n"), query="SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("log.csv", b"", r"the defect log is empty \(0 bytes\)"),
+        ("log.csv", b"\r\n \r\n", "holds nothing but blank lines"),
+        ("log.csv", HEADER.encode() + b"\n", "empty: a header without a row"),
+        ("log.csv", HEADER.encode() + b"\n,,\n\n", "empty: a header without a row"),
+        ("log.csv", b"\x89PNG\r\n\x1a\n\0\0", "not UTF-8, UTF-16 or cp932 text"),
+        ("log.csv", b"a,b\n1,\x81", "not UTF-8, UTF-16 or cp932 text"),
+        ("log.csv", b"a" * 200_000, "the defect log cannot be read: field larger than field limit"),
+        ("log.parquet", b"PAR1 nonsense PAR1", r"the defect log cannot be read: .*log\.parquet"),
+        ("log.jsonl", b'{"image_path"\n', "(?s)no column image_path.*found: none"),
+        ("log.json", b'[{"image_path": "1.png"},', "cut short: its JSON array has no end"),
+        ("log.json", b'[{"image_path" "1.png"}]', r"cannot be read: .*log\.json"),
+        ("log.json", b"[]", "(?s)no column image_path.*found: none"),
+        ("log.xlsx", b"PK", r"a defect log ends in \.csv, .*not in '\.xlsx'; export it as CSV"),
+        ("line.db", b"nonsense" * 1000, "not a valid DuckDB database"),
+    ],
+)
+def test_a_log_that_cannot_be_read(plant: Path, name: str, content: bytes, says: str) -> None:
+    with pytest.raises(LogError, match=says) as caught:
+        read(logged(plant, content, name), query="SELECT 1" if name == "line.db" else None)
+    assert str(plant / name) in str(caught.value)
+
+
+def test_a_log_that_does_not_exist(tmp_path: Path) -> None:
+    for path in (tmp_path / "no.csv", tmp_path):
+        with pytest.raises(LogError, match="there is no such file"):
+            read(path)
+
+
+def test_missing_columns_are_explained(plant: Path) -> None:
+    with pytest.raises(LogError) as caught:
+        read(
+            logged(plant, "File;predicted_label;Operator\n1.png;good;stain\n"),
+            column_map={"true_label": "Sato"},
+        )
+    lines = str(caught.value).splitlines()
+    assert lines[0].endswith("log.csv: the defect log has no column image_path, true_label (as 'Sato')")
+    assert lines[1] == "found: File, predicted_label, Operator"
+    assert lines[2].startswith(
+        "expected: image_path, predicted_label and true_label (or verdict); optional: "
+    )
+    assert lines[-3:] == [
+        "[defect_log.columns]",
+        'image_path = "the log\'s own name for it"',
+        'true_label = "the log\'s own name for it"',
+    ]
+
+
+def test_a_column_map_of_unknown_columns(plant: Path) -> None:
+    with pytest.raises(
+        LogError, match=r"\[defect_log.columns\] maps picture; a defect log has: image_path, "
+    ):
+        read(logged(plant, f"{HEADER}\n1.png,good,stain\n"), column_map={"picture": "File"})
+
+
+def test_a_label_map_to_an_unknown_class(plant: Path) -> None:
+    with pytest.raises(LogError, match=r"\[defect_log.labels\] maps 'NG' to 'dent'; .*good, scratch, stain"):
+        read(logged(plant, f"{HEADER}\n1.png,good,NG\n"), label_map={"OK": "good", "NG": "dent"})
+
+
+def test_progress_adds_up_to_the_rows(plant: Path) -> None:
+    told: list[int] = []
+    rows = (
+        "1.png,good,stain\n1.png,good,stain\n\n2.png,good,stain\n3.png,good,good\nno.png,good,stain\n4.png\n"
+    )
+    read(logged(plant, f"{HEADER}\n{rows}"), progress=told.append)
+    assert told == [2, 2, 1, 1]  # without an image to read; 1.png in two rows; 2.png; no.png
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl", ".ndjson", ".CSV"])
+def test_what_is_written_is_read_back(plant: Path, suffix: str) -> None:
+    path = plant / f"it's log[1]{suffix}"
+    captured = datetime(2026, 7, 1, 22, 15, tzinfo=timezone(timedelta(hours=9)))
+    write_defect_log(
+        path,
+        [
+            {
+                "lot": '春, "7"\nx',
+                "true_label": "stain",
+                "predicted_label": "good",
+                "image_path": plant / "1.png",
+            },
+            {"image_path": "2.png", "predicted_label": "good", "true_label": "scratch", "score": 0.1},
+            {"image_path": "3.png", "predicted_label": "good", "true_label": None, "captured_at": captured},
+            {
+                "image_path": "4.png",
+                "predicted_label": "good",
+                "true_label": "stain",
+                "captured_at": captured,
+            },
+        ],
+    )
+    log = read(path)
+    assert [(row.row, row.image_path, row.true_label, row.score) for row in log.rows] == [
+        (1, plant / "1.png", "stain", None),
+        (2, plant / "2.png", "scratch", 0.1),
+        (4, plant / "4.png", "stain", None),
+    ]
+    assert [row.context for row in log.rows] == [{"lot": '春, "7"\nx'}, {}, {}]
+    assert log.rows[2].captured_at == captured
+    assert reasons(log) == [(3, "not_verified")]
+
+
+def test_the_written_csv_to_the_letter(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    rows: list[dict[str, object]] = [
+        {"score": 0.5, "true_label": "傷", "image_path": "a.png", "predicted_label": "good"},
+        {"true_label": "x,y", "image_path": "b.png", "predicted_label": "good"},
+    ]
+    write_defect_log(path, rows)
+    assert path.read_text(encoding="utf-8") == (
+        'image_path,predicted_label,true_label,score\na.png,good,傷,0.5\nb.png,good,"x,y",\n'
+    )
+    write_defect_log(path, [])
+    assert path.read_text() == "image_path,predicted_label,true_label\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["log.csv"]
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (
+            lambda folder: write_defect_log(folder / "log.xlsx", []),
+            r"written as \.csv, \.parquet, \.jsonl, \.ndjson",
+        ),
+        (
+            lambda folder: write_defect_log(folder / "log.csv", [{"photo": 1}]),
+            "no such columns: photo; .*image_path",
+        ),
+        (lambda folder: write_defect_log(folder / "no" / "log.csv", []), "the defect log cannot be written"),
+    ],
+)
+def test_what_cannot_be_written(tmp_path: Path, write: Callable[[Path], None], says: str) -> None:
+    with pytest.raises(LogError, match=says):
+        write(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,317 @@
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspection.errors import ImageError
+from inspection.inputs.images import IMAGE_SUFFIXES, locate_image, read_image, write_image
+from inspection.workspace.files import replacing, sha256_of
+from tests.conftest import REPOSITORY
+
+NOISE: NDArray[np.uint8] = np.random.default_rng(7).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+
+
+def encoded(suffix: str, image: NDArray[np.generic]) -> bytes:
+    done, data = cv2.imencode(suffix, image)
+    assert done
+    return bytes(data)
+
+
+def saved(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def planar_tiff() -> bytes:
+    """A 2 x 2 picture with one strip for each colour, behind the directory: red 10, green 20, blue 30."""
+    directory = 8
+    behind = directory + 2 + 10 * 12 + 4
+    bits, offsets, counts, strips = behind, behind + 6, behind + 18, behind + 30
+    entries = [
+        (256, 3, 1, 2),  # width
+        (257, 3, 1, 2),  # height
+        (258, 3, 3, bits),
+        (259, 3, 1, 1),  # no compression
+        (262, 3, 1, 2),  # RGB
+        (273, 4, 3, offsets),
+        (277, 3, 1, 3),  # channels
+        (278, 3, 1, 2),  # rows in a strip
+        (279, 4, 3, counts),
+        (284, 3, 1, 2),  # planar
+    ]
+    return b"".join(
+        [
+            struct.pack("<2sHI", b"II", 42, directory),
+            struct.pack("<H", len(entries)),
+            *(struct.pack("<HHII", *entry) for entry in entries),
+            struct.pack("<I", 0),
+            struct.pack("<3H", 8, 8, 8),
+            struct.pack("<3I", strips, strips + 4, strips + 8),
+            struct.pack("<3I", 4, 4, 4),
+            bytes([10] * 4 + [20] * 4 + [30] * 4),
+        ]
+    )
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff", ".ppm"])
+def test_colours_come_in_rgb_order(tmp_path: Path, suffix: str) -> None:
+    path = saved(tmp_path / f"a{suffix}", encoded(suffix, NOISE[:, :, ::-1]))
+    image = read_image(path, None, 3)
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, NOISE)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
+def test_lossy_files_keep_the_colour_of_a_flat_picture(tmp_path: Path, suffix: str) -> None:
+    flat = np.full((16, 16, 3), (200, 100, 50), np.uint8)
+    image = read_image(saved(tmp_path / f"a{suffix}", encoded(suffix, flat[:, :, ::-1])), None, 3)
+    assert image.shape == (16, 16, 3)
+    assert np.abs(image.astype(int) - flat).max() <= 3
+
+
+def test_every_suffix_of_the_list_is_tried_here() -> None:
+    assert set(IMAGE_SUFFIXES) == {".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jpg", ".jpeg", ".webp"}
+
+
+def test_a_grey_file_is_repeated_over_three_channels(tmp_path: Path) -> None:
+    grey = NOISE[:, :, 0]
+    path = saved(tmp_path / "grey.pgm", encoded(".pgm", grey))
+    np.testing.assert_array_equal(read_image(path, None, 1), grey[:, :, None])
+    np.testing.assert_array_equal(read_image(path, None, 3), np.stack([grey] * 3, axis=2))
+
+
+def test_colour_turns_grey_by_the_weights_of_luma(tmp_path: Path) -> None:
+    pure = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
+    path = saved(tmp_path / "pure.png", encoded(".png", pure[:, :, ::-1]))
+    # 0.299, 0.587 and 0.114 of 255
+    assert read_image(path, None, 1).tolist() == [[[76], [150], [29]]]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 257, 4096, 65535], [0, 1, 16, 255]),  # / 257; 4096 / 257 = 15.94
+        ([0, 1023, 2048, 4095], [0, 64, 128, 255]),  # * 255 / 4095: 63.70, 127.53
+        ([0, 10, 100, 1000], [0, 1, 6, 62]),  # a dim 12-bit image stays dim: 0.62, 6.23, 62.27
+    ],
+    ids=["16-bit", "12-bit", "dim 12-bit"],
+)
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bit_files(tmp_path: Path, suffix: str, values: list[int], expected: list[int]) -> None:
+    path = saved(tmp_path / f"a{suffix}", encoded(suffix, np.array([values], np.uint16)))
+    assert read_image(path, None, 1)[0, :, 0].tolist() == expected
+
+
+def test_alpha_is_composited_over_black(tmp_path: Path) -> None:
+    colour = [50, 100, 200]  # BGR
+    pixels = np.array([[[*colour, 255], [*colour, 128], [*colour, 0]]], np.uint8)
+    path = saved(tmp_path / "a.png", encoded(".png", pixels))
+    # 200 * 128 / 255 = 100.39, 100 * 128 / 255 = 50.20, 50 * 128 / 255 = 25.10
+    assert read_image(path, None, 3).tolist() == [[[200, 100, 50], [100, 50, 25], [0, 0, 0]]]
+
+
+def test_opaque_16_bit_alpha_does_not_hide_12_bit_colour(tmp_path: Path) -> None:
+    pixels = np.array([[[0, 2048, 4095, 65535], [0, 2048, 4095, 0]]], np.uint16)
+    path = saved(tmp_path / "a.png", encoded(".png", pixels))
+    assert read_image(path, None, 3).tolist() == [[[255, 128, 0], [0, 0, 0]]]
+
+
+def test_shrinking_averages_areas(tmp_path: Path) -> None:
+    grey = np.array([[80, 0, 0, 0, 90, 100, 100, 110]] * 4, np.uint8)
+    path = saved(tmp_path / "a.png", encoded(".png", grey))
+    assert read_image(path, (1, 2), 1).tolist() == [[[20], [100]]]
+    assert read_image(path, (2, 2), 3).tolist() == [[[20] * 3, [100] * 3]] * 2
+
+
+def test_growing_interpolates_between_pixel_centres(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", encoded(".png", np.array([[0, 100]], np.uint8)))
+    # The new centres lie at -0.25, 0.25, 0.75 and 1.25 old pixels.
+    assert read_image(path, (2, 4), 1)[:, :, 0].tolist() == [[0, 25, 75, 100]] * 2
+
+
+def test_a_size_is_height_and_width(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", encoded(".png", np.zeros((6, 4), np.uint8)))
+    assert read_image(path, (3, 2), 3).shape == (3, 2, 3)
+
+
+def test_a_path_of_any_script(tmp_path: Path) -> None:
+    path = tmp_path / "第3ライン" / "傷 é.png"
+    path.parent.mkdir()
+    write_image(path, NOISE)
+    np.testing.assert_array_equal(read_image(path, None, 3), NOISE)
+
+
+def test_a_planar_tiff_reads_and_a_cut_one_does_not(tmp_path: Path) -> None:
+    data = planar_tiff()
+    assert read_image(saved(tmp_path / "a.tif", data), None, 3).tolist() == [[[10, 20, 30]] * 2] * 2
+    for length in range(1, len(data)):
+        with pytest.raises(ImageError):
+            read_image(saved(tmp_path / "cut.tif", data[:length]), None, 3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".webp", ".ppm"])
+def test_a_cut_file_is_refused_wherever_it_is_cut(
+    tmp_path: Path, suffix: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = encoded(suffix, NOISE)
+    for length in [*np.linspace(1, len(data) - 2, 60).astype(int), len(data) - 1]:
+        path = saved(tmp_path / f"cut{suffix}", data[:length])
+        with pytest.raises(ImageError, match=r"cut\.\w+: (the image file is cut short|not an image)"):
+            read_image(path, None, 3)
+    assert capfd.readouterr().err == ""
+
+
+def test_the_end_of_a_preview_is_not_the_end_of_a_jpeg(tmp_path: Path) -> None:
+    data = encoded(".jpg", NOISE)
+    preview = b"\xff\xe1" + struct.pack(">H", 2 + 8) + b"\xff\xd8....\xff\xd9"
+    whole = data[:2] + b"\xff" + preview + data[2:]  # with a padding byte before it
+    assert read_image(saved(tmp_path / "a.jpg", whole), None, 3).shape == (40, 30, 3)
+    with pytest.raises(ImageError, match="cut short"):
+        read_image(saved(tmp_path / "b.jpg", whole[:-2]), None, 3)
+
+
+def test_one_flipped_bit_in_a_png_is_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(encoded(".png", NOISE))
+    data[len(data) // 2] ^= 1
+    with pytest.raises(ImageError, match="cut short or damaged"):
+        read_image(saved(tmp_path / "a.png", bytes(data)), None, 3)
+    assert capfd.readouterr().err == ""
+
+
+def test_bytes_behind_the_end_of_a_picture_do_no_harm(tmp_path: Path) -> None:
+    for suffix in (".png", ".jpg"):
+        path = saved(tmp_path / f"a{suffix}", encoded(suffix, NOISE) + b"\0camera note\n")
+        assert read_image(path, None, 1).shape == (40, 30, 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: None, "there is no such image file"),
+        (lambda path: path.mkdir(), "this is a folder"),
+        (lambda path: path.write_bytes(b""), "the image file is empty"),
+        (lambda path: path.write_text("image_path,label\n"), "not an image"),
+        (lambda path: path.write_bytes(b"P5\n0 0\n255\n"), "not an image"),
+        (lambda path: path.write_bytes(b"P5\n2000000 2000000\n255\n\0\0"), "OpenCV cannot decode"),
+        (lambda path: path.write_bytes(encoded(".tif", np.ones((4, 4), np.float32))), "values are float32"),
+        (lambda path: path.write_bytes(encoded(".tif", np.ones((4, 4), np.int16))), "values are int16"),
+    ],
+)
+def test_files_that_are_no_image(
+    tmp_path: Path, make: Callable[[Path], object], says: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.png"
+    make(path)
+    with pytest.raises(ImageError, match=says) as caught:
+        read_image(path, (8, 8), 3)
+    assert str(path) in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "a" * 5000])
+def test_impossible_names(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ImageError, match="cannot be opened"):
+        read_image(tmp_path / name, None, 3)
+
+
+def test_only_one_or_three_channels(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="cannot be read with 4 channels: ask for 1"):
+        read_image(saved(tmp_path / "a.png", encoded(".png", NOISE)), None, 4)
+
+
+@pytest.mark.parametrize(
+    "image", [NOISE, NOISE[:, :, 0], NOISE[:, :, :1]], ids=["RGB", "grey", "one channel"]
+)
+def test_what_is_written_is_read_back(tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    path = tmp_path / "a.png"
+    write_image(path, image)
+    channels = 3 if image.shape[2:] == (3,) else 1
+    np.testing.assert_array_equal(read_image(path, None, channels), image.reshape(40, 30, channels))
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "says"),
+    [
+        ("a.jpg", NOISE, "give a name that ends in .png"),
+        ("a.png", NOISE[:, :, :2], r"shape \(40, 30, 2\)"),
+        ("a.png", NOISE[0, 0], r"shape \(3,\)"),
+        ("a.png", NOISE[:0], r"shape \(0, 30, 3\)"),
+        ("a.png", NOISE.astype(np.float32), "type float32"),
+    ],
+)
+def test_what_cannot_be_written(tmp_path: Path, name: str, image: NDArray[np.uint8], says: str) -> None:
+    with pytest.raises(ImageError, match=says):
+        write_image(tmp_path / name, image)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    saved(tmp_path / "folder", b"a file")
+    with pytest.raises(ImageError, match="the image cannot be written: File exists"):
+        write_image(tmp_path / "folder" / "a.png", NOISE)
+
+
+def test_a_missing_folder_is_made(tmp_path: Path) -> None:
+    write_image(tmp_path / "new" / "a.png", NOISE)
+    np.testing.assert_array_equal(read_image(tmp_path / "new" / "a.png", None, 3), NOISE)
+
+
+def test_a_broken_off_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.txt", b"old")
+
+    def break_off() -> None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"ne")
+            assert temporary.parent == tmp_path
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        break_off()
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_finished_write_takes_the_place_of_the_old_file(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.txt", b"old")
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_sha256(tmp_path: Path) -> None:
+    # FIPS 180-2, example B.1
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_of(saved(tmp_path / "abc", b"abc")) == expected
+    with pytest.raises(ImageError, match="there is no such"):
+        sha256_of(tmp_path / "none")
+
+
+def test_images_are_located_in_either_spelling(tmp_path: Path) -> None:
+    (tmp_path / "lot").mkdir()
+    (tmp_path / "lot" / "a.png").touch()
+    (tmp_path / "odd\\name.png").touch()
+    assert locate_image(tmp_path, "lot/a.png") == tmp_path / "lot" / "a.png"
+    assert locate_image(tmp_path, "lot\\a.png") == tmp_path / "lot" / "a.png"
+    assert locate_image(tmp_path, "odd\\name.png") == tmp_path / "odd\\name.png"
+    assert locate_image(tmp_path, "no\\a.png") == tmp_path / "no\\a.png"
+    assert locate_image(tmp_path / "other", str(tmp_path / "lot" / "a.png")) == tmp_path / "lot" / "a.png"
+    assert locate_image(tmp_path, "a" * 5000) == tmp_path / ("a" * 5000)
+
+
+def test_reading_images_and_tables_loads_neither_torch_nor_albumentations() -> None:
+    code = (
+        "import sys, inspection.inputs.images, inspection.inputs.image_sets, inspection.inputs.defect_log; "
+        "print(sorted({'torch', 'albumentations'} & set(sys.modules)))"
+    )
+    root = REPOSITORY
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,609 @@
+"""Training on real pixels, and the numbers that accept or refuse a candidate model, by hand."""
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from torch import nn
+
+from fmi_engine.classifier import Classifier, Preprocessing, build_network, hash_weights
+from inspection.errors import ImageError
+from inspection.findings import Accuracy
+from inspection.inputs.images import write_image
+from inspection.inputs.labelled import Labelled, load_images
+from inspection.models.acceptance import compare, judge, mcnemar, paired_interval, right
+from inspection.models.training import Augmentation, Teacher, fit, mixed, plain_augmentation
+from inspection.workspace.settings import AcceptanceSettings
+
+PREPROCESSING = Preprocessing(16, 16, 1, (0.5,), (0.25,))
+
+
+# --- the images ---
+
+
+def grey_set(count: int, seed: int = 0) -> Labelled:
+    """Dark noise of class 0 and bright noise of class 1, alternating."""
+    labels = np.arange(count, dtype=np.int64) % 2
+    noise = np.random.default_rng(seed).integers(0, 100, (count, 16, 16, 1))
+    return Labelled((noise + 100 * labels[:, None, None, None]).astype(np.uint8), labels)
+
+
+def test_images_are_decoded_in_order_at_the_networks_size(tmp_path: Path) -> None:
+    for level in range(20):
+        write_image(tmp_path / f"{level}.png", np.full((8, 4, 1), 10 * level, np.uint8))
+    counted: list[int] = []
+    images = load_images([tmp_path / f"{level}.png" for level in range(20)], PREPROCESSING, counted.append)
+    expected = np.broadcast_to(10 * np.arange(20, dtype=np.uint8)[:, None, None, None], (20, 16, 16, 1))
+    np.testing.assert_array_equal(images, expected)
+    assert sum(counted) == 20
+
+
+def test_no_images_are_an_empty_set() -> None:
+    assert load_images([], PREPROCESSING).shape == (0, 16, 16, 1)
+
+
+def test_an_image_that_is_missing_stops_the_loading(tmp_path: Path) -> None:
+    write_image(tmp_path / "0.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(ImageError, match=r"1\.png"):
+        load_images([tmp_path / "0.png", tmp_path / "1.png"], PREPROCESSING)
+
+
+def test_labelled_images_stay_with_their_labels() -> None:
+    data = grey_set(6)
+    some = data.subset(np.array([4, 1]))
+    assert some.labels.tolist() == [0, 1]
+    np.testing.assert_array_equal(some.images, data.images[[4, 1]])
+    masked = data.subset(data.labels == 1)
+    np.testing.assert_array_equal(masked.images, data.images[1::2])
+
+
+# --- augmentation ---
+
+
+def picture() -> NDArray[np.uint8]:
+    """Noise of 96 pixels a side, where a shift of 4 % is up to three pixels."""
+    return np.random.default_rng(0).integers(0, 256, (96, 96, 1), dtype=np.uint8)
+
+
+def test_plain_augmentation_is_the_same_for_the_same_seed_epoch_and_index() -> None:
+    image = picture()
+    first, again = plain_augmentation(3), plain_augmentation(3)
+    calls = [(epoch, index) for epoch in range(3) for index in range(8)]
+    forward = {call: first(image, *call) for call in calls}
+    backward = {call: again(image, *call) for call in reversed(calls)}
+    for call in calls:
+        np.testing.assert_array_equal(forward[call], backward[call])
+
+
+def test_plain_augmentation_differs_by_seed_epoch_and_index() -> None:
+    image = picture()
+
+    def pictures(seed: int, epoch: int) -> bytes:
+        augment = plain_augmentation(seed)
+        return b"".join(augment(image, epoch, index).tobytes() for index in range(8))
+
+    assert len({pictures(0, 0), pictures(0, 1), pictures(1, 0)}) == 3
+    augment = plain_augmentation(0)
+    assert len({augment(image, 0, index).tobytes() for index in range(32)}) > 8
+
+
+def test_plain_augmentation_flips_and_shifts_and_leaves_some_as_they_are() -> None:
+    image = picture()
+    before = image.copy()
+    augment = plain_augmentation(0)
+    pictures = Counter(augment(image, 0, index).tobytes() for index in range(400))
+    # Two flips and a shift, each on half of the images: an eighth of 400 for each flip without a shift,
+    # and a few shifts of less than half a pixel.
+    flips = [image, image[:, ::-1], image[::-1], image[::-1, ::-1]]
+    for flipped in flips:
+        assert 25 <= pictures[np.ascontiguousarray(flipped).tobytes()] <= 80
+    np.testing.assert_array_equal(image, before)
+
+
+def test_augmented_images_keep_type_and_size() -> None:
+    changed = plain_augmentation(0)(picture(), 0, 1)
+    assert changed.shape == (96, 96, 1)
+    assert changed.dtype == np.uint8
+
+
+# --- fitting ---
+
+
+def tiny(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return build_network("tests.inspection.tiny_network:tiny_network", 2, 1)
+
+
+def fitted(
+    data: Labelled,
+    seed: int = 0,
+    epochs: int = 2,
+    augmentations: tuple[Augmentation, ...] = (),
+    batch_size: int = 8,
+    counted: list[int] | None = None,
+    changes: tuple[Augmentation, ...] = (),
+    teacher: Teacher | None = None,
+    unchanged_weight: float = 1.0,
+    network: nn.Module | None = None,
+) -> nn.Module:
+    return fit(
+        network or tiny(7),
+        PREPROCESSING,
+        data,
+        augmentations=augmentations,
+        epochs=epochs,
+        learning_rate=0.01,
+        weight_decay=0.01,
+        batch_size=batch_size,
+        seed=seed,
+        device=torch.device("cpu"),
+        changes=changes,
+        unchanged_weight=unchanged_weight,
+        teacher=teacher,
+        progress=None if counted is None else counted.append,
+    )
+
+
+def loss(network: nn.Module, data: Labelled) -> float:
+    with torch.no_grad():
+        logits = network.eval()(PREPROCESSING(data.images))
+    return float(nn.functional.cross_entropy(logits, torch.from_numpy(data.labels)))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_fitting_lowers_the_loss_and_learns_images_with_their_labels() -> None:
+    data, fresh = grey_set(40), grey_set(20, seed=1)
+    before = loss(tiny(7), data)
+    network = fitted(data, epochs=6, augmentations=(plain_augmentation(0),))
+    assert loss(network, data) < 0.5 * before
+    classifier = Classifier(network, ("dark", "bright"), PREPROCESSING)
+    assert right(classifier, fresh).all()
+    swapped = Labelled(fresh.images, 1 - fresh.labels)
+    assert not right(classifier, swapped).any()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_same_seed_trains_to_the_same_weights() -> None:
+    data = grey_set(24)
+    weights = [
+        hash_weights(fitted(data, seed, augmentations=(plain_augmentation(seed),)).state_dict())
+        for seed in (0, 0, 1)
+    ]
+    assert weights[0] == weights[1]
+    assert weights[0] != weights[2]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_every_epoch_augments_every_image_once_and_changes_nothing_of_the_set() -> None:
+    data = grey_set(16)
+    images, labels = data.images.copy(), data.labels.copy()
+    seen: list[tuple[int, int]] = []
+
+    def note(image: NDArray[np.uint8], epoch: int, index: int) -> NDArray[np.uint8]:
+        np.testing.assert_array_equal(image, images[index])
+        seen.append((epoch, index))
+        return image
+
+    fitted(data, epochs=3, augmentations=(note, plain_augmentation(0)))
+    assert sorted(seen) == [(epoch, index) for epoch in range(3) for index in range(16)]
+    assert seen[:16] != sorted(seen[:16])  # shuffled
+    np.testing.assert_array_equal(data.images, images)
+    np.testing.assert_array_equal(data.labels, labels)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_augmentations_follow_each_other() -> None:
+    order: list[str] = []
+
+    def step(name: str) -> Augmentation:
+        def augment(image: NDArray[np.uint8], epoch: int, index: int) -> NDArray[np.uint8]:
+            order.append(name)
+            return image
+
+        return augment
+
+    fitted(grey_set(8), epochs=1, augmentations=(step("plain"), step("tilt")), changes=(step("recipe"),))
+    assert order == ["plain", "tilt", "recipe"] * 8
+
+
+# --- images as they are, beside the changed ones ---
+
+
+def blank(image: NDArray[np.uint8], epoch: int, index: int) -> NDArray[np.uint8]:
+    return np.zeros_like(image)
+
+
+def blank_every_other(image: NDArray[np.uint8], epoch: int, index: int) -> NDArray[np.uint8]:
+    return image if index % 2 else np.zeros_like(image)
+
+
+class Watched(nn.Module):
+    """Keeps what it is given, and answers as a line through the mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(1, 2)
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append(x)
+        answer: torch.Tensor = self.line(x.mean((1, 2, 3))[:, None])
+        return answer
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_step_shows_every_image_as_it_is_and_those_that_were_touched_changed_too() -> None:
+    data, network = grey_set(16), Watched()
+    counted: list[int] = []
+    fitted(data, epochs=2, changes=(blank_every_other,), network=network, counted=counted)
+    assert counted == [8] * 4  # images, not views of them
+    for epoch in (network.seen[:2], network.seen[2:]):
+        fed = sorted(torch.cat([batch[:8] for batch in epoch]).flatten(1).mean(1).tolist())
+        assert fed == pytest.approx(sorted(PREPROCESSING(data.images).flatten(1).mean(1).tolist()))
+        changed = torch.cat([batch[8:] for batch in epoch])
+        assert len(changed) == 8
+        assert (changed == PREPROCESSING(np.zeros_like(data.images[:1]))).all()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_without_a_change_an_image_is_shown_once() -> None:
+    network = Watched()
+    fitted(grey_set(16), epochs=1, network=network)
+    assert [len(batch) for batch in network.seen] == [8, 8]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_changed_images_are_learnt_with_the_labels_of_those_they_were_made_of() -> None:
+    """Inverted, dark parts are bright ones: only with the right labels are both views learnt."""
+    invert: Augmentation = lambda image, epoch, index: image if index % 3 else 255 - image  # noqa: E731
+    data, fresh = grey_set(60), grey_set(20, seed=1)
+    classifier = Classifier(
+        fitted(data, epochs=1, changes=(invert,), unchanged_weight=1e-6),
+        ("dark", "bright"),
+        PREPROCESSING,
+    )
+    assert right(classifier, Labelled(255 - fresh.images, fresh.labels)).mean() > 0.9
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_weight_of_unchanged_images_says_what_they_count_beside_changed_ones() -> None:
+    """Every image is shown blanked, too: a step descends the weighted mean of both."""
+    data = grey_set(16)
+    dark = Labelled(data.images, np.zeros_like(data.labels))
+
+    def gradient(unchanged_weight: float) -> torch.Tensor:
+        torch.manual_seed(0)
+        network = Watched()
+        before = network.line.weight.detach().clone()
+        (x, y) = (
+            PREPROCESSING(np.concatenate([dark.images, np.zeros_like(dark.images)])),
+            torch.zeros(32).long(),
+        )
+        losses = nn.functional.cross_entropy(network(x), y, reduction="none")
+        weights = torch.cat([torch.full((16,), unchanged_weight), torch.ones(16)])
+        torch.autograd.backward((losses * weights).sum() / weights.sum())
+        expected = network.line.weight.grad
+        assert expected is not None
+        network.zero_grad()
+        caught: list[torch.Tensor] = []
+        network.line.weight.register_hook(lambda grad: caught.append(grad.clone()))  # type: ignore[no-untyped-call]
+        fitted(
+            dark,
+            epochs=1,
+            batch_size=16,
+            changes=(blank,),
+            network=network,
+            unchanged_weight=unchanged_weight,
+        )
+        assert not torch.equal(before, network.line.weight)
+        torch.testing.assert_close(caught[0], expected)
+        return caught[0]
+
+    assert not torch.allclose(gradient(1.0), gradient(3.0))
+
+
+# --- a teacher ---
+
+
+def test_the_loss_of_a_teacher_is_the_formula_where_it_is_right() -> None:
+    """Written again, one image after the other; the second, which it gets wrong, counts nothing."""
+    taught = np.array([[3.0, 1.0, -1.0], [0.5, 2.0, 0.0], [-1.0, 0.0, 4.0]])
+    logits = np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 1.5], [2.0, 0.0, 0.5]])
+    labels = np.array([0, 0, 2])
+    rows = [0, 1, 2, 2]  # the third was changed, too, and learns from the same answer
+    expected = []
+    for own, row in zip(logits, rows, strict=True):
+        p, q = (np.exp(each / 4) / np.exp(each / 4).sum() for each in (taught[row], own))
+        right_there = taught[row].argmax() == labels[row]
+        expected.append(0.5 * 16 * float((p * np.log(p / q)).sum()) if right_there else 0.0)
+    found = Teacher(nn.Identity(), 0.5).losses(
+        torch.from_numpy(logits), torch.from_numpy(taught), torch.tensor(rows), torch.from_numpy(labels[rows])
+    )
+    assert found.tolist() == pytest.approx(expected)
+    assert found[1] == 0
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_teacher_sees_every_image_as_it_was_before_the_changes() -> None:
+    data, teacher = grey_set(16), Watched()
+    fitted(data, epochs=1, changes=(blank,), teacher=Teacher(teacher, 1.0))
+    fed = sorted(torch.cat(teacher.seen).flatten(1).mean(1).tolist())
+    assert fed == pytest.approx(sorted(PREPROCESSING(data.images).flatten(1).mean(1).tolist()))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_teacher_holds_the_network_to_its_answers() -> None:
+    """The labels alone would make it surer than the teacher is."""
+    data, fresh = grey_set(40), grey_set(20, seed=1)
+    unsure = fitted(data, epochs=3)
+    free, held = (fitted(data, epochs=12, teacher=each) for each in (None, Teacher(unsure, 5.0)))
+    with torch.no_grad():
+        before, alone, taught = (net(PREPROCESSING(fresh.images)).diff(dim=1) for net in (unsure, free, held))
+    assert (taught - before).abs().mean() < 0.2 * (alone - before).abs().mean()
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        pytest.param(17, [8, 8], id="a last batch of one is dropped"),
+        pytest.param(5, [5], id="fewer than a batch are one"),
+        pytest.param(8, [8], id="a single whole batch"),
+    ],
+)
+def test_the_batches_of_an_epoch(images: int, expected: list[int]) -> None:
+    counted: list[int] = []
+    fitted(grey_set(images), epochs=1, counted=counted)
+    assert counted == expected
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("steps", range(1, 13))
+def test_a_training_of_few_steps_ends(steps: int) -> None:
+    counted: list[int] = []
+    fitted(grey_set(8), epochs=steps, counted=counted)
+    assert counted == [8] * steps
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_fitted_network_is_frozen() -> None:
+    network = fitted(grey_set(8), epochs=1)
+    assert not network.training
+    assert not any(weight.requires_grad for weight in network.parameters())
+
+
+# --- the numbers that judge ---
+
+
+@pytest.mark.parametrize(
+    ("fixed", "broken", "p_value"),
+    [
+        pytest.param(8, 1, 2 * (1 + 9) / 512, id="eight to one: 0 or 1 of 9, both sides"),
+        pytest.param(5, 0, 2 / 32, id="five to none"),
+        pytest.param(6, 0, 2 / 64, id="six to none, the first below 0.05"),
+        pytest.param(1, 8, 2 * (1 + 9) / 512, id="it is two-sided"),
+        pytest.param(3, 3, 1.0, id="as many broken as fixed"),
+        pytest.param(0, 0, 1.0, id="nothing changed"),
+    ],
+)
+def test_mcnemar_by_hand(fixed: int, broken: int, p_value: float) -> None:
+    assert mcnemar(fixed, broken) == pytest.approx(p_value, rel=1e-12)
+
+
+def test_mcnemar_is_the_exact_binomial_test() -> None:
+    for fixed in range(12):
+        for broken in range(12):
+            if fixed + broken:
+                slow = 2 * sum(math.comb(fixed + broken, i) for i in range(min(fixed, broken) + 1))
+                assert mcnemar(fixed, broken) == pytest.approx(min(1.0, slow / 2 ** (fixed + broken)))
+                scipys = stats.binomtest(fixed, fixed + broken, 0.5).pvalue
+                assert mcnemar(fixed, broken) == pytest.approx(float(scipys))
+
+
+def test_paired_interval_by_hand() -> None:
+    # 8 fixed and 1 broken of 20; half an observation more in each of the four cells: 8.5, 1.5 of 22.
+    # Change 7 / 22; variance (10 - 7 * 7 / 22) / 22 ** 2 = 7.772727 / 484.
+    lower, upper = paired_interval(8, 1, 20)
+    assert lower == pytest.approx(0.318182 - 1.959964 * 2.787961 / 22, abs=1e-5)
+    assert upper == pytest.approx(0.318182 + 1.959964 * 2.787961 / 22, abs=1e-5)
+    assert (lower, upper) == pytest.approx((0.069806, 0.566557), abs=1e-5)
+
+
+def test_paired_interval_is_even_handed() -> None:
+    assert paired_interval(3, 3, 40)[0] == pytest.approx(-paired_interval(3, 3, 40)[1])
+    assert paired_interval(1, 8, 20) == pytest.approx(tuple(-x for x in reversed(paired_interval(8, 1, 20))))
+    assert paired_interval(0, 0, 0) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("fixed", "broken", "n"), [(5, 0, 5), (0, 5, 5), (1, 0, 1)])
+def test_no_change_of_accuracy_is_larger_than_all_of_it(fixed: int, broken: int, n: int) -> None:
+    lower, upper = paired_interval(fixed, broken, n)
+    assert -1.0 <= lower < upper <= 1.0
+
+
+def test_two_models_side_by_side() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 3, 3, 3])
+    before = np.array([1, 1, 0, 0, 0, 1, 1, 0], bool)
+    after = np.array([1, 0, 1, 1, 0, 1, 1, 1], bool)
+    found = compare("clean", labels, ("good", "pit", "dent", "stain"), before, after)
+    assert (found.name, found.images, found.before, found.after) == ("clean", 8, 4, 6)
+    assert (found.fixed, found.broken) == (3, 1)
+    assert found.p_value == pytest.approx(2 * (1 + 4) / 16)
+    # 3.5 and 1.5 of 10: change 0.2, variance (5 - 4 / 10) / 100
+    assert found.gain_lower == pytest.approx(0.2 - 1.959964 * math.sqrt(4.6) / 10)
+    assert found.gain_upper == pytest.approx(0.2 + 1.959964 * math.sqrt(4.6) / 10)
+    assert found.per_class == {"good": (3, 2, 2), "pit": (2, 0, 1), "stain": (3, 2, 3)}
+
+
+def test_no_images_compare_to_nothing() -> None:
+    none = np.zeros(0, bool)
+    found = compare("holdout", np.zeros(0, np.int64), ("good", "pit"), none, none)
+    assert (found.images, found.p_value, found.per_class) == (0, 1.0, {})
+
+
+# --- accepted or refused ---
+
+SETTINGS = AcceptanceSettings(clean_margin=0.01, class_margin=0.05, significance=0.05)
+
+
+def failing(fixed: int, broken: int, images: int = 20) -> Accuracy:
+    return Accuracy("failing", images, 2, 2 + fixed - broken, fixed, broken, mcnemar(fixed, broken), 0.0, 0.0)
+
+
+def clean(**per_class: tuple[int, int, int]) -> Accuracy:
+    images, before, after = (sum(counts[i] for counts in per_class.values()) for i in range(3))
+    return Accuracy("clean", images, before, after, 0, before - after, 1.0, 0.0, 0.0, per_class)
+
+
+HARMLESS = clean(good=(100, 98, 98), pit=(100, 95, 94))
+
+
+def test_a_candidate_that_repairs_and_harms_nothing_is_accepted() -> None:
+    accepted, reasons = judge(failing(8, 1), HARMLESS, SETTINGS)
+    assert accepted
+    assert reasons == (
+        "failing: 2 of 20 right before, 9 after (p = 0.039)",
+        "clean: 193 of 200 right before, 192 after",
+    )
+
+
+@pytest.mark.parametrize(
+    ("repair", "harm", "expected"),
+    [
+        pytest.param(
+            failing(5, 0),
+            HARMLESS,
+            ["failing: 5 fixed and 0 broken of 20; not a significant repair (p = 0.062, needed 0.05)"],
+            id="too few to be sure",
+        ),
+        pytest.param(
+            failing(1, 8),
+            HARMLESS,
+            ["failing: 1 fixed and 8 broken of 20; not a significant repair (p = 0.039, needed 0.05)"],
+            id="significantly worse is no repair",
+        ),
+        pytest.param(
+            failing(0, 0, images=0),
+            HARMLESS,
+            ["failing: no image to measure the repair on"],
+            id="nothing to measure the repair on",
+        ),
+        pytest.param(
+            failing(8, 1),
+            clean(good=(100, 98, 97), pit=(100, 95, 93)),
+            ["clean: accuracy falls by 1.5%; at most 1.0% is accepted"],
+            id="clean images fall",
+        ),
+        pytest.param(
+            failing(8, 1),
+            clean(good=(980, 970, 970), pit=(20, 18, 16)),
+            ["clean, class pit: 18 of 20 right before, 16 after; at most 5.0% may be lost"],
+            id="one small class falls",
+        ),
+        pytest.param(
+            failing(8, 1),
+            clean(),
+            ["clean: no clean image to measure harm on"],
+            id="nothing to measure the harm on",
+        ),
+        pytest.param(
+            failing(5, 0),
+            clean(good=(10, 10, 5), pit=(10, 9, 10)),
+            [
+                "failing: 5 fixed and 0 broken of 20; not a significant repair (p = 0.062, needed 0.05)",
+                "clean: accuracy falls by 20.0%; at most 1.0% is accepted",
+                "clean, class good: 10 of 10 right before, 5 after; at most 5.0% may be lost",
+            ],
+            id="everything that is wrong is said",
+        ),
+    ],
+)
+def test_a_candidate_is_refused_with_every_reason(
+    repair: Accuracy, harm: Accuracy, expected: list[str]
+) -> None:
+    assert judge(repair, harm, SETTINGS) == (False, tuple(expected))
+
+
+def test_a_fall_of_exactly_the_margin_is_accepted() -> None:
+    at_the_margin = clean(good=(180, 180, 179), pit=(20, 20, 19))  # 2 of 200, and 1 of 20
+    assert judge(failing(8, 1), at_the_margin, SETTINGS)[0]
+    beyond = clean(good=(180, 180, 178), pit=(20, 20, 19))
+    assert not judge(failing(8, 1), beyond, SETTINGS)[0]
+
+
+def test_one_image_alone_is_no_evidence_of_harm() -> None:
+    assert judge(failing(8, 1), clean(good=(10, 10, 9), pit=(10, 9, 9)), SETTINGS)[0]  # 5 %, 10 % of a class
+    accepted, reasons = judge(failing(8, 1), clean(good=(10, 10, 9), pit=(10, 9, 8)), SETTINGS)
+    assert not accepted
+    assert reasons == ("clean: accuracy falls by 10.0%; at most 1.0% is accepted",)
+
+
+def other(before: int, after: int) -> Accuracy:
+    return Accuracy("others", 40, before, after, 0, before - after, 1.0, 0.0, 0.0)
+
+
+def test_what_was_mended_earlier_has_to_stay_mended() -> None:
+    assert judge(failing(8, 1), HARMLESS, SETTINGS, other(30, 28))[0]  # 5 % of 40
+    assert judge(failing(8, 1), HARMLESS, SETTINGS, other(0, 12))[0]
+    accepted, reasons = judge(failing(8, 1), HARMLESS, SETTINGS, other(30, 27))
+    assert not accepted
+    assert reasons == ("others: 30 of 40 right before, 27 after; at most 5.0% may be lost",)
+
+
+def test_the_margins_are_those_of_the_settings() -> None:
+    harm = clean(good=(100, 98, 97), pit=(100, 95, 93))
+    generous = AcceptanceSettings(clean_margin=0.02, class_margin=0.05, significance=0.05)
+    strict = AcceptanceSettings(clean_margin=0.01, class_margin=0.05, significance=0.01)
+    assert judge(failing(8, 1), harm, generous)[0]
+    assert not judge(failing(8, 1), HARMLESS, strict)[0]
+
+
+# --- logged images among the training images ---
+
+
+def numbered(labels: list[int], start: int = 0) -> Labelled:
+    """Images of one pixel that hold their number."""
+    numbers = np.arange(start, start + len(labels), dtype=np.uint8)
+    return Labelled(numbers[:, None, None, None], np.array(labels, np.int64))
+
+
+def test_logged_images_take_the_places_of_their_own_class() -> None:
+    train, logged = numbered([0] * 20 + [1] * 10 + [2] * 10), numbered([0, 0, 0, 1], 100)
+    found = mixed(train, logged, 0.2, seed=0)
+    assert np.bincount(found.labels).tolist() == [20, 10, 10]
+    numbers = found.images.ravel().tolist()
+    joined = sorted(number for number in numbers if number >= 100)
+    assert joined == [100, 100, 101, 101, 102, 102, 103, 103]  # 8 of 40, each as often as the others
+    kept = [number for number in numbers if number < 100]
+    assert len(set(kept)) == 32
+    assert [sum(low <= n < high for n in kept) for low, high in ((0, 20), (20, 30), (30, 40))] == [14, 8, 10]
+    labels = dict(zip(numbers, found.labels.tolist(), strict=True))
+    assert all(label == (train, logged)[n >= 100].labels[n % 100] for n, label in labels.items())
+
+
+def test_at_most_half_of_a_class_is_replaced() -> None:
+    """A log of one rare class: 12 of 40 would be the share, and there are 6 of it."""
+    found = mixed(numbered([0] * 34 + [1] * 6), numbered([1, 1], 100), 0.3, seed=0)
+    assert np.bincount(found.labels).tolist() == [34, 6]
+    assert sorted(found.images.ravel().tolist())[-3:] == [100, 100, 101] or sorted(
+        found.images.ravel().tolist()
+    )[-3:] == [100, 101, 101]
+    assert (found.images >= 100).sum() == 3
+
+
+def test_no_logged_image_or_no_share_leaves_the_training_images_alone() -> None:
+    train = numbered([0, 1, 1])
+    assert mixed(train, numbered([]), 0.5, seed=0) is train
+    assert mixed(train, numbered([1], 100), 0.0, seed=0) is train
+
+
+def test_the_same_seed_mixes_alike() -> None:
+    train, logged = numbered([0] * 20 + [1] * 20), numbered([0] * 5 + [1] * 5, 100)
+    one, same, other = (mixed(train, logged, 0.2, seed).images.tolist() for seed in (0, 0, 1))
+    assert one == same
+    assert one != other

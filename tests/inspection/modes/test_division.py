@@ -1,0 +1,96 @@
+"""A group of errors in which two causes lie: parted by both, and whole where one is enough."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspection.evidence.blame import screen
+from inspection.evidence.responses import Responses
+from inspection.evidence.subject import Subject
+from inspection.inputs.labelled import Labelled
+from inspection.modes import grouping as failure_modes
+from inspection.modes.division import divide
+from inspection.operations.catalogue import Steps
+from tests.inspection.conftest import Plant, responses_of
+
+LAMP, CONTRAST, VIGNETTE = ("dimmer lamp", 1.3), ("lower contrast", 0.5), ("vignette", 0.6)
+NOISE, ROTATION = ("sensor noise", 0.08), ("rotation", 12.0)
+
+
+@pytest.fixture(scope="module")
+def responses(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Responses:
+    names = [name for name, _ in (LAMP, CONTRAST, VIGNETTE, NOISE, ROTATION)]
+    return responses_of(plant, tmp_path_factory.mktemp("division"), *names)
+
+
+def errors_under(subject: Subject, *causes: tuple[str, float]) -> tuple[Labelled, NDArray[np.int64]]:
+    """The errors that the model makes on its reference images under each cause, and of which each is."""
+    data, found, which = subject.labelled, list[Labelled](), list[NDArray[np.int64]]()
+    for number, cause in enumerate(causes):
+        changed = Labelled(Steps((cause,))(data.images), data.labels)
+        wrong = changed.subset(subject.classifier.predict(changed.images).argmax(1) != data.labels)
+        found.append(wrong)
+        which.append(np.full(len(wrong), number))
+    images, labels = (
+        np.concatenate([getattr(each, name) for each in found]) for name in ("images", "labels")
+    )
+    return Labelled(images, labels), np.concatenate(which)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(LAMP, VIGNETTE), (LAMP, ROTATION), (LAMP, NOISE), (CONTRAST, ROTATION)],
+    ids=lambda cause: str(cause[0]),
+)
+def test_two_causes_are_parted(
+    subject: Subject, responses: Responses, one: tuple[str, float], other: tuple[str, float]
+) -> None:
+    """Also where both have as many errors, so that neither is claimed for all of them."""
+    errors, which = errors_under(subject, one, other)
+    found = divide(subject, screen(subject, errors.images, errors.labels), errors.images, responses)
+    assert found is not None
+    seen, first = found
+    agree = float((first == (which[seen] == 0)).mean())
+    assert max(agree, 1 - agree) > 0.95
+
+
+@pytest.mark.parametrize("cause", [LAMP, VIGNETTE, ROTATION], ids=lambda cause: str(cause[0]))
+def test_one_cause_is_whole(subject: Subject, responses: Responses, cause: tuple[str, float]) -> None:
+    errors, _ = errors_under(subject, cause)
+    assert divide(subject, screen(subject, errors.images, errors.labels), errors.images, responses) is None
+
+
+def test_errors_without_a_cause_are_whole(subject: Subject, responses: Responses) -> None:
+    """Labels at random on images as they are."""
+    data = subject.correct
+    wrong = (data.labels + 1) % len(subject.model.class_names)
+    assert divide(subject, screen(subject, data.images, wrong), data.images, responses) is None
+
+
+def test_a_part_of_few_errors_is_none(subject: Subject, responses: Responses) -> None:
+    """Nine errors of another cause among many are not diagnosed by themselves; ten are."""
+    errors, which = errors_under(subject, LAMP, ROTATION)
+    assert np.count_nonzero(which == 1) >= 10
+    for count in (9, 10):
+        kept = np.sort(np.concatenate([np.flatnonzero(which == 0)[:80], np.flatnonzero(which == 1)[:count]]))
+        some = errors.subset(kept)
+        found = divide(subject, screen(subject, some.images, some.labels), some.images, responses)
+        assert (found is None) == (count < 10)
+
+
+def test_a_night_is_parted_errors_that_were_not_looked_at_included(
+    subject: Subject, responses: Responses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what the clustering holds for one group: every second error is seen, the rest go with their like."""
+    errors, which = errors_under(subject, LAMP, ROTATION)
+    everybody = np.arange(len(errors))
+    monkeypatch.setattr(failure_modes, "_clusters", lambda *_: np.zeros(len(errors), np.int64))
+    monkeypatch.setattr("inspection.evidence.shift.LOOKED_AT", len(errors) // 2)
+    screening = screen(subject, errors.images, errors.labels)
+    grouping = failure_modes.group_errors(subject, screening, errors.images, responses)
+    assert len(grouping.modes) == 2
+    assert not len(grouping.unclustered)
+    assert sorted(np.concatenate(grouping.modes)) == everybody.tolist()
+    assert [len(rows) for rows in grouping.modes] == sorted(map(len, grouping.modes), reverse=True)
+    for rows in grouping.modes:
+        assert max(np.bincount(which[rows])) > 0.9 * len(rows)

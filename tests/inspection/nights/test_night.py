@@ -1,0 +1,444 @@
+"""A night's identity, how it goes on after a stop, and the summary that a script reads."""
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import sleep
+
+import pytest
+
+from inspection.errors import LogError, StoreError, WorkspaceError
+from inspection.findings import ErrorKind, FlipRate, LoggedError, Night, NightState, SetAside, Trend
+from inspection.inputs.defect_log import REASONS
+from inspection.nights import night as nights
+from inspection.nights import summary as night_summary
+from inspection.nights.night import Site
+from inspection.workspace.files import sha256_of
+from tests.inspection.conftest import DIMMED, FinishedNight, Plant
+
+
+@pytest.fixture
+def mine(plant: Plant, tmp_path: Path) -> Plant:
+    copy = plant.copied(tmp_path / "workspace")
+    return replace(copy, log=Path(shutil.copy(plant.log, tmp_path / "log.csv")))
+
+
+@pytest.fixture
+def site(mine: Plant) -> Site:
+    return nights.open_site(str(mine.workspace.root))
+
+
+def begun(site: Site, log: Path, query: str | None = None, again: bool = False) -> Night:
+    return nights.begin(site, log, None, query, again)
+
+
+def finished_of(site: Site, night: Night) -> Night:
+    return nights.finish(site, night, 3, 0, [SetAside(1, "missing_image", "gone")], [], [], {})
+
+
+# --- what makes a night the same night ---
+
+LOG = Path("/logs/a.csv")
+SETTINGS: dict[str, object] = {"blame": {"filters": 20}, "compute": {"seed": 0}}
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        pytest.param({}, True, id="nothing"),
+        pytest.param(
+            {"settings": {"compute": {"seed": 0}, "blame": {"filters": 20}}}, True, id="the order of settings"
+        ),
+        pytest.param({"log_sha256": "b" * 64}, False, id="the log"),
+        pytest.param({"log": Path("/logs/b.csv")}, False, id="the log's place"),
+        pytest.param({"registration": "d" * 64}, False, id="the model"),
+        pytest.param({"settings": {"blame": {"filters": 21}, "compute": {"seed": 0}}}, False, id="a setting"),
+        pytest.param({"query": "SELECT 1"}, False, id="the query"),
+    ],
+)
+def test_the_fingerprint_changes_with_its_parts_and_only_then(change: dict[str, object], same: bool) -> None:
+    parts: dict[str, object] = {
+        "log": LOG,
+        "log_sha256": "a" * 64,
+        "registration": "c" * 64,
+        "settings": SETTINGS,
+        "query": None,
+    }
+    before, after = (nights.fingerprint(**each) for each in (parts, {**parts, **change}))  # type: ignore[arg-type]
+    assert (before == after) is same
+    assert len(before) == 8
+    assert set(before) <= set("0123456789abcdef")
+
+
+def test_a_night_begins_with_all_that_it_is_known_by(site: Site, mine: Plant) -> None:
+    before = datetime.now(UTC)
+    night = begun(site, mine.log)
+    day = datetime.now().astimezone().strftime("%Y%m%d")
+    registration = f"{mine.model.model_hash} {mine.model.registered_at.isoformat()}"
+    settings = mine.settings.model_dump(mode="json")
+    mark = nights.fingerprint(mine.log, sha256_of(mine.log), registration, settings, None)
+    assert night.night_id == f"{day}-{mark}"
+    assert (night.state, night.message, night.finished_at) == (NightState.RUNNING, "", None)
+    assert (night.model_hash, night.log_path) == (mine.model.model_hash, str(mine.log))
+    assert night.log_sha256 == sha256_of(mine.log)
+    assert night.settings == mine.settings.model_dump(mode="json")
+    assert before <= night.started_at <= datetime.now(UTC)
+    assert site.store.night() == night
+
+
+def test_another_log_model_setting_or_query_is_another_night(site: Site, mine: Plant, tmp_path: Path) -> None:
+    first = begun(site, mine.log)
+    shorter = tmp_path / "shorter.csv"
+    shorter.write_text("\n".join(mine.log.read_text().splitlines()[:-1]) + "\n", encoding="utf-8")
+    site.store.add_model(replace(mine.model, model_hash="0" * 64, registered_at=datetime.now(UTC)), [])
+    stricter = nights.open_site(mine.copied(tmp_path / "other", "blame.filters = 3").workspace.root)
+    others = [
+        begun(site, shorter),
+        nights.begin(site, mine.log, "0" * 16, None, again=False),
+        begun(stricter, mine.log),
+        begun(site, mine.log, query="SELECT 1"),
+    ]
+    marks = [night.night_id.split("-")[1] for night in (first, *others)]
+    assert len(set(marks)) == 5
+
+
+def test_the_model_is_the_newest_deployed_or_the_one_that_is_named(site: Site, mine: Plant) -> None:
+    newer = replace(mine.model, model_hash="1" * 64, registered_at=mine.model.registered_at + timedelta(1))
+    candidate = replace(newer, model_hash="2" * 64, role="candidate")
+    site.store.add_model(newer, [])
+    site.store.add_model(candidate, [])
+    assert begun(site, mine.log).model_hash == "1" * 64
+    assert nights.begin(site, mine.log, mine.model.model_hash[:10], None, False).model_hash == (
+        mine.model.model_hash
+    )
+
+
+# --- begun again ---
+
+
+def test_a_night_that_was_interrupted_goes_on_under_its_name(site: Site, mine: Plant) -> None:
+    first = begun(site, mine.log)
+    assert begun(site, mine.log) == first
+    assert len(site.store.nights()) == 1
+
+
+def test_a_night_that_failed_goes_on_under_its_name(site: Site, mine: Plant) -> None:
+    first = begun(site, mine.log)
+    site.store.fail_night(first.night_id, "the disk was full")
+    failed = site.store.night(first.night_id)
+    assert (failed.state, failed.message) == (NightState.FAILED, "the disk was full")
+    resumed = begun(site, mine.log)
+    assert resumed == first
+    assert site.store.night(first.night_id) == first
+
+
+def test_a_finished_night_is_returned_as_it_is(site: Site, mine: Plant) -> None:
+    done = finished_of(site, begun(site, mine.log))
+    again = begun(site, mine.log)
+    assert again == done
+    assert again.state is NightState.FINISHED
+    assert site.store.night() == done
+
+
+def test_asked_for_again_it_is_a_new_night(site: Site, mine: Plant) -> None:
+    first = finished_of(site, begun(site, mine.log))
+    second = begun(site, mine.log, again=True)
+    assert second.night_id == f"{first.night_id}-2"
+    assert second.state is NightState.RUNNING
+    finished_of(site, second)
+    third = begun(site, mine.log, again=True)
+    assert third.night_id == f"{first.night_id}-3"
+    assert {night.night_id for night in site.store.nights()} == {
+        first.night_id,
+        second.night_id,
+        third.night_id,
+    }
+    assert begun(site, mine.log) == third  # the newest of them is the one that goes on
+
+
+def test_the_first_time_again_is_the_first_time(site: Site, mine: Plant) -> None:
+    assert begun(site, mine.log, again=True).night_id.count("-") == 1
+
+
+# --- refused before it begins ---
+
+
+def test_a_log_that_is_not_there(site: Site, tmp_path: Path) -> None:
+    for path in (tmp_path / "gone.csv", tmp_path):
+        with pytest.raises(LogError, match="no defect log at"):
+            begun(site, path)
+    (tmp_path / "empty.csv").touch()
+    with pytest.raises(LogError, match=r"empty\.csv.*empty \(0 bytes\)"):
+        begun(site, tmp_path / "empty.csv")
+    assert site.store.nights() == []
+
+
+def test_a_model_that_is_not_there(site: Site, mine: Plant) -> None:
+    with pytest.raises(StoreError, match=f"no model 'ffff'; the store has: {mine.model.model_hash}"):
+        nights.begin(site, mine.log, "ffff", None, again=False)
+    assert site.store.nights() == []
+
+
+def test_a_workspace_that_cannot_be_written_to(site: Site, mine: Plant) -> None:
+    (mine.workspace.root / "reports").rmdir()
+    (mine.workspace.root / "reports").write_text("in the way", encoding="utf-8")
+    with pytest.raises(WorkspaceError, match="reports"):
+        begun(site, mine.log)
+    assert site.store.nights() == []
+
+
+# --- reading its log ---
+
+
+def test_the_log_is_read_with_the_maps_of_the_settings(plant: Plant, tmp_path: Path) -> None:
+    images = plant.labelled("aged")
+    log = tmp_path / "log.csv"
+    lines = [f"{each.path.relative_to(plant.images).as_posix()},NG,fine" for each in images[:1]]
+    log.write_text("\n".join(["File,Model,Operator", *lines]) + "\n", encoding="utf-8")
+    mine = plant.copied(
+        tmp_path / "workspace",
+        'defect_log.columns = { image_path = "File", predicted_label = "Model", true_label = "Operator" }\n'
+        'defect_log.labels = { NG = "scratch", fine = "good" }\n'
+        f'defect_log.images_root = "{plant.images.as_posix()}"',
+    )
+    site = nights.open_site(mine.workspace.root)
+    counted: list[int] = []
+    (row,) = nights.read_log(site, begun(site, log), None, counted.append).rows
+    assert (row.image_path, row.predicted_label, row.true_label) == (images[0].path, "scratch", "good")
+    assert sum(counted) == 1
+
+
+def test_relative_images_start_at_the_logs_folder(site: Site, plant: Plant, mine: Plant) -> None:
+    image = plant.labelled("aged")[0].path
+    shutil.copy(image, mine.log.parent / "x.png")
+    mine.log.write_text("image_path,predicted_label,true_label\nx.png,pit,good\n", encoding="utf-8")
+    (row,) = nights.read_log(site, begun(site, mine.log), None).rows
+    assert row.image_path == mine.log.parent / "x.png"
+
+
+# --- put together ---
+
+
+def error(row: int, true: str, predicted: str, kind: ErrorKind = ErrorKind.CONFUSION) -> LoggedError:
+    return LoggedError(row, f"i-{row}", f"/{row}.png", true, predicted, kind, 1.0, f"{row}.png")
+
+
+def rate(layer: str, blame: float, deviation: float, random: float, gain_lower: float) -> FlipRate:
+    return FlipRate(layer, 4, 16, blame, deviation, random, gain_lower, 0.5, 0.01, 1.0)
+
+
+RATES = [
+    rate("a", blame=0.9, deviation=0.85, random=0.1, gain_lower=-0.1),  # withheld, gain 0.05
+    rate("b", blame=0.5, deviation=0.1, random=0.3, gain_lower=0.1),  # gain 0.2
+    rate("c", blame=0.6, deviation=0.3, random=0.1, gain_lower=0.01),  # gain 0.3
+    rate("d", blame=0.3, deviation=0.0, random=0.0, gain_lower=0.0),  # withheld, gain 0.3
+]
+
+
+def test_layers_that_beat_their_controls_come_first_by_their_gain() -> None:
+    assert [each.layer for each in nights.best_first(RATES)] == ["c", "b", "d", "a"]
+    assert [each.layer for each in nights.best_first(RATES[::-1])] == ["c", "b", "d", "a"]
+
+
+def test_a_mode_is_named_after_its_most_frequent_confusion() -> None:
+    errors = [error(1, "pit", "good"), error(2, "dent", "stain"), error(3, "dent", "stain")]
+    mode = nights.failure_mode("n-1", errors, RATES[:1], [], DIMMED, None, (0.6, 0.8))
+    assert mode.title == "dent taken for stain (2 of 3 errors)"
+    assert (mode.mode_id, mode.errors, mode.flip_rates) == ("n-1", tuple(errors), (RATES[0],))
+    assert (mode.diagnosis, mode.recipe) == (DIMMED, None)
+    assert (mode.lineage, mode.signature, mode.suspects) == ("n-1", (0.6, 0.8), ())
+
+
+def _fail_after(seconds: float) -> None:
+    sleep(seconds)
+    raise LogError("cut short")
+
+
+def test_times_of_a_step_add_up_also_where_it_fails() -> None:
+    seconds: dict[str, float] = {"images": 1.0}
+    for _ in range(2):
+        with nights.timed(seconds, "blame"):
+            sleep(0.03)
+    assert 0.06 <= seconds["blame"] < 1.0
+    with pytest.raises(LogError), nights.timed(seconds, "images"):
+        _fail_after(0.02)
+    assert 1.02 <= seconds["images"] < 2.0
+    assert list(seconds) == ["images", "blame"]
+
+
+# --- finished ---
+
+
+def test_a_finished_night_stands_in_the_store_with_its_report(finished: FinishedNight) -> None:
+    night, plant = finished.night, finished.plant
+    assert plant.store.night(night.night_id) == night
+    assert night.state is NightState.FINISHED
+    assert night.finished_at is not None
+    assert night.started_at < night.finished_at
+    assert night.report_path == f"reports/{night.night_id}.html"
+    report = (plant.workspace.root / night.report_path).read_text(encoding="utf-8")
+    assert DIMMED.sentence in report
+    assert night.modes[0].title in report
+    assert (night.rows_read, night.errors_read, night.message) == (
+        len(plant.read_log().rows),
+        len(night.modes[0].errors),
+        "",
+    )
+
+
+def test_the_seconds_of_several_runs_are_kept(site: Site, mine: Plant) -> None:
+    night = replace(begun(site, mine.log), seconds={"log": 1.0, "blame": 2.0})
+    assert nights.finish(site, night, 1, 1, [], [], [], {"blame": 3.0, "recipe": 4.0}).seconds == {
+        "log": 1.0,
+        "blame": 3.0,
+        "recipe": 4.0,
+    }
+
+
+def test_a_night_without_an_error_says_what_became_of_the_rows(site: Site, mine: Plant) -> None:
+    asides = [SetAside(i, REASONS[3] if i < 3 else "not_reproduced", "...") for i in range(1, 6)]
+    night = nights.finish(site, begun(site, mine.log), 5, 0, asides, [], [], {})
+    assert night.message == (
+        "no error is left to diagnose: of 5 rows 5 were set aside (3 not_reproduced, 2 missing_image)"
+    )
+    assert site.store.night(night.night_id) == night
+
+
+# --- from night to night ---
+
+
+def a_night(site: Site, mine: Plant, day: int, **signed: tuple[int, tuple[float, ...]]) -> Night:
+    """A night of 40 errors; each failure mode is given by its errors and its signature."""
+    night = replace(begun(site, mine.log, again=True), started_at=datetime(2026, 7, day, tzinfo=UTC))
+    modes = [
+        nights.failure_mode(f"{name}-{number}", [error(i, "pit", "good") for i in range(count)], [], [],
+                            DIMMED, None, signature)
+        for number, (name, (count, signature)) in enumerate(signed.items(), 1)
+    ]  # fmt: skip
+    lone = [error(i, "dent", "stain", ErrorKind.CONFUSION) for i in range(2)]
+    return nights.finish(site, night, 50, 40, [], modes, lone, {})
+
+
+def test_a_failure_mode_is_followed_from_night_to_night(site: Site, mine: Plant) -> None:
+    lamp, blur, dust = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+    first = a_night(site, mine, 1, a=(12, lamp), b=(9, blur))
+    assert [(each.lineage, each.trend, each.previous_errors) for each in first.modes] == [
+        ("a-1", Trend.NEW, None),
+        ("b-2", Trend.NEW, None),
+    ]
+    assert first.gone == ()
+
+    second = a_night(site, mine, 2, c=(31, (0.9, 0.19**0.5, 0.0)), d=(3, dust))
+    assert [(each.lineage, each.trend, each.previous_errors) for each in second.modes] == [
+        ("a-1", Trend.GROWING, 12),
+        ("d-2", Trend.NEW, None),
+    ]
+    assert second.gone == ("b-2",)
+    assert site.store.night(second.night_id) == second
+
+    third = a_night(site, mine, 3, e=(8, blur))  # it skipped a night
+    assert [(each.lineage, each.trend, each.previous_errors) for each in third.modes] == [
+        ("b-2", Trend.STEADY, 9)
+    ]
+    assert third.gone == ("a-1", "d-2")
+    assert third.report_path is not None
+    report = (site.workspace.root / third.report_path).read_text(encoding="utf-8")
+    assert "Gone since the last night:" in report
+
+    summary = night_summary.summary(third, site.workspace)
+    assert (summary["unclustered"], summary["gone"]) == (2, ["a-1", "d-2"])
+    assert summary["errors_by_kind"] == {"escape": 0, "overkill": 0, "confusion": 10}
+
+
+def test_another_model_knows_none_of_them(site: Site, mine: Plant) -> None:
+    a_night(site, mine, 1, a=(12, (1.0, 0.0)))
+    site.store.add_model(replace(mine.model, model_hash="0" * 64, registered_at=datetime.now(UTC)), [])
+    other = a_night(site, mine, 2, b=(12, (1.0, 0.0)))
+    assert other.model_hash == "0" * 64
+    assert (other.modes[0].lineage, other.modes[0].trend, other.gone) == ("b-1", Trend.NEW, ())
+
+
+# --- the summary for scripts ---
+
+
+def test_the_summary_of_a_night(finished: FinishedNight) -> None:
+    night, root = finished.night, finished.plant.workspace.root
+    mode = night.modes[0]
+    summary = night_summary.summary(night, finished.plant.workspace)
+    assert json.loads(json.dumps(summary)) == summary
+    kinds = [each.kind.value for each in mode.errors]
+    modes = summary.pop("failure_modes")
+    assert summary == {
+        "night_id": night.night_id,
+        "state": "finished",
+        "message": "",
+        "model": finished.plant.model.model_hash,
+        "rows_read": night.rows_read,
+        "errors_read": len(mode.errors),
+        "errors_by_kind": {kind: kinds.count(kind) for kind in ("escape", "overkill", "confusion")},
+        "unclustered": 0,
+        "gone": [],
+        "rows_set_aside": 0,
+        "set_aside_reasons": {},
+        "report": str(root / "reports" / f"{night.night_id}.html"),
+        "seconds": {"blame": 1.5},
+    }
+    assert isinstance(modes, list)
+    (found,) = modes
+    best = mode.flip_rates[0]
+    assert found["flip_rates"][0] == {
+        "layer": best.layer,
+        "k": best.k,
+        "flip_rate": best.blame,
+        "control_deviation": best.deviation,
+        "control_random": best.random,
+        "gain_interval": [best.gain_lower, best.gain_upper],
+        "collateral": best.collateral,
+        "withheld": best.gain_lower <= 0,
+    }
+    assert len(found["flip_rates"]) == 2
+    assert [each["filter"] for each in found["filters"]] == [each.name for each in mode.filters]
+    assert [(each["primitives"], each["trusted_primitives"]) for each in found["filters"]] == [
+        (2, sum(primitive.trusted for primitive in each.primitives)) for each in mode.filters
+    ]
+    expected = {
+        "mode_id": f"{night.night_id}-1",
+        "title": mode.title,
+        "errors": len(mode.errors),
+        "lineage": f"{night.night_id}-1",
+        "trend": "new",
+        "previous_errors": None,
+        "cause": "appearance",
+        "pair": [],
+        "measured": None,
+        "suspects": 0,
+        "claimed": True,
+        "family": "darker",
+        "operation": "dimmer lamp",
+        "strength": 1.25,
+        "unit": "stops",
+        "explained_share": 0.97,
+        "overall_share": 0.9,
+        "look_share": 0.8,
+        "control_share": 0.2,
+        "alike_share": 0.1,
+        "nearer_share": 0.8,
+        "alternatives": ["offset darker"],
+        "sentence": "The light is dimmer.",
+        "reasons": [],
+        "recipe": str(root / "artifacts" / night.night_id / f"recipe-{night.night_id}-1.yaml"),
+    }
+    assert {key: found[key] for key in expected} == expected
+    assert set(found) == {*expected, "filters", "flip_rates"}
+
+
+def test_the_summary_of_a_night_without_findings(site: Site, mine: Plant) -> None:
+    night = begun(site, mine.log)
+    asides = (SetAside(1, "missing_image", "gone"), SetAside(2, "duplicate", "twice"),
+              SetAside(4, "missing_image", "gone"))  # fmt: skip
+    summary = night_summary.summary(replace(night, set_aside=asides, message="why"), mine.workspace)
+    assert summary["rows_set_aside"] == 3
+    assert summary["set_aside_reasons"] == {"missing_image": 2, "duplicate": 1}
+    assert (summary["failure_modes"], summary["report"], summary["message"]) == ([], None, "why")

@@ -1,0 +1,126 @@
+"""`fmi bench paper`: the arithmetic by hand, and one run of it on the command line, small but whole."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fmi_engine.types import FilterRef, FloatArray, Inversion, Layer, Trust
+from inspection.errors import InspectionError
+from inspection.inputs.images import read_image
+from inspection.pictures import paper
+from tests.conftest import Answer
+from tests.inspection.conftest import Plant
+
+
+def made(channel: int, source: int, level: float) -> Inversion:
+    return Inversion(FilterRef("l", channel), source, 0, np.full((1, 2, 2), level, np.float32), 0.5)
+
+
+def level_of(image: FloatArray) -> FloatArray:
+    return np.asarray(image.mean(axis=(1, 2)), np.float32)
+
+
+def test_pairs_of_one_source_do_not_count() -> None:
+    """Filter 0 at levels 0.0 and 0.1, filter 1 at 0.3 and 0.9, each from two sources."""
+    inversions = [made(0, 0, 0.0), made(0, 1, 0.1), made(1, 0, 0.3), made(1, 1, 0.9)]
+    # Same filter: 0.1 and 0.6 apart. Different filters, different sources: 0.9 and 0.2.
+    # In order: 0.1 before both, 0.6 before 0.9 alone: three pairs of four.
+    assert paper.pair_auroc(inversions, level_of) == pytest.approx(3 / 4)
+
+
+def trust(*failed: str) -> Trust:
+    return Trust(1, 2.0, 0.5, 0.9, failed)
+
+
+def test_a_filter_passes_where_most_of_its_primitives_do() -> None:
+    inversions = [made(k, source, 0.0) for k in range(3) for source in range(3)]
+    fine, bad = trust(), trust("fed back, its filter ranks 2 of 3 (needed: 1)")
+    trusts = [fine, fine, bad, fine, bad, bad, fine, fine, fine]
+    assert paper._share(inversions, trusts, lambda each: each.trusted) == pytest.approx(2 / 3)
+    parts = paper._parts(inversions, trusts)
+    assert parts["rank"] == pytest.approx(2 / 3)
+    assert (parts["agreement"], parts["hinge"], parts["layout"]) == (1, 1, 1)
+
+
+def test_the_pictures_alone_are_all_but_the_hinge() -> None:
+    inversions = [made(k, source, 0.0) for k in range(2) for source in range(2)]
+    loose = trust("the network's right answers do not hinge on l: 3 of 9 are right ...")
+    both = trust(*loose.failed, "its pictures agree by 0.50 (needed: 0.80)")
+    parts = paper._parts(inversions, [loose, loose, both, both])
+    assert (parts["hinge"], parts["pictures"], parts["agreement"]) == (0, 0.5, 0.5)
+
+
+def test_a_stage_is_the_last_layer_of_a_resolution() -> None:
+    sizes = (("a", 32), ("b", 32), ("c", 16), ("d", 8), ("e", 8))
+    layers = [Layer(name, 4, side, side, nonnegative=True) for name, side in sizes]
+    assert [layer.name for layer in paper.stages_of(layers)] == ["b", "c", "e"]
+
+
+def test_what_does_not_hold_is_said_with_its_stages() -> None:
+    def row(layer: str, auroc: float, trusted: float, control: float) -> dict[str, object]:
+        parts = {"pictures": control}
+        values = {"auroc": auroc, "trusted_share": trusted, "untrained_parts": parts}
+        return {"network": "vgg", "layer": layer, **values}
+
+    said = list(paper.verdicts([row("first", 0.99, 0.5, 0.8), row("last", 0.96, 0.95, 0.0)]))
+    assert said[0].endswith("holds at every stage")
+    assert said[1].endswith("nine in ten live filters pass the trust test: does not hold at first")
+    assert said[2].endswith("does not hold at first")
+
+
+def test_json_holds_no_nan_and_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
+    paper.write_json(tmp_path / "a" / "b.json", {"x": (float("nan"), np.float32(0.5), np.int64(3))})
+    assert json.loads((tmp_path / "a" / "b.json").read_text()) == {"x": [None, 0.5, 3]}
+    plan = paper.Plan(tmp_path, tmp_path / "work")
+    with pytest.raises(InspectionError, match="is a folder; expected the name of a JSON file"):
+        paper.check_writable(plan, tmp_path / "a")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InspectionError, match="cannot be written to"):
+        paper.check_writable(plan, tmp_path / "file" / "x.json")
+
+
+@pytest.mark.slow
+def test_the_claims_are_measured_on_ones_own_images_and_a_second_run_trains_nothing(
+    plant: Plant, tmp_path: Path, fmi: Callable[..., Answer]
+) -> None:
+    target = tmp_path / "paper.json"
+    command: tuple[object, ...] = ("bench", "paper", "--images", plant.images / "commissioned")
+    command += ("--json", target, "--quick")
+    command += ("--network", "vgg", "--size", 32, "--epochs", 8, "--filters", 4)
+    answer = fmi(*command)
+    assert answer.returncode == 0, answer.stderr
+    results = json.loads(target.read_text(encoding="utf-8"))
+    rows = results["layers"]
+    assert [(row["channels"], row["positions"][0]) for row in rows] == [
+        *((16, 32), (32, 16), (64, 8), (128, 4), (256, 2))
+    ]
+    for row in rows:
+        for share in ("auroc", "trusted_share", "untrained_trusted_share", "dead_trusted_share"):
+            assert 0 <= row[share] <= 1
+        assert row["dead_trusted_share"] == 0
+        assert row["trusted_share"] <= min(row["parts"].values())
+        assert len(row["textures"]) == row["filters"]
+        assert set(row["changed_sources"]) == set(paper.SOURCE_CHANGES)
+    assert {row["descriptor"] for row in results["hierarchy"]["vgg"]} >= {"wavelength", "complexity"}
+    assert "AUROC" in answer.stdout
+    for name in ("trust.png", "hierarchy.png", "sources.png"):
+        assert read_image(tmp_path / "paper" / name, None, 3).std() > 10
+    (network,) = (tmp_path / "paper").glob("vgg-*.pt")
+    before = network.stat().st_mtime_ns
+    assert fmi(*command).returncode == 0
+    assert network.stat().st_mtime_ns == before
+    again = json.loads(target.read_text(encoding="utf-8"))
+    assert [row["auroc"] for row in again["layers"]] == [row["auroc"] for row in rows]
+
+
+def test_an_unknown_network_or_preset_is_told(
+    plant: Plant, tmp_path: Path, fmi: Callable[..., Answer]
+) -> None:
+    command = ("bench", "paper", "--images", plant.images / "commissioned", "--json", tmp_path / "p.json")
+    wrong = fmi(*command, "--network", "alexnet")
+    assert (wrong.returncode, "no network alexnet; these exist: vgg, resnet" in wrong.stderr) == (2, True)
+    wrong = fmi(*command, "--preset", "lucid")
+    assert (wrong.returncode, "no preset 'lucid'" in wrong.stderr) == (2, True)

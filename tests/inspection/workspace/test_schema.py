@@ -1,0 +1,178 @@
+"""Migrations on real DuckDB files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from inspection.errors import StoreError
+from inspection.workspace.schema import MIGRATIONS, applied, check_schema, migrate
+
+LAST = MIGRATIONS[-1][0]
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(tmp_path / "fmi.duckdb") as connection:
+        yield connection
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    return {row[0] for row in connection.execute("SHOW TABLES").fetchall()}
+
+
+def test_numbers_count_up_from_one() -> None:
+    assert [number for number, _, _ in MIGRATIONS] == list(range(1, LAST + 1))
+
+
+def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection) -> None:
+    assert applied(connection) == 0
+
+    assert migrate(connection) == LAST
+
+    assert _tables(connection) == {
+        *("models", "reference_images", "nights", "set_aside", "failure_modes", "errors", "flip_rates"),
+        *("blamed_filters", "primitives", "patches", "matches", "recipes", "verdicts", "retrainings"),
+        *("accuracies", "class_accuracies", "pairs", "suspect_labels", "comparisons", "schema_version"),
+        *("latest_verdicts", "mode_overview", "night_overview"),
+    }
+    rows = connection.execute("SELECT number, name FROM schema_version ORDER BY number").fetchall()
+    assert rows == [
+        (1, "findings"),
+        (2, "overviews and comments"),
+        (3, "layout control of primitives"),
+        (4, "failure modes from night to night"),
+        (5, "errors of any day"),
+        (6, "reference images most like the errors"),
+        (7, "errors beside reference images under the cause"),
+    ]
+
+
+def test_units_can_be_read_in_sql(connection: duckdb.DuckDBPyConnection) -> None:
+    migrate(connection)
+
+    unit = connection.execute(
+        "SELECT comment FROM duckdb_columns() WHERE table_name = 'errors' AND column_name = 'margin'"
+    ).fetchone()
+
+    assert unit == ("logits: predicted minus true, above 0",)
+
+
+def test_an_older_store_is_migrated_once_and_keeps_its_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    assert migrate(connection, MIGRATIONS[:1]) == 1
+    connection.execute("INSERT INTO verdicts VALUES ('n-1', 'confirm', 'yes', 'Aoki', now())")
+    assert "latest_verdicts" not in _tables(connection)
+    with pytest.raises(StoreError, match=f"has schema 1, and .* works with {LAST}.*`fmi init`"):
+        check_schema(connection)
+
+    assert migrate(connection) == LAST
+    once = connection.execute("FROM schema_version").fetchall()
+    assert migrate(connection) == LAST
+
+    assert connection.execute("FROM schema_version").fetchall() == once
+    assert connection.execute("SELECT mode_id, judgement FROM latest_verdicts").fetchall() == [
+        ("n-1", "confirm")
+    ]
+    check_schema(connection)
+
+
+def test_failure_modes_of_before_keep_their_values_and_get_sensible_ones(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    migrate(connection, MIGRATIONS[:3])
+    connection.execute(
+        """
+        INSERT INTO nights VALUES ('n', 'm', 'l', 'h', now(), NULL, 'finished', '', 9, 9, '{}', '{}', NULL);
+        INSERT INTO failure_modes VALUES
+            ('n', 'n-1', 1, 'dark', true, 'the lamp', 'darker', 'dim', 0.4, 'x', 0.9, 0.1, []),
+            ('n', 'n-2', 2, 'odd', false, 'nothing', NULL, NULL, NULL, NULL, -0.2, NULL, ['few', 'weak']);
+        """
+    )
+
+    migrate(connection)
+
+    assert connection.execute(
+        "SELECT mode_id, cause, lineage, trend, previous_errors, signature FROM failure_modes "
+        "ORDER BY position"
+    ).fetchall() == [
+        ("n-1", "appearance", "n-1", "new", None, []),
+        ("n-2", "unknown", "n-2", "new", None, []),
+    ]
+    assert connection.execute(
+        "SELECT title, family, strength, share, control_share, reasons FROM failure_modes ORDER BY position"
+    ).fetchall() == [("dark", "darker", 0.4, 0.9, 0.1, []), ("odd", None, None, -0.2, None, ["few", "weak"])]
+    assert connection.execute("SELECT gone FROM nights").fetchall() == [([],)]
+    assert connection.execute("SELECT modes FROM night_overview").fetchall() == [(2,)]
+    assert connection.execute("SELECT lineage, trend, cause, errors FROM mode_overview").fetchall() == [
+        ("n-1", "new", "appearance", 0),
+        ("n-2", "new", "unknown", 0),
+    ]
+
+
+def test_every_table_and_view_says_what_it_is(connection: duckdb.DuckDBPyConnection) -> None:
+    migrate(connection)
+
+    silent = connection.execute(
+        """
+        SELECT table_name FROM duckdb_tables() WHERE comment IS NULL
+        UNION SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL
+        """
+    ).fetchall()
+
+    assert silent == [("schema_version",)]
+
+
+def test_a_newer_store_is_refused(connection: duckdb.DuckDBPyConnection) -> None:
+    migrate(connection)
+    connection.execute("INSERT INTO schema_version VALUES (99, 'from the future', now())")
+
+    for refusing in (migrate, check_schema):
+        with pytest.raises(StoreError, match=f"schema 99, made by a newer fmi; .* up to {LAST}"):
+            refusing(connection)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    broken = (1, "broken", ("CREATE TABLE half (a INTEGER)", "INSERT INTO half VALUES ('no number')"))
+    with (
+        duckdb.connect(tmp_path / "fmi.duckdb") as connection,
+        pytest.raises(duckdb.ConversionException),
+    ):
+        migrate(connection, [broken])
+
+    with duckdb.connect(tmp_path / "fmi.duckdb") as connection:
+        assert _tables(connection) == set()
+        assert applied(connection) == 0
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE nights SET state = 'paused'",
+        "UPDATE errors SET kind = 'mistake'",
+        "UPDATE failure_modes SET trend = 'exploding'",
+        "UPDATE failure_modes SET cause = 'weather'",
+        "UPDATE verdicts SET judgement = 'maybe'",
+        "UPDATE models SET role = 'retired'",
+        "UPDATE reference_images SET split = 'spare'",
+    ],
+)
+def test_words_outside_the_vocabulary_are_refused(
+    connection: duckdb.DuckDBPyConnection, statement: str
+) -> None:
+    migrate(connection)
+    connection.execute(
+        """
+        INSERT INTO nights VALUES
+            ('n', 'm', 'l', 'h', now(), NULL, 'running', '', 0, 0, '{}', '{}', NULL, []);
+        INSERT INTO failure_modes VALUES ('n', 'n-1', 1, 't', 'n-1', 'new', NULL, [], 'unknown', false, 's',
+            NULL, NULL, NULL, NULL, 0, NULL, [], NULL, NULL, NULL);
+        INSERT INTO errors VALUES ('n', NULL, 1, 1, 'i', 'p', 'a', 'b', 'escape', 1, 't');
+        INSERT INTO verdicts VALUES ('n-1', 'confirm', '', 'Aoki', now());
+        INSERT INTO models VALUES ('m', 'a', [], [], 3, 1, 1, [], [], 'w', now(), 'deployed', NULL, '');
+        INSERT INTO reference_images VALUES ('m', 'p', 'a', 'val');
+        """
+    )
+
+    with pytest.raises(duckdb.ConstraintException, match="CHECK"):
+        connection.execute(statement)

@@ -1,0 +1,889 @@
+"""The store on real DuckDB files, with real processes beside it."""
+
+import dataclasses
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from inspection.errors import StoreError
+from inspection.findings import (
+    Accuracy,
+    BlamedFilter,
+    Cause,
+    Comparison,
+    Diagnosis,
+    ErrorKind,
+    FailureMode,
+    FlipRate,
+    Judgement,
+    KnownMode,
+    LoggedError,
+    Night,
+    NightState,
+    OperationMatch,
+    Primitive,
+    RecipeFile,
+    ReferenceImage,
+    RegisteredModel,
+    Retraining,
+    SetAside,
+    SuspectLabel,
+    Trend,
+    Verdict,
+)
+from inspection.workspace import store as store_module
+from inspection.workspace.store import ModeOverview, NightOverview, Store
+from tests.conftest import REPOSITORY
+
+ROOT = REPOSITORY
+STARTED = datetime(2026, 3, 1, 22, 0, 0, 123456, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = Store(tmp_path_factory.mktemp("fresh") / "fmi.duckdb")
+    store.create()
+    return store.path
+
+
+@pytest.fixture
+def store(fresh: Path, tmp_path: Path) -> Store:
+    return Store(Path(shutil.copy(fresh, tmp_path / "fmi.duckdb")))
+
+
+# What the tests keep: every field filled, floats that no short decimal equals.
+
+
+def _error(row: int, kind: ErrorKind = ErrorKind.ESCAPE) -> LoggedError:
+    return LoggedError(row, f"id {row}", f"/画像/{row}.png", "scratch", "good", kind, 0.1 + row / 3, "t.webp")
+
+
+def _rate(layer: str, blame: float, gain_lower: float) -> FlipRate:
+    return FlipRate(layer, 20, 128, blame, 1 / 3, 2 / 3, gain_lower, 0.4, 0.05, 1e-300)
+
+
+def _primitive(seed: int) -> Primitive:
+    return Primitive("p.png", "s.png", seed, 0.1 + 0.2, 2, 7.7, 0.91, True, ("rank", "agreement"), 0.83)
+
+
+def _filter(layer: str, channel: int) -> BlamedFilter:
+    primitives = (_primitive(2**40), _primitive(1))
+    return BlamedFilter(layer, channel, 1, 1.25, 1e17 + 2, -0.5, primitives, ("b.png", "a.png", "b.png"))
+
+
+def _mode(night_id: str, number: int) -> FailureMode:
+    matches = (
+        OperationMatch("gamma", "lighting", 0.7, "exponent", 0.84, 0.7, 0.6, True),
+        OperationMatch("blur", "focus", 2.5, "pixels", -3.5, -4.0, -5.0, True),
+    )
+    pair = (
+        OperationMatch("dim", "lighting", 0.1 + 0.2, "x", 0.95, 1 / 3, 0.7, True),
+        OperationMatch("blur", "focus", 1.5, "pixels", 0.95, 1 / 3, 0.7, True),
+    )
+    diagnosis = Diagnosis(
+        True, "It's the lamp; 「暗い」", "lighting", "dim", 0.4, "x", 0.9, matches, 0.12, 1 / 7, 0.77,
+        ("a", "b"),
+        cause=Cause.LABELS, measured="fixed pattern", pair=pair,
+    )  # fmt: skip
+    suspects = (_suspect("b", 1 / 3), _suspect("a", 0.9))
+    return FailureMode(
+        mode_id=f"{night_id}-{number}",
+        title=f"mode {number}",
+        errors=(_error(9, ErrorKind.OVERKILL), _error(3), _error(4, ErrorKind.CONFUSION), _error(5)),
+        flip_rates=(_rate("layer2", 0.85, 0.1), _rate("layer3", 0.5, -0.1)),
+        filters=(_filter("layer2", 17), _filter("layer1", 17), _filter("layer2", 3)),
+        diagnosis=diagnosis,
+        recipe=RecipeFile("artifacts/r.yaml", "f" * 64, "dim, 0.08 to 0.52", (("a", "b"), ("c", "d"))),
+        lineage=f"first-{number}",
+        trend=Trend.GROWING,
+        previous_errors=2,
+        signature=(1 / 3, -((8 / 9) ** 0.5)),
+        suspects=suspects,
+        comparisons=(
+            Comparison("e.png", "r.png", "c.png", 1 / 3),
+            Comparison("f.png", "r.png", "d.png", 2.5),
+        ),
+    )
+
+
+def _suspect(name: str, score: float) -> SuspectLabel:
+    return SuspectLabel(f"id {name}", f"/画像/{name}.png", f"{name}.png", "scratch", "good", score)
+
+
+def _bare_mode(night_id: str, number: int) -> FailureMode:
+    nothing = Diagnosis(False, "not an appearance change", None, None, None, None, -0.25)
+    return FailureMode(f"{night_id}-{number}", "too few", (_error(1),), (), (), nothing, None)
+
+
+def _night(night_id: str = "2026-03-01", started_at: datetime = STARTED) -> Night:
+    return Night(
+        night_id=night_id,
+        model_hash="ab" * 32,
+        log_path="/logs/夜.csv",
+        log_sha256="cd" * 32,
+        started_at=started_at,
+        finished_at=started_at + HOUR,
+        state=NightState.FINISHED,
+        message="two rows set aside",
+        rows_read=120,
+        errors_read=9,
+        settings={"blame": {"filters": 20, "share": 0.1}, "columns": ["a", None, True], "日": "本"},
+        seconds={"screen": 0.1 + 0.2, "invert": 12.0},
+        report_path="reports/x.html",
+        set_aside=(
+            SetAside(7, "unreadable", "no such file", "/x.png"),
+            SetAside(2, "label", "NG?", "/y.png"),
+        ),
+        modes=(_mode(night_id, 2), _mode(night_id, 1), _bare_mode(night_id, 10)),
+        unclustered=(_error(8), _error(6)),
+        gone=("2026-02-27-3", "2026-02-28-1"),
+    )
+
+
+def _running(night: Night) -> Night:
+    """The night as it is when it starts."""
+    bare = Night(night.night_id, night.model_hash, night.log_path, night.log_sha256, night.started_at, None,
+                 NightState.RUNNING)  # fmt: skip
+    return replace(bare, settings=night.settings)
+
+
+def _model(model_hash: str = "ab" * 32, registered_at: datetime = STARTED, **more: Any) -> RegisteredModel:
+    model = RegisteredModel(
+        model_hash, "resnet18", ("good", "scratch", "傷"), ("good",), 3, 96, 128, (0.1, 0.2, 0.3), (1 / 3,),
+        "models/x/weights.pt", registered_at, "candidate", "ef" * 32, "first",
+    )  # fmt: skip
+    return replace(model, **more)
+
+
+def _retraining(retraining_id: str, mode_id: str, started_at: datetime = STARTED) -> Retraining:
+    per_class = {"scratch": (20, 5, 19), "good": (80, 80, 79)}
+    accuracies = (
+        Accuracy("the mode's errors", 100, 85, 98, 14, 1, 1 / 7, 0.05, 0.2, per_class),
+        Accuracy("clean validation", 50, 49, 49, 1, 1, 0.99, -0.01, 0.01, {"good": (50, 49, 49)}),
+    )
+    return Retraining(
+        retraining_id, mode_id, "ab" * 32, "12" * 32, started_at, started_at + HOUR, True, ("errors fell",),
+        accuracies, {"epochs": 4, "rate": 0.0003}, 12,
+    )  # fmt: skip
+
+
+def _defaults(record: Any) -> list[str]:
+    """Names of the fields, at any depth, that hold nothing but their default."""
+    names = []
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if value in (None, "", (), {}) or value == field.default:
+            names.append(field.name)
+        nested = value if isinstance(value, tuple) else (value,)
+        names += [name for item in nested if dataclasses.is_dataclass(item) for name in _defaults(item)]
+    return names
+
+
+# Round trips.
+
+
+def test_a_night_with_everything_comes_back_equal(store: Store) -> None:
+    full = replace(_night(), modes=(_mode("2026-03-01", 1), _mode("2026-03-01", 2)))
+    assert _defaults(full) == []  # else a field that the store forgets would go unnoticed
+
+    store.start_night(_running(full))
+    store.finish_night(full)
+
+    assert store.night("2026-03-01") == full
+    assert store.mode("2026-03-01-2") == full.modes[1]
+
+
+def test_a_night_that_found_little_comes_back_equal(store: Store) -> None:
+    mixed, empty = _night(), replace(_night("2026-03-02"), modes=(), unclustered=(), set_aside=(), seconds={})
+    store.finish_night(mixed)
+    store.finish_night(empty)
+
+    assert store.night(mixed.night_id) == mixed
+    assert store.night(empty.night_id) == empty
+    assert store.mode("2026-03-01-10") == _bare_mode("2026-03-01", 10)
+
+
+def test_types_are_restored(store: Store) -> None:
+    store.finish_night(_night(started_at=STARTED.astimezone(timezone(9 * HOUR))))
+
+    night = store.night()
+
+    assert night.started_at == STARTED
+    assert night.started_at.tzinfo is UTC
+    assert isinstance(night.state, NightState)
+    assert isinstance(night.modes[0].errors[0].kind, ErrorKind)
+    assert isinstance(night.modes[0].filters[0].primitives[0].trusted, bool)
+    assert isinstance(night.modes[0].trend, Trend)
+    assert isinstance(night.modes[0].diagnosis.cause, Cause)
+
+
+def test_models_come_back_equal_newest_first(store: Store) -> None:
+    first = _model("aa11", role="deployed")
+    second = _model("aa22", STARTED + HOUR, role="deployed", parent_hash=None)
+    candidate = _model("bb33", STARTED + 2 * HOUR)
+    for model in (second, candidate, first):
+        store.add_model(model, [])
+
+    assert store.models() == [candidate, second, first]
+    assert store.model() == second
+    assert store.model("bb") == candidate
+    assert store.model("aa11") == first
+
+
+def test_registering_again_replaces_the_record_and_the_references(store: Store) -> None:
+    other = [ReferenceImage("/z.png", "good", "val")]
+    store.add_model(_model("bb"), other)
+    store.add_model(_model("aa", note="old"), [ReferenceImage("/a.png", "good", "train")] * 2)
+    images = [ReferenceImage("/b.png", "scratch", "val"), ReferenceImage("/a.png", "good", "train")]
+
+    store.add_model(_model("aa", note="new"), images)
+
+    assert [model.note for model in store.models() if model.model_hash == "aa"] == ["new"]
+    assert store.references("aa") == images
+    assert store.references("bb") == other
+
+
+def test_a_hundred_thousand_references_take_seconds(store: Store) -> None:
+    images = [ReferenceImage(f"/line/{n}.png", f"class {n % 7}", "train") for n in range(100_000)]
+    started = time.perf_counter()
+
+    store.add_model(_model(), images)
+
+    assert time.perf_counter() - started < 5  # one row at a time takes minutes
+    assert store.references("ab" * 32) == images
+
+
+def test_retrainings_come_back_equal_newest_first(store: Store) -> None:
+    store.finish_night(_night())
+    old = _retraining("r1", "2026-03-01-1")
+    new = replace(_retraining("r2", "2026-03-01-2", STARTED + HOUR), accepted=False, accuracies=())
+    store.add_retraining(new, _model("12" * 32))
+    store.add_retraining(old, _model("12" * 32))
+
+    assert store.retrainings() == [new, old]
+    assert store.retrainings("2026-03-01-1") == [old]
+    assert [list(accuracy.per_class) for accuracy in store.retrainings()[1].accuracies] == [
+        ["scratch", "good"],
+        ["good"],
+    ]
+    assert store.models() == [_model("12" * 32)]
+
+
+def test_adding_a_retraining_again_replaces_it(store: Store) -> None:
+    again = replace(_retraining("r1", "2026-03-01-1"), accepted=False)
+    store.add_retraining(_retraining("r1", "2026-03-01-1"), _model("12"))
+
+    store.add_retraining(again, _model("12", note="again"))
+
+    assert store.retrainings() == [again]
+    assert store.query("SELECT count(*) FROM class_accuracies")[1] == [(3,)]
+    assert [model.note for model in store.models()] == ["again"]
+
+
+def test_verdicts_are_only_added(store: Store) -> None:
+    store.finish_night(_night())
+    confirm = Verdict("2026-03-01-1", Judgement.CONFIRM, "the lamp, yes", "Aoki", STARTED)
+    reject = Verdict("2026-03-01-1", Judgement.REJECT, "", "Berg", STARTED + HOUR)
+    same_moment = replace(confirm, given_at=STARTED + HOUR)
+    for verdict in (confirm, reject, same_moment, replace(confirm, mode_id="2026-03-01-2")):
+        store.add_verdict(verdict)
+
+    assert store.verdicts("2026-03-01-1") == [same_moment, reject, confirm]
+    assert isinstance(store.verdicts("2026-03-01-1")[0].judgement, Judgement)
+    assert store.query("SELECT judgement FROM latest_verdicts ORDER BY mode_id")[1] == [
+        ("confirm",),
+        ("confirm",),
+    ]
+
+
+# How a night goes.
+
+
+def test_a_night_is_running_until_it_is_finished(store: Store) -> None:
+    running = _running(_night())
+
+    store.start_night(running)
+
+    assert store.night() == running
+
+
+def test_a_second_attempt_replaces_what_the_first_left(store: Store) -> None:
+    other = _night("2026-02-28", STARTED - 24 * HOUR)
+    store.finish_night(other)
+    store.finish_night(replace(_night(), state=NightState.FAILED))
+    store.start_night(_running(_night()))
+    assert store.night() == _running(_night())
+    again = replace(_night(), modes=_night().modes[:1], set_aside=())
+
+    store.finish_night(again)
+    store.finish_night(again)
+
+    assert store.night() == again
+    assert store.night(other.night_id) == other
+    assert len(store.nights()) == 2
+
+
+def test_a_finished_night_is_not_started_again(store: Store) -> None:
+    store.finish_night(_night())
+
+    with pytest.raises(StoreError, match="night '2026-03-01' is finished"):
+        store.start_night(_running(_night()))
+
+    assert store.night() == _night()
+
+
+def test_a_night_can_fail(store: Store) -> None:
+    store.start_night(_running(_night()))
+
+    store.fail_night("2026-03-01", "no image could be read")
+
+    failed = store.night()
+    assert failed.finished_at is not None
+    assert timedelta(0) <= datetime.now(UTC) - failed.finished_at < timedelta(minutes=1)
+    expected = replace(_running(_night()), state=NightState.FAILED, message="no image could be read")
+    assert replace(failed, finished_at=None) == expected
+
+
+# Lists.
+
+
+def test_the_list_of_nights_says_what_a_page_needs(store: Store) -> None:
+    mode_id = "2026-03-01-2"
+    store.finish_night(_night())
+    store.start_night(_running(_night("2026-03-02", STARTED + 24 * HOUR)))
+    store.add_verdict(Verdict(mode_id, Judgement.CONFIRM, "", "Aoki", STARTED))
+    store.add_verdict(Verdict(mode_id, Judgement.REJECT, "", "Aoki", STARTED + HOUR))
+    store.add_retraining(_retraining("r1", mode_id), _model())
+    store.add_retraining(replace(_retraining("r2", mode_id), accepted=False), _model())
+
+    newest, night = store.nights()
+
+    # By hand from _mode: errors 9, 3, 4, 5, of which 3 and 5 escaped; 2/3 is the better of 1/3 and 2/3.
+    busy = ModeOverview(
+        mode_id, "mode 2", 4, 2, 1, "lighting", 0.9, 0.85, 2 / 3, False, Judgement.REJECT, 2, 1,
+        "first-2", Trend.GROWING, 2, Cause.LABELS,
+    )  # fmt: skip
+    quiet = replace(
+        busy, mode_id="2026-03-01-1", title="mode 1", judgement=None, retrainings=0, accepted=0,
+        lineage="first-1",
+    )  # fmt: skip
+    bare = ModeOverview(
+        "2026-03-01-10", "too few", 1, 1, 0, None, -0.25, None, None, None, None, 0, 0,
+        "", Trend.NEW, None, Cause.UNKNOWN,
+    )  # fmt: skip
+    assert night == NightOverview(
+        night_id="2026-03-01", started_at=STARTED, finished_at=STARTED + HOUR, state=NightState.FINISHED,
+        message="two rows set aside", log_path="/logs/夜.csv", model_hash="ab" * 32, rows_read=120,
+        errors_read=9, set_aside=2, modes=(busy, quiet, bare), retrainings=2, accepted=1,
+    )  # fmt: skip
+    assert (newest.night_id, newest.state, newest.modes) == ("2026-03-02", NightState.RUNNING, ())
+
+
+@pytest.mark.parametrize(("gain_lower", "withheld"), [(-0.1, True), (0.0, True), (0.01, False)])
+def test_the_list_withholds_what_the_record_withholds(
+    store: Store, gain_lower: float, withheld: bool
+) -> None:
+    mode = replace(_mode("2026-03-01", 1), flip_rates=(_rate("layer2", 0.85, gain_lower),))
+    store.finish_night(replace(_night(), modes=(mode,)))
+
+    (night,) = store.nights()
+
+    assert mode.best is not None
+    assert night.modes[0].withheld is withheld is mode.best.withheld
+    assert night.modes[0].better_control == mode.best.better_control
+
+
+def test_without_an_id_the_newest_night_is_meant(store: Store) -> None:
+    for night_id, days in (("b", 2), ("c", 3), ("a", 1)):
+        store.start_night(_running(_night(night_id, STARTED + days * 24 * HOUR)))
+
+    assert store.night().night_id == "c"
+    assert [night.night_id for night in store.nights()] == ["c", "b", "a"]
+
+
+# Failure modes from night to night.
+
+
+def _found(night_id: str, days: int, *lineages: str, **more: Any) -> Night:
+    """A finished night with a failure mode of each lineage, signed by the day."""
+    modes = tuple(
+        replace(
+            _bare_mode(night_id, number), lineage=lineage, signature=(float(days), 1 / 3),
+            errors=tuple(_error(row) for row in range(number)),
+        )
+        for number, lineage in enumerate(lineages, 1)
+    )  # fmt: skip
+    return replace(_night(night_id, STARTED + days * 24 * HOUR), modes=modes, unclustered=(), **more)
+
+
+def test_a_known_mode_is_as_its_latest_night_saw_it(store: Store) -> None:
+    store.finish_night(_found("a", 1, "lamp", "blur"))
+    store.finish_night(_found("b", 2, "dust", "lamp", errors_read=7))
+    store.finish_night(_found("c", 3))
+
+    known = store.known_modes("ab" * 32, STARTED + 4 * 24 * HOUR)
+
+    monday, tuesday = STARTED + 24 * HOUR, STARTED + 48 * HOUR
+    assert known == [
+        KnownMode("dust", (2.0, 1 / 3), 1, tuesday, 2),
+        KnownMode("lamp", (2.0, 1 / 3), 2, tuesday, 2),
+        KnownMode("blur", (1.0, 1 / 3), 2, monday, 3),
+    ]
+    assert store.known_modes("ab" * 32, tuesday)[0] == KnownMode("lamp", (1.0, 1 / 3), 1, monday, 1)
+    assert store.known_modes("ab" * 32, monday) == []
+
+
+def test_other_models_unfinished_nights_and_modes_without_signature_are_not_known(store: Store) -> None:
+    store.finish_night(_found("a", 1, "other model", model_hash="cd" * 32))
+    store.finish_night(_found("b", 2, "failed", state=NightState.FAILED))
+    unsigned = _found("c", 3, "unsigned")
+    store.finish_night(replace(unsigned, modes=(replace(unsigned.modes[0], signature=()),)))
+
+    assert store.known_modes("ab" * 32, STARTED + 9 * 24 * HOUR) == []
+
+
+def test_thirty_nights_are_remembered(store: Store) -> None:
+    for day in range(31):
+        store.finish_night(_found(f"n{day:02}", day, *([f"m{day}"] if day < 2 else [])))
+
+    assert [each.lineage for each in store.known_modes("ab" * 32, STARTED + 99 * 24 * HOUR)] == ["m1"]
+
+
+# What a retraining must not break: the errors of other failure modes.
+
+
+def _imaged(night: Night, *images: tuple[str, ...]) -> Night:
+    """The same night with these images in its failure modes, one after the other."""
+    modes = tuple(
+        replace(mode, errors=tuple(replace(_error(i), image_path=path) for i, path in enumerate(paths)))
+        for mode, paths in zip(night.modes, images, strict=True)
+    )
+    return replace(night, modes=modes)
+
+
+def test_other_errors_are_of_other_lineages_of_the_model_and_of_those_before_it(store: Store) -> None:
+    for name, parent in (("aa" * 32, None), ("bb" * 32, "aa" * 32), ("cc" * 32, None)):
+        store.add_model(replace(_model(name), parent_hash=parent), [])
+    before = _imaged(_found("before", 1, "blur", model_hash="aa" * 32), ("1.png", "2.png"))
+    first = _imaged(_found("first", 2, "lamp", "dust", model_hash="bb" * 32), ("3.png",), ("2.png", "4.png"))
+    again = _imaged(_found("again", 3, "lamp", model_hash="bb" * 32), ("1.png", "5.png"))
+    stranger = _imaged(_found("stranger", 4, "dust", model_hash="cc" * 32), ("6.png",))
+    failed = _imaged(_found("failed", 5, "dust", model_hash="bb" * 32, state=NightState.FAILED), ("7.png",))
+    for night in (before, first, again, stranger, failed):
+        store.finish_night(night)
+
+    def others(mode_id: str) -> list[str]:
+        return [error.image_path for error in store.other_errors(mode_id)]
+
+    assert others("again-1") == ["2.png", "4.png"]  # 1.png is the lamp's own, too; 2.png counts once
+    assert others("first-2") == ["1.png", "5.png", "3.png"]  # newest night first
+    assert others("before-1") == []  # what came after it is not its concern
+    assert store.other_errors("again-1")[0] == replace(_error(0), image_path="2.png")
+    with pytest.raises(StoreError, match="no failure mode 'nobody'"):
+        store.other_errors("nobody")
+
+
+# What is said about ids that are not there.
+
+
+def test_an_id_may_be_shortened_until_it_is_ambiguous(store: Store) -> None:
+    for night_id in ("2026-03-01", "2026-03-01b", "2026-04-01"):
+        store.start_night(_running(_night(night_id)))
+
+    assert store.night("2026-04").night_id == "2026-04-01"
+    assert store.night("2026-03-01").night_id == "2026-03-01"
+    with pytest.raises(
+        StoreError, match=r"night '2026-03' is ambiguous; so begin: 2026-03-01b, 2026-03-01\."
+    ):
+        store.night("2026-03")
+    with pytest.raises(
+        StoreError, match=r"no night '2025'; the store has: 2026-04-01, 2026-03-01b, 2026-03-01$"
+    ):
+        store.night("2025")
+    with pytest.raises(StoreError, match="no night '2026-04'"):
+        store.fail_night("2026-04", "not the whole id")
+
+
+def test_an_unknown_model_names_those_that_exist(store: Store) -> None:
+    store.add_model(_model("aa11"), [])
+    store.add_model(_model("aa22", STARTED + HOUR), [])
+
+    with pytest.raises(StoreError, match=r"no model 'cc'; the store has: aa22, aa11$"):
+        store.model("cc")
+    with pytest.raises(StoreError, match="model 'aa' is ambiguous; so begin: aa22, aa11"):
+        store.model("aa")
+    with pytest.raises(StoreError, match="no deployed model"):  # both are candidates
+        store.model()
+
+
+def test_a_verdict_needs_its_failure_mode(store: Store) -> None:
+    store.finish_night(_night())
+    stray = Verdict("2026-03-01-9", Judgement.CONFIRM, "", "Aoki", STARTED)
+
+    with pytest.raises(StoreError, match=r"no failure mode '2026-03-01-9'; the store has: 2026-03-01-2, "):
+        store.add_verdict(stray)
+    with pytest.raises(StoreError, match=r"no failure mode '2026-03-01'"):
+        store.mode("2026-03-01")
+
+    assert store.verdicts("2026-03-01-9") == []
+
+
+def test_an_empty_store_says_so(store: Store) -> None:
+    assert store.nights() == []
+    assert store.models() == []
+    assert store.retrainings() == []
+    with pytest.raises(StoreError, match="no night in the store"):
+        store.night()
+    with pytest.raises(StoreError, match="no model 'aa'; the store has: none yet"):
+        store.model("aa")
+
+
+def test_a_long_list_of_ids_is_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "MOST_LISTED", 2)
+    for number in range(5):
+        store.add_model(_model(f"m{number}", STARTED + number * HOUR), [])
+
+    with pytest.raises(StoreError, match=r"the store has: m4, m3 and 3 more$"):
+        store.model("x")
+
+
+# The file.
+
+
+def test_create_keeps_what_is_there(store: Store) -> None:
+    store.finish_night(_night())
+
+    store.create()
+
+    assert store.night() == _night()
+
+
+def test_create_says_that_the_folder_is_read_only() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o555)
+        with _unprivileged(), pytest.raises(StoreError, match=f"folder {folder} is read-only"):
+            Store(Path(folder) / "fmi.duckdb").create()
+        assert list(Path(folder).iterdir()) == []
+
+
+def test_create_says_that_the_folder_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"no folder .*nowhere"):
+        Store(tmp_path / "nowhere" / "fmi.duckdb").create()
+
+
+def test_a_missing_store_is_not_made_by_accident(tmp_path: Path) -> None:
+    missing = Store(tmp_path / "fmi.duckdb")
+
+    with pytest.raises(StoreError, match=r"no store .*fmi\.duckdb\. Make one with `fmi init`"):
+        missing.nights()
+    with pytest.raises(StoreError, match="no store"):
+        missing.finish_night(_night())
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" * 5000])
+def test_a_file_that_is_no_duckdb_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "fmi.duckdb"
+    path.write_bytes(content)
+
+    with pytest.raises(StoreError, match=r"fmi\.duckdb cannot be opened: .*not a valid DuckDB database"):
+        Store(path).nights()
+
+    assert path.read_bytes() == content
+
+
+def test_a_database_without_findings_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.duckdb"
+    duckdb.connect(path).close()
+
+    with pytest.raises(StoreError, match="has schema 0"):
+        Store(path).nights()
+
+
+def test_a_newer_store_is_refused_for_reading_and_writing(store: Store) -> None:
+    with duckdb.connect(store.path) as connection:
+        connection.execute("INSERT INTO schema_version VALUES (99, 'from the future', now())")
+
+    for using in (store.nights, store.create, lambda: store.finish_night(_night())):
+        with pytest.raises(StoreError, match="made by a newer fmi"):
+            using()
+
+
+def test_text_that_is_no_unicode_is_refused_by_name(store: Store) -> None:
+    name = os.fsdecode("傷.png".encode("cp932"))
+
+    with pytest.raises(StoreError, match=r"\.png' cannot be stored"):
+        store.add_model(_model(), [ReferenceImage(name, "good", "train")])
+
+    assert store.models() == []
+
+
+# SQL for a person.
+
+
+def test_a_query_returns_names_and_rows(store: Store) -> None:
+    store.finish_night(_night())
+
+    names, rows = store.query(
+        "SELECT kind, count(*) AS n, max(margin) AS most FROM errors WHERE mode_id = '2026-03-01-1' "
+        "GROUP BY kind ORDER BY kind"
+    )
+
+    assert names == ["kind", "n", "most"]
+    assert rows == [("confusion", 1, 0.1 + 4 / 3), ("escape", 2, 0.1 + 5 / 3), ("overkill", 1, 0.1 + 9 / 3)]
+    night = store.query("SELECT settings->>'$.blame.filters', started_at, started_at::VARCHAR FROM nights")[1]
+    assert night == [("20", STARTED, "2026-03-01 22:00:00.123456+00")]
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [("SELEC 1", "syntax error"), ("FROM nowhere", "nowhere"), ("DELETE FROM nights", "read-only mode")],
+)
+def test_a_query_that_duckdb_refuses_is_explained(store: Store, sql: str, said: str) -> None:
+    store.finish_night(_night())
+
+    with pytest.raises(StoreError, match=f"(?s)refused: .*{said}"):
+        store.query(sql)
+
+    assert store.night() == _night()
+
+
+def test_a_snapshot_holds_everything_and_can_be_renewed_while_it_is_read(
+    store: Store, tmp_path: Path
+) -> None:
+    target = tmp_path / "it's a snapshot.duckdb"
+    store.finish_night(_night())
+    store.snapshot(target)
+    with _python("c = duckdb.connect(sys.argv[1], read_only=True); say('open'); hear()", target) as reader:
+        _expect(reader, "open")
+        store.add_verdict(Verdict("2026-03-01-1", Judgement.CONFIRM, "", "Aoki", STARTED))
+
+        store.snapshot(target)
+
+        copy = Store(target)
+        assert copy.night() == _night()
+        assert len(copy.verdicts("2026-03-01-1")) == 1
+        assert copy.nights() == store.nights()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fmi.duckdb", "it's a snapshot.duckdb"]
+
+
+def test_a_snapshot_that_cannot_be_written_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(StoreError, match="folder cannot be written"):
+        store.snapshot(tmp_path / "folder")
+    with pytest.raises(StoreError, match="No such file"):
+        store.snapshot(tmp_path / "nowhere" / "snapshot.duckdb")
+    with pytest.raises(StoreError, match="is the store itself"):
+        store.snapshot(tmp_path / "folder" / ".." / "fmi.duckdb")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fmi.duckdb", "folder"]
+
+
+# Other processes and threads.
+
+
+def _fail_after(_: object) -> None:
+    raise ZeroDivisionError
+
+
+def test_after_an_exception_the_file_is_free_and_unchanged(store: Store) -> None:
+    store.finish_night(_night())
+    with pytest.raises(ZeroDivisionError), store._transaction() as connection:
+        _fail_after(connection.execute("DELETE FROM errors"))
+
+    with _python(
+        "c = duckdb.connect(sys.argv[1]); say(c.execute('SELECT count(*) FROM errors').fetchall()[0][0])",
+        store.path,
+    ) as other:
+        _expect(other, "11")
+
+    assert store.night() == _night()
+
+
+def test_after_a_refused_statement_the_file_is_free(store: Store) -> None:
+    with pytest.raises(StoreError):
+        store.query("FROM nowhere")
+
+    with _python("c = duckdb.connect(sys.argv[1]); say('mine')", store.path) as other:
+        _expect(other, "mine")
+
+
+def test_a_killed_writer_leaves_the_earlier_state(store: Store) -> None:
+    store.finish_night(_night())
+    writing = """
+        with Store(Path(sys.argv[1]))._transaction() as connection:
+            connection.execute("DELETE FROM nights")
+            connection.execute("UPDATE errors SET margin = 0")
+            connection.execute("INSERT INTO verdicts VALUES ('2026-03-01-1', 'reject', '', 'x', now())")
+            say('written')
+            hear()
+    """
+    with _python(writing, store.path) as writer:
+        _expect(writer, "written")
+        writer.kill()
+        assert writer.wait() == -9
+
+    assert store.night() == _night()
+    assert store.verdicts("2026-03-01-1") == []
+    store.start_night(_running(_night("later")))  # and it can be written again
+
+
+def test_two_processes_write_at_the_same_time(store: Store) -> None:
+    store.finish_night(_night())
+    writing = """
+        store = Store(Path(sys.argv[1]))
+        say('ready')
+        hear()
+        for number in range(10):
+            now = datetime.now(UTC)
+            store.add_verdict(Verdict('2026-03-01-1', Judgement.CONFIRM, str(number), sys.argv[2], now))
+        say('done')
+    """
+    with _python(writing, store.path, "Aoki") as one, _python(writing, store.path, "Berg") as other:
+        for process in (one, other):
+            _expect(process, "ready")
+        for process in (one, other):
+            _tell(process)
+        for process in (one, other):
+            _expect(process, "done")
+
+    given = {(verdict.reviewer, int(verdict.comment)) for verdict in store.verdicts("2026-03-01-1")}
+    assert given == {(reviewer, number) for reviewer in ("Aoki", "Berg") for number in range(10)}
+    assert len(store.verdicts("2026-03-01-1")) == 20
+
+
+def test_threads_of_one_process_take_turns(store: Store) -> None:
+    store.finish_night(_night())
+
+    def write_and_read(number: int) -> int:
+        store.add_verdict(Verdict("2026-03-01-1", Judgement.CONFIRM, "", str(number), STARTED))
+        return len(store.verdicts("2026-03-01-1"))
+
+    with ThreadPoolExecutor(4) as threads:
+        seen = list(threads.map(write_and_read, range(8)))
+
+    assert max(seen) == 8
+    assert len({verdict.reviewer for verdict in store.verdicts("2026-03-01-1")}) == 8
+
+
+def test_a_held_file_is_waited_for(store: Store) -> None:
+    with _python(
+        "c = duckdb.connect(sys.argv[1]); say('held'); time.sleep(0.5); c.close(); hear()", store.path
+    ) as holder:
+        _expect(holder, "held")
+
+        assert store.nights() == []
+
+
+def test_a_file_held_too_long_names_its_holder(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "WAIT_SECONDS", 0.2)
+    with _python(
+        "c = duckdb.connect(sys.argv[1], read_only=True); say('held'); hear()", store.path
+    ) as holder:
+        _expect(holder, "held")
+
+        assert store.nights() == []  # readers do not shut out readers
+        with pytest.raises(StoreError, match=rf"held by .*\(PID {holder.pid}\) and did not .* 0\.2 s"):
+            store.finish_night(_night())
+
+
+def test_a_thread_that_waits_too_long_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "WAIT_SECONDS", 0.2)
+    inside, finish = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store._transaction():
+            inside.set()
+            finish.wait(10)
+
+    with ThreadPoolExecutor(1) as threads:
+        holding = threads.submit(hold)
+        assert inside.wait(10)
+        with pytest.raises(StoreError, match="held by another thread"):
+            store.nights()
+        finish.set()
+        holding.result()
+
+    assert store.nights() == []
+
+
+def test_waiting_draws_nothing_from_the_global_generator(store: Store) -> None:
+    random.seed(5)
+    expected = random.random()
+    random.seed(5)
+    with _python(
+        "c = duckdb.connect(sys.argv[1]); say('held'); time.sleep(0.2); c.close(); hear()", store.path
+    ) as holder:
+        _expect(holder, "held")
+        store.nights()
+
+    assert random.random() == expected
+
+
+# Helpers for other processes.
+
+_PRELUDE = """
+import sys, time
+from datetime import UTC, datetime
+from pathlib import Path
+import duckdb
+from inspection.findings import Judgement, Verdict
+from inspection.workspace.store import Store
+def say(word): print(word, flush=True)
+def hear(): sys.stdin.readline()
+"""
+
+
+@contextmanager
+def _python(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Run code in a process of its own, which is gone afterwards."""
+    command = [sys.executable, "-c", _PRELUDE + textwrap.dedent(code), *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _expect(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == word
+
+
+def _tell(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+@contextmanager
+def _unprivileged() -> Iterator[None]:
+    """Be a user whom the permissions of files bind, also where the tests run as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
