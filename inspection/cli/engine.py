@@ -111,7 +111,7 @@ def invert(
     fmi invert layer3 -i part.png -a resnet18 --checkpoint w.pt --classes ok,ng
     """
     from flows.progress import step
-    from inspection.pictures.filter_sheet import drawn_json, print_drawn
+    from inspection.pictures.filter_sheet import drawn_json, print_drawn, write_sheet
     from inspection.pictures.filters import invert_wish
     from inspection.pictures.wishes import Wish, check_wish
 
@@ -133,6 +133,7 @@ def invert(
     description = (architecture, checkpoint, classes, input_size, channels, mean, std)
     asked = _asked(workspace, model, device, cache, description)
     drawn = invert_wish(asked, wish, step)
+    write_sheet(drawn)
     if as_json:
         typer.echo(json.dumps(drawn_json(drawn), ensure_ascii=False, indent=2))
     else:

@@ -11,11 +11,17 @@ from rich.table import Table
 from fmi_engine.patches import Patch
 from fmi_engine.types import Trust
 from inspection.evidence.primitives import SOURCE, stretched
+from inspection.inputs.images import write_image
 from inspection.pictures.filters import Drawn, Made
-from inspection.pictures.sheet import Cell, Column, Line, Row, Sheet, Tone
+from inspection.pictures.sheet import Cell, Column, Line, Row, Sheet, Tone, draw
 from inspection.pictures.wishes import Target, Wish
 
 # --- fmi invert: what is told ---
+
+
+def write_sheet(drawn: Drawn) -> None:
+    """Write the contact sheet to the file that was asked for."""
+    write_image(drawn.wish.out, draw(sheet_of(drawn)))
 
 
 def sheet_of(drawn: Drawn) -> Sheet:

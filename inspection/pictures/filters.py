@@ -17,16 +17,13 @@ from inspection.evidence.primitives import CONTROLS, HINGE_IMAGES, SOURCE, stret
 from inspection.evidence.subject import Subject
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import load_images, sample
-from inspection.pictures.filter_sheet import sheet_of
 from inspection.pictures.model import Model, measured
-from inspection.pictures.sheet import draw
 from inspection.pictures.sources import Given, Step, find_images
 from inspection.pictures.wishes import LAYOUTS, Target, Wish, any_few, busiest, read_targets
 
 Which = tuple[FilterRef, int, int]
 """A primitive of the sheet: its filter, its source (by position) and its seed."""
 PATCHES = 4  # real crops beside a filter's primitives
-MOST_ROWS = 40  # of a sheet
 HARDLY = 0.75  # of a distance: where more than this is left, little was gained
 CPU_BATCH = 4  # pictures of one descent, so that the bar moves
 
@@ -76,7 +73,7 @@ class Drawn:
 
 
 def invert_wish(model: Model, wish: Wish, step: Step) -> Drawn:
-    """Make, test and save the pictures that are wished for, and the sheet. `check_wish` comes before."""
+    """Make, test and save the pictures that are wished for. `check_wish` comes before."""
     paths, sources = find_images(wish.images, wish.sources)
     read_targets(wish, model.layers, any_few)  # what is misspelt is told before images are read
     with step("Reading the images", len(paths)) as advance:
@@ -93,9 +90,7 @@ def invert_wish(model: Model, wish: Wish, step: Step) -> Drawn:
     patches = _patches(model, targets, given, step)
     if wish.pictures:
         made = [_kept(each, wish) for each in made]
-    drawn = Drawn(wish, model, given, tuple(targets), tuple(made), patches, untested, hinges)
-    write_image(wish.out, draw(sheet_of(drawn)))
-    return drawn
+    return Drawn(wish, model, given, tuple(targets), tuple(made), patches, untested, hinges)
 
 
 def _untested(model: Model, wish: Wish, targets: Sequence[Target], pictures: int) -> dict[str, str]:

@@ -14,12 +14,12 @@ from fmi_engine.probe import check_filter, find_layer
 from fmi_engine.reference import measure_energies
 from fmi_engine.types import FilterRef, Layer, Layout
 from inspection.errors import InspectionError
-from inspection.pictures.filters import MOST_ROWS
 from inspection.pictures.model import Model
 from inspection.pictures.sources import Step, check_folder, check_sheet, find_images
 
 WHATS = ("isolate", "plain", "random")
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+MOST_ROWS = 40  # of a sheet
 BUSIEST = 8  # filters of a layer that is named alone: those with the highest energy
 
 

@@ -28,7 +28,7 @@ from inspection.evidence.subject import Subject, open_subject
 from inspection.inputs.images import read_image, write_image
 from inspection.models.registry import keep, load, spec_of
 from inspection.pictures import filters
-from inspection.pictures.filter_sheet import print_drawn, sheet_of
+from inspection.pictures.filter_sheet import print_drawn, sheet_of, write_sheet
 from inspection.pictures.filters import Drawn
 from inspection.pictures.model import registered
 from inspection.pictures.sheet import plan
@@ -290,7 +290,9 @@ def drawn(site: Plant, images: list[Path], tmp_path_factory: pytest.TempPathFact
     model = registered(home.workspace, record.model_hash, "", None)
     wish = Wish((f"stage2:3,5,{DEAD}", "stage3:1"), tuple(images), root / "s.png", pictures=root / "single")
     check_wish(wish)
-    return filters.invert_wish(model, wish, silent)
+    drawn = filters.invert_wish(model, wish, silent)
+    write_sheet(drawn)
+    return drawn
 
 
 def cell(drawn: Drawn, row: int, column: int) -> NDArray[np.uint8]:
