@@ -153,6 +153,11 @@ class OperationMatch:
     alternative: bool = False  # within the margin of the best: cannot be told apart from it
 
     @property
+    def mean_share(self) -> float:
+        """The mean of the three shares."""
+        return (self.share + self.overall_share + self.look_share) / 3
+
+    @property
     def amount(self) -> str:
         """The strength in its unit, in words: 1 stop, 0.5 stops."""
         number, unit = f"{self.strength:.3g}", self.unit
@@ -161,25 +166,62 @@ class OperationMatch:
         return f"{number} {unit}".rstrip()
 
 
+class DoubtKind(StrEnum):
+    """What speaks against an account of the errors, and what the doubt's `found` and `needed` are."""
+
+    TOO_FEW_ERRORS = "too few errors"  # errors of the failure mode
+    NO_STRENGTH = "no strength"  # it fits at no strength; no numbers
+    UNCHANGED = "unchanged parts explain as much"  # explained share; needed of what `baseline` leaves
+    BASELINE_ERRORS = "baseline errors explain as much"  # the same
+    NOT_NEARER = "too few errors nearer"  # errors nearer to changed parts, of `errors`; share needed
+    BLAMED_SHARE = "blamed filters"  # explained share of the shift, weighted by blame
+    OVERALL_SHARE = "all filters"  # the same, every filter counting alike
+    LOOK_SHARE = "look"  # explained share of how the images look
+    CHANCE = "chance"  # explained share; what logs without a change reach
+    FAINT = "faint"  # fitted strength, in `unit`; least strength that is measured
+    MEASURED_SHARE = "measured on the errors"  # explained share (mean of three) of the other half
+    MEASURED_VIEW = "measured on the errors, in one view"  # the least of the three
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What speaks against an account of the errors, in numbers."""
+
+    kind: DoubtKind
+    named: tuple[str, ...]  # the operations of the account, or the measured change
+    found: float
+    needed: float
+    baseline: float | None = None  # explained share (mean of three) with no image changed
+    errors: int | None = None  # that were looked at one by one
+    unit: str = ""
+    measured: bool = False  # the account was measured on the errors
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The cause claimed for a failure mode, or why none is claimed."""
+    """The cause claimed for a failure mode, or why none is claimed.
+
+    `inspection.nights.phrases` makes the sentence and the reasons of the rest; nights keep both.
+    """
 
     claimed: bool
-    sentence: str  # for a person, in plain words
     family: str | None  # of the best operation, where claimed
     operation: str | None
     strength: float | None
     unit: str | None
     share: float  # explained share of the best operation
     matches: tuple[OperationMatch, ...] = ()  # every operation tried, best first
-    control_share: float | None = None  # the best share on correct images without the fault
-    alike_share: float | None = None  # explained share of the reference images most like the errors
+    control_share: float | None = None  # the best share on correct images without any change
+    unchanged_share: float | None = None  # the same of the unchanged reference images nearest to the errors
     nearer_share: float | None = None  # of the errors: nearer to reference images under the best account
-    reasons: tuple[str, ...] = ()  # why nothing is claimed
+    doubts: tuple[Doubt, ...] = ()  # what speaks against a claim
     cause: Cause = Cause.UNKNOWN
     measured: str | None = None  # what was read off the errors: the cause itself, or beside an operation
     pair: tuple[OperationMatch, ...] = ()  # two operations that explain clearly more than the best alone
+    nearest_operation_share: float | None = None  # of the best operation, where the cause was measured
+    meaning: str = ""  # what the operation means, in plain words
+    sentence: str = ""  # for a person, in plain words
+    reasons: tuple[str, ...] = ()  # why nothing is claimed, in words
 
     @property
     def measured_alone(self) -> bool:
@@ -240,7 +282,7 @@ class FailureMode:
     @property
     def night_id(self) -> str:
         """The night that found it."""
-        return self.mode_id.rpartition("-")[0]
+        return night_of(self.mode_id)
 
     @property
     def best(self) -> FlipRate | None:
@@ -250,6 +292,11 @@ class FailureMode:
     def count(self, kind: ErrorKind) -> int:
         """How many errors of the mode are of one kind."""
         return sum(error.kind is kind for error in self.errors)
+
+
+def night_of(mode_id: str) -> str:
+    """The night that a failure mode's name belongs to."""
+    return mode_id.rpartition("-")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """What changed in the world.
 
-- lookalikes: for every error the reference image that is most like it
 - measured_change: what changed, read off the errors themselves
 - measured_match: how well that explains other errors
 - measured_family: in which family of operations it falls

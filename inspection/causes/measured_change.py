@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from fmi_engine.types import FloatArray
+from inspection import tuning
 from inspection.inputs.labelled import Labelled
 from inspection.recipes.overlays import (
     BLACK,
@@ -27,11 +28,7 @@ from inspection.recipes.overlays import (
     shine,
 )
 
-EXCESS = 1.5  # times the normal power: a residual texture below it is within what parts differ by
-CERTAIN = 2.0  # times the power that the mean of as many normal images has: a fixed pattern below is chance
 BOTH = "fixed pattern and residual texture"
-COARSEST = 4  # cosine periods: coarser than two waves across the image is lighting, not texture
-RARE = 0.005  # of the normal pixels: of the darkest and the brightest there is next to no evidence
 
 
 class Parts(NamedTuple):
@@ -75,7 +72,7 @@ def measure_change(images: NDArray[np.uint8], true: NDArray[np.int64], correct: 
     return MeasuredChange(tone_curve(images, true, correct), pattern, residuals)
 
 
-def relive(
+def apply_measured(
     images: NDArray[np.uint8], change: MeasuredChange, parts: Parts, seed: int = 0
 ) -> NDArray[np.uint8]:
     """Images under a measured change: each with its tones, the pattern, and one residual moved at random."""
@@ -129,7 +126,7 @@ def _matched(normal: FloatArray, failing: FloatArray) -> NDArray[np.float64]:
     seen = normal > 0
     became = np.diff(reached[seen], prepend=0.0) / np.diff(share[seen], prepend=0.0)
     curve = np.maximum.accumulate(np.interp(levels, levels[seen], became))
-    ends = np.clip(np.arange(256), *np.searchsorted(share, (RARE, 1 - RARE)))
+    ends = np.clip(np.arange(256), *np.searchsorted(share, (tuning.RARE, 1 - tuning.RARE)))
     return np.clip(curve[ends] + levels - levels[ends], 0, 255)
 
 
@@ -147,7 +144,7 @@ def fixed_pattern(images: NDArray[np.uint8], true: NDArray[np.int64], correct: L
     spectrum = fft.dctn(mean, axes=(0, 1), norm="ortho")
     by_chance = _smooth((fft.dctn(within, axes=(1, 2), norm="ortho") ** 2).mean(0)) / len(images)
     ratio = _smooth(spectrum**2) / np.maximum(by_chance, 1e-9)
-    kept = spectrum * np.maximum(0.0, 1.0 - CERTAIN / np.maximum(ratio, 1e-9))
+    kept = spectrum * np.maximum(0.0, 1.0 - tuning.CERTAIN / np.maximum(ratio, 1e-9))
     return np.asarray(fft.idctn(kept, axes=(0, 1), norm="ortho"), np.float32)
 
 
@@ -164,8 +161,8 @@ def residual_textures(images: FloatArray, true: NDArray[np.int64], correct: Labe
     expected = _class_means(normal, correct.labels, true)[true].mean(0)
     spectra = fft.dctn(images.astype(np.float32), axes=(1, 2), norm="ortho")
     ratio = _smooth((spectra**2).mean(0)) / np.maximum(_smooth(expected), 1e-6)
-    gain = np.sqrt(np.maximum(0.0, 1.0 - EXCESS / np.maximum(ratio, 1e-6)))
-    gain[_radius(gain) < COARSEST] = 0.0
+    gain = np.sqrt(np.maximum(0.0, 1.0 - tuning.EXCESS / np.maximum(ratio, 1e-6)))
+    gain[_radius(gain) < tuning.COARSEST] = 0.0
     return np.asarray(fft.idctn(spectra * gain, axes=(1, 2), norm="ortho"), np.float32)
 
 

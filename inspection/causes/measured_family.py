@@ -8,28 +8,16 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from fmi_engine.types import FloatArray
-from inspection.causes.measured_change import COARSEST, MeasuredChange
+from inspection import tuning
+from inspection.causes.measured_change import MeasuredChange
 from inspection.recipes.overlays import FIXED_PATTERN, LEVELS, TONE_CURVE
 
-LIGHTING = 0.5  # of the energy in waves too coarse for a texture: a change of light
-SPARSE = 0.5  # of the energy on the densest tenth of the area: specks; evenly spread noise has 0.2
-STRAIGHT = 0.8  # of the energy that is not coarse, in waves along one axis: lines from edge to edge
-LINED = 0.3  # of the energy that is not coarse, at least, where lines are told
-ONE_WAY = 0.8  # of the energy in waves of one direction, give or take 7.5 degrees
-ONE_WAVE = 0.6  # of the energy within two periods of the strongest wave: a pattern that repeats
 SECTORS = 36  # of 5 degrees each
 LEAST_PERIODS = 1.5  # across the image: what is coarser has no direction
-WHITE = (0.68, 0.85)  # mean wave number, in sides of the image, of what differs from pixel to pixel
-NO_WAY = 0.25  # of the energy in waves of one direction: below, no direction stands out
-SMOOTH = 0.2  # mean wave number, in sides, below which specks are large and soft
-ELONGATED = 0.4  # of the energy in waves of one direction: a band rather than a drop
 RINGS = 8  # of equal width, from the middle of an image to its corners
-SHAPED = 0.6  # of the energy of a field of light, about its mean: the shape that it has
-FEW = 0.1  # of the energy of a fixed pattern: as much of the other sign is none
 OF_TONES = ("darker", "brighter", "contrast", "colour")  # the families of operations that are a tone curve
 OF_LIGHT = (*OF_TONES, "side light", "hot spot", "shadow", "vignette")
 MIDDLE_TONES = slice(32, 224)  # grey levels that most parts have
-ONE_WAY_ON = 0.5  # times how far a tone curve's differences spread: a mean above moves all levels one way
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +47,21 @@ def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
     if name == TONE_CURVE:
         return nearest if nearest in OF_TONES else _tones(change.tones)
     shape = describe(change.pattern[None] if name == FIXED_PATTERN else change.residuals)
-    if shape.coarse <= 1 - LINED and shape.straight >= STRAIGHT:
+    if shape.coarse <= 1 - tuning.LINED and shape.straight >= tuning.STRAIGHT:
         return "line pattern"
-    if shape.coarse >= LIGHTING:
+    if shape.coarse >= tuning.LIGHTING:
         return nearest if name != FIXED_PATTERN or nearest in OF_LIGHT else _light(change.pattern.sum(2))
-    if shape.one_way >= ONE_WAY and shape.one_wave >= ONE_WAVE:
+    if shape.one_way >= tuning.ONE_WAY and shape.one_wave >= tuning.ONE_WAVE:
         return "line pattern"
-    if name == FIXED_PATTERN and nearest == "geometry" and FEW < _brighter(change.pattern) < 1 - FEW:
+    if (
+        name == FIXED_PATTERN
+        and nearest == "geometry"
+        and tuning.OTHER_SIGN < _brighter(change.pattern) < 1 - tuning.OTHER_SIGN
+    ):
         return "geometry"
-    if WHITE[0] <= shape.wave_number <= WHITE[1] and shape.one_way < NO_WAY:
+    if tuning.WHITE[0] <= shape.wave_number <= tuning.WHITE[1] and shape.one_way < tuning.NO_WAY:
         return "noise"
-    if shape.dense >= SPARSE:
+    if shape.dense >= tuning.SPARSE:
         return _specks(shape, change.pattern)
     return "texture"
 
@@ -82,7 +74,7 @@ def _tones(tones: FloatArray) -> str:
     """
     moved = (tones - LEVELS).mean(1)[MIDDLE_TONES]
     mean = float(moved.mean())
-    if mean == 0 or abs(mean) < ONE_WAY_ON * float(moved.std()):
+    if mean == 0 or abs(mean) < tuning.ONE_WAY_ON * float(moved.std()):
         return "contrast"
     return "brighter" if mean > 0 else "darker"
 
@@ -98,22 +90,29 @@ def _light(field: FloatArray) -> str:
     rings = np.minimum(np.hypot(rows[:, None], columns) / np.sqrt(2) * RINGS, RINGS - 1).astype(int)
     counts = np.bincount(rings.ravel(), minlength=RINGS)
     profile = np.bincount(rings.ravel(), away.ravel(), RINGS) / np.maximum(counts, 1)
-    if float((counts * profile**2).sum()) >= SHAPED * total and profile[-1] < profile[0]:
+    if float((counts * profile**2).sum()) >= tuning.SHAPED * total and profile[-1] < profile[0]:
         return "vignette"
     ramps = (np.broadcast_to(rows[:, None], field.shape), np.broadcast_to(columns, field.shape))
-    if sum(float((away * ramp).sum()) ** 2 / float((ramp**2).sum()) for ramp in ramps) >= SHAPED * total:
+    if (
+        sum(float((away * ramp).sum()) ** 2 / float((ramp**2).sum()) for ramp in ramps)
+        >= tuning.SHAPED * total
+    ):
         return "side light"
     return "hot spot" if field.max() > -field.min() else "shadow"
 
 
 def _specks(shape: Shape, pattern: FloatArray) -> str:
-    if shape.wave_number < SMOOTH:
+    if shape.wave_number < tuning.SMOOTH:
         brighter = _brighter(pattern)
-        if brighter >= 1 - FEW:
+        if brighter >= 1 - tuning.OTHER_SIGN:
             return "hot spot"
-        if brighter <= FEW and shape.one_way >= ELONGATED:
+        if brighter <= tuning.OTHER_SIGN and shape.one_way >= tuning.ELONGATED:
             return "shadow"
     return "dust"
+
+
+def _has_both_signs(pattern: FloatArray) -> bool:
+    return tuning.OTHER_SIGN < _brighter(pattern) < 1 - tuning.OTHER_SIGN
 
 
 def _brighter(pattern: FloatArray) -> float:
@@ -130,11 +129,11 @@ def describe(fields: FloatArray) -> Shape:
         return Shape(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     down, across = (np.arange(side) for side in waves.shape)
     radius = np.hypot(down[:, None], across)
-    fine = np.where(radius < COARSEST, 0, waves)
+    fine = np.where(radius < tuning.COARSEST, 0, waves)
     relative = np.hypot(down[:, None] / len(down), across / len(across))
     ways = [_ways(field.sum(2)) for field in fields if field.any()]
     return Shape(
-        coarse=float(waves[radius < COARSEST].sum()) / total,
+        coarse=float(waves[radius < tuning.COARSEST].sum()) / total,
         dense=_dense(fields),
         straight=max(float(fine[0].sum()), float(fine[:, 0].sum())) / max(float(fine.sum()), 1e-12 * total),
         one_way=float(np.mean([one_way for one_way, _ in ways])),

@@ -7,16 +7,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.types import Screening
-from inspection.causes.lookalikes import Likeness, Lookalikes, Rivals, seek_lookalikes
-from inspection.causes.measured_change import PARTS, MeasuredChange, measure_change, relive
-from inspection.evidence.responses import Responses, measure_change_of
-from inspection.evidence.shift import Shares, gather
-from inspection.evidence.subject import Subject
+from inspection import tuning
+from inspection.causes.measured_change import PARTS, MeasuredChange, apply_measured, measure_change
+from inspection.evidence.case import Case
+from inspection.evidence.nearest import Baselines, NearestMatch
+from inspection.evidence.shift import Shares
 from inspection.inputs.labelled import sample
-
-MEASURED = 400  # errors, at most, that a change is measured and judged on
-MAKES_UP = 0.05  # of the mean share: what the second half, beyond the first, does not make up for
+from inspection.operations.catalogue import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +21,13 @@ class MeasuredMatch:
     """The measured change that explains most of the evidence of errors that it was not measured on."""
 
     name: str  # of PARTS
-    likeness: Likeness
-    rivals: Rivals
+    nearest: NearestMatch
+    baselines: Baselines
     tried: dict[str, Shares]  # what the mean shift of every measured change explains, by which one was chosen
 
 
 def match_measured(
-    subject: Subject,
-    screening: Screening,
-    images: NDArray[np.uint8],
-    responses: Responses,
-    least: float = -np.inf,
-    names: Collection[str] = PARTS.keys(),
+    case: Case, least: float = -np.inf, names: Collection[str] = PARTS.keys()
 ) -> MeasuredMatch:
     """Find the measured change that explains most: measured on half of the errors, judged on the other half.
 
@@ -44,25 +36,18 @@ def match_measured(
     (mean of three shares), or than another, by so much that the second would not make up for it, it is not
     tried on the second.
     """
-    few = sample(len(images), MEASURED, subject.settings.compute.seed)
-    screening, images = screening.subset(few), images[few]
+    case = case.part(sample(len(case), tuning.MEASURED_ERRORS, case.subject.settings.compute.seed))
     halves: list[_Half] = []
-    for one, other in _halves(screening.true):
-        change = measure_change(images[one], screening.true[one], subject.correct)
-        half = (subject, screening.subset(other), images[other])
-        evidence = gather(*half)
-        tried = {}
-        for name in names:
-            relived = partial(relive, change=change, parts=PARTS[name])
-            tried[name] = evidence.shares(
-                measure_change_of(subject, responses, relived, screening.true[other])
-            )
-        halves.append(_Half(tried, change, seek_lookalikes(*half, responses, evidence)))
+    for one, other in _halves(case.true):
+        change = measure_change(case.images[one], case.true[one], case.subject.correct)
+        half = _Half(case.part(other), change)
+        half.try_each(names)
+        halves.append(half)
         found = _together(halves)
-        if found.likeness.shares.mean < least - MAKES_UP:
+        if found.nearest.shares.mean < least - tuning.MAKES_UP:
             break
-        most = max(shares.mean for shares in tried.values())
-        names = [name for name in names if tried[name].mean >= most - 2 * MAKES_UP]
+        most = max(shares.mean for shares in half.tried.values())
+        names = [name for name in names if half.tried[name].mean >= most - 2 * tuning.MAKES_UP]
     return found
 
 
@@ -70,16 +55,24 @@ def match_measured(
 class _Half:
     """What was measured on one half of the errors, and how it explains the other."""
 
-    tried: dict[str, Shares]  # by the mean shift
+    case: Case  # the other half
     change: MeasuredChange
-    lookalikes: Lookalikes
-    known: dict[str, Likeness] = field(default_factory=dict)
+    tried: dict[str, Shares] = field(default_factory=dict)  # by the mean shift
+    known: dict[str, NearestMatch] = field(default_factory=dict)
 
-    def likeness(self, name: str) -> Likeness:
-        """The same on lookalikes, of one measured change."""
+    def try_each(self, names: Collection[str]) -> None:
+        """Measure what the mean shift of every named change explains."""
+        for name in names:
+            self.tried[name] = self.case.evidence.shares(self.case.induced_by(self.at_work(name)))
+
+    def at_work(self, name: str) -> Change:
+        """One measured change, as a change of images."""
+        return partial(apply_measured, change=self.change, parts=PARTS[name])
+
+    def nearest(self, name: str) -> NearestMatch:
+        """How it does on the nearest reference images."""
         if name not in self.known:
-            relived = partial(relive, change=self.change, parts=PARTS[name])
-            self.known[name] = self.lookalikes.under(relived)
+            self.known[name] = self.case.nearest.under(self.at_work(name))
         return self.known[name]
 
 
@@ -88,19 +81,20 @@ def _together(halves: Sequence[_Half]) -> MeasuredMatch:
         name: _mean([half.tried[name] for half in halves if name in half.tried]) for name in halves[0].tried
     }
     best = max(means, key=lambda name: means[name].mean)
-    found, rivals = [half.likeness(best) for half in halves], [half.lookalikes.rivals for half in halves]
+    found = [half.nearest(best) for half in halves]
+    baselines = [half.case.nearest.baselines for half in halves]
     return MeasuredMatch(
         best,
-        Likeness(
+        NearestMatch(
             _mean([each.shares for each in found]),
             sum(each.nearer for each in found),
             sum(each.errors for each in found),
         ),
-        Rivals(
-            _mean([each.any_day for each in rivals]),
-            _mean([each.own for each in rivals]),
-            _mean([each.either for each in rivals]),
-            float(np.mean([each.mistaken for each in rivals])),
+        Baselines(
+            _mean([each.baseline_errors for each in baselines]),
+            _mean([each.unchanged for each in baselines]),
+            _mean([each.either_class for each in baselines]),
+            float(np.mean([each.like_predicted for each in baselines])),
         ),
         means,
     )

@@ -1,69 +1,117 @@
-"""Which operations explain a group of errors most, alone and two together, and what chance explains."""
+"""Which operations explain a group of errors most: alone, two together, and what chance explains."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fmi_engine.response import fit_strengths
-from inspection.causes.lookalikes import Likeness, Lookalikes, Trial
-from inspection.evidence.responses import Responses
-from inspection.evidence.shift import Evidence, Fit, Paths, Shares
-from inspection.evidence.subject import Subject
+from inspection import tuning
+from inspection.evidence.case import Case
+from inspection.evidence.nearest import NearestMatch, Trial
+from inspection.evidence.shift import Shares
 from inspection.findings import OperationMatch
 from inspection.operations.catalogue import Steps, find_operation
 
-CONTROL_LOGS = 200  # logs without a fault, drawn for the control of the explained share
-CONTROL_QUANTILE = 0.95
-TRIED = 6  # operations that are tried on the reference images most like the errors, at most
-NEAR = 0.1  # mean share behind the best, at most, of an operation that is tried
-RIVALLING = 30.0  # times what the best operation promises to leave unexplained, at most, of a rival
-PAIRED = 5  # of them, the operations that are tried together with every other
-PAIRS = 2  # pairs that are measured before one is claimed
-TAKES = 0.5  # of what the best operation leaves unexplained: a better account takes at least so much
+Trials = Mapping[str, Trial]
 
 
-# --- matching ---
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How much every operation explains, and two together."""
+
+    matches: tuple[OperationMatch, ...]  # best first
+    nearest: NearestMatch | None  # how the best account does on the nearest reference images; None: not tried
+    pair: tuple[OperationMatch, ...] = ()  # two operations that explain clearly more than the best alone
+
+    @property
+    def best(self) -> OperationMatch:
+        """The operation that explains most alone."""
+        return self.matches[0]
+
+    @property
+    def account(self) -> tuple[OperationMatch, ...]:
+        """The best account: two operations, or one."""
+        return self.pair or self.matches[:1]
+
+    @property
+    def shares(self) -> Shares:
+        """The explained shares of the best account."""
+        return shares_of(self.account[0])
 
 
-def try_leading(catalogue: Paths, fitted: Mapping[str, Fit], lookalikes: Lookalikes) -> dict[str, Trial]:
-    """The operations whose mean shift explains most, on lookalikes: at the strengths that it tells.
+def rank(case: Case) -> Ranking:
+    """Rank the catalogue by what each operation explains of the errors.
+
+    The operations whose mean shift explains most are tried on the nearest reference images, one by one.
+    Where the best explains enough with too few errors nearer, every reference image is looked at.
+    """
+    trials = try_leading(case)
+    matches = _in_order(case, trials)
+    if _too_few_nearer(case, matches[0], trials):
+        name = matches[0].operation
+        change = Steps(((name, trials[name].strength),))
+        trials[name] = replace(trials[name], match=case.nearest.under(change, everywhere=True))
+        matches = _in_order(case, trials)
+    pair, together = _best_pair(case, matches)
+    leading = trials.get(matches[0].operation)
+    return Ranking(matches, together or (leading.match if leading else None), pair)
+
+
+def try_leading(case: Case) -> dict[str, Trial]:
+    """Try the operations whose mean shift explains most on the nearest reference images.
 
     Where another family promises to explain about as much as the best, or does explain more before the best
     is refined, strengths are refined there, so that each family is judged at its own best.
     """
-    leading = sorted(fitted, key=lambda name: -fitted[name].share)[:TRIED]
-    near = [name for name in leading if fitted[name].share >= fitted[leading[0]].share - NEAR]
+    fitted, nearest = case.fitted, case.nearest
+    leading = sorted(fitted, key=lambda name: -fitted[name].share)[: tuning.TRIED_OPERATIONS]
+    near = [name for name in leading if fitted[name].share >= fitted[leading[0]].share - tuning.TRIED_MARGIN]
     found = {
-        name: lookalikes.at(name, fitted[name].strengths[0], catalogue[name])
+        name: nearest.at(name, fitted[name].strengths[0], case.catalogue[name])
         for name in near
         if fitted[name].strengths[0] > 0
     }
     promising = sorted(found, key=lambda name: found[name].promise.unexplained)
-    family = {name: find_operation(name).family for name in promising}
-
-    def rivals(name: str, best: str, left: float) -> bool:
-        return family[name] != family[best] and found[name].promise.unexplained <= RIVALLING * left
-
-    def is_ahead(name: str, best: str) -> bool:
-        left = found[best].likeness.unexplained
-        return family[name] != family[best] and found[name].likeness.unexplained < left
-
     if not promising:
         return found
     best, *others = promising
     promised = found[best].promise.unexplained
-    if any(rivals(name, best, promised) or is_ahead(name, best) for name in others):
-        found[best] = lookalikes.refined(best, catalogue[best], found[best])
+    if any(_contests(found, name, best, promised) or _is_ahead(found, name, best) for name in others):
+        found[best] = nearest.refined(best, case.catalogue[best], found[best])
         for name in others:
-            if rivals(name, best, found[best].likeness.unexplained):
-                found[name] = lookalikes.refined(name, catalogue[name], found[name])
-                best = min(best, name, key=lambda each: found[each].likeness.unexplained)
+            if _contests(found, name, best, found[best].match.unexplained):
+                found[name] = nearest.refined(name, case.catalogue[name], found[name])
+                best = min(best, name, key=lambda each: found[each].match.unexplained)
     return found
 
 
-def _match(name: str, strength: float, shares: Shares) -> OperationMatch:
+def _contests(trials: Trials, name: str, best: str, left: float) -> bool:
+    """Whether an operation of another family promises about as little unexplained as the best leaves."""
+    family = find_operation(name).family
+    contested = trials[name].promise.unexplained <= tuning.CONTESTED * left
+    return family != find_operation(best).family and contested
+
+
+def _is_ahead(trials: Trials, name: str, best: str) -> bool:
+    """Whether an operation of another family leaves less unexplained as tried."""
+    family = find_operation(name).family
+    less = trials[name].match.unexplained < trials[best].match.unexplained
+    return family != find_operation(best).family and less
+
+
+def _too_few_nearer(case: Case, best: OperationMatch, trials: Trials) -> bool:
+    """Whether the best operation explains enough, but has too few errors nearer."""
+    trial = trials.get(best.operation)
+    return (
+        trial is not None
+        and trial.match.shares.reach(case.settings)
+        and not trial.match.exceeds(case.settings.nearer_share)
+    )
+
+
+def match_of(name: str, strength: float, shares: Shares) -> OperationMatch:
+    """An operation at a strength with what it explains."""
     operation = find_operation(name)
     return OperationMatch(
         operation=name,
@@ -81,96 +129,82 @@ def shares_of(match: OperationMatch) -> Shares:
     return Shares(match.share, match.overall_share, match.look_share)
 
 
-def rank(
-    subject: Subject,
-    evidence: Evidence,
-    known: Paths,
-    fitted: Mapping[str, Fit],
-    tried: Mapping[str, Trial],
-) -> tuple[OperationMatch, ...]:
-    """Those tried on lookalikes first, the least unexplained first; alternatives no view tells from it.
+def _in_order(case: Case, trials: Trials) -> tuple[OperationMatch, ...]:
+    """Those tried first, the least unexplained first; alternatives cannot be distinguished in any view.
 
-    Of those tried, what they leave of lookalikes counts: it sees which part each error is, where what their
-    mean shift leaves rests on all parts.
-    An operation at less than its least measured strength, which is not told from the parts' own variation,
-    comes after those that were tried and have more.
+    Of those tried, what they leave of the nearest reference images counts: it sees which part each error is,
+    where what their mean shift leaves rests on all parts. An operation at less than its least measured
+    strength, which cannot be distinguished from the parts' own variation, comes after those that were tried
+    and have more.
     """
-    settings = subject.settings.matching
-    shares = {name: evidence.shares(fitted[name].at(known[name])) for name in known}
+    fitted, known = case.fitted, case.catalogue
+    shares = {name: case.evidence.shares(fitted[name].at(known[name])) for name in known}
     left = {name: each.unexplained for name, each in shares.items()}
-    left |= {name: trial.likeness.unexplained for name, trial in tried.items()}
-    shares |= {name: trial.likeness.shares for name, trial in tried.items()}
+    left |= {name: trial.match.unexplained for name, trial in trials.items()}
+    shares |= {name: trial.match.shares for name, trial in trials.items()}
     strengths = {name: fit.strengths[0] for name, fit in fitted.items()}
-    strengths |= {name: trial.strength for name, trial in tried.items()}
-    faint = {name for name in tried if strengths[name] < find_operation(name).grid[0]}
-    order = sorted(known, key=lambda name: (name not in tried, name in faint, left[name]))
-    best, *others = [_match(name, strengths[name], shares[name]) for name in order]
-    top = shares_of(best)
-    return (
-        best,
-        *(
-            replace(
-                each,
-                alternative=shares_of(each).mean >= top.mean - settings.alternative_margin
-                and each.look_share >= top.look - settings.look_margin,
-            )
-            for each in others
-        ),
-    )
+    strengths |= {name: trial.strength for name, trial in trials.items()}
+    faint = {name for name in trials if strengths[name] < find_operation(name).grid[0]}
+    order = sorted(known, key=lambda name: (name not in trials, name in faint, left[name]))
+    best, *others = [match_of(name, strengths[name], shares[name]) for name in order]
+    return best, *(replace(each, alternative=_alternative(case, best, each)) for each in others)
 
 
-def find_second(
-    subject: Subject,
-    evidence: Evidence,
-    lookalikes: Lookalikes,
-    known: Paths,
-    fitted: Mapping[str, Fit],
-    ranked: Sequence[OperationMatch],
-) -> tuple[tuple[OperationMatch, ...], Likeness | None]:
+def _alternative(case: Case, best: OperationMatch, other: OperationMatch) -> bool:
+    top, shares = shares_of(best), shares_of(other)
+    as_much = shares.mean >= top.mean - case.settings.alternative_margin
+    return as_much and shares.look >= top.look - case.settings.look_margin
+
+
+def _best_pair(
+    case: Case, matches: tuple[OperationMatch, ...]
+) -> tuple[tuple[OperationMatch, ...], NearestMatch | None]:
     """The two operations, one after the other, that explain clearly more than the best alone, if any.
 
-    Whatever the best leaves over, some second operation takes a little of it: it has to take half. Pairs
-    whose mean shift already explains clearly more than that of any one are measured.
+    Whatever the best leaves over, some second operation takes a little of it: it has to take half.
     """
-    alone = shares_of(ranked[0])
-    margin = subject.settings.matching.pair_gain
-    if alone.mean + margin > 1:
+    alone, gain = shares_of(matches[0]), case.settings.pair_gain
+    if alone.mean + gain > 1:
         return (), None
-    leading = [each.operation for each in ranked[:PAIRED]]
-    pairs = {(one, other) for one in leading for other in known if one != other}
+    found = []
+    for steps in _promising_pairs(case, matches):
+        if all(strength >= find_operation(name).grid[0] for name, strength in steps):
+            match = case.nearest.under(Steps(steps))
+            shares = match.shares
+            if shares.mean > alone.mean + gain and shares.beyond(alone) >= tuning.TAKES_OF_REST:
+                found.append((match, steps))
+    if not found:
+        return (), None
+    match, steps = max(found, key=lambda each: each[0].shares.mean)
+    return tuple(match_of(name, strength, match.shares) for name, strength in steps), match
+
+
+def _promising_pairs(
+    case: Case, matches: tuple[OperationMatch, ...]
+) -> list[tuple[tuple[str, float], tuple[str, float]]]:
+    """The pairs, of different families, whose mean shift explains clearly more than that of any one."""
+    leading = [each.operation for each in matches[: tuning.PAIRED_OPERATIONS]]
+    pairs = {(one, other) for one in leading for other in case.catalogue if one != other}
     together = []
     for one, other in sorted(pairs):
         if other in leading and other < one:
             continue  # the same two, the other way round
         if find_operation(one).family != find_operation(other).family:
-            fit = evidence.fit_pair(known[one], known[other], fitted[one].before)
-            together.append((fit.share, tuple(zip((one, other), fit.strengths, strict=True))))
-    enough = max(fit.share for fit in fitted.values()) + margin
-    found = []
-    for _, steps in sorted((each for each in together if each[0] > enough), reverse=True)[:PAIRS]:
-        if all(strength >= find_operation(name).grid[0] for name, strength in steps):
-            likeness = lookalikes.under(Steps(steps))
-            shares = likeness.shares
-            if shares.mean > alone.mean + margin and shares.beyond(alone) >= TAKES:
-                found.append((likeness, steps))
-    if not found:
-        return (), None
-    likeness, steps = max(found, key=lambda each: each[0].shares.mean)
-    return tuple(_match(name, strength, likeness.shares) for name, strength in steps), likeness
+            known, before = case.catalogue, case.fitted[one].before
+            fit = case.evidence.fit_pair(known[one], known[other], before)
+            together.append((fit.share, ((one, fit.strengths[0]), (other, fit.strengths[1]))))
+    enough = max(fit.share for fit in case.fitted.values()) + case.settings.pair_gain
+    promising = sorted((each for each in together if each[0] > enough), reverse=True)
+    return [steps for _, steps in promising[: tuning.TRIED_PAIRS]]
 
 
-# --- controls ---
-
-
-def control_share_of(
-    subject: Subject, true: NDArray[np.int64], responses: Responses, evidence: Evidence
-) -> float:
-    """The explained share that logs of as many correct images, without any fault, reach by chance."""
-    rng = np.random.default_rng(subject.settings.compute.seed)
-    induced = responses.of_filters(true)
-    faultless = responses.known[responses.right, : len(evidence.blame)]
-    draws = rng.integers(0, len(faultless), (CONTROL_LOGS, min(len(true), 1000)))
-    drawn = np.stack([np.bincount(draw, minlength=len(faultless)) for draw in draws])
-    logs = np.asarray(drawn @ faultless / draws.shape[1], np.float32)
-    shares = [fit_strengths(logs, *path, evidence.blame)[1] for path in induced.values()]
-    return float(np.quantile(np.max(shares, axis=0), CONTROL_QUANTILE))
+def control_share(case: Case) -> float:
+    """The explained share that logs of as many correct images, without any change, reach by chance."""
+    rng = np.random.default_rng(case.subject.settings.compute.seed)
+    induced, blame = case.responses.of_filters(case.true), case.evidence.blame
+    unchanged = case.responses.known[case.responses.right, : len(blame)]
+    draws = rng.integers(0, len(unchanged), (tuning.CONTROL_LOGS, min(len(case), 1000)))
+    drawn = np.stack([np.bincount(draw, minlength=len(unchanged)) for draw in draws])
+    logs = np.asarray(drawn @ unchanged / draws.shape[1], np.float32)
+    shares = [fit_strengths(logs, *path, blame)[1] for path in induced.values()]
+    return float(np.quantile(np.max(shares, axis=0), tuning.CONTROL_QUANTILE))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from fmi_engine import blame as engine
 from fmi_engine.probe import find_layer
 from fmi_engine.types import FloatArray, Layer, Screening, Verification
+from inspection.evidence.case import Case
 from inspection.evidence.subject import Subject
 from inspection.findings import BlamedFilter, FlipRate
 from inspection.inputs.labelled import sample
@@ -32,85 +33,79 @@ def screen(
 
 
 @dataclass(frozen=True, slots=True)
-class Sounding:
+class LayerProbe:
     """The blame of one layer's filters, halfway to the normal, on a sample of the errors: it chooses them."""
 
     layer: str
     blame: FloatArray  # (sampled errors, channels), in logits
 
 
-def layers_to_verify(
-    subject: Subject, screening: Screening, images: NDArray[np.uint8]
-) -> tuple[Sounding, ...]:
-    """The layers whose blamed filters, patched on a sample of the errors, flip most beyond the control.
+def probe_layers(case: Case) -> tuple[LayerProbe, ...]:
+    """Probe the layers whose blamed filters, patched on a sample of the errors, flip most beyond the control.
 
-    The layers are told by the screen's blame; the filters of those that are chosen are blamed anew.
+    The layers are chosen by the screen's blame; the filters of those that are chosen are blamed anew.
     """
-    few = _choosing(subject, images)
-    tried, images = screening.subset(few), images[few]
+    few, reference = case.part(_choosing(case)), case.subject.reference
     scores, run = [], {}
-    for layer in subject.layers:
-        k, cut, reference = _k(subject, layer), subject.cut(layer.name), subject.reference
+    for layer in case.subject.layers:
+        k, cut = _k(case.subject, layer), case.subject.cut(layer.name)
         sets = [
-            engine.most_blamed(tried.blame[layer.name], k),
-            engine.most_deviating(tried, reference, layer.name, k),
+            engine.most_blamed(few.screening.blame[layer.name], k),
+            engine.most_deviating(few.screening, reference, layer.name, k),
         ]
-        run[layer.name] = run_up_to(subject, layer, images)
+        run[layer.name] = run_up_to(few, layer)
         patched = engine.patched_margins(
-            cut, layer, reference, run[layer.name], tried.true, sets, tried.predicted
+            cut, layer, reference, run[layer.name], few.true, sets, few.screening.predicted
         )
         blamed, deviating = (float(rate) for rate in patched.right.mean(1))
         scores.append((blamed - deviating, float(-patched.margin[0].mean()), layer.name))
-    best = sorted(scores, reverse=True)[: subject.settings.blame.verified_layers]
-    return tuple(sound(subject, find_layer(subject.layers, name), tried, run[name]) for *_, name in best)
+    best = sorted(scores, reverse=True)[: case.subject.settings.blame.verified_layers]
+    return tuple(probe_layer(few, find_layer(case.subject.layers, name), run[name]) for *_, name in best)
 
 
-def sound(subject: Subject, layer: Layer, screening: Screening, begun: Sequence[engine.Begun]) -> Sounding:
+def probe_layer(case: Case, layer: Layer, begun: Sequence[engine.Begun]) -> LayerProbe:
     """Blame the filters of one layer halfway to the normal.
 
-    `begun` are the errors of the screening, in order, run up to the layer.
+    `begun` are the errors of the case, in order, run up to the layer.
     """
-    blame = engine.blame_midway(subject.cut(layer.name), layer, subject.reference, screening, begun)
-    return Sounding(layer.name, blame)
+    subject = case.subject
+    blame = engine.blame_midway(subject.cut(layer.name), layer, subject.reference, case.screening, begun)
+    return LayerProbe(layer.name, blame)
 
 
-def run_up_to(subject: Subject, layer: Layer, images: NDArray[np.uint8]) -> list[engine.Begun]:
-    """Run errors up to a layer, for what goes on from there."""
+def run_up_to(case: Case, layer: Layer) -> list[engine.Begun]:
+    """Run the errors up to a layer, for what goes on from there."""
+    subject = case.subject
     batch_size = subject.settings.compute.batch_size
-    return engine.run_up_to(subject.classifier, subject.cut(layer.name), images, batch_size)
+    return engine.run_up_to(subject.classifier, subject.cut(layer.name), case.images, batch_size)
 
 
-def _choosing(subject: Subject, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _choosing(case: Case) -> NDArray[np.int64]:
     """Positions of the errors on which filters are chosen."""
-    return sample(len(images), subject.settings.blame.choosing_errors, subject.settings.compute.seed)
+    settings = case.subject.settings
+    return sample(len(case), settings.blame.choosing_errors, settings.compute.seed)
 
 
-def verify(
-    subject: Subject,
-    sounding: Sounding,
-    screening: Screening,
-    images: NDArray[np.uint8],
-    progress: Progress = None,
-) -> FlipRate:
+def verify(case: Case, probe: LayerProbe, progress: Progress = None) -> FlipRate:
     """Patch the most blamed filters of one layer exactly, beside both controls.
 
     Where there are errors enough, the filters are chosen on some of them and the flips counted on others.
     """
-    settings = subject.settings
-    layer = find_layer(subject.layers, sounding.layer)
-    chosen = _choosing(subject, images)
-    rest = np.setdiff1d(np.arange(len(images)), chosen)
-    rest = rest if len(rest) >= len(chosen) else np.arange(len(images))
-    few = rest[sample(len(rest), settings.blame.most_errors, settings.compute.seed)]
-    filters = engine.most_blamed(sounding.blame, _k(subject, layer))
+    subject, settings = case.subject, case.subject.settings
+    layer = find_layer(subject.layers, probe.layer)
+    chosen = _choosing(case)
+    rest = np.setdiff1d(np.arange(len(case)), chosen)
+    rest = rest if len(rest) >= len(chosen) else np.arange(len(case))
+    judged = case.part(rest[sample(len(rest), settings.blame.most_errors, settings.compute.seed)])
+    filters = engine.most_blamed(probe.blame, _k(subject, layer))
     harmless = sample(len(subject.correct), settings.blame.collateral_images, settings.compute.seed)
     correct = subject.correct.subset(harmless)
     verification = engine.verify(
         subject.classifier,
         layer,
         subject.reference,
-        screening.subset(few),
-        images[few],
+        judged.screening,
+        judged.images,
         (correct.images, correct.labels),
         filters,
         settings.blame.random_draws,
@@ -138,26 +133,24 @@ def _flip_rate(verification: Verification, layer: Layer, settings: Settings) -> 
     )
 
 
-def shortlist(
-    subject: Subject, sounding: Sounding, screening: Screening, images: NDArray[np.uint8]
-) -> tuple[BlamedFilter, ...]:
+def shortlist(case: Case, probe: LayerProbe) -> tuple[BlamedFilter, ...]:
     """The most blamed filters of a layer, first among those that `verify` patches, each patched alone too."""
-    settings, name = subject.settings, sounding.layer
+    subject, screening, name = case.subject, case.screening, probe.layer
     layer = find_layer(subject.layers, name)
-    few = _choosing(subject, images)
-    filters = engine.most_blamed(sounding.blame, min(settings.inversion.filters, layer.channels))
+    few = case.part(_choosing(case))
+    filters = engine.most_blamed(probe.blame, min(subject.settings.inversion.filters, layer.channels))
     patched = engine.patched_margins(
         subject.cut(name),
         layer,
         subject.reference,
-        run_up_to(subject, layer, images[few]),
-        screening.true[few],
+        run_up_to(few, layer),
+        few.true,
         [[channel] for channel in filters],
-        screening.predicted[few],
+        few.screening.predicted,
     )
-    falls = (screening.margin[few] - patched.margin).mean(1)
+    falls = (few.screening.margin - patched.margin).mean(1)
     shift = subject.reference.standardise(name, screening.energy[name], screening.true).mean(0)
-    blame = sounding.blame.mean(0)
+    blame = probe.blame.mean(0)
     return tuple(
         BlamedFilter(
             name, channel, rank, float(blame[channel]), float(shift[channel]), float(falls[rank - 1])

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +14,14 @@ from scipy.special import softmax
 from fmi_engine.reference import measure_energies
 from fmi_engine.response import ShiftPath
 from fmi_engine.types import FloatArray
+from inspection import tuning
 from inspection.evidence.subject import Subject
 from inspection.inputs.labelled import evenly
-from inspection.operations.catalogue import Steps, find_operation, operations_for
+from inspection.operations.catalogue import Change, Steps, find_operation, operations_for
 from inspection.progress import Progress
 from inspection.workspace.files import replacing
 
-FORMAT = 3  # of the file that keeps them: one of an earlier version is not read
-KNOWN = 1000  # reference images, at most, among which the one most like an error is sought
-LEAST = 0.02  # weight of an image that a change does not make fail at all
-HARD = 8  # parts of a class, at least, that stand for its errors of any day
+FORMAT = 4  # of the file that keeps them: one of an earlier version is not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,10 @@ class Induced:
     before: FloatArray  # (filters + entries,), in sigma: where they stand before, from what is normal
 
 
+ResponsePath = tuple[Sequence[float], Sequence[Induced]]  # measured strengths, and what each induces
+ResponsePaths = Mapping[str, ResponsePath]
+
+
 @dataclass(frozen=True, slots=True)
 class Responses:
     """What every operation does to the filters of a model and to the look of its images, per class."""
@@ -48,7 +50,7 @@ class Responses:
     classes: NDArray[np.bool_]  # (classes,): measured
     positions: NDArray[np.int64]  # among the subject's correct images: those that were changed
     before: FloatArray  # (positions, filters + entries of the look), in sigma, unchanged
-    any_day: FloatArray  # (classes, filters + entries of the look), in sigma: errors without a fault
+    baseline: FloatArray  # (classes, filters + entries of the look), in sigma: errors without any change
     drawn: NDArray[np.int64]  # (images,), among the subject's labelled images: those of the next three
     known: FloatArray  # (images, filters + entries), in sigma: reference images themselves, right and wrong
     labels: NDArray[np.int64]  # (images,) of them
@@ -71,9 +73,23 @@ class Responses:
         """Where the images that each strength makes fail stand before (filters + entries,)."""
         return {name: self._mixed(rows, true) for name, rows in self.stood.items()}
 
-    def of_any_day(self, true: NDArray[np.int64]) -> FloatArray:
-        """The shift (filters + entries of the look,) of errors of these classes that no fault caused."""
-        return np.asarray(self.any_day[true].mean(0), np.float32)
+    def paths(self, true: NDArray[np.int64]) -> ResponsePaths:
+        """Every operation's strengths and what they induce, for errors of these true classes."""
+        looks, stood = self.of_looks(true), self.of_standing(true)
+        return {
+            name: (
+                strengths,
+                [
+                    Induced(np.concatenate([filters, look]), before)
+                    for filters, look, before in zip(shifts, looks[name][1], stood[name], strict=True)
+                ],
+            )
+            for name, (strengths, shifts) in self.of_filters(true).items()
+        }
+
+    def baseline_shift(self, true: NDArray[np.int64]) -> FloatArray:
+        """The shift (filters + entries of the look,) of errors of these classes that no change caused."""
+        return np.asarray(self.baseline[true].mean(0), np.float32)
 
     def _mixed(self, rows: FloatArray, true: NDArray[np.int64]) -> list[FloatArray]:
         weight = np.where(self.classes, np.bincount(true, minlength=len(self.classes)), 0).astype(np.float32)
@@ -116,7 +132,7 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
             if progress:
                 progress(1)
         shifts[operation.name], looks[operation.name], stood[operation.name] = map(np.stack, rows)
-    drawn = evenly(subject.labelled.labels, KNOWN)
+    drawn = evenly(subject.labelled.labels, tuning.REFERENCE_POOL)
     pool = subject.labelled.subset(drawn)
     known, _ = standardised(subject, pool.images, pool.labels)
     return Responses(
@@ -126,7 +142,7 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
         classes,
         positions,
         before,
-        _errors_of_any_day(subject),
+        _baseline_errors(subject),
         drawn,
         known,
         pool.labels,
@@ -138,7 +154,7 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
 def measure_change_of(
     subject: Subject,
     responses: Responses,
-    change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    change: Change,
     true: NDArray[np.int64],
 ) -> Induced:
     """What any change of images (n, height, width, channel) does, for errors of these true classes.
@@ -155,8 +171,8 @@ def measure_change_of(
     return Induced(shift.astype(np.float32), (weight @ responses.before).astype(np.float32))
 
 
-def _errors_of_any_day(subject: Subject) -> FloatArray:
-    """How the parts that the model gets wrong with no fault on them differ from the normal, by class.
+def _baseline_errors(subject: Subject) -> FloatArray:
+    """How the parts that the model gets wrong with no change on them differ from the normal, by class.
 
     Of every class the reference images that it gets wrong, or, where these are fewer than eight, those that
     it is least sure of. A class without reference images takes the mean of the others.
@@ -175,9 +191,9 @@ def _errors_of_any_day(subject: Subject) -> FloatArray:
 
 
 def _hardest(margin: FloatArray, among: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Positions of the images with the highest margin: the wrong ones, and at least `HARD`."""
+    """Positions of the images with the highest margin: the wrong ones, and at least `BASELINE_PARTS`."""
     ordered = np.flatnonzero(among)[np.argsort(-margin[among], kind="stable")]
-    return ordered[: max(HARD, int((margin[among] > 0).sum()))]
+    return ordered[: max(tuning.BASELINE_PARTS, int((margin[among] > 0).sum()))]
 
 
 def _by_class(
@@ -210,7 +226,7 @@ def standardised(
         with_spread=False,
     )
     rows = [subject.standardise(energy, labels), subject.looks.standardise(images, labels)]
-    failing = 1 - softmax(logits, axis=1)[np.arange(len(labels)), labels] + LEAST
+    failing = 1 - softmax(logits, axis=1)[np.arange(len(labels)), labels] + tuning.CERTAIN_WEIGHT
     return np.concatenate(rows, axis=1), failing
 
 
@@ -248,7 +264,7 @@ def _write_responses(path: Path, responses: Responses) -> None:
             classes=responses.classes,
             positions=responses.positions,
             before=responses.before,
-            any_day=responses.any_day,
+            baseline=responses.baseline,
             drawn=responses.drawn,
             known=responses.known,
             labels=responses.labels,
@@ -273,7 +289,7 @@ def _read_responses(path: Path) -> Responses | None:
                 held["classes"],
                 held["positions"],
                 held["before"],
-                held["any_day"],
+                held["baseline"],
                 held["drawn"],
                 held["known"],
                 held["labels"],

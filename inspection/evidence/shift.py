@@ -5,32 +5,24 @@ is the one that all three can live with. It is not any part that a fault makes f
 those parts stand that a change makes fail, before it comes, is taken along with that change.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fmi_engine.response import (
     ShiftPath,
-    blame_weights,
     explained_share,
     fit_beside,
     fit_strength,
     fit_together,
-    observed_shift,
     shift_at,
 )
-from fmi_engine.types import FloatArray, Screening
-from inspection.evidence.responses import Induced, Responses
-from inspection.evidence.subject import Subject
-from inspection.inputs.labelled import sample
+from fmi_engine.types import FloatArray
+from inspection import tuning
+from inspection.evidence.responses import Induced, ResponsePath, ResponsePaths
+from inspection.workspace.settings import MatchingSettings
 
-LITTLE = 1e-12
-LOOKED_AT = 200  # images of a group
-MOST = 2.0  # times where failing images stand before, at most, in a night's shift
-Path = tuple[Sequence[float], Sequence[Induced]]  # measured strengths, and what each induces
-Paths = Mapping[str, Path]
+LITTLE = 1e-12  # in place of a division by 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +42,19 @@ class Shares:
         """How much of what the other leaves unexplained (mean share) is explained here."""
         return (self.mean - other.mean) / max(1 - other.mean, LITTLE)
 
+    def reach(self, settings: MatchingSettings) -> bool:
+        """Whether each is as high as a claim needs."""
+        return (
+            self.blamed >= settings.claim_share
+            and self.overall >= settings.overall_share
+            and self.look >= settings.look_share
+        )
+
     @property
     def unexplained(self) -> float:
-        """The product of what the views leave over, the two of the network and, twice, that of the images.
-
-        Differences below half a percent are noise.
-        """
-        left = [max(1 - share, 0.005) for share in (self.blamed, self.overall, self.look, self.look)]
-        return float(np.prod(left))
+        """The product of what the views leave over, the two of the network and, twice, that of the images."""
+        views = (self.blamed, self.overall, self.look, self.look)
+        return float(np.prod([max(1 - share, tuning.UNEXPLAINED_FLOOR) for share in views]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,7 @@ class Evidence:
         look = self.look / max(float((self.look * squares[filters:]).sum()), LITTLE)
         return np.concatenate([blamed + np.float32(overall), look]).astype(np.float32)
 
-    def fit(self, path: Path) -> "Fit":
+    def fit(self, path: ResponsePath) -> "Fit":
         """The strength of a change that explains most.
 
         As much as fits counts along of where the images that fail stand before, at any of its strengths.
@@ -86,14 +83,16 @@ class Evidence:
         strengths, induced = path
         stood = np.stack([each.before for each in induced])
         shifts = [each.shift for each in induced]
-        strength, which, share = fit_beside(self.observed, (strengths, shifts), stood, MOST, self.weights)
+        strength, which, share = fit_beside(
+            self.observed, (strengths, shifts), stood, tuning.MOST_STANDING, self.weights
+        )
         return Fit((strength,), share, stood[which])
 
-    def fit_each(self, catalogue: Paths) -> dict[str, "Fit"]:
+    def fit_each(self, catalogue: ResponsePaths) -> dict[str, "Fit"]:
         """The fit of every operation by itself."""
         return {name: self.fit(path) for name, path in catalogue.items()}
 
-    def fit_pair(self, one: Path, other: Path, before: FloatArray) -> "Fit":
+    def fit_pair(self, one: ResponsePath, other: ResponsePath, before: FloatArray) -> "Fit":
         """The strengths of two changes that explain most together, with as much as fits of `before`."""
         shifts: list[ShiftPath] = [
             (strengths, [each.shift for each in induced]) for strengths, induced in (one, other)
@@ -125,7 +124,7 @@ class Fit:
     share: float  # mean of the three
     before: FloatArray  # where the images stand before that fail under them
 
-    def at(self, path: Path) -> Induced:
+    def at(self, path: ResponsePath) -> Induced:
         """What the first change induces at its strength."""
         strengths, induced = path
         shift = shift_at(self.strengths[0], strengths, [each.shift for each in induced])
@@ -133,44 +132,4 @@ class Fit:
 
 
 def _scaled(before: FloatArray) -> ShiftPath:
-    return (MOST,), [np.float32(MOST) * before]
-
-
-def looked_at(subject: Subject, errors: int) -> NDArray[np.int64]:
-    """Positions of the errors whose look is measured, which are plenty for a mean."""
-    return sample(errors, LOOKED_AT, subject.settings.compute.seed)
-
-
-def gather(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -> Evidence:
-    """The evidence of a group of errors; `images` are theirs, in the screening's order."""
-    return Evidence(
-        observe(subject, screening, images),
-        blame_weights(screening, subject.layer_names),
-        subject.looks.weights,
-    )
-
-
-def observe(subject: Subject, screening: Screening, images: NDArray[np.uint8]) -> FloatArray:
-    """The observed shift (filters + entries of the look,) of a group of errors, in sigma."""
-    seen = looked_at(subject, len(images))
-    return np.concatenate(
-        [
-            observed_shift(screening, subject.reference, subject.layer_names),
-            subject.looks.standardise(images[seen], screening.true[seen]).mean(0),
-        ]
-    )
-
-
-def paths(responses: Responses, true: NDArray[np.int64]) -> Paths:
-    """Every operation's strengths and what they induce, for errors of these true classes."""
-    looks, stood = responses.of_looks(true), responses.of_standing(true)
-    return {
-        name: (
-            strengths,
-            [
-                Induced(np.concatenate([filters, look]), before)
-                for filters, look, before in zip(shifts, looks[name][1], stood[name], strict=True)
-            ],
-        )
-        for name, (strengths, shifts) in responses.of_filters(true).items()
-    }
+    return (tuning.MOST_STANDING,), [np.float32(tuning.MOST_STANDING) * before]

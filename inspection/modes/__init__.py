@@ -1,7 +1,7 @@
 """Failure modes: groups of errors, each with one cause.
 
 - grouping: errors grouped by what moved their filters
-- division: a group in which two causes lie
+- split: a group in which two causes lie
 - suspect_labels: errors whose label may be wrong
 - side_by_side: errors beside reference images under the claimed cause
 - recipe: from the diagnosis to the recipe

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inspection.causes.measured_change import PARTS, measure_change
-from inspection.evidence.reproduced import Admitted
+from inspection.evidence.case import Case
 from inspection.evidence.subject import Subject
-from inspection.findings import BlamedFilter, Diagnosis, FlipRate, OperationMatch, RecipeFile
+from inspection.findings import BlamedFilter, Diagnosis, FlipRate, OperationMatch, RecipeFile, night_of
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import evenly, sample
+from inspection.nights.phrases import sentence
 from inspection.recipes.overlays import (
     FIXED_PATTERN,
     RESIDUAL_TEXTURE,
@@ -25,53 +25,34 @@ from inspection.workspace.settings import RecipeSettings
 
 
 def write_mode_recipe(
-    subject: Subject,
-    night_id: str,
+    case: Case,
     mode_id: str,
-    errors: Admitted,
     diagnosis: Diagnosis,
     flip_rates: Sequence[FlipRate],
     filters: Sequence[BlamedFilter],
 ) -> RecipeFile | None:
     """Write the recipe of a claimed diagnosis into the night's folder; None where nothing is claimed.
 
-    `errors` are the mode's: what was measured on them goes along as textures beside the recipe.
+    What was measured on the errors goes along as textures beside the recipe.
     """
     if not diagnosis.claimed:
         return None
-    path = subject.workspace.night_folder(night_id) / f"recipe-{mode_id}.yaml"
-    recipe = compose(
-        subject,
-        errors.images,
-        errors.true,
-        diagnosis,
-        _findings(subject, night_id, mode_id, diagnosis, flip_rates, filters),
-        path,
-    )
+    workspace = case.subject.workspace
+    path = workspace.night_folder(night_of(mode_id)) / f"recipe-{mode_id}.yaml"
+    recipe = compose(case, diagnosis, _findings(case, mode_id, diagnosis, flip_rates, filters), path)
     sha256 = write_recipe(recipe, path)
-    return RecipeFile(
-        subject.workspace.relative(path),
-        sha256,
-        summarise(recipe),
-        _examples(subject, night_id, mode_id, recipe),
-    )
+    examples = _examples(case.subject, recipe, path.parent / f"examples-{mode_id}")
+    return RecipeFile(workspace.relative(path), sha256, summarise(recipe), examples)
 
 
-def compose(
-    subject: Subject,
-    images: NDArray[np.uint8],
-    true: NDArray[np.int64],
-    diagnosis: Diagnosis,
-    findings: Mapping[str, object],
-    path: Path,
-) -> Recipe:
-    """The recipe of a claimed diagnosis of errors `images` (n, height, width, channel); not yet written.
+def compose(case: Case, diagnosis: Diagnosis, findings: Mapping[str, object], path: Path) -> Recipe:
+    """The recipe of a claimed diagnosis; not yet written.
 
     A change that was measured on the errors writes its textures into a folder beside `path`.
     """
-    settings, model = subject.settings, subject.model
+    settings, model = case.subject.settings, case.subject.model
     return build_recipe(
-        _groups(subject, images, true, diagnosis, path),
+        _groups(case, diagnosis, path),
         settings.recipe.share,
         settings.compute.seed,
         (model.height, model.width),
@@ -81,27 +62,19 @@ def compose(
     )
 
 
-def _groups(
-    subject: Subject,
-    images: NDArray[np.uint8],
-    true: NDArray[np.int64],
-    diagnosis: Diagnosis,
-    path: Path,
-) -> list[list[Ingredient]]:
-    settings = subject.settings.recipe
+def _groups(case: Case, diagnosis: Diagnosis, path: Path) -> list[list[Ingredient]]:
+    settings = case.subject.settings.recipe
     named = [[ingredient(each, settings) for each in group] for group in indistinguishable(diagnosis)]
     if diagnosis.measured is None:
         return named
-    laid = _laid_over(subject, images, true, diagnosis.measured, path)
+    laid = _laid_over(case, diagnosis.measured, path)
     return laid if diagnosis.measured_alone else [[*named[0], *laid[0]]]
 
 
-def _laid_over(
-    subject: Subject, images: NDArray[np.uint8], true: NDArray[np.int64], measured: str, path: Path
-) -> list[list[Ingredient]]:
+def _laid_over(case: Case, measured: str, path: Path) -> list[list[Ingredient]]:
     """The parts of a measured change, one after the other; their files are written beside `path`."""
-    settings = subject.settings.recipe
-    change = measure_change(images, true, subject.correct)
+    settings = case.subject.settings.recipe
+    change = measure_change(case.images, case.true, case.subject.correct)
     parts = PARTS[measured]
     folder = f"{path.stem}-textures"
     strengths = (settings.weakest, settings.strongest)
@@ -113,7 +86,7 @@ def _laid_over(
         file = write_pattern(change.pattern, path.parent, f"{folder}/pattern.png")
         groups.append([Ingredient(FIXED_PATTERN, *strengths, (file,))])
     if parts.residual:
-        chosen = sample(len(images), settings.textures, subject.settings.compute.seed)
+        chosen = sample(len(case), settings.textures, case.subject.settings.compute.seed)
         files = [
             write_texture(change.residuals[i], path.parent, f"{folder}/residual-{i}.png") for i in chosen
         ]
@@ -122,7 +95,7 @@ def _laid_over(
 
 
 def indistinguishable(diagnosis: Diagnosis) -> list[list[OperationMatch]]:
-    """The operations that follow each other, each with those that cannot be told apart from it."""
+    """The operations that follow each other, each with those that cannot be distinguished from it."""
     if diagnosis.pair:
         return [[each] for each in diagnosis.pair]
     return [[each for i, each in enumerate(diagnosis.matches) if i == 0 or each.alternative]]
@@ -134,8 +107,7 @@ def ingredient(match: OperationMatch, settings: RecipeSettings) -> Ingredient:
 
 
 def _findings(
-    subject: Subject,
-    night_id: str,
+    case: Case,
     mode_id: str,
     diagnosis: Diagnosis,
     flip_rates: Sequence[FlipRate],
@@ -149,10 +121,10 @@ def _findings(
         name = diagnosis.measured or ""
         shares, strengths = {name: diagnosis.share}, {name: 1.0}
     return {
-        "night": night_id,
+        "night": night_of(mode_id),
         "failure_mode": mode_id,
-        "model": subject.model.model_hash,
-        "diagnosis": diagnosis.sentence,
+        "model": case.subject.model.model_hash,
+        "diagnosis": sentence(diagnosis),
         "explained_shares": shares,
         "fitted_strengths": strengths,
         "control_share": diagnosis.control_share,
@@ -171,10 +143,9 @@ def _findings(
     }
 
 
-def _examples(subject: Subject, night_id: str, mode_id: str, recipe: Recipe) -> tuple[tuple[str, str], ...]:
+def _examples(subject: Subject, recipe: Recipe, folder: Path) -> tuple[tuple[str, str], ...]:
     chosen = evenly(subject.correct.labels, subject.settings.recipe.examples)
     before = list(subject.correct.images[chosen])
-    folder = subject.workspace.night_folder(night_id) / f"examples-{mode_id}"
     pairs = []
     for i, (image, changed) in enumerate(
         zip(before, draw_examples(recipe, before, folder.parent), strict=True)

@@ -8,15 +8,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import binomtest
 
+from inspection import tuning
 from inspection.findings import FailureMode, KnownMode, Trend
 
-DIMENSIONS = 64  # of a signature
-# On the rendered line, signatures of one fault at other strengths and on other parts agree to 0.88 and more
-# (a doubled against a half-raised exposure, which burns out, to 0.75), those of different faults to 0.37 at
-# most; the errors that the model makes without any fault resemble a slight defocus to 0.83. By chance 0.8 is
-# out of reach: the cosine of two random signatures has a standard deviation of 1/8.
-RECOGNISED = 0.8  # cosine from which a failure mode is one that an earlier night found
-SIGNIFICANCE = 0.05  # two-sided, of a change of the share of errors
+DIMENSIONS = 64  # of a signature, as every store holds it
 
 
 def signature(shift: NDArray[np.floating], dimensions: int = DIMENSIONS, seed: int = 0) -> tuple[float, ...]:
@@ -45,7 +40,7 @@ def recognise(
     found: list[KnownMode | None] = [None] * len(signatures)
     if known and signatures:
         # What may not be matched earns nothing, so that it cannot push out a pair that may.
-        allowed = np.where(cosines >= RECOGNISED, cosines, 0)
+        allowed = np.where(cosines >= tuning.RECOGNISED, cosines, 0)
         rows, columns = linear_sum_assignment(allowed, maximize=True)
         for mine, other in zip(rows.tolist(), columns.tolist(), strict=True):
             if allowed[mine, other] > 0:
@@ -66,7 +61,7 @@ def trend(now: int, before: int) -> Trend:
     Poisson series, 1940). Nights are taken to inspect about as many parts; a log of errors alone does not
     say how many.
     """
-    if binomtest(now, now + before, 0.5).pvalue >= SIGNIFICANCE:
+    if binomtest(now, now + before, 0.5).pvalue >= tuning.TREND_SIGNIFICANCE:
         return Trend.STEADY
     return Trend.GROWING if now > before else Trend.SHRINKING
 

@@ -5,32 +5,29 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
 from inspection.errors import LogError
 from inspection.findings import (
-    BlamedFilter,
-    Comparison,
-    Diagnosis,
     FailureMode,
     FlipRate,
     LoggedError,
     Night,
     NightState,
-    RecipeFile,
     RegisteredModel,
     SetAside,
-    SuspectLabel,
 )
 from inspection.inputs.defect_log import DefectLog, read_defect_log
 from inspection.nights.lineage import follow
+from inspection.nights.phrases import worded
 from inspection.nights.report import write_report
 from inspection.progress import Progress
 from inspection.workspace.files import sha256_of
 from inspection.workspace.folder import Workspace, open_workspace
+from inspection.workspace.settings import current_names
 from inspection.workspace.store import Store
 
 
@@ -58,16 +55,23 @@ def begin(site: Site, log: Path, model_hash: str | None, query: str | None, agai
     settings = site.workspace.settings.model_dump(mode="json")
     log_sha256 = sha256_of(log)
     registration = f"{model.model_hash} {model.registered_at.isoformat()}"
-    mark = fingerprint(log.absolute(), log_sha256, registration, settings, query)
-    earlier = [each for each in site.store.nights() if f"-{mark}" in each.night_id]
+
+    def mark(of: dict[str, object]) -> str:
+        return fingerprint(log.absolute(), log_sha256, registration, of, query)
+
+    earlier = [
+        night
+        for night in map(site.store.night, (each.night_id for each in site.store.nights()))
+        if f"-{mark(night.settings)}" in night.night_id and current_names(night.settings) == settings
+    ]
     if earlier and not again:
-        night = site.store.night(earlier[0].night_id)
+        night = earlier[0]
         if night.state is NightState.FINISHED:
             return night
         night = replace(night, state=NightState.RUNNING, message="", finished_at=None)
     else:
         night = Night(
-            night_id=_new_id(mark, len(earlier)),
+            night_id=_new_id(mark(settings), len(earlier)),
             model_hash=model.model_hash,
             log_path=str(log.absolute()),
             log_sha256=log_sha256,
@@ -127,31 +131,9 @@ def mode_id(night_id: str, number: int) -> str:
     return f"{night_id}-{number}"
 
 
-def failure_mode(
-    name: str,
-    errors: Sequence[LoggedError],
-    flip_rates: Sequence[FlipRate],
-    filters: Sequence[BlamedFilter],
-    diagnosis: Diagnosis,
-    recipe: RecipeFile | None,
-    signature: tuple[float, ...] = (),
-    suspects: Sequence[SuspectLabel] = (),
-    comparisons: Sequence[Comparison] = (),
-) -> FailureMode:
-    """Put the findings about a group of errors together."""
-    return FailureMode(
-        mode_id=name,
-        title=_title(errors),
-        errors=tuple(errors),
-        flip_rates=tuple(flip_rates),
-        filters=tuple(filters),
-        diagnosis=diagnosis,
-        recipe=recipe,
-        lineage=name,
-        signature=signature,
-        suspects=tuple(suspects),
-        comparisons=tuple(comparisons),
-    )
+def complete(mode: FailureMode) -> FailureMode:
+    """A failure mode as it was found, with its title, a lineage of its own, and its diagnosis in words."""
+    return replace(mode, title=_title(mode.errors), lineage=mode.mode_id, diagnosis=worded(mode.diagnosis))
 
 
 def _title(errors: Sequence[LoggedError]) -> str:
@@ -165,32 +147,34 @@ def best_first(flip_rates: Sequence[FlipRate]) -> list[FlipRate]:
     return sorted(flip_rates, key=lambda each: (each.withheld, -(each.blame - each.better_control)))
 
 
-def finish(
-    site: Site,
-    night: Night,
-    rows_read: int,
-    errors_read: int,
-    set_aside: Sequence[SetAside],
-    modes: Sequence[FailureMode],
-    unclustered: Sequence[LoggedError],
-    seconds: dict[str, float],
-) -> Night:
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a night's steps found."""
+
+    rows_read: int
+    errors_read: int  # that the model makes again
+    set_aside: tuple[SetAside, ...] = ()
+    modes: tuple[FailureMode, ...] = ()
+    unclustered: tuple[LoggedError, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)  # wall time by step
+
+
+def finish(site: Site, night: Night, results: Results) -> Night:
     """Follow the failure modes from earlier nights, write the report and store everything the night found."""
-    known = site.store.known_modes(night.model_hash, night.started_at)
-    followed, gone = follow(modes, known)
+    followed, gone = follow(results.modes, site.store.known_modes(night.model_hash, night.started_at))
     report = site.workspace.report_path(night.night_id)
     done = replace(
         night,
         state=NightState.FINISHED,
         finished_at=datetime.now(UTC),
-        message="" if errors_read else _nothing_left(rows_read, set_aside),
-        rows_read=rows_read,
-        errors_read=errors_read,
-        seconds={**night.seconds, **seconds},
+        message="" if results.errors_read else _nothing_left(results.rows_read, results.set_aside),
+        rows_read=results.rows_read,
+        errors_read=results.errors_read,
+        seconds={**night.seconds, **results.seconds},
         report_path=site.workspace.relative(report),
-        set_aside=tuple(set_aside),
+        set_aside=results.set_aside,
         modes=followed,
-        unclustered=tuple(unclustered),
+        unclustered=results.unclustered,
         gone=gone,
     )
     write_report(done, site.workspace, site.store.model(night.model_hash))

@@ -4,6 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
@@ -11,6 +12,8 @@ from markupsafe import Markup, escape
 from inspection.findings import (
     Cause,
     Diagnosis,
+    Doubt,
+    DoubtKind,
     ErrorKind,
     FailureMode,
     FlipRate,
@@ -61,6 +64,129 @@ def cause_named(diagnosis: Diagnosis) -> str:
     if not diagnosis.claimed:
         return "check the labels" if diagnosis.cause is Cause.LABELS else "none claimed"
     return together(diagnosis) or diagnosis.family or diagnosis.operation or "claimed"
+
+
+def worded(diagnosis: Diagnosis) -> Diagnosis:
+    """The same with its sentence and its reasons in words."""
+    return replace(
+        diagnosis,
+        sentence=sentence(diagnosis),
+        reasons=tuple(doubt_in_words(each) for each in diagnosis.doubts),
+    )
+
+
+def sentence(diagnosis: Diagnosis) -> str:
+    """Say what a diagnosis claims, and by how much; or that it claims nothing, and what to do."""
+    if not diagnosis.claimed:
+        return CHECK_LABELS if diagnosis.cause is Cause.LABELS else NO_CAUSE
+    if diagnosis.measured_alone:
+        return _measured_sentence(diagnosis)
+    if diagnosis.pair:
+        return _pair_sentence(diagnosis)
+    return _operation_sentence(diagnosis)
+
+
+NO_CAUSE = (
+    "No appearance cause is claimed: no operation of the catalogue explains these errors. Check "
+    "the labels; if they are right, look for a texture that the catalogue does not hold, a new kind "
+    "of defect, or parts that are simply hard."
+)
+CHECK_LABELS = (
+    "No appearance cause is claimed: these parts look as parts of the predicted class do. Check the labels "
+    "first, the most suspect of which are listed."
+)
+
+
+def _operation_sentence(diagnosis: Diagnosis) -> str:
+    best = diagnosis.matches[0]
+    said = [
+        f"{_capital(diagnosis.meaning)}: {best.operation} by {best.amount} explains "
+        f"{best.share:.0%} of what moved the blamed filters.{_nearer_sentence(diagnosis)}"
+    ]
+    others = [each.operation for each in diagnosis.matches if each.alternative]
+    if others:
+        said.append(f"It cannot be distinguished from: {', '.join(others)}.")
+    if diagnosis.measured:
+        said.append(
+            f"The {diagnosis.measured} measured on one half of the errors explains the other half "
+            "as well, and goes into the recipe beside it."
+        )
+    return " ".join(said)
+
+
+def _pair_sentence(diagnosis: Diagnosis) -> str:
+    best = diagnosis.matches[0]
+    both = " and ".join(f"{each.operation} by {each.amount}" for each in diagnosis.pair)
+    return (
+        f"Two changes at once: {both} together explain {diagnosis.share:.0%} of what moved the blamed "
+        f"filters; {best.operation} alone {best.share:.0%}.{_nearer_sentence(diagnosis)}"
+    )
+
+
+def _measured_sentence(diagnosis: Diagnosis) -> str:
+    return (
+        f"{_capital(diagnosis.family or '')}, measured on the errors themselves: the {diagnosis.measured} "
+        f"measured on one half of them explains {diagnosis.share:.0%} of what moved the blamed filters of "
+        f"the other half. The best operation of the catalogue, {diagnosis.matches[0].operation}, explains "
+        f"{diagnosis.nearest_operation_share or 0:.0%}.{_nearer_sentence(diagnosis)}"
+    )
+
+
+def _nearer_sentence(diagnosis: Diagnosis) -> str:
+    if diagnosis.nearer_share is None:
+        return ""
+    return (
+        f" {diagnosis.nearer_share:.0%} of the errors look more like a reference image of their class under "
+        "this change than like any as it is."
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def doubt_in_words(doubt: Doubt) -> str:
+    """Say what speaks against an account, with what was found and what is needed."""
+    named = " and ".join(doubt.named)
+    subject = f"the {named} measured on one half of the errors" if doubt.measured else named
+    return _DOUBTS[doubt.kind].format(
+        named=named,
+        subject=subject,
+        found=doubt.found,
+        floored=max(doubt.found, 0),
+        needed=doubt.needed,
+        baseline=max(doubt.baseline or 0, 0),
+        errors=doubt.errors,
+        amount=f"{doubt.found:.3g} {doubt.unit}".rstrip(),
+    )
+
+
+_DOUBTS = {
+    DoubtKind.TOO_FEW_ERRORS: "{found} errors are too few: {needed} are needed",
+    DoubtKind.NO_STRENGTH: "{subject} explains nothing: it fits at no strength",
+    DoubtKind.UNCHANGED: "{subject} explains {floored:.1%} of the evidence; the reference images nearest to "
+    "these errors, as they are, explain {baseline:.1%}, and a cause has to explain {needed:.0%} of what they "
+    "leave unexplained",
+    DoubtKind.BASELINE_ERRORS: "{subject} explains {floored:.1%} of the evidence; the errors that the model "
+    "makes without any change explain {baseline:.1%}, and a cause has to explain {needed:.0%} of what they "
+    "leave unexplained",
+    DoubtKind.NOT_NEARER: "{subject} explains what sets {found} of {errors} errors apart from the reference "
+    "images as they are, of their own classes and of those they were taken for; more than {needed:.0%}, "
+    "beyond chance, are needed",
+    DoubtKind.BLAMED_SHARE: "the best that was found, {named}, explains {found:.0%} of the shift; "
+    "{needed:.0%} is needed",
+    DoubtKind.OVERALL_SHARE: "over all filters alike {named} explains only {found:.0%}, and {needed:.0%} is "
+    "needed: a change of the image moves every filter, not only those that fooled the model",
+    DoubtKind.LOOK_SHARE: "{named} explains {floored:.0%} of how the images themselves look (brightness, its "
+    "place, spectrum, tones, lines); {needed:.0%} is needed",
+    DoubtKind.CHANCE: "logs without a change reach {needed:.0%} by chance",
+    DoubtKind.FAINT: "the fitted strength, {amount}, is below {needed:g}, the least that can be "
+    "distinguished from the parts' own variation",
+    DoubtKind.MEASURED_SHARE: "{subject} explains {found:.0%} of the evidence of the other half; "
+    "{needed:.0%} is needed",
+    DoubtKind.MEASURED_VIEW: "{subject} explains {found:.0%} of it in one of three views; {needed:.0%} is "
+    "needed in each",
+}
 
 
 CAUSES = {

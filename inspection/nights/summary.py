@@ -71,7 +71,7 @@ def _mode_summary(mode: FailureMode, workspace: Workspace) -> dict[str, object]:
         "overall_share": diagnosis.matches[0].overall_share if diagnosis.matches else None,
         "look_share": diagnosis.matches[0].look_share if diagnosis.matches else None,
         "control_share": diagnosis.control_share,
-        "alike_share": diagnosis.alike_share,
+        "unchanged_share": diagnosis.unchanged_share,
         "nearer_share": diagnosis.nearer_share,
         "alternatives": [each.operation for each in diagnosis.matches if each.alternative],
         "measured": diagnosis.measured,

@@ -12,6 +12,7 @@ numbers:
 To add an operation, add one entry to CATALOGUE.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +62,10 @@ def find_operation(name: str) -> Operation:
             return operation
     known = ", ".join(operation.name for operation in CATALOGUE)
     raise InspectionError(f"no operation '{name}'; the catalogue has: {known}")
+
+
+Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""Of 8-bit images (images, height, width, channel)."""
 
 
 @dataclass(frozen=True, slots=True)

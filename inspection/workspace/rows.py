@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -17,6 +17,8 @@ from inspection.findings import (
     Cause,
     Comparison,
     Diagnosis,
+    Doubt,
+    DoubtKind,
     ErrorKind,
     FailureMode,
     FlipRate,
@@ -191,7 +193,7 @@ def _night_rows(night: Night) -> dict[str, list[Row]]:
 def _mode_rows(mode: FailureMode, position: int) -> dict[str, list[Row]]:
     key = {"mode_id": mode.mode_id}
     return {
-        "failure_modes": [row_of(mode, position=position) | row_of(mode.diagnosis)],
+        "failure_modes": [row_of(mode, position=position) | _diagnosis_row(mode.diagnosis)],
         "errors": rows_of(mode.errors, **key),
         "flip_rates": rows_of(mode.flip_rates, **key),
         "blamed_filters": rows_of(mode.filters, **key),
@@ -262,12 +264,21 @@ def _mode(row: Row, details: Mapping[str, Groups]) -> FailureMode:
     )
 
 
+def _diagnosis_row(diagnosis: Diagnosis) -> Row:
+    return row_of(diagnosis, doubts=json.dumps([asdict(each) for each in diagnosis.doubts]))
+
+
 def _diagnosis(row: Row, details: Mapping[str, Groups]) -> Diagnosis:
     matches, pair = (
         tuple(record_of(OperationMatch, match) for match in details[table][row["mode_id"],])
         for table in ("matches", "pairs")
     )
-    return record_of(Diagnosis, row, matches=matches, cause=Cause(row["cause"]), pair=pair)
+    doubts = tuple(_doubt(each) for each in json.loads(row["doubts"] or "[]"))
+    return record_of(Diagnosis, row, matches=matches, cause=Cause(row["cause"]), pair=pair, doubts=doubts)
+
+
+def _doubt(values: dict[str, Any]) -> Doubt:
+    return Doubt(**{**values, "kind": DoubtKind(values["kind"]), "named": tuple(values["named"])})
 
 
 def error_of(row: Row) -> LoggedError:

@@ -531,6 +531,30 @@ MIGRATIONS: tuple[Migration, ...] = (
             ),
         ),
     ),
+    (
+        8,
+        "doubts in numbers",
+        (
+            "ALTER TABLE failure_modes RENAME COLUMN alike_share TO unchanged_share",
+            "ALTER TABLE failure_modes ADD COLUMN nearest_operation_share DOUBLE",
+            "ALTER TABLE failure_modes ADD COLUMN meaning VARCHAR DEFAULT ''",
+            "ALTER TABLE failure_modes ADD COLUMN doubts VARCHAR DEFAULT '[]'",
+            _comment(
+                "COLUMN failure_modes.unchanged_share",
+                "explained share of the unchanged reference images of the same classes nearest to the "
+                "errors; NULL: not measured",
+            ),
+            _comment(
+                "COLUMN failure_modes.nearest_operation_share",
+                "explained share of the best operation, where the cause was measured on the errors instead",
+            ),
+            _comment("COLUMN failure_modes.meaning", "what the operation means, in plain words"),
+            _comment(
+                "COLUMN failure_modes.doubts",
+                "JSON: what speaks against a claim, each with its kind, what was found and what is needed",
+            ),
+        ),
+    ),
 )
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS schema_version (

@@ -58,7 +58,7 @@ class BlameSettings(Section):
     collateral_images: Count = Field(64, description="correct images on which the patch's harm is counted")
     most_errors: Count = Field(64, description="errors that are patched; more are screened but not patched")
     choosing_errors: Count = Field(
-        32, description="errors on which layers are sounded and their filters chosen; flips count on others"
+        32, description="errors on which layers are probed and their filters chosen; flips count on others"
     )
     verified_layers: Count = Field(2, description="layers that are verified with controls")
     bootstrap: Count = Field(1000, description="resamples for the 95 % intervals")
@@ -97,15 +97,15 @@ class MatchingSettings(Section):
         description="explained share (mean of three) that a change measured on half of the errors needs on "
         "the other half",
     )
-    beyond_any_day: Share = Field(
+    beyond_baseline: Share = Field(
         0.4,
-        description="explained share that a claim needs of what the model's errors of any day leave "
-        "unexplained",
+        description="explained share that a claim needs of what the errors that the model makes without any "
+        "change leave unexplained",
     )
-    beyond_own: Share = Field(
+    beyond_unchanged: Share = Field(
         0.25,
-        description="the same of what the reference images leave that are most like the errors, of their own "
-        "classes",
+        description="the same of what is left by the reference images nearest to the errors, of their own "
+        "classes, as they are",
     )
     nearer_share: Share = Field(
         0.5,
@@ -218,6 +218,10 @@ RETIRED = (
     ("matching", "rival_margin"),
     ("matching", "beyond_either"),
 )  # stood in every fmi.toml of an earlier version
+RENAMED = {
+    ("matching", "beyond_any_day"): "beyond_baseline",
+    ("matching", "beyond_own"): "beyond_unchanged",
+}  # likewise; the value that a file gives them counts
 
 
 def load_settings(path: Path) -> Settings:
@@ -228,11 +232,8 @@ def load_settings(path: Path) -> Settings:
         raise WorkspaceError(
             f"{path} cannot be read: {error}. Mend it, or remove it and run `fmi init`, which keeps all else."
         ) from None
-    for table, key in RETIRED:
-        if isinstance(values.get(table), dict):
-            values[table].pop(key, None)
     try:
-        return Settings(**values)
+        return Settings(**current_names(values))
     except ValidationError as error:
         raise WorkspaceError(
             f"{path}, or the environment (FMI_...), holds settings that cannot be used:\n{_complaints(error)}"
@@ -242,6 +243,21 @@ def load_settings(path: Path) -> Settings:
             f"an environment variable FMI_... cannot be used: {error}. "
             "Name one key, as in FMI_BLAME__FILTERS=20."
         ) from None
+
+
+def current_names(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings as an earlier version wrote them, by the names that they have now, without those retired.
+
+    A value under the present name wins.
+    """
+    found = {table: dict(rows) if isinstance(rows, dict) else rows for table, rows in values.items()}
+    for table, key in (*RETIRED, *RENAMED):
+        rows = found.get(table)
+        if isinstance(rows, dict) and key in rows:
+            value, name = rows.pop(key), RENAMED.get((table, key))
+            if name:
+                rows.setdefault(name, value)
+    return found
 
 
 def _complaints(error: ValidationError) -> str:

@@ -230,7 +230,7 @@ DIMMED = Diagnosis(
         ),
     ),
     control_share=0.2,
-    alike_share=0.1,
+    unchanged_share=0.1,
     nearer_share=0.8,
     cause=Cause.APPEARANCE,
 )
@@ -268,9 +268,9 @@ def finished(
     here = replace(subject, workspace=mine.workspace)
     log = nights.read_log(site, night, None)
     errors = admit(mine.workspace, night.night_id, mine.model, here.classifier, log)
-    soundings = blame.layers_to_verify(here, screening, errors.images)
-    rates = nights.best_first([blame.verify(here, each, screening, errors.images) for each in soundings])
-    best = next(each for each in soundings if each.layer == rates[0].layer)
+    probes = blame.probe_layers(here, screening, errors.images)
+    rates = nights.best_first([blame.verify(here, each, screening, errors.images) for each in probes])
+    best = next(each for each in probes if each.layer == rates[0].layer)
     filters = blame.shortlist(here, best, screening, errors.images)
     filters = primitives.invert_filters(here, night.night_id, filters)
     mode_id = f"{night.night_id}-1"

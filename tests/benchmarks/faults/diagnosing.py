@@ -45,8 +45,8 @@ def find_modes(world: World, log: Log) -> list[Mode]:
 def flip_rate(world: World, mode: Mode, log: Log) -> FlipRate:
     """What patching the blamed filters of the best layer achieves for a mode, beside its controls."""
     subject, images = world.subject, log.errors.images[mode.rows]
-    soundings = blame.layers_to_verify(subject, mode.screening, images)
-    return nights.best_first([blame.verify(subject, each, mode.screening, images) for each in soundings])[0]
+    probes = blame.probe_layers(subject, mode.screening, images)
+    return nights.best_first([blame.verify(subject, each, mode.screening, images) for each in probes])[0]
 
 
 def recipe_of(world: World, mode: Mode, log: Log, path: Path) -> Path | None:

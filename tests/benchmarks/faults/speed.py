@@ -20,7 +20,7 @@ from inspection.modes import grouping as failure_modes
 from tests.benchmarks.faults.world import World
 
 ERRORS = 32  # attributed by every method
-CHOSEN = "blame, then sounding"  # how a night chooses the filters of a layer
+CHOSEN = "blame, then probe"  # how a night chooses the filters of a layer
 NIGHT = 1000  # errors of the night whose cost is measured
 Attribution = Callable[[], NDArray[np.float32]]  # -> (errors, channels), summed over positions
 
@@ -63,17 +63,17 @@ def _compare(world: World, errors: Labelled) -> dict[str, Any]:
     few = errors.subset(np.arange(min(2 * ERRORS, len(errors))))
     chosen, judged = few.subset(np.arange(0, len(few), 2)), few.subset(np.arange(1, len(few), 2))
     screening, seconds = _timed(lambda: blame.screen(subject, chosen.images, chosen.labels))
-    name = blame.layers_to_verify(subject, screening, chosen.images)[0].layer
+    name = blame.probe_layers(subject, screening, chosen.images)[0].layer
     layer = find_layer(subject.layers, name)
     k = engine.patch_count(layer.channels, 20, 0.25)
     rankings: dict[str, tuple[list[int], float]] = {
         "blame": (engine.most_blamed(screening.blame[name], k), seconds),
         "deviation": (engine.most_deviating(screening, subject.reference, name, k), seconds),
     }
-    sounding, more = _timed(
+    probe, more = _timed(
         lambda: blame.sound(subject, layer, screening, blame.run_up_to(subject, layer, chosen.images))
     )
-    rankings[CHOSEN] = (engine.most_blamed(sounding.blame, k), seconds + more)
+    rankings[CHOSEN] = (engine.most_blamed(probe.blame, k), seconds + more)
     failures = {}
     for method, attribute in _peers(world, layer, chosen, screening).items():
         try:
@@ -111,8 +111,8 @@ def night_cost(world: World, errors: Labelled) -> dict[str, float]:
         groups = failure_modes.group_errors(subject, screening, many.images, known)
         for rows in groups.modes:
             part, images = screening.subset(rows), many.images[rows]
-            for sounding in blame.layers_to_verify(subject, part, images):
-                blame.verify(subject, sounding, part, images)
+            for probe in blame.probe_layers(subject, part, images):
+                blame.verify(subject, probe, part, images)
             diagnosis.diagnose(subject, part, images, known)
 
     _, before = _timed(bare)

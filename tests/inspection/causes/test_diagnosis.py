@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fmi_engine.types import FloatArray, Screening
 from inspection.causes.diagnosis import diagnose
-from inspection.causes.lookalikes import Change, Likeness, Lookalikes, Trial, seek_lookalikes
+from inspection.evidence.nearest import Change, NearestMatch, NearestReferences, Trial, find_nearest
 from inspection.causes.measured_change import BOTH
 from inspection.causes.measured_match import MeasuredMatch, match_measured
 from inspection.evidence.blame import screen
@@ -85,7 +85,7 @@ def test_the_shares_are_those_of_the_formula_at_the_strength_that_suits_all_thre
     """
     found = diagnose(here, screening, admitted.images, responses)
     evidence = gather(here, screening, admitted.images)
-    lookalikes = seek_lookalikes(here, screening, admitted.images, responses, evidence)
+    lookalikes = find_nearest(here, screening, admitted.images, responses, evidence)
     known = paths(responses, screening.true)
     fitted = {name: evidence.fit(path) for name, path in known.items()}
     first = sorted(fitted, key=lambda name: -fitted[name].share)[:6]
@@ -128,20 +128,20 @@ def test_where_too_few_errors_are_nearer_every_reference_image_is_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of the best operation alone, before it is doubted."""
-    under, looked = Lookalikes.under, list[bool]()
+    under, looked = NearestReferences.under, list[bool]()
 
-    def watched(self: Lookalikes, change: Change, everywhere: bool = False) -> Likeness:
+    def watched(self: NearestReferences, change: Change, everywhere: bool = False) -> NearestMatch:
         looked.append(everywhere)
         return under(self, change, everywhere)
 
-    at = Lookalikes.at
+    at = NearestReferences.at
 
-    def few_nearer(self: Lookalikes, operation: str, strength: float, path: Path) -> Trial:
+    def few_nearer(self: NearestReferences, operation: str, strength: float, path: Path) -> Trial:
         trial = at(self, operation, strength, path)
         return replace(trial, likeness=replace(trial.likeness, nearer=0))
 
-    monkeypatch.setattr(Lookalikes, "at", few_nearer)
-    monkeypatch.setattr(Lookalikes, "under", watched)
+    monkeypatch.setattr(NearestReferences, "at", few_nearer)
+    monkeypatch.setattr(NearestReferences, "under", watched)
     found = diagnose(here, screening, admitted.images, responses)
     assert found.claimed
     assert found.nearer_share is not None
@@ -155,7 +155,7 @@ def test_the_least_unexplained_comes_first_and_alternatives_are_those_near_it(
     settings = here.settings.matching
     found = diagnose(here, screening, admitted.images, responses)
     evidence = gather(here, screening, admitted.images)
-    lookalikes = seek_lookalikes(here, screening, admitted.images, responses, evidence)
+    lookalikes = find_nearest(here, screening, admitted.images, responses, evidence)
 
     def left(shares: tuple[float, float, float]) -> float:
         views = (*shares, shares[2])
@@ -259,7 +259,7 @@ def test_a_dimmer_lamp_with_a_second_fault_is_found_with_it_or_explains_it(
     assert {each.family for each in found.pair} == {"darker", second}
     steps = [(each.operation, each.strength) for each in found.pair]
     evidence = gather(here, blamed, errors.images)
-    lookalikes = seek_lookalikes(here, blamed, errors.images, responses, evidence)
+    lookalikes = find_nearest(here, blamed, errors.images, responses, evidence)
     both = lookalikes.under(Steps(tuple(steps))).shares
     shares = (both.blamed, both.overall, both.look)
     for each in found.pair:

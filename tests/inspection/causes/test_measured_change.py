@@ -16,7 +16,7 @@ from inspection.causes.measured_change import (
     Parts,
     fixed_pattern,
     measure_change,
-    relive,
+    apply_measured,
     residual_textures,
     tone_curve,
 )
@@ -221,16 +221,16 @@ def test_a_change_is_lived_again_part_by_part() -> None:
     dots[0, 3, 5], dots[1, 3, 5] = 40, 60
     change = MeasuredChange(LEVELS + 10, np.full((SIDE, SIDE, 1), math.log(2), np.float32), dots)
     images = np.full((4, SIDE, SIDE, 1), 50, np.uint8)
-    assert np.unique(relive(images, change, PARTS[FIXED_PATTERN])).tolist() == [108]  # (50 + 8) * 2 - 8
-    moved = relive(images, change, PARTS[RESIDUAL_TEXTURE])
+    assert np.unique(apply_measured(images, change, PARTS[FIXED_PATTERN])).tolist() == [108]  # (50 + 8) * 2 - 8
+    moved = apply_measured(images, change, PARTS[RESIDUAL_TEXTURE])
     assert [sorted(np.unique(image).tolist()) for image in moved] == [[50, 67], [50, 76]] * 2
     assert len({int(image.argmax()) for image in moved}) == 4
-    both = relive(images, change, PARTS[BOTH])
+    both = apply_measured(images, change, PARTS[BOTH])
     assert [sorted(np.unique(image).tolist()) for image in both] == [[108, 142], [108, 159]] * 2
     assert [int(image.argmax()) for image in both] == [int(image.argmax()) for image in moved]
-    np.testing.assert_array_equal(relive(images, change, PARTS[BOTH]), both)
-    assert np.unique(relive(images, change, PARTS[TONE_CURVE])).tolist() == [60]
-    toned = relive(images, change, Parts(tones=True, pattern=True))
+    np.testing.assert_array_equal(apply_measured(images, change, PARTS[BOTH]), both)
+    assert np.unique(apply_measured(images, change, PARTS[TONE_CURVE])).tolist() == [60]
+    toned = apply_measured(images, change, Parts(tones=True, pattern=True))
     assert np.unique(toned).tolist() == [128]  # (60 + 8) * 2 - 8
 
 

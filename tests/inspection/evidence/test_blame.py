@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fmi_engine.probe import find_layer
 from fmi_engine.types import Screening
-from inspection.evidence.blame import Sounding, layers_to_verify, screen, shortlist, verify
+from inspection.evidence.blame import LayerProbe, probe_layers, screen, shortlist, verify
 from inspection.evidence.reproduced import Admitted
 from inspection.evidence.subject import Subject, open_subject
 from inspection.inputs.labelled import sample
@@ -137,9 +137,9 @@ def test_progress_counts_every_error(subject: Subject, admitted: Admitted) -> No
     assert counted == [16, 4]  # batches of 16
 
 
-def sounding(subject: Subject, layer: str, screening: Screening, images: NDArray[np.uint8]) -> Sounding:
+def probe(subject: Subject, layer: str, screening: Screening, images: NDArray[np.uint8]) -> LayerProbe:
     alone = replace(subject, layers=(find_layer(subject.layers, layer),))
-    return layers_to_verify(alone, screening, images)[0]
+    return probe_layers(alone, screening, images)[0]
 
 
 # --- verified exactly ---
@@ -150,7 +150,7 @@ def test_flip_rates_against_patching_by_hand(
     subject: Subject, screening: Screening, admitted: Admitted, layer: str, channels: int, k: int
 ) -> None:
     """K is a quarter of the layer here, as 20 filters would be more."""
-    found = verify(subject, sounding(subject, layer, screening, admitted.images), screening, admitted.images)
+    found = verify(subject, probe(subject, layer, screening, admitted.images), screening, admitted.images)
     chosen, judged = halves(admitted, subject.settings.blame.choosing_errors)
     assert len(judged) > len(chosen) == subject.settings.blame.choosing_errors
     blamed = top(midway(subject, screening, layer, admitted, chosen), k)
@@ -202,7 +202,7 @@ def test_collateral_is_the_share_of_correct_images_that_the_patch_breaks(
             for i in harmless
         ]
         found = verify(
-            subject, sounding(subject, layer, screening, admitted.images), screening, admitted.images
+            subject, probe(subject, layer, screening, admitted.images), screening, admitted.images
         )
         assert found.collateral == pytest.approx(np.mean(broken))
 
@@ -214,7 +214,7 @@ def test_of_many_errors_a_sample_is_patched_and_none_on_which_the_filters_were_c
     less = plant.copied(tmp_path / "less", changes)
     subject = open_subject(less.workspace, less.model, less.references)
     counted: list[int] = []
-    chosen_by = sounding(subject, "stage2", screening, admitted.images)
+    chosen_by = probe(subject, "stage2", screening, admitted.images)
     found = verify(subject, chosen_by, screening, admitted.images, counted.append)
     chosen, judged = halves(admitted, 12)
     few = [judged[i] for i in sample(len(judged), 9, 0)]
@@ -234,7 +234,7 @@ def test_of_few_errors_all_are_patched(
     subject = open_subject(some.workspace, some.model, some.references)
     few, counted = np.arange(23), list[int]()
     part, images = screening.subset(few), admitted.images[few]
-    found = verify(subject, sounding(subject, "stage2", part, images), part, images, counted.append)
+    found = verify(subject, probe(subject, "stage2", part, images), part, images, counted.append)
     chosen = few[sample(23, 12, 0)].tolist()
     blamed = top(midway(subject, screening, "stage2", admitted, chosen), 4)
     flips, _ = flips_and_margins(subject, "stage2", blamed, admitted, few.tolist())
@@ -245,7 +245,7 @@ def test_of_few_errors_all_are_patched(
 # --- which layers, which filters ---
 
 
-def test_the_layers_to_verify_are_those_that_flip_most_of_a_sample_beyond_the_control(
+def test_the_probe_layers_are_those_that_flip_most_of_a_sample_beyond_the_control(
     subject: Subject, screening: Screening, admitted: Admitted
 ) -> None:
     few = sample(len(admitted.errors), 12, 0)
@@ -257,7 +257,7 @@ def test_the_layers_to_verify_are_those_that_flip_most_of_a_sample_beyond_the_co
         control, _ = flips_and_margins(subject, layer, deviating, admitted, few.tolist())
         scores[layer] = (np.mean(flips) - np.mean(control), float(np.mean(screening.margin[few] - margins)))
     expected = sorted(STAGES, key=lambda layer: scores[layer], reverse=True)[:2]
-    found = layers_to_verify(subject, screening, admitted.images)
+    found = probe_layers(subject, screening, admitted.images)
     assert [each.layer for each in found] == expected
     for each in found:
         blame = midway(subject, screening, each.layer, admitted, few.tolist())
@@ -269,7 +269,7 @@ def test_the_shortlist_names_the_most_blamed_filters_each_patched_alone(
     subject: Subject, screening: Screening, admitted: Admitted, layer: str
 ) -> None:
     found = shortlist(
-        subject, sounding(subject, layer, screening, admitted.images), screening, admitted.images
+        subject, probe(subject, layer, screening, admitted.images), screening, admitted.images
     )
     shift = shifts(subject, screening, layer)
     few = sample(len(admitted.errors), subject.settings.blame.choosing_errors, 0)
@@ -295,7 +295,7 @@ def test_a_layer_with_few_filters_lists_them_all(
     more = plant.copied(tmp_path / "more", "inversion.filters = 12")
     subject = open_subject(more.workspace, more.model, more.references)
     few, many = (
-        shortlist(subject, sounding(subject, layer, screening, admitted.images), screening, admitted.images)
+        shortlist(subject, probe(subject, layer, screening, admitted.images), screening, admitted.images)
         for layer in ("stage1", "stage2")
     )
     assert sorted(each.channel for each in few) == list(range(8))
@@ -304,8 +304,8 @@ def test_a_layer_with_few_filters_lists_them_all(
 
 def test_a_single_error_is_blamed_too(subject: Subject, admitted: Admitted) -> None:
     one = screen(subject, admitted.images[:1], admitted.true[:1])
-    assert len(layers_to_verify(subject, one, admitted.images[:1])) == 2
-    found = verify(subject, sounding(subject, "stage2", one, admitted.images[:1]), one, admitted.images[:1])
+    assert len(probe_layers(subject, one, admitted.images[:1])) == 2
+    found = verify(subject, probe(subject, "stage2", one, admitted.images[:1]), one, admitted.images[:1])
     chosen = top(midway(subject, one, "stage2", admitted, [0]), 4)
     flips, _ = flips_and_margins(subject, "stage2", chosen, admitted, [0])
     assert found.blame == float(flips[0])

@@ -10,7 +10,7 @@ import torch
 
 from fmi_engine.probe import find_layer
 from fmi_engine.types import Screening
-from inspection.evidence.blame import layers_to_verify, shortlist
+from inspection.evidence.blame import probe_layers, shortlist
 from inspection.evidence.primitives import count_pictures, invert_filters, stretched
 from inspection.evidence.reproduced import Admitted
 from inspection.evidence.subject import Subject, open_subject
@@ -29,8 +29,8 @@ def mine(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Subject:
 @pytest.fixture(scope="module")
 def blamed(mine: Subject, screening: Screening, admitted: Admitted) -> tuple[BlamedFilter, ...]:
     stage2 = replace(mine, layers=(find_layer(mine.layers, "stage2"),))
-    sounding = layers_to_verify(stage2, screening, admitted.images)[0]
-    return shortlist(mine, sounding, screening, admitted.images)
+    probe = probe_layers(stage2, screening, admitted.images)[0]
+    return shortlist(mine, probe, screening, admitted.images)
 
 
 @pytest.fixture(scope="module")

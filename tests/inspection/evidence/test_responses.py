@@ -328,7 +328,7 @@ def by_hand(classes: Sequence[bool]) -> Responses:
         classes=np.array(classes),
         positions=np.zeros(0, np.int64),
         before=np.zeros((0, 2), np.float32),
-        any_day=np.array([[1, 3], [10, 30], [100, 300]], np.float32),
+        baseline=np.array([[1, 3], [10, 30], [100, 300]], np.float32),
         drawn=np.zeros(0, np.int64),
         known=np.zeros((0, 2), np.float32),
         labels=np.zeros(0, np.int64),
@@ -361,15 +361,15 @@ def test_errors_are_explained_by_the_shifts_of_their_classes(
 
 def test_the_errors_of_any_day_are_mixed_alike() -> None:
     responses = by_hand((True, True, True))
-    np.testing.assert_allclose(responses.of_any_day(np.array([0, 2, 2, 2])), [301 / 4, 903 / 4])
-    np.testing.assert_allclose(responses.of_any_day(np.array([1])), [10, 30])
+    np.testing.assert_allclose(responses.baseline_shift(np.array([0, 2, 2, 2])), [301 / 4, 903 / 4])
+    np.testing.assert_allclose(responses.baseline_shift(np.array([1])), [10, 30])
 
 
 def test_the_parts_of_any_day_are_the_wrong_ones_and_at_least_eight_of_the_least_sure(
     plant: Plant, tmp_path: Path
 ) -> None:
     subject = opened(plant, tmp_path / "mine")
-    found = measure_responses(subject).any_day
+    found = measure_responses(subject).baseline
     pool = subject.labelled
     for label in range(len(subject.model.class_names)):
         ranked = []

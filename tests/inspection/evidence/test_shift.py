@@ -116,7 +116,7 @@ def empty_responses() -> Responses:
         classes=np.array([True, True]),
         positions=nobody,
         before=np.zeros((0, 3), np.float32),
-        any_day=np.zeros((2, 3), np.float32),
+        baseline=np.zeros((2, 3), np.float32),
         drawn=nobody,
         known=np.zeros((0, 3), np.float32),
         labels=nobody,

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fmi_engine.types import Screening
-from inspection.causes.measured_change import PARTS, measure_change, relive
+from inspection.causes.measured_change import PARTS, measure_change, apply_measured
 from inspection.evidence.reproduced import Admitted
 from inspection.evidence.responses import Responses
 from inspection.evidence.subject import Subject, open_subject
@@ -53,7 +53,7 @@ def test_errors_stand_beside_reference_images_under_the_claimed_cause(
         expected = np.stack([noise.apply(image, 0.05, seed) for seed, image in enumerate(expected)])
     if cause == "a measured change":
         change = measure_change(admitted.images, admitted.true, here.correct)
-        expected = relive(references, change, PARTS[TONE_CURVE])
+        expected = apply_measured(references, change, PARTS[TONE_CURVE])
     for each, image in zip(drawn, expected, strict=True):
         np.testing.assert_array_equal(picture(here, each.changed), image)
 

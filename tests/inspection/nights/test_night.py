@@ -423,7 +423,7 @@ def test_the_summary_of_a_night(finished: FinishedNight) -> None:
         "overall_share": 0.9,
         "look_share": 0.8,
         "control_share": 0.2,
-        "alike_share": 0.1,
+        "unchanged_share": 0.1,
         "nearer_share": 0.8,
         "alternatives": ["offset darker"],
         "sentence": "The light is dimmer.",

@@ -115,7 +115,7 @@ def test_an_unknown_name_is_answered_with_those_that_exist(tmp_path: Path, text:
 
 
 def test_what_every_file_of_an_earlier_version_held_is_passed_over(tmp_path: Path) -> None:
-    path = held(tmp_path, "[blame]\nsounding_errors = 32\nfilters = 7\n")
+    path = held(tmp_path, "[blame]\nprobe_errors = 32\nfilters = 7\n")
     assert load_settings(path).blame.filters == 7
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fmi_engine.response import explained_share, slope_at
 from fmi_engine.types import Screening
 from inspection.causes import lookalikes
-from inspection.causes.lookalikes import Likeness, Lookalikes, most_alike, order_candidates, seek_lookalikes
+from inspection.evidence.nearest import NearestMatch, NearestReferences, nearest_in, order_candidates, find_nearest
 from inspection.evidence.reproduced import Admitted
 from inspection.evidence.responses import Induced, Responses, standardised
 from inspection.evidence.shift import Shares, gather, paths
@@ -28,7 +28,7 @@ def test_the_image_of_a_pool_most_like_an_error_is_found(seed: int) -> None:
     true, other = rng.integers(0, 4, 12), rng.integers(0, 4, 12)
     pool = (plain - normal[labels]).astype(np.float32)
     rows = (errors - normal[true]).astype(np.float32)
-    found, positions, distances = most_alike(rows, weights, (true, other), pool, labels, normal)
+    found, positions, distances = nearest_in(rows, weights, (true, other), pool, labels, normal)
     for i, (t, o) in enumerate(zip(true, other, strict=True)):
         among = [j for j in range(20) if labels[j] in (t, o)] or list(range(20))
         apart = {j: float((weights * (plain[j] - errors[i]) ** 2).sum()) for j in among}
@@ -110,13 +110,13 @@ def test_the_reference_image_most_like_an_error_is_sought_in_both_its_classes(
         right=np.zeros(len(rows), bool),
         drawn=np.arange(len(rows)),
         normal=np.zeros((len(subject.model.class_names), rows.shape[1]), np.float32),
-        any_day=np.ones((len(subject.model.class_names), rows.shape[1]), np.float32),
+        baseline=np.ones((len(subject.model.class_names), rows.shape[1]), np.float32),
     )
     evidence = gather(subject, screening, admitted.images)
-    sought = seek_lookalikes(subject, screening, admitted.images, responses, evidence)
+    sought = find_nearest(subject, screening, admitted.images, responses, evidence)
     found = sought.rivals
     day = evidence.observed
-    assert found.any_day == evidence.shares(Induced(0 * day, np.ones_like(day)))
+    assert found.baseline == evidence.shares(Induced(0 * day, np.ones_like(day)))
     assert found.mistaken == pytest.approx(moved.mean())
     assert found.either.mean == pytest.approx(1, abs=1e-4)
     assert found.own.mean < found.either.mean
@@ -138,10 +138,10 @@ def test_the_reference_image_most_like_an_error_is_sought_in_both_its_classes(
 @pytest.fixture(scope="module")
 def found(
     subject: Subject, screening: Screening, admitted: Admitted, lamp_responses: Responses
-) -> Lookalikes:
+) -> NearestReferences:
     """Of the errors under the aged lamp."""
     evidence = gather(subject, screening, admitted.images)
-    return seek_lookalikes(subject, screening, admitted.images, lamp_responses, evidence)
+    return find_nearest(subject, screening, admitted.images, lamp_responses, evidence)
 
 
 def dimmed(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -150,7 +150,7 @@ def dimmed(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_errors_are_nearer_to_reference_images_of_their_classes_that_are_changed_alike(
-    found: Lookalikes, screening: Screening, admitted: Admitted, everywhere: bool
+    found: NearestReferences, screening: Screening, admitted: Admitted, everywhere: bool
 ) -> None:
     """The lamp's own age against one image and one error after the other."""
     likeness, subject, weights = found.under(dimmed, everywhere), found.subject, found.evidence.weights
@@ -175,7 +175,7 @@ def test_errors_are_nearer_to_reference_images_of_their_classes_that_are_changed
     assert likeness.shares.mean > 0.9
 
 
-def test_everywhere_is_every_image_of_the_errors_classes(found: Lookalikes, screening: Screening) -> None:
+def test_everywhere_is_every_image_of_the_errors_classes(found: NearestReferences, screening: Screening) -> None:
     labelled, counted = found.subject.labelled, list[int]()
 
     def counting(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -202,12 +202,12 @@ def test_errors_of_a_class_without_reference_images_are_looked_for_in_all(
         right=lamp_responses.right[known],
     )
     part, images = screening.subset(mine), admitted.images[mine]
-    sought = seek_lookalikes(subject, part, images, only, gather(subject, part, images))
+    sought = find_nearest(subject, part, images, only, gather(subject, part, images))
     lamp = Steps((("dimmer lamp", 1.3),))
     assert sought.under(lamp).errors == sought.under(lamp, everywhere=True).errors == len(mine)
 
 
-def test_examples_go_from_the_nearest_to_the_farthest(found: Lookalikes, admitted: Admitted) -> None:
+def test_examples_go_from_the_nearest_to_the_farthest(found: NearestReferences, admitted: Admitted) -> None:
     """Each with a reference image of its class, and the distance by hand."""
     examples, subject = found.examples(dimmed, 4), found.subject
     assert [each.distance for each in examples] == sorted(each.distance for each in examples)
@@ -224,7 +224,7 @@ def test_examples_go_from_the_nearest_to_the_farthest(found: Lookalikes, admitte
 
 
 def test_images_under_an_operation_are_measured_once_for_a_subject(
-    found: Lookalikes, monkeypatch: pytest.MonkeyPatch
+    found: NearestReferences, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another strength, other images or another model are measured, and so is any other change, each time."""
     measured: list[int] = []
@@ -248,7 +248,7 @@ def test_images_under_an_operation_are_measured_once_for_a_subject(
 
 
 @pytest.mark.parametrize("start", [0.8, 2.2])
-def test_a_strength_is_refined_on_lookalikes(found: Lookalikes, screening: Screening, start: float) -> None:
+def test_a_strength_is_refined_on_lookalikes(found: NearestReferences, screening: Screening, start: float) -> None:
     path = paths(found.responses, screening.true)["dimmer lamp"]
     first = found.at("dimmer lamp", start, path)
     refined = found.refined("dimmer lamp", path, first)
@@ -264,7 +264,7 @@ def test_a_strength_is_refined_on_lookalikes(found: Lookalikes, screening: Scree
 
 
 def test_what_a_trial_promises_is_what_is_left_once_its_path_is_taken_off(
-    found: Lookalikes, screening: Screening
+    found: NearestReferences, screening: Screening
 ) -> None:
     path = paths(found.responses, screening.true)["dimmer lamp"]
     trial, observed, weights = (
@@ -272,7 +272,7 @@ def test_what_a_trial_promises_is_what_is_left_once_its_path_is_taken_off(
         found.evidence.observed,
         found.evidence.weights,
     )
-    _, positions, _ = found._most_alike(Steps((("dimmer lamp", 1.0),)), found.tried)
+    _, positions, _ = found._nearest_in(Steps((("dimmer lamp", 1.0),)), found.tried)
     data = found.subject.labelled
     rows, _ = standardised(
         found.subject, Steps((("dimmer lamp", 1.0),))(data.images[positions]), data.labels[positions]
@@ -288,7 +288,7 @@ def test_what_a_trial_promises_is_what_is_left_once_its_path_is_taken_off(
 
 
 def test_a_refined_strength_does_not_go_far_nor_beyond_the_limit(
-    found: Lookalikes, screening: Screening
+    found: NearestReferences, screening: Screening
 ) -> None:
     path = paths(found.responses, screening.true)["dimmer lamp"]
     for start, end in ((0.3, 0.6), (6.0, 3.0)):
@@ -296,7 +296,7 @@ def test_a_refined_strength_does_not_go_far_nor_beyond_the_limit(
         assert refined.strength == pytest.approx(end)
 
 
-def test_no_error_is_nearer_to_reference_images_that_nothing_changed(found: Lookalikes) -> None:
+def test_no_error_is_nearer_to_reference_images_that_nothing_changed(found: NearestReferences) -> None:
     likeness = found.under(lambda images: images)
     assert likeness.nearer == 0
     assert likeness.shares.mean == pytest.approx(found.rivals.own.mean, abs=1e-3)
@@ -308,11 +308,11 @@ def test_no_error_is_nearer_to_reference_images_that_nothing_changed(found: Look
 )
 def test_most_errors_are_nearer_only_beyond_chance(nearer: int, errors: int, beyond: bool) -> None:
     """Of ten coins eight or more fall heads in 5.5 of 100 throws, seven or more in 17."""
-    assert Likeness(Shares(1, 1, 1), nearer, errors).exceeds(0.5) == beyond
+    assert NearestMatch(Shares(1, 1, 1), nearer, errors).exceeds(0.5) == beyond
 
 
 def test_what_is_unexplained_falls_with_the_errors_that_are_nearer() -> None:
     """The shares leave 0.1 * 0.2 * 0.5 * 0.5; of ten errors four are not nearer, or none."""
     shares = Shares(0.9, 0.8, 0.5)
-    assert Likeness(shares, 6, 10).unexplained == pytest.approx(0.005 * 0.4)
-    assert Likeness(shares, 10, 10).unexplained == pytest.approx(0.005 * 0.02)
+    assert NearestMatch(shares, 6, 10).unexplained == pytest.approx(0.005 * 0.4)
+    assert NearestMatch(shares, 10, 10).unexplained == pytest.approx(0.005 * 0.02)

@@ -9,7 +9,7 @@ from inspection.evidence.responses import Responses
 from inspection.evidence.subject import Subject
 from inspection.inputs.labelled import Labelled
 from inspection.modes import grouping as failure_modes
-from inspection.modes.division import divide
+from inspection.modes.split import split
 from inspection.operations.catalogue import Steps
 from tests.inspection.conftest import Plant, responses_of
 

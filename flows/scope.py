@@ -1,0 +1,66 @@
+"""What the night's tasks hand to each other: a part of a night, and its errors. Both can be pickled."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmi_engine.types import Screening
+from inspection.evidence.case import Case
+from inspection.evidence.responses import measure_responses
+from inspection.evidence.subject import Subject, subject_of
+from inspection.findings import LoggedError
+from inspection.nights.night import mode_id
+from inspection.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A night, one of its failure modes, or a part of either."""
+
+    root: str  # of the workspace
+    night_id: str
+    model_hash: str
+    number: int = 0  # of the failure mode; 0: the whole night
+    within: str = ""  # a batch of the night's errors, or a layer of the mode
+
+    def mode(self, number: int) -> "Scope":
+        """A failure mode of the night; they count from 1."""
+        return replace(self, number=number)
+
+    def part(self, within: str) -> "Scope":
+        """A part of the night or of the failure mode."""
+        return replace(self, within=within)
+
+    @property
+    def place(self) -> str:
+        """Tells it from every other part of the same night."""
+        return f"{self.number or ''}-{self.within}"
+
+    @property
+    def mode_id(self) -> str:
+        """The name of the failure mode."""
+        return mode_id(self.night_id, self.number)
+
+    def subject(self, progress: Progress = None) -> Subject:
+        """The model under diagnosis; opened once in a process."""
+        return subject_of(Path(self.root), self.model_hash, progress)
+
+    def case(self, errors: "Errors") -> Case:
+        """The errors with all that they are compared with."""
+        subject = self.subject()
+        return Case(subject, measure_responses(subject), errors.screening, errors.images)
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Some of a night's errors, with their images and their screening, all in the same order."""
+
+    logged: tuple[LoggedError, ...]
+    images: NDArray[np.uint8]  # (errors, height, width, channel)
+    screening: Screening
+
+    def part(self, rows: NDArray[np.int64]) -> "Errors":
+        """Some of them, by position."""
+        return Errors(tuple(self.logged[i] for i in rows), self.images[rows], self.screening.subset(rows))
