@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inspection.findings import Cause, Diagnosis, Night, OperationMatch, ReferenceImage, RegisteredModel
+from inspection.findings import (
+    Cause,
+    Diagnosis,
+    FailureMode,
+    Night,
+    OperationMatch,
+    ReferenceImage,
+    RegisteredModel,
+)
 from inspection.inputs.defect_log import DefectLog, read_defect_log, write_defect_log
 from inspection.inputs.image_sets import LabelledImage, read_image_set
 from inspection.inputs.sample_line import SampleLine, write_images
@@ -21,6 +29,7 @@ from inspection.workspace.store import Store
 
 if TYPE_CHECKING:  # torch takes a second to import, and most tests here do without
     from fmi_engine.types import Screening
+    from inspection.evidence.case import Case
     from inspection.evidence.reproduced import Admitted
     from inspection.evidence.responses import Responses
     from inspection.evidence.subject import Subject
@@ -174,6 +183,16 @@ def screening(subject: "Subject", admitted: "Admitted") -> "Screening":
 
 
 @pytest.fixture(scope="session")
+def lamp_case(
+    subject: "Subject", lamp_responses: "Responses", screening: "Screening", admitted: "Admitted"
+) -> "Case":
+    """The errors of the plant's log, beside one operation."""
+    from inspection.evidence.case import Case
+
+    return Case(subject, lamp_responses, screening, admitted.images)
+
+
+@pytest.fixture(scope="session")
 def lamp_responses(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> "Responses":
     """Of one operation, a dimmer lamp, for tests that need only the reference images in them."""
     return responses_of(plant, tmp_path_factory.mktemp("lamp-responses"), "dimmer lamp")
@@ -193,7 +212,6 @@ def responses_of(plant: Plant, folder: Path, *names: str) -> "Responses":
 
 DIMMED = Diagnosis(
     claimed=True,
-    sentence="The light is dimmer.",
     family="darker",
     operation="dimmer lamp",
     strength=1.25,
@@ -233,6 +251,7 @@ DIMMED = Diagnosis(
     unchanged_share=0.1,
     nearer_share=0.8,
     cause=Cause.APPEARANCE,
+    meaning="the light is dimmer",
 )
 """What a night would say of the aged lamp, as records: the tests after the diagnosis start from it."""
 
@@ -250,11 +269,7 @@ class FinishedNight:
 
 @pytest.fixture(scope="session")
 def finished(
-    plant: Plant,
-    subject: "Subject",
-    admitted: "Admitted",
-    screening: "Screening",
-    tmp_path_factory: pytest.TempPathFactory,
+    plant: Plant, subject: "Subject", lamp_case: "Case", tmp_path_factory: pytest.TempPathFactory
 ) -> FinishedNight:
     """A night put together of real parts, all but the diagnosis."""
     from inspection.evidence import blame, primitives
@@ -268,15 +283,19 @@ def finished(
     here = replace(subject, workspace=mine.workspace)
     log = nights.read_log(site, night, None)
     errors = admit(mine.workspace, night.night_id, mine.model, here.classifier, log)
-    probes = blame.probe_layers(here, screening, errors.images)
-    rates = nights.best_first([blame.verify(here, each, screening, errors.images) for each in probes])
+    case = replace(lamp_case, subject=here, images=errors.images)
+    probes = blame.probe_layers(case)
+    rates = nights.best_first([blame.verify(case, each) for each in probes])
     best = next(each for each in probes if each.layer == rates[0].layer)
-    filters = blame.shortlist(here, best, screening, errors.images)
-    filters = primitives.invert_filters(here, night.night_id, filters)
-    mode_id = f"{night.night_id}-1"
-    recipe = mode_recipe.write_mode_recipe(here, night.night_id, mode_id, errors, DIMMED, rates, filters)
-    mode = nights.failure_mode(mode_id, errors.errors, rates, filters, DIMMED, recipe)
-    done = nights.finish(
-        site, night, len(log.rows), len(errors.errors), errors.set_aside, [mode], (), {"blame": 1.5}
+    filters = primitives.invert_filters(here, night.night_id, blame.shortlist(case, best))
+    mode_id = nights.mode_id(night.night_id, 1)
+    recipe = mode_recipe.write_mode_recipe(case, mode_id, DIMMED, rates, filters)
+    mode = FailureMode(mode_id, "", errors.errors, tuple(rates), filters, DIMMED, recipe)
+    results = nights.Results(
+        rows_read=len(log.rows),
+        errors_read=len(errors.errors),
+        set_aside=errors.set_aside,
+        modes=(nights.complete(mode),),
+        seconds={"blame": 1.5},
     )
-    return FinishedNight(mine, done)
+    return FinishedNight(mine, nights.finish(site, night, results))

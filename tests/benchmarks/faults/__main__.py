@@ -48,7 +48,8 @@ from tests.benchmarks.faults.world import World, open_world
 from tests.benchmarks.planted import Fault
 
 console = Console(stderr=True)
-QUICK_FAULTS = 6
+QUICK = ("dim_lamp", "defocus_disc", "gain_noise", "mains_flicker", "dust_on_lens", "brushed_grain")
+QUICK_FAULTS = 6  # of a FILE.py
 PAIRS = 12  # nights with two faults, per seed
 QUICK_PAIRS = 4
 CONTROLS = 20  # nights without a fault, and as many with wrong labels, per seed
@@ -163,7 +164,7 @@ def _open(options: argparse.Namespace, seed: int, progress: Callable[[int], None
         progress,
     )
     faults = _faults(options, world.model.channels)
-    kept = _Kept(options.cache / f"results-{_code()}", world)
+    kept = _Kept(options.cache / f"results-{code()}", world)
     return _Work(dict(_jobs(options, world, faults, kept)), kept)
 
 
@@ -202,8 +203,7 @@ def _faults(options: argparse.Namespace, channels: int) -> dict[str, Fault]:
             raise ValueError(f"no fault {', '.join(missing)}; there are: {', '.join(known)}")
         return {name: known[name] for name in options.only}
     if options.quick and not options.faults:
-        quick = ("dim_lamp", "defocus_disc", "gain_noise", "mains_flicker", "dust_on_lens", "brushed_grain")
-        return {name: known[name] for name in quick}
+        return {name: known[name] for name in QUICK}
     if options.quick:
         first = {fault.family: name for name, fault in reversed(known.items())}
         return {name: known[name] for name in sorted(first.values(), key=list(known).index)[:QUICK_FAULTS]}
@@ -220,7 +220,7 @@ def _jobs(
         for name, strength in product(faults, options.strengths):
             yield f"single-{name}-{strength}", partial(_single, world, faults, name, strength)
     if "double" in options.parts:
-        for one, other in _pairs(faults, QUICK_PAIRS if options.quick else PAIRS, world.seed):
+        for one, other in pairs(faults, QUICK_PAIRS if options.quick else PAIRS, world.seed):
             yield f"double-{one}-{other}", partial(_double, world, faults, one, other)
     if "clean" in options.parts:
         for i in range(QUICK_CONTROLS if options.quick else CONTROLS):
@@ -234,7 +234,7 @@ def _jobs(
             yield f"retraining-{name}-{count}-{options.steps}", job
 
 
-def _pairs(faults: Mapping[str, Fault], count: int, seed: int) -> list[tuple[str, str]]:
+def pairs(faults: Mapping[str, Fault], count: int, seed: int) -> list[tuple[str, str]]:
     """Pairs of faults of different families, every fault as often as every other."""
     rng = np.random.default_rng([seed, 2])
     names = list(faults)
@@ -259,7 +259,7 @@ def _single(world: World, faults: Mapping[str, Fault], name: str, strength: floa
     modes = find_modes(world, log)
     night |= describe(world, log, modes)
     if strength == 1.0:
-        best = flip_rate(world, modes[0], log)
+        best = flip_rate(modes[0])
         night["flip"] = {
             "layer": best.layer,
             "k": best.k,
@@ -300,7 +300,7 @@ def _retraining(world: World, fault: Fault, name: str, count: int, steps: int, k
     log = nights.Log(logged, np.zeros(len(logged), np.int64))
     modes = find_modes(world, log) if len(logged) > 1 else []
     path = kept.folder / f"recipe-{name}-{count}" / "recipe.yaml"
-    recipe = recipe_of(world, modes[0], log, path) if modes else None
+    recipe = recipe_of(world, modes[0], path) if modes else None
     rng = np.random.default_rng([world.seed, 4])
     unlabelled = nights.under(world.logs.images, [fault] * len(world.logs), 1.0, rng)
     judging = judging_images(world, fault, 1.0)
@@ -361,10 +361,10 @@ class _Kept:
         return Classifier(network, deployed.class_names, deployed.preprocessing, deployed.device)
 
 
-def _code() -> str:
+def code() -> str:
     """The hash of everything that a night's result rests on."""
     folders = [Path(package.__file__ or "").parent for package in (fmi_engine, inspection)]
-    files = sorted(path for folder in folders for path in folder.glob("*.py"))
+    files = sorted(path for folder in folders for path in folder.rglob("*.py"))
     files += sorted(Path(__file__).parent.parent.rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:10]
 

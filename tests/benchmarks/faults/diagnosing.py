@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.types import Screening
-from inspection.causes import diagnosis
-from inspection.evidence import blame, responses
+from inspection.causes.diagnosis import diagnose
+from inspection.evidence import blame
+from inspection.evidence.case import Case
+from inspection.evidence.responses import measure_responses
 from inspection.findings import Diagnosis, FlipRate
-from inspection.modes import grouping as failure_modes
+from inspection.inputs.labelled import Labelled
 from inspection.modes import recipe as mode_recipe
+from inspection.modes.grouping import group_errors
 from inspection.nights import night as nights
+from inspection.nights.phrases import doubt_in_words
 from inspection.recipes.recipe import write_recipe
 from tests.benchmarks.faults.nights import Log
 from tests.benchmarks.faults.world import World
@@ -24,38 +27,42 @@ class Mode:
     """A failure mode of a benchmark's night."""
 
     rows: NDArray[np.int64]
-    screening: Screening
+    case: Case
     found: Diagnosis
+
+
+def case_of(world: World, errors: Labelled) -> Case:
+    """Errors of the world's model with all that they are compared with."""
+    subject = world.subject
+    screening = blame.screen(subject, errors.images, errors.labels)
+    return Case(subject, measure_responses(subject), screening, errors.images)
 
 
 def find_modes(world: World, log: Log) -> list[Mode]:
     """Group and diagnose a night's errors."""
-    subject, errors = world.subject, log.errors
-    screening = blame.screen(subject, errors.images, errors.labels)
-    known = responses.measure_responses(subject)
-    groups = failure_modes.group_errors(subject, screening, errors.images, known)
+    return modes_of(case_of(world, log.errors))
+
+
+def modes_of(case: Case) -> list[Mode]:
+    """The same of errors that were screened."""
     modes = []
-    for rows in groups.modes:
-        part = screening.subset(rows)
-        found = diagnosis.diagnose(subject, part, errors.images[rows], known)
-        modes.append(Mode(rows, part, found))
+    for group in group_errors(case).modes:
+        part = case.part(group.rows)
+        modes.append(Mode(group.rows, part, group.diagnosis or diagnose(part)))
     return modes
 
 
-def flip_rate(world: World, mode: Mode, log: Log) -> FlipRate:
+def flip_rate(mode: Mode) -> FlipRate:
     """What patching the blamed filters of the best layer achieves for a mode, beside its controls."""
-    subject, images = world.subject, log.errors.images[mode.rows]
-    probes = blame.probe_layers(subject, mode.screening, images)
-    return nights.best_first([blame.verify(subject, each, mode.screening, images) for each in probes])[0]
+    probes = blame.probe_layers(mode.case)
+    return nights.best_first([blame.verify(mode.case, each) for each in probes])[0]
 
 
-def recipe_of(world: World, mode: Mode, log: Log, path: Path) -> Path | None:
+def recipe_of(world: World, mode: Mode, path: Path) -> Path | None:
     """Write the mode's recipe to `path`; None where no cause is claimed."""
     if not mode.found.claimed:
         return None
-    images, true = log.errors.images[mode.rows], log.errors.labels[mode.rows]
-    recipe = mode_recipe.compose(world.subject, images, true, mode.found, {"benchmark": world.name}, path)
-    write_recipe(recipe, path)
+    write_recipe(mode_recipe.compose(mode.case, mode.found, {"benchmark": world.name}, path), path)
     return path
 
 
@@ -86,5 +93,5 @@ def _describe_mode(log: Log, mode: Mode) -> dict[str, Any]:
         "pair_families": [each.family for each in found.pair],
         "families": families,  # best first
         "alternatives": sorted({each.family for each in found.matches if each.alternative}),
-        "reasons": list(found.reasons),
+        "reasons": [doubt_in_words(each) for each in found.doubts],
     }

@@ -13,10 +13,13 @@ from torch import Tensor
 from fmi_engine import blame as engine
 from fmi_engine.probe import find_layer, find_module
 from fmi_engine.types import Layer, Screening
-from inspection.causes import diagnosis
-from inspection.evidence import blame, responses
+from inspection.causes.diagnosis import diagnose
+from inspection.evidence import blame
+from inspection.evidence.case import Case
+from inspection.evidence.responses import measure_responses
 from inspection.inputs.labelled import Labelled
-from inspection.modes import grouping as failure_modes
+from inspection.modes.grouping import group_errors
+from tests.benchmarks.faults.diagnosing import case_of
 from tests.benchmarks.faults.world import World
 
 ERRORS = 32  # attributed by every method
@@ -63,16 +66,15 @@ def _compare(world: World, errors: Labelled) -> dict[str, Any]:
     few = errors.subset(np.arange(min(2 * ERRORS, len(errors))))
     chosen, judged = few.subset(np.arange(0, len(few), 2)), few.subset(np.arange(1, len(few), 2))
     screening, seconds = _timed(lambda: blame.screen(subject, chosen.images, chosen.labels))
-    name = blame.probe_layers(subject, screening, chosen.images)[0].layer
+    case = Case(subject, measure_responses(subject), screening, chosen.images)
+    name = blame.probe_layers(case)[0].layer
     layer = find_layer(subject.layers, name)
     k = engine.patch_count(layer.channels, 20, 0.25)
     rankings: dict[str, tuple[list[int], float]] = {
         "blame": (engine.most_blamed(screening.blame[name], k), seconds),
         "deviation": (engine.most_deviating(screening, subject.reference, name, k), seconds),
     }
-    probe, more = _timed(
-        lambda: blame.sound(subject, layer, screening, blame.run_up_to(subject, layer, chosen.images))
-    )
+    probe, more = _timed(lambda: blame.probe_layer(case, layer, blame.run_up_to(case, layer)))
     rankings[CHOSEN] = (engine.most_blamed(probe.blame, k), seconds + more)
     failures = {}
     for method, attribute in _peers(world, layer, chosen, screening).items():
@@ -98,7 +100,7 @@ def night_cost(world: World, errors: Labelled) -> dict[str, float]:
     """
     subject = world.subject
     many = errors.subset(np.resize(np.arange(len(errors)), NIGHT))
-    known = responses.measure_responses(subject)
+    measure_responses(subject)  # once for a model, whatever the night
 
     def bare() -> None:
         for i in range(0, NIGHT, 32):
@@ -107,13 +109,13 @@ def night_cost(world: World, errors: Labelled) -> dict[str, float]:
                 subject.classifier.network(x).sum().backward()
 
     def diagnosed() -> None:
-        screening = blame.screen(subject, many.images, many.labels)
-        groups = failure_modes.group_errors(subject, screening, many.images, known)
-        for rows in groups.modes:
-            part, images = screening.subset(rows), many.images[rows]
-            for probe in blame.probe_layers(subject, part, images):
-                blame.verify(subject, probe, part, images)
-            diagnosis.diagnose(subject, part, images, known)
+        case = case_of(world, many)
+        for group in group_errors(case).modes:
+            part = case.part(group.rows)
+            for probe in blame.probe_layers(part):
+                blame.verify(part, probe)
+            if group.diagnosis is None:
+                diagnose(part)
 
     _, before = _timed(bare)
     _, night = _timed(diagnosed)
