@@ -13,6 +13,7 @@ from torch import Tensor
 from fmi_engine.probe import find_layer
 from fmi_engine.types import Screening
 from inspection.evidence.blame import LayerProbe, probe_layers, screen, shortlist, verify
+from inspection.evidence.case import Case
 from inspection.evidence.reproduced import Admitted
 from inspection.evidence.subject import Subject, open_subject
 from inspection.inputs.labelled import sample
@@ -137,9 +138,9 @@ def test_progress_counts_every_error(subject: Subject, admitted: Admitted) -> No
     assert counted == [16, 4]  # batches of 16
 
 
-def probe(subject: Subject, layer: str, screening: Screening, images: NDArray[np.uint8]) -> LayerProbe:
-    alone = replace(subject, layers=(find_layer(subject.layers, layer),))
-    return probe_layers(alone, screening, images)[0]
+def probe(case: Case, layer: str) -> LayerProbe:
+    alone = replace(case.subject, layers=(find_layer(case.subject.layers, layer),))
+    return probe_layers(replace(case, subject=alone))[0]
 
 
 # --- verified exactly ---
@@ -147,10 +148,11 @@ def probe(subject: Subject, layer: str, screening: Screening, images: NDArray[np
 
 @pytest.mark.parametrize(("layer", "channels", "k"), [("stage1", 8, 2), ("stage2", 16, 4), ("stage3", 16, 4)])
 def test_flip_rates_against_patching_by_hand(
-    subject: Subject, screening: Screening, admitted: Admitted, layer: str, channels: int, k: int
+    lamp_case: Case, admitted: Admitted, layer: str, channels: int, k: int
 ) -> None:
     """K is a quarter of the layer here, as 20 filters would be more."""
-    found = verify(subject, probe(subject, layer, screening, admitted.images), screening, admitted.images)
+    subject, screening = lamp_case.subject, lamp_case.screening
+    found = verify(lamp_case, probe(lamp_case, layer))
     chosen, judged = halves(admitted, subject.settings.blame.choosing_errors)
     assert len(judged) > len(chosen) == subject.settings.blame.choosing_errors
     blamed = top(midway(subject, screening, layer, admitted, chosen), k)
@@ -186,8 +188,9 @@ def gains(flips: Sequence[bool], deviation: Sequence[bool], random: Sequence[flo
 
 
 def test_collateral_is_the_share_of_correct_images_that_the_patch_breaks(
-    subject: Subject, screening: Screening, admitted: Admitted
+    lamp_case: Case, admitted: Admitted
 ) -> None:
+    subject, screening = lamp_case.subject, lamp_case.screening
     harmless = sample(len(subject.correct), 20, 0)
     chosen, _ = halves(admitted, subject.settings.blame.choosing_errors)
     for layer, k in (("stage1", 2), ("stage2", 4)):
@@ -201,21 +204,18 @@ def test_collateral_is_the_share_of_correct_images_that_the_patch_breaks(
             != subject.correct.labels[i]
             for i in harmless
         ]
-        found = verify(
-            subject, probe(subject, layer, screening, admitted.images), screening, admitted.images
-        )
+        found = verify(lamp_case, probe(lamp_case, layer))
         assert found.collateral == pytest.approx(np.mean(broken))
 
 
 def test_of_many_errors_a_sample_is_patched_and_none_on_which_the_filters_were_chosen(
-    plant: Plant, screening: Screening, admitted: Admitted, tmp_path: Path
+    plant: Plant, lamp_case: Case, admitted: Admitted, tmp_path: Path
 ) -> None:
     changes = "blame.most_errors = 9\nblame.largest_share = 0.125"
     less = plant.copied(tmp_path / "less", changes)
     subject = open_subject(less.workspace, less.model, less.references)
-    counted: list[int] = []
-    chosen_by = probe(subject, "stage2", screening, admitted.images)
-    found = verify(subject, chosen_by, screening, admitted.images, counted.append)
+    case, screening, counted = replace(lamp_case, subject=subject), lamp_case.screening, list[int]()
+    found = verify(case, probe(case, "stage2"), counted.append)
     chosen, judged = halves(admitted, 12)
     few = [judged[i] for i in sample(len(judged), 9, 0)]
     blamed = top(midway(subject, screening, "stage2", admitted, chosen), 2)
@@ -227,16 +227,16 @@ def test_of_many_errors_a_sample_is_patched_and_none_on_which_the_filters_were_c
 
 
 def test_of_few_errors_all_are_patched(
-    plant: Plant, screening: Screening, admitted: Admitted, tmp_path: Path
+    plant: Plant, lamp_case: Case, admitted: Admitted, tmp_path: Path
 ) -> None:
     """Where fewer would be left than the filters were chosen on, they are counted on all of them."""
     some = plant.copied(tmp_path / "some", "blame.choosing_errors = 12")
     subject = open_subject(some.workspace, some.model, some.references)
     few, counted = np.arange(23), list[int]()
-    part, images = screening.subset(few), admitted.images[few]
-    found = verify(subject, probe(subject, "stage2", part, images), part, images, counted.append)
+    part = replace(lamp_case, subject=subject).part(few)
+    found = verify(part, probe(part, "stage2"), counted.append)
     chosen = few[sample(23, 12, 0)].tolist()
-    blamed = top(midway(subject, screening, "stage2", admitted, chosen), 4)
+    blamed = top(midway(subject, lamp_case.screening, "stage2", admitted, chosen), 4)
     flips, _ = flips_and_margins(subject, "stage2", blamed, admitted, few.tolist())
     assert sum(counted) == 23
     assert found.blame == pytest.approx(np.mean(flips))
@@ -246,8 +246,9 @@ def test_of_few_errors_all_are_patched(
 
 
 def test_the_probe_layers_are_those_that_flip_most_of_a_sample_beyond_the_control(
-    subject: Subject, screening: Screening, admitted: Admitted
+    lamp_case: Case, admitted: Admitted
 ) -> None:
+    subject, screening = lamp_case.subject, lamp_case.screening
     few = sample(len(admitted.errors), 12, 0)
     scores = {}
     for layer, k in zip(STAGES, (2, 4, 4), strict=True):
@@ -257,7 +258,7 @@ def test_the_probe_layers_are_those_that_flip_most_of_a_sample_beyond_the_contro
         control, _ = flips_and_margins(subject, layer, deviating, admitted, few.tolist())
         scores[layer] = (np.mean(flips) - np.mean(control), float(np.mean(screening.margin[few] - margins)))
     expected = sorted(STAGES, key=lambda layer: scores[layer], reverse=True)[:2]
-    found = probe_layers(subject, screening, admitted.images)
+    found = probe_layers(lamp_case)
     assert [each.layer for each in found] == expected
     for each in found:
         blame = midway(subject, screening, each.layer, admitted, few.tolist())
@@ -266,11 +267,10 @@ def test_the_probe_layers_are_those_that_flip_most_of_a_sample_beyond_the_contro
 
 @pytest.mark.parametrize("layer", ["stage1", "stage2"])
 def test_the_shortlist_names_the_most_blamed_filters_each_patched_alone(
-    subject: Subject, screening: Screening, admitted: Admitted, layer: str
+    lamp_case: Case, admitted: Admitted, layer: str
 ) -> None:
-    found = shortlist(
-        subject, probe(subject, layer, screening, admitted.images), screening, admitted.images
-    )
+    subject, screening = lamp_case.subject, lamp_case.screening
+    found = shortlist(lamp_case, probe(lamp_case, layer))
     shift = shifts(subject, screening, layer)
     few = sample(len(admitted.errors), subject.settings.blame.choosing_errors, 0)
     blame = midway(subject, screening, layer, admitted, few.tolist())
@@ -289,23 +289,20 @@ def test_the_shortlist_names_the_most_blamed_filters_each_patched_alone(
         assert (each.primitives, each.patches) == ((), ())
 
 
-def test_a_layer_with_few_filters_lists_them_all(
-    plant: Plant, screening: Screening, admitted: Admitted, tmp_path: Path
-) -> None:
+def test_a_layer_with_few_filters_lists_them_all(plant: Plant, lamp_case: Case, tmp_path: Path) -> None:
     more = plant.copied(tmp_path / "more", "inversion.filters = 12")
-    subject = open_subject(more.workspace, more.model, more.references)
-    few, many = (
-        shortlist(subject, probe(subject, layer, screening, admitted.images), screening, admitted.images)
-        for layer in ("stage1", "stage2")
-    )
+    case = replace(lamp_case, subject=open_subject(more.workspace, more.model, more.references))
+    few, many = (shortlist(case, probe(case, layer)) for layer in ("stage1", "stage2"))
     assert sorted(each.channel for each in few) == list(range(8))
     assert len(many) == 12
 
 
-def test_a_single_error_is_blamed_too(subject: Subject, admitted: Admitted) -> None:
+def test_a_single_error_is_blamed_too(lamp_case: Case, admitted: Admitted) -> None:
+    subject = lamp_case.subject
     one = screen(subject, admitted.images[:1], admitted.true[:1])
-    assert len(probe_layers(subject, one, admitted.images[:1])) == 2
-    found = verify(subject, probe(subject, "stage2", one, admitted.images[:1]), one, admitted.images[:1])
+    case = replace(lamp_case, screening=one, images=admitted.images[:1])
+    assert len(probe_layers(case)) == 2
+    found = verify(case, probe(case, "stage2"))
     chosen = top(midway(subject, one, "stage2", admitted, [0]), 4)
     flips, _ = flips_and_margins(subject, "stage2", chosen, admitted, [0])
     assert found.blame == float(flips[0])

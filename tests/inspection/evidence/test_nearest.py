@@ -8,11 +8,17 @@ from numpy.typing import NDArray
 
 from fmi_engine.response import explained_share, slope_at
 from fmi_engine.types import Screening
-from inspection.causes import lookalikes
-from inspection.evidence.nearest import NearestMatch, NearestReferences, nearest_in, order_candidates, find_nearest
+from inspection import tuning
+from inspection.evidence.case import Case
+from inspection.evidence.nearest import (
+    NearestMatch,
+    NearestReferences,
+    nearest_in,
+    order_candidates,
+)
 from inspection.evidence.reproduced import Admitted
-from inspection.evidence.responses import Induced, Responses, standardised
-from inspection.evidence.shift import Shares, gather, paths
+from inspection.evidence.responses import Induced, standardised
+from inspection.evidence.shift import Shares
 from inspection.evidence.subject import Subject
 from inspection.operations.catalogue import Steps
 from tests.inspection.evidence.test_shift import empty_responses
@@ -44,7 +50,7 @@ def test_a_change_is_tried_on_the_images_that_the_errors_may_have_been(
     most: int, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first of each error, then the second of each, one after the other; no class but the errors' own."""
-    monkeypatch.setattr(lookalikes, "TRIED", most)
+    monkeypatch.setattr(tuning, "TRIED_REFERENCES", most)
     rng = np.random.default_rng(seed)
     normal = rng.normal(size=(4, 6)).astype(np.float32)
     plain, labels = rng.normal(size=(30, 6)), rng.integers(0, 3, 30)
@@ -89,19 +95,20 @@ def test_of_a_class_without_reference_images_those_of_all_are_tried() -> None:
     assert (ordered.tolist(), tried) == ([0, 1, 2], 3)
 
 
-def rows_of(subject: Subject, screening: Screening, admitted: Admitted) -> NDArray[np.float32]:
+def rows_of(case: Case) -> NDArray[np.float32]:
+    subject = case.subject
     filters = [
-        subject.reference.standardise(name, screening.energy[name], screening.true)
+        subject.reference.standardise(name, case.screening.energy[name], case.true)
         for name in subject.layer_names
     ]
-    return np.concatenate([*filters, subject.looks.standardise(admitted.images, screening.true)], axis=1)
+    return np.concatenate([*filters, subject.looks.standardise(case.images, case.true)], axis=1)
 
 
 def test_the_reference_image_most_like_an_error_is_sought_in_both_its_classes(
-    subject: Subject, screening: Screening, admitted: Admitted
+    lamp_case: Case,
 ) -> None:
     """The errors themselves are the reference images, a third of them under the class they were taken for."""
-    rows = rows_of(subject, screening, admitted)
+    subject, screening, rows = lamp_case.subject, lamp_case.screening, rows_of(lamp_case)
     moved = np.arange(len(rows)) % 3 == 0
     responses = replace(
         empty_responses(),
@@ -112,14 +119,13 @@ def test_the_reference_image_most_like_an_error_is_sought_in_both_its_classes(
         normal=np.zeros((len(subject.model.class_names), rows.shape[1]), np.float32),
         baseline=np.ones((len(subject.model.class_names), rows.shape[1]), np.float32),
     )
-    evidence = gather(subject, screening, admitted.images)
-    sought = find_nearest(subject, screening, admitted.images, responses, evidence)
-    found = sought.rivals
-    day = evidence.observed
-    assert found.baseline == evidence.shares(Induced(0 * day, np.ones_like(day)))
-    assert found.mistaken == pytest.approx(moved.mean())
-    assert found.either.mean == pytest.approx(1, abs=1e-4)
-    assert found.own.mean < found.either.mean
+    case = replace(lamp_case, responses=responses)
+    evidence, sought = case.evidence, case.nearest
+    found, observed = sought.baselines, evidence.observed
+    assert found.baseline_errors == evidence.shares(Induced(0 * observed, np.ones_like(observed)))
+    assert found.like_predicted == pytest.approx(moved.mean())
+    assert found.either_class.mean == pytest.approx(1, abs=1e-4)
+    assert found.unchanged.mean < found.either_class.mean
     np.testing.assert_allclose(sought.distances, 0, atol=1e-3)
     own = np.stack(
         [
@@ -130,18 +136,15 @@ def test_the_reference_image_most_like_an_error_is_sought_in_both_its_classes(
             for row, t in zip(rows, screening.true, strict=True)
         ]
     ).mean(0)
-    assert found.own.mean == pytest.approx(
+    assert found.unchanged.mean == pytest.approx(
         explained_share(evidence.observed, own, evidence.weights), abs=1e-3
     )
 
 
 @pytest.fixture(scope="module")
-def found(
-    subject: Subject, screening: Screening, admitted: Admitted, lamp_responses: Responses
-) -> NearestReferences:
+def found(lamp_case: Case) -> NearestReferences:
     """Of the errors under the aged lamp."""
-    evidence = gather(subject, screening, admitted.images)
-    return find_nearest(subject, screening, admitted.images, lamp_responses, evidence)
+    return lamp_case.nearest
 
 
 def dimmed(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -150,13 +153,13 @@ def dimmed(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_errors_are_nearer_to_reference_images_of_their_classes_that_are_changed_alike(
-    found: NearestReferences, screening: Screening, admitted: Admitted, everywhere: bool
+    found: NearestReferences, lamp_case: Case, everywhere: bool
 ) -> None:
     """The lamp's own age against one image and one error after the other."""
-    likeness, subject, weights = found.under(dimmed, everywhere), found.subject, found.evidence.weights
+    match, subject, weights = found.under(dimmed, everywhere), found.subject, found.evidence.weights
     data, responses = subject.labelled, found.responses
     changed, _ = standardised(subject, dimmed(data.images), data.labels)
-    rows, normal = rows_of(subject, screening, admitted), responses.normal
+    rows, normal, screening = rows_of(lamp_case), responses.normal, lamp_case.screening
     nearest, nearer = [], 0
     for row, t, p in zip(rows, screening.true.tolist(), screening.predicted.tolist(), strict=True):
         own = [changed[i] for i in range(len(data)) if data.labels[i] == t]
@@ -168,14 +171,16 @@ def test_errors_are_nearer_to_reference_images_of_their_classes_that_are_changed
         ]
         nearest.append(own[int(np.argmin(apart))])
         nearer += min(apart) < min(as_they_are)
-    assert (likeness.nearer, likeness.errors) == (nearer, len(rows))
-    assert likeness.nearer_share > 0.9
+    assert (match.nearer, match.errors) == (nearer, len(rows))
+    assert match.nearer_share > 0.9
     share = explained_share(found.evidence.observed, np.mean(nearest, 0), weights)
-    assert likeness.shares.mean == pytest.approx(share, abs=1e-3)
-    assert likeness.shares.mean > 0.9
+    assert match.shares.mean == pytest.approx(share, abs=1e-3)
+    assert match.shares.mean > 0.9
 
 
-def test_everywhere_is_every_image_of_the_errors_classes(found: NearestReferences, screening: Screening) -> None:
+def test_everywhere_is_every_image_of_the_errors_classes(
+    found: NearestReferences, screening: Screening
+) -> None:
     labelled, counted = found.subject.labelled, list[int]()
 
     def counting(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -188,11 +193,11 @@ def test_everywhere_is_every_image_of_the_errors_classes(found: NearestReference
 
 
 def test_errors_of_a_class_without_reference_images_are_looked_for_in_all(
-    subject: Subject, screening: Screening, admitted: Admitted, lamp_responses: Responses
+    lamp_case: Case,
 ) -> None:
     """Everywhere, too: the reference images are all of one class, and the errors of others."""
-    label = int(screening.true[0])
-    mine = np.flatnonzero(screening.true != label)
+    label, lamp_responses = int(lamp_case.true[0]), lamp_case.responses
+    mine = np.flatnonzero(lamp_case.true != label)
     known = lamp_responses.labels == label
     only = replace(
         lamp_responses,
@@ -201,8 +206,7 @@ def test_errors_of_a_class_without_reference_images_are_looked_for_in_all(
         labels=lamp_responses.labels[known],
         right=lamp_responses.right[known],
     )
-    part, images = screening.subset(mine), admitted.images[mine]
-    sought = find_nearest(subject, part, images, only, gather(subject, part, images))
+    sought = replace(lamp_case, responses=only).part(mine).nearest
     lamp = Steps((("dimmer lamp", 1.3),))
     assert sought.under(lamp).errors == sought.under(lamp, everywhere=True).errors == len(mine)
 
@@ -233,7 +237,7 @@ def test_images_under_an_operation_are_measured_once_for_a_subject(
         measured.append(len(images))
         return standardised(subject, images, labels)
 
-    monkeypatch.setattr("inspection.evidence.responses.standardised", counted)
+    monkeypatch.setattr("inspection.evidence.nearest.standardised", counted)
     fresh = replace(found, subject=replace(found.subject))
     lamp, weaker = Steps((("dimmer lamp", 1.3),)), Steps((("dimmer lamp", 0.7),))
     first = fresh.under(lamp)
@@ -248,13 +252,15 @@ def test_images_under_an_operation_are_measured_once_for_a_subject(
 
 
 @pytest.mark.parametrize("start", [0.8, 2.2])
-def test_a_strength_is_refined_on_lookalikes(found: NearestReferences, screening: Screening, start: float) -> None:
-    path = paths(found.responses, screening.true)["dimmer lamp"]
+def test_a_strength_is_refined_on_the_nearest_reference_images(
+    found: NearestReferences, screening: Screening, start: float
+) -> None:
+    path = found.responses.paths(screening.true)["dimmer lamp"]
     first = found.at("dimmer lamp", start, path)
     refined = found.refined("dimmer lamp", path, first)
-    assert first.likeness == found.under(Steps((("dimmer lamp", start),)))
-    assert refined.likeness == found.under(Steps((("dimmer lamp", refined.strength),)))
-    assert refined.likeness.unexplained < first.likeness.unexplained / 10
+    assert first.match == found.under(Steps((("dimmer lamp", start),)))
+    assert refined.match == found.under(Steps((("dimmer lamp", refined.strength),)))
+    assert refined.match.unexplained < first.match.unexplained / 10
     best = min(
         np.arange(0.8, 2.3, 0.1),
         key=lambda each: found.under(Steps((("dimmer lamp", float(each)),))).unexplained,
@@ -266,13 +272,13 @@ def test_a_strength_is_refined_on_lookalikes(found: NearestReferences, screening
 def test_what_a_trial_promises_is_what_is_left_once_its_path_is_taken_off(
     found: NearestReferences, screening: Screening
 ) -> None:
-    path = paths(found.responses, screening.true)["dimmer lamp"]
+    path = found.responses.paths(screening.true)["dimmer lamp"]
     trial, observed, weights = (
         found.at("dimmer lamp", 1.0, path),
         found.evidence.observed,
         found.evidence.weights,
     )
-    _, positions, _ = found._nearest_in(Steps((("dimmer lamp", 1.0),)), found.tried)
+    _, positions, _ = found._nearest(Steps((("dimmer lamp", 1.0),)), found.tried)
     data = found.subject.labelled
     rows, _ = standardised(
         found.subject, Steps((("dimmer lamp", 1.0),))(data.images[positions]), data.labels[positions]
@@ -284,22 +290,22 @@ def test_what_a_trial_promises_is_what_is_left_once_its_path_is_taken_off(
     ]
     assert explained[1] == max(explained)
     assert trial.promise.shares.mean == pytest.approx(explained[1], abs=1e-3)
-    assert trial.promise.nearer == trial.likeness.nearer
+    assert trial.promise.nearer == trial.match.nearer
 
 
 def test_a_refined_strength_does_not_go_far_nor_beyond_the_limit(
     found: NearestReferences, screening: Screening
 ) -> None:
-    path = paths(found.responses, screening.true)["dimmer lamp"]
+    path = found.responses.paths(screening.true)["dimmer lamp"]
     for start, end in ((0.3, 0.6), (6.0, 3.0)):
         refined = found.refined("dimmer lamp", path, found.at("dimmer lamp", start, path))
         assert refined.strength == pytest.approx(end)
 
 
 def test_no_error_is_nearer_to_reference_images_that_nothing_changed(found: NearestReferences) -> None:
-    likeness = found.under(lambda images: images)
-    assert likeness.nearer == 0
-    assert likeness.shares.mean == pytest.approx(found.rivals.own.mean, abs=1e-3)
+    match = found.under(lambda images: images)
+    assert match.nearer == 0
+    assert match.shares.mean == pytest.approx(found.baselines.unchanged.mean, abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from fmi_engine.probe import find_layer
-from fmi_engine.types import Screening
 from inspection.evidence.blame import probe_layers, shortlist
+from inspection.evidence.case import Case
 from inspection.evidence.primitives import count_pictures, invert_filters, stretched
-from inspection.evidence.reproduced import Admitted
 from inspection.evidence.subject import Subject, open_subject
 from inspection.findings import BlamedFilter
 from inspection.inputs.images import read_image
@@ -27,10 +26,10 @@ def mine(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Subject:
 
 
 @pytest.fixture(scope="module")
-def blamed(mine: Subject, screening: Screening, admitted: Admitted) -> tuple[BlamedFilter, ...]:
+def blamed(mine: Subject, lamp_case: Case) -> tuple[BlamedFilter, ...]:
     stage2 = replace(mine, layers=(find_layer(mine.layers, "stage2"),))
-    probe = probe_layers(stage2, screening, admitted.images)[0]
-    return shortlist(mine, probe, screening, admitted.images)
+    probe = probe_layers(replace(lamp_case, subject=stage2))[0]
+    return shortlist(replace(lamp_case, subject=mine), probe)
 
 
 @pytest.fixture(scope="module")

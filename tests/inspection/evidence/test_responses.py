@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from fmi_engine.texture import ANGULAR_BINS, RADIAL_BINS
+from inspection import tuning
 from inspection.evidence.responses import (
     Induced,
     Responses,
@@ -107,7 +108,7 @@ def test_the_reference_images_themselves_are_kept_in_sigma(
     plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Right and wrong, and of many as even a choice over the classes as may be."""
-    monkeypatch.setattr("inspection.evidence.responses.KNOWN", 30)
+    monkeypatch.setattr(tuning, "REFERENCE_POOL", 30)
     subject = opened(plant, tmp_path / "mine")
     found = measure_responses(subject)
     pool, chosen = subject.labelled, evenly(subject.labelled.labels, 30)

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from fmi_engine.response import explained_share, fit_together
-from fmi_engine.types import FloatArray, Screening
-from inspection.evidence.reproduced import Admitted
+from fmi_engine.types import FloatArray
+from inspection.evidence.case import Case
 from inspection.evidence.responses import Induced, Responses
-from inspection.evidence.shift import Evidence, Shares, gather, paths
-from inspection.evidence.subject import Subject
+from inspection.evidence.shift import Evidence, Shares
 
 FILTERS, LOOK = 30, 12
 
@@ -78,11 +77,11 @@ def test_what_is_unexplained_is_a_product_in_which_the_look_counts_twice(shares:
 
 
 def test_the_evidence_of_errors_is_gathered_filter_by_filter(
-    subject: Subject, screening: Screening, admitted: Admitted
+    lamp_case: Case,
 ) -> None:
-    rows = np.arange(0, len(admitted.images), 3)
-    some, images = screening.subset(rows), admitted.images[rows]
-    found = gather(subject, some, images)
+    subject, rows = lamp_case.subject, np.arange(0, len(lamp_case), 3)
+    case = lamp_case.part(rows)
+    some, images, found = case.screening, case.images, case.evidence
     observed, blame = [], []
     for name in ("stage1", "stage2", "stage3"):
         layer = subject.reference.layers[name]
@@ -133,7 +132,7 @@ def test_a_path_is_the_shift_of_the_filters_then_of_the_look_by_the_classes_of_t
         looks={"defocus": -shift[..., :1]},
         stood={"defocus": (0.5 * np.concatenate([shift, shift[..., :1]], axis=2)).astype(np.float32)},
     )
-    strengths, induced = paths(responses, np.array([0, 1, 1, 1]))["defocus"]
+    strengths, induced = responses.paths(np.array([0, 1, 1, 1]))["defocus"]
     weak = [(1 + 3 * 10) / 4, (2 + 3 * 20) / 4, -(1 + 3 * 10) / 4]
     strong = [(3 + 3 * 30) / 4, (4 + 3 * 40) / 4, -(3 + 3 * 30) / 4]
     np.testing.assert_allclose([each.shift for each in induced], [weak, strong])

@@ -1,0 +1,98 @@
+"""A case: the errors of a group with every view of them, against the same measured by itself."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inspection import tuning
+from inspection.evidence import case as module
+from inspection.evidence.blame import screen
+from inspection.evidence.case import Case
+from inspection.evidence.responses import Responses, measure_change_of
+from inspection.evidence.shift import Evidence
+from inspection.inputs.labelled import sample
+from inspection.operations.catalogue import Steps
+
+VIEWS = ("examined", "observed", "evidence", "catalogue", "fitted", "nearest")
+
+
+def test_a_part_is_a_case_of_those_errors_alone(lamp_case: Case) -> None:
+    """As if only they had been logged: screened by themselves, with nothing left over from the whole."""
+    rows = np.arange(1, len(lamp_case), 3)
+    part = lamp_case.part(rows)
+    images, true = lamp_case.images[rows], lamp_case.true[rows]
+    alone = replace(lamp_case, screening=screen(lamp_case.subject, images, true), images=images)
+    assert len(part) == len(alone) == len(rows)
+    assert part.subject is lamp_case.subject
+    assert part.responses is lamp_case.responses
+    assert part.settings is lamp_case.settings
+    np.testing.assert_array_equal(part.images, images)
+    np.testing.assert_array_equal(part.true, true)
+    np.testing.assert_array_equal(part.screening.predicted, alone.screening.predicted)
+    np.testing.assert_array_equal(part.examined, np.arange(len(rows)))
+    np.testing.assert_allclose(part.observed, alone.observed, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(part.evidence.blame, alone.evidence.blame, rtol=1e-3, atol=1e-6)
+    assert part.fitted["dimmer lamp"].share == pytest.approx(alone.fitted["dimmer lamp"].share, abs=1e-4)
+    assert part.nearest.baselines.unchanged.mean == pytest.approx(
+        alone.nearest.baselines.unchanged.mean, abs=1e-4
+    )
+    assert not np.allclose(part.observed, lamp_case.observed)
+
+
+def test_each_view_is_measured_once_and_only_when_it_is_asked(
+    lamp_case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Counter[str]()
+
+    def counting(name: str, measure: Callable[..., Any]) -> Callable[..., Any]:
+        def measured(*given: Any) -> Any:
+            counted[name] += 1
+            return measure(*given)
+
+        return measured
+
+    for name in ("sample", "observed_shift", "blame_weights", "find_nearest"):
+        monkeypatch.setattr(module, name, counting(name, getattr(module, name)))
+    monkeypatch.setattr(Responses, "paths", counting("paths", Responses.paths))
+    monkeypatch.setattr(Evidence, "fit_each", counting("fit_each", Evidence.fit_each))
+    case = replace(lamp_case)
+    assert not counted
+    for _ in range(2):
+        for view in VIEWS:
+            assert getattr(case, view) is getattr(case, view)
+    each = ("sample", "observed_shift", "blame_weights", "find_nearest", "paths", "fit_each")
+    assert counted == dict.fromkeys(each, 1)
+    assert case.part(np.arange(len(case))).evidence is not case.evidence
+
+
+def test_of_many_errors_a_sample_is_looked_at_one_by_one(
+    lamp_case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their filters count all the same; the look, and what is nearest, is of the sample."""
+    subject = lamp_case.subject
+    np.testing.assert_array_equal(lamp_case.examined, np.arange(len(lamp_case)))
+    monkeypatch.setattr(tuning, "EXAMINED_ERRORS", 7)
+    case = replace(lamp_case)
+    np.testing.assert_array_equal(case.examined, sample(len(case), 7, subject.settings.compute.seed))
+    assert len(set(case.examined.tolist())) == 7 < len(case)
+    assert set(case.examined.tolist()) <= set(range(len(case)))
+    looks = subject.looks.standardise(case.images[case.examined], case.true[case.examined]).mean(0)
+    filters = len(case.observed) - len(looks)
+    np.testing.assert_allclose(case.observed[filters:], looks, rtol=1e-5)
+    np.testing.assert_array_equal(case.observed[:filters], lamp_case.observed[:filters])
+    np.testing.assert_array_equal(case.nearest.true, case.true[case.examined])
+    assert len(case.nearest.rows) == len(case.nearest.distances) == 7
+    np.testing.assert_allclose(case.nearest.rows[:, filters:].mean(0), looks, rtol=1e-4, atol=1e-5)
+
+
+def test_a_change_is_measured_for_errors_of_the_same_classes(lamp_case: Case) -> None:
+    change, part = Steps((("dimmer lamp", 1.0),)), lamp_case.part(np.flatnonzero(lamp_case.true == 1))
+    found = part.induced_by(change)
+    expected = measure_change_of(lamp_case.subject, lamp_case.responses, change, np.array([1]))
+    np.testing.assert_allclose(found.shift, expected.shift, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.before, expected.before, rtol=1e-4, atol=1e-4)
+    assert not np.allclose(found.shift, lamp_case.induced_by(change).shift)
