@@ -150,7 +150,7 @@ class OperationMatch:
     share: float  # explained share, at most 1; below 0 it is worse than nothing
     overall_share: float  # the same with every filter counting alike, at the same strength
     look_share: float  # the same of how the images themselves look, without the network
-    alternative: bool = False  # within the margin of the best: cannot be told apart from it
+    alternative: bool = False  # within the margin of the best: cannot be distinguished from it
 
     @property
     def mean_share(self) -> float:

@@ -1,4 +1,4 @@
-"""Progress of long work: a callback that is told how many more images or steps are done."""
+"""Progress of long work: a callback that is given how many more images or steps are done."""
 
 from collections.abc import Callable
 

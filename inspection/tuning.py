@@ -15,6 +15,13 @@ MOST_STANDING = 2.0  # times where failing parts stand before a change, at most,
 UNEXPLAINED_FLOOR = 0.005  # of a view: less unexplained is noise, and ranks no cause before another
 NOT_NEARER_FLOOR = 0.02  # of the errors: the same for those that are not nearer under a change
 
+# --- the look of images (evidence) ---
+
+LOOK_FAINT = 0.02  # of full scale; added to a brightness before its logarithm
+LOOK_FINE = 0.002  # of full scale; added to a difference between pixels before its logarithm
+LOOK_BORDER = 16  # one part in as many of a side is border
+LOOK_LINE_WIDTH = 9  # pixels; what varies more slowly across the lines is lighting
+
 # --- nearest reference images (evidence) ---
 
 TRIED_REFERENCES = 128  # reference images that a change is tried on, or one an error where those are more

@@ -8,7 +8,7 @@
 - doctor: doctor
 - options: options that several commands share
 - app: the root that commands are hung on
-- entry: one command run, and how its errors are told
+- entry: one command run, and how its errors are shown
 """
 
 # In the order in which --help lists them.

@@ -12,15 +12,12 @@ from numpy.typing import NDArray
 from fmi_engine.reference import summarise
 from fmi_engine.texture import ANGULAR_BINS, RADIAL_BINS, spectral_statistics
 from fmi_engine.types import FloatArray
+from inspection import tuning
 from inspection.inputs.labelled import Labelled
 
 TOGETHER = 16  # images that are described at a time; of more, the arrays leave the cache
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 BLOCK = 8  # pixels, of JPEG
-FAINT = 0.02  # of full scale; added to a brightness before its logarithm
-FINE = 0.002  # of full scale; added to a difference between pixels before its logarithm
-MARGIN = 16  # one part in as many of a side is border
-LINE_WIDTH = 9  # pixels; what varies more slowly across the lines is lighting
 WHITEST, BLACKEST = 254 / 255, 1 / 255
 
 
@@ -70,6 +67,12 @@ _DESCRIBED: LRUCache[tuple[bytes, tuple[int, ...]], FloatArray] = LRUCache(4096)
 _LOCK = Lock()
 
 
+def forget() -> None:
+    """Forget the descriptors of images that were looked at, after what they rest on has changed."""
+    with _LOCK:
+        _DESCRIBED.clear()
+
+
 def _groups(images: NDArray[np.uint8]) -> dict[str, FloatArray]:
     """The look of images (images, height, width, channel), by what each part (images, entries) tells."""
     light = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
@@ -105,13 +108,15 @@ def _block_means(grey: FloatArray, side: int) -> FloatArray:
 def _field(grey: FloatArray) -> FloatArray:
     """Where the light falls: the logarithm of 4 x 4 block means against the image's mean."""
     level = grey.mean((1, 2))[:, None]
-    return np.asarray(np.log((_block_means(grey, 4) + FAINT) / (level + FAINT)))
+    return np.asarray(np.log((_block_means(grey, 4) + tuning.LOOK_FAINT) / (level + tuning.LOOK_FAINT)))
 
 
 def _unevenness(grey: FloatArray) -> FloatArray:
     """How unevenly, wherever: spread, highest and lowest of 8 x 8 block means against their median."""
     blocks = _block_means(grey, 8)
-    stops = np.log((blocks + FAINT) / (np.median(blocks, axis=1, keepdims=True) + FAINT))
+    stops = np.log(
+        (blocks + tuning.LOOK_FAINT) / (np.median(blocks, axis=1, keepdims=True) + tuning.LOOK_FAINT)
+    )
     return np.stack([stops.std(1), stops.max(1), stops.min(1)], axis=1)
 
 
@@ -119,7 +124,7 @@ def _tones(grey: FloatArray) -> FloatArray:
     """Quantiles of the grey values, and the logarithm of the shares that are burnt out and black."""
     clipped = np.stack([(grey >= WHITEST).mean((1, 2)), (grey <= BLACKEST).mean((1, 2))], axis=1)
     quantiles = np.quantile(grey.reshape(len(grey), -1), QUANTILES, axis=1).T
-    return np.concatenate([4 * quantiles, np.log(clipped + FINE)], axis=1)
+    return np.concatenate([4 * quantiles, np.log(clipped + tuning.LOOK_FINE)], axis=1)
 
 
 def _specks(grey: FloatArray) -> FloatArray:
@@ -147,7 +152,7 @@ def _specks(grey: FloatArray) -> FloatArray:
 
 def _inside(image: FloatArray) -> FloatArray:
     """An image (height, width) without a margin of a sixteenth of its sides."""
-    down, across = (side // MARGIN for side in image.shape)
+    down, across = (side // tuning.LOOK_BORDER for side in image.shape)
     return image[down : image.shape[0] - down, across : image.shape[1] - across]
 
 
@@ -158,9 +163,11 @@ def _blocks(grey: FloatArray) -> FloatArray:
     for steps in (across, down.transpose(0, 2, 1)):
         seam = (np.arange(steps.shape[2]) + 1) % BLOCK == 0
         at_seams = steps[..., seam] if seam.any() else steps
-        found.append(np.log((_means(at_seams) + FINE) / (_means(steps[..., ~seam]) + FINE)))
-    found += [np.log(_means(steps) + FINE) for steps in (across, down)]
-    return np.stack([*found, np.log((across < 1 / 255).mean((1, 2)) + FAINT)], axis=1)
+        found.append(
+            np.log((_means(at_seams) + tuning.LOOK_FINE) / (_means(steps[..., ~seam]) + tuning.LOOK_FINE))
+        )
+    found += [np.log(_means(steps) + tuning.LOOK_FINE) for steps in (across, down)]
+    return np.stack([*found, np.log((across < 1 / 255).mean((1, 2)) + tuning.LOOK_FAINT)], axis=1)
 
 
 def _means(values: FloatArray) -> FloatArray:
@@ -173,13 +180,13 @@ def _lines(grey: FloatArray) -> FloatArray:
     found = []
     for axis in (2, 1):
         means = grey.mean(axis)
-        slow = np.stack([cv2.blur(each[:, None], (1, LINE_WIDTH))[:, 0] for each in means])
+        slow = np.stack([cv2.blur(each[:, None], (1, tuning.LOOK_LINE_WIDTH))[:, 0] for each in means])
         found.append(np.log((means - slow).std(1) + 1e-3))
     return np.stack(found, axis=1)
 
 
 def _colour(light: FloatArray) -> FloatArray:
     """Red and blue against green, and the distance between the strongest and the weakest channel."""
-    red, green, blue = (light.mean((2, 3)) + FAINT).T
-    vivid = (light.max(1) - light.min(1)).mean((1, 2)) + FAINT
+    red, green, blue = (light.mean((2, 3)) + tuning.LOOK_FAINT).T
+    vivid = (light.max(1) - light.min(1)).mean((1, 2)) + tuning.LOOK_FAINT
     return np.asarray(np.log(np.stack([red / green, blue / green, vivid], axis=1)))

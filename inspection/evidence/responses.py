@@ -5,6 +5,9 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,20 @@ from inspection.operations.catalogue import Change, Steps, find_operation, opera
 from inspection.progress import Progress
 from inspection.workspace.files import replacing
 
-FORMAT = 4  # of the file that keeps them: one of an earlier version is not read
+MEASURING = (
+    "fmi_engine.energy",
+    "fmi_engine.probe",
+    "fmi_engine.reference",
+    "fmi_engine.texture",
+    "inspection.evidence.look",
+    "inspection.evidence.responses",
+)  # modules that say what a response is, beside the operations
+LIBRARIES = (
+    "albumentations",
+    "numpy",
+    "opencv-python-headless",
+    "torch",
+)  # that both rest on
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +249,27 @@ def standardised(
 def _response_key(subject: Subject) -> str:
     catalogue = [(op.name, op.grid, op.unit) for op in operations_for(subject.model.channels)]
     pool = subject.labelled
+    constants = [tuning.REFERENCE_POOL, tuning.CERTAIN_WEIGHT, tuning.BASELINE_PARTS]
     held = hashlib.sha256(pool.images.tobytes() + pool.labels.tobytes()).hexdigest()
     settings = [subject.settings.matching.reference_images, subject.settings.compute.seed]
-    text = json.dumps([FORMAT, catalogue, held, _normal_hash(subject), settings])
+    text = json.dumps([_software(), catalogue, held, _normal_hash(subject), settings, constants])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@cache
+def _software() -> list[str]:
+    """What an operation does, and what measures it: the hash of both sources, and the libraries' versions."""
+    packages = ("inspection.operations", *MEASURING)
+    files = [path for name in packages for path in _sources(name)]
+    source = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    return [source, *(version(name) for name in LIBRARIES)]
+
+
+def _sources(name: str) -> list[Path]:
+    """The files of a module, or of a package."""
+    found = find_spec(name)
+    origin = Path((found and found.origin) or "")
+    return sorted(origin.parent.glob("*.py")) if origin.name == "__init__.py" else [origin]
 
 
 def _normal(subject: Subject) -> FloatArray:

@@ -39,7 +39,7 @@ class Subject:
     correct: Labelled  # those of them that the model classifies correctly
     # By layer, as they are asked for. Not of the constructor: a copy with another classifier starts anew.
     cuts: dict[str, Resumption] = field(default_factory=dict, init=False, compare=False)
-    # By change and positions: labelled images under the last few changes that lookalikes were sought under.
+    # By change and positions: labelled images under the last few changes that nearest references were sought under.
     changed: LRUCache[tuple[Hashable, bytes], FloatArray] = field(
         default_factory=lambda: LRUCache(RECENT), init=False, compare=False
     )
@@ -109,15 +109,16 @@ def draw_references(references: Sequence[ReferenceImage], per_class: int, seed: 
     return [each for label in sorted(taken) for each in taken[label][:per_class]]
 
 
-_opened: dict[tuple[Path, str], Subject] = {}  # of this process; a second task needs not measure again
+_opened: dict[str, Subject] = {}  # of this process; a second task needs not measure again
 
 
 def subject_of(root: Path, model_hash: str, progress: Progress = None) -> Subject:
-    """The subject of a workspace's model; opened once in a process."""
-    if (root, model_hash) not in _opened:
+    """The subject of a workspace's model; opened once in a process for the same settings and registration."""
+    workspace = open_workspace(root)
+    store = Store(workspace.store_path)
+    model = store.model(model_hash)
+    key = repr((root, model, workspace.settings))
+    if key not in _opened:
         _opened.clear()  # one at a time: its reference images stay in memory
-        workspace = open_workspace(root)
-        store = Store(workspace.store_path)
-        model, references = store.model(model_hash), store.references(model_hash)
-        _opened[root, model_hash] = open_subject(workspace, model, references, progress)
-    return _opened[root, model_hash]
+        _opened[key] = open_subject(workspace, model, store.references(model_hash), progress)
+    return _opened[key]

@@ -56,7 +56,7 @@ def plan(
     channels: int,
     epochs: int,
 ) -> Plan:
-    """Decide what to train: splits respected, test images left out, grey sets told by looking.
+    """Decide what to train: splits respected, test images left out, grey sets recognised by looking.
 
     Raises ModelError where a class has no training image.
     """

@@ -227,18 +227,18 @@ def test_a_lopsided_log_holds_the_classes_with_most_errors(
 def test_pairs_are_of_two_families_and_take_every_fault_alike(channels: int, count: int) -> None:
     known = planted.faults(None, channels)
     for seed in range(3):  # those of a run
-        pairs = benchmark._pairs(known, count, seed)
+        pairs = benchmark.pairs(known, count, seed)
         assert len(set(pairs)) == len(pairs) == count
         assert all(known[one].family != known[other].family for one, other in pairs)
         taken = Counter(name for pair in pairs for name in pair)
         assert max(taken.values()) - min(taken[name] for name in known) <= 1
-    assert benchmark._pairs(known, count, 0) != benchmark._pairs(known, count, 1)
+    assert benchmark.pairs(known, count, 0) != benchmark.pairs(known, count, 1)
 
 
 def test_faults_of_one_family_make_no_pairs() -> None:
     alike = {name: fault for name, fault in planted.faults().items() if fault.family == "dust"}
     assert len(alike) > 1
-    assert benchmark._pairs(alike, 12, 0) == []
+    assert benchmark.pairs(alike, 12, 0) == []
 
 
 # --- the command line ---

@@ -1,0 +1,409 @@
+"""How much every constant of the diagnosis matters: each halved and doubled, on nights with planted faults.
+
+    python -m tests.benchmarks.sensitivity --images DIR --json OUT
+    python -m tests.benchmarks.sensitivity --images DIR --json OUT --only CONTESTED matching.pair_gain
+
+The nights are those of `python -m tests.benchmarks.faults --quick`: with one cause, with two, with none, and
+with wrong labels. What is printed for each constant is in how many nights other causes are claimed, and the
+scores beside those of the constant as it is. A constant that changes nothing on any set has no reason to be.
+
+A share above a half is not doubled: it goes half the way to 1. Of a pair of bounds the width is halved and
+doubled. Every constant's nights are kept in the cache folder as they come; a stopped run goes on there, and a
+change of the code starts afresh. A night that never reads a constant cannot change with it, and is not run
+again.
+"""
+
+import argparse
+import json
+import os
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from cachetools import LRUCache
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from fmi_engine.types import FloatArray, Screening
+from inspection import tuning
+from inspection.errors import InspectionError
+from inspection.evidence import blame, look, nearest, responses
+from inspection.evidence.case import Case
+from inspection.evidence.subject import Subject
+from inspection.workspace.files import replacing
+from inspection.workspace.settings import MatchingSettings
+from tests.benchmarks import planted
+from tests.benchmarks.faults import __main__ as faults
+from tests.benchmarks.faults import nights, scores
+from tests.benchmarks.faults.diagnosing import describe, modes_of
+from tests.benchmarks.faults.nights import Log
+from tests.benchmarks.faults.world import World, open_world
+
+console = Console(stderr=True)
+Result = dict[str, Any]
+Value = float | int | tuple[float, float]
+SETTINGS = tuple(
+    f"matching.{name}" for name in MatchingSettings.model_fields if name not in ("reference_images",)
+)
+AS_IT_IS = "as it is"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit code."""
+    options = _options(arguments)
+    try:
+        answer = _run(options)
+    except (InspectionError, ValueError) as error:
+        console.print(f"[bold red]sensitivity:[/] {error}", soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        console.print("interrupted; every finished constant is kept, and the same command goes on from there")
+        return 130
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(options.json) as partial:
+        partial.write_text(json.dumps(answer, indent=1), encoding="utf-8")
+    _show(answer)
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.sensitivity",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--images", type=Path, required=True, help="labelled images, as `fmi train` takes them"
+    )
+    parser.add_argument("--json", type=Path, required=True, help="where to write the answer")
+    parser.add_argument("--only", nargs="+", help="constants; default: all")
+    parser.add_argument("--size", type=int, default=64, help="pixels; default: 64")
+    parser.add_argument("--epochs", type=int, default=20, help="of the base model; default: 20")
+    parser.add_argument(
+        "--controls", type=int, default=6, help="nights without a fault, and with wrong labels"
+    )
+    parser.add_argument("--architecture", default="", help="as `fmi train` takes it; default: its own")
+    parser.add_argument("--processes", type=int, default=1, help="constants that run at once; default: 1")
+    parser.add_argument("--cache", type=Path, help="default: sensitivity-cache beside --json")
+    options = parser.parse_args(arguments)
+    options.cache = options.cache or options.json.absolute().parent / "sensitivity-cache"
+    unknown = sorted(set(options.only or ()) - set(constants()))
+    if unknown:
+        parser.error(f"no constant {', '.join(unknown)}; there are: {', '.join(constants())}")
+    return options
+
+
+# --- the constants ---
+
+
+def constants() -> dict[str, Value]:
+    """Every constant that decides a diagnosis, by name: those of `inspection.tuning`, then the settings."""
+    own = {name: value for name, value in vars(tuning).items() if name.isupper()}
+    defaults = MatchingSettings()
+    return own | {name: getattr(defaults, name.partition(".")[2]) for name in SETTINGS}
+
+
+def half(value: Value) -> Value:
+    """Half of a constant; of bounds, half their width."""
+    if isinstance(value, tuple):
+        return _widened(value, 0.5)
+    return max(1, value // 2) if isinstance(value, int) else value / 2
+
+
+def double(value: Value) -> Value:
+    """Twice a constant; of bounds, twice their width; of a share above a half, half the way to 1."""
+    if isinstance(value, tuple):
+        return _widened(value, 2.0)
+    return (1 + value) / 2 if isinstance(value, float) and 0.5 < value < 1 else 2 * value
+
+
+def _widened(bounds: tuple[float, float], factor: float) -> tuple[float, float]:
+    middle, reach = sum(bounds) / 2, (bounds[1] - bounds[0]) / 2 * factor
+    return (middle - reach, middle + reach)
+
+
+# --- the nights, prepared once ---
+
+
+@dataclass(frozen=True)
+class _Night:
+    """A night of the benchmark with what no constant changes."""
+
+    kind: str
+    about: Result
+    log: Log
+    screening: Screening | None  # None: too few errors
+
+
+@dataclass
+class _Bench:
+    """A world with its nights, and what was measured in it."""
+
+    world: World
+    controls: int
+    memo: LRUCache[bytes, Any] = field(default_factory=lambda: LRUCache(4000))
+
+    @cached_property
+    def nights(self) -> dict[str, _Night]:
+        """The nights of the quick benchmark of faults, screened."""
+        return {key: self._screened(*made) for key, made in self._logs()}
+
+    def _logs(self) -> Iterator[tuple[str, tuple[str, Result, Log]]]:
+        world = self.world
+        known = {name: planted.faults(None, world.model.channels)[name] for name in faults.QUICK}
+        for name, fault in known.items():
+            about = {"fault": name, "family": fault.family, "strength": 1.0}
+            yield f"single-{name}", ("single", about, nights.planted_log(world, [fault], 1.0, 5))
+        for one, other in faults.pairs(known, faults.QUICK_PAIRS, world.seed):
+            pair = [known[one], known[other]]
+            about = {"faults": [one, other], "families": [fault.family for fault in pair]}
+            yield f"double-{one}-{other}", ("double", about, nights.planted_log(world, pair, 1.0, 6))
+        for i in range(self.controls):
+            yield f"clean-{i}", ("clean", {}, nights.clean_log(world, i))
+            yield f"labels-{i}", ("labels", {}, nights.mislabelled_log(world, i))
+
+    def _screened(self, kind: str, about: Result, log: Log) -> _Night:
+        few = len(log.errors) < 2
+        subject = self.world.subject
+        screening = None if few else blame.screen(subject, log.errors.images, log.errors.labels)
+        return _Night(kind, about, log, screening)
+
+    def run(self, key: str, changes: Mapping[str, Value]) -> tuple[Result, list[str]]:
+        """One night with some constants changed: what is claimed, and which constants were read."""
+        night = self.nights[key]
+        with _changed(changes, self.world.subject) as subject, _remembering(self.memo), _reading() as read:
+            modes = []
+            if night.screening is not None:
+                case = Case(
+                    subject, responses.measure_responses(subject), night.screening, night.log.errors.images
+                )
+                modes = modes_of(case)
+            found = describe(self.world, night.log, modes)
+        return {"kind": night.kind, "seed": self.world.seed, **night.about, **found}, sorted(read)
+
+
+@contextmanager
+def _changed(changes: Mapping[str, Value], subject: Subject) -> Iterator[Subject]:
+    """Have constants other values while the block lasts; gives the subject with the changed settings."""
+    settings = {name.partition(".")[2]: value for name, value in changes.items() if "." in name}
+    own = {name: value for name, value in changes.items() if "." not in name}
+    before = {name: getattr(tuning, name) for name in own}
+    matching = subject.settings.matching.model_copy(update=settings)
+    workspace = replace(
+        subject.workspace, settings=subject.settings.model_copy(update={"matching": matching})
+    )
+    for name, value in own.items():
+        setattr(tuning, name, value)
+    look.forget()
+    try:
+        looks = subject.looks
+        if any(name.startswith("LOOK_") for name in own):
+            classes, fewest = len(subject.model.class_names), subject.settings.reference.minimum_per_class
+            looks = look.normal_looks(subject.correct, classes, fewest)
+        yield replace(subject, workspace=workspace, looks=looks)
+    finally:
+        for name, value in before.items():
+            setattr(tuning, name, value)
+        look.forget()
+
+
+@contextmanager
+def _remembering(memo: LRUCache[bytes, Any]) -> Iterator[None]:
+    """Measure the same images of the same subject once, whatever constant asks for them."""
+    measure = responses.standardised
+
+    def remembered(
+        subject: Subject, images: NDArray[np.uint8], labels: NDArray[np.int64]
+    ) -> tuple[FloatArray, FloatArray]:
+        look_of = repr(
+            [getattr(tuning, name) for name in dir(tuning) if name.startswith("LOOK_")]
+            + [tuning.CERTAIN_WEIGHT]
+        )
+        key = blake2b(images.tobytes() + labels.tobytes() + look_of.encode()).digest()
+        if key not in memo:
+            memo[key] = measure(subject, images, labels)
+        found: tuple[FloatArray, FloatArray] = memo[key]
+        return found
+
+    for module in (responses, nearest):
+        module.standardised = remembered  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for module in (responses, nearest):
+            module.standardised = measure  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _reading() -> Iterator[set[str]]:
+    """Note which constants of `tuning`, and which settings, are read while the block lasts."""
+    read = set(SETTINGS)  # settings are read through a model: taken to be read always
+
+    class Noted(types.ModuleType):
+        def __getattribute__(self, name: str) -> Any:
+            if name.isupper():
+                read.add(name)
+            return super().__getattribute__(name)
+
+    plain = tuning.__class__
+    tuning.__class__ = Noted
+    try:
+        yield read
+    finally:
+        tuning.__class__ = plain
+
+
+# --- running ---
+
+
+def _run(options: argparse.Namespace) -> Result:
+    names = list(options.only or constants())
+    bench = _open(options)
+    kept = _kept(options, bench)
+    baseline = _variant(bench, kept, AS_IT_IS, {}, None)
+    jobs = [(name, way) for name in names for way in ("half", "double")]
+    if options.processes > 1:
+        parallel = joblib.Parallel(options.processes, return_as="generator_unordered", batch_size=1)
+        done = parallel(joblib.delayed(_elsewhere)(options, *job) for job in jobs)
+    else:
+        done = (_elsewhere(options, *job) for job in jobs)
+    for number, (name, way) in enumerate(done, 1):
+        console.print(f"{number} of {len(jobs)}: {name} {way}", highlight=False)
+    return {
+        "images": str(options.images),
+        "settings": {"size": options.size, "epochs": options.epochs, "controls": options.controls},
+        "baseline": _scores(baseline),
+        "constants": [_compared(bench, kept, baseline, name) for name in names],
+    }
+
+
+_OPENED: dict[str, _Bench] = {}  # of this process
+
+
+def _open(options: argparse.Namespace) -> _Bench:
+    key = f"{options.images} {options.size} {options.epochs}"
+    if key not in _OPENED:
+        world = open_world(
+            options.images, 0, options.size, options.epochs, options.cache, None, options.architecture
+        )
+        _OPENED[key] = _Bench(world, options.controls)
+    return _OPENED[key]
+
+
+def _kept(options: argparse.Namespace, bench: _Bench) -> Path:
+    cache: Path = options.cache
+    return cache / f"sensitivity-{faults.code()}" / f"{bench.world.name}-{options.controls}"
+
+
+def _elsewhere(options: argparse.Namespace, name: str, way: str) -> tuple[str, str]:
+    """Run all nights with one constant changed, in whatever process this is."""
+    bench = _open(options)
+    kept = _kept(options, bench)
+    baseline = _variant(bench, kept, AS_IT_IS, {}, None)
+    value = {"half": half, "double": double}[way](constants()[name])
+    _variant(bench, kept, f"{name}-{way}", {name: value}, baseline)
+    return name, way
+
+
+def _variant(
+    bench: _Bench, kept: Path, label: str, changes: Mapping[str, Value], baseline: Result | None
+) -> Result:
+    """The nights with some constants changed, as kept or run now; those that never read them are the same."""
+    path = kept / f"{label}.json"
+    if path.is_file():
+        held: Result = json.loads(path.read_text(encoding="utf-8"))
+        return held
+    found = {}
+    for key in bench.nights:
+        before = baseline["nights"].get(key) if baseline else None
+        if before and not set(changes) & set(before["read"]):
+            found[key] = before
+        else:
+            night, read = bench.run(key, changes)
+            found[key] = {"night": night, "read": read}
+    result: Result = {"changes": dict(changes), "nights": found}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(result), encoding="utf-8")
+    return result
+
+
+# --- what changes ---
+
+
+def _compared(bench: _Bench, kept: Path, baseline: Result, name: str) -> Result:
+    """A constant as it is, halved and doubled."""
+    value = constants()[name]
+    result: Result = {"name": name, "value": value}
+    for way, change in (("half", half), ("double", double)):
+        found = _variant(bench, kept, f"{name}-{way}", {name: change(value)}, baseline)
+        result[way] = {
+            "value": change(value),
+            "read": sum(name in night["read"] for night in baseline["nights"].values()),
+            "changed": sorted(key for key in bench.nights if _claims(found, key) != _claims(baseline, key)),
+            **_scores(found),
+        }
+    return result
+
+
+def _claims(result: Result, key: str) -> list[tuple[Any, ...]]:
+    """What a night claims: of every failure mode its size and cause."""
+    modes = result["nights"][key]["night"]["modes"]
+    return [
+        (mode["errors"], mode["claimed"], mode["cause"], mode["family"], mode["operation"], *mode["pair"])
+        if mode["claimed"]
+        else (mode["errors"], False, mode["cause"])
+        for mode in modes
+    ]
+
+
+def _scores(result: Result) -> Result:
+    found = [each["night"] for each in result["nights"].values()]
+    of_kind: Callable[..., list[Result]] = lambda *kinds: [one for one in found if one["kind"] in kinds]  # noqa: E731
+    single, double_ = scores.single(of_kind("single")), scores.double(of_kind("double"))
+    none = scores.clean(of_kind("clean", "labels"))
+    return {
+        "one_cause": round(single["top1"] * single["nights"]),
+        "wrong_claims": round(single["wrong_claim"] * single["nights"]),
+        "two_causes": round(double_["both"] * double_["nights"]),
+        "purity": round(double_["purity"], 3),
+        "false_causes": round(none["false_cause"] * none["nights"]),
+        "nights": len(found),
+    }
+
+
+def _show(answer: Result) -> None:
+    def said(found: Result) -> str:
+        return " / ".join(
+            str(found[name]) for name in ("one_cause", "wrong_claims", "two_causes", "false_causes")
+        )
+
+    table = Table(
+        "constant",
+        "value",
+        "half: nights changed",
+        "scores",
+        "double: nights changed",
+        "scores",
+        title=f"one cause right / wrong / two causes / false causes; as it is: {said(answer['baseline'])}",
+    )
+    for each in answer["constants"]:
+        row = [each["name"], str(each["value"])]
+        for way in ("half", "double"):
+            row += [str(len(each[way]["changed"])), said(each[way])]
+        table.add_row(*row)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    sys.exit(main())
