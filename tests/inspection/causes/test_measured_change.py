@@ -14,17 +14,18 @@ from inspection.causes.measured_change import (
     PARTS,
     MeasuredChange,
     Parts,
+    apply_measured,
     fixed_pattern,
     measure_change,
-    apply_measured,
     residual_textures,
     tone_curve,
 )
 from inspection.causes.measured_match import MeasuredMatch, match_measured
 from inspection.evidence.blame import screen
+from inspection.evidence.case import Case
 from inspection.evidence.responses import Responses
 from inspection.evidence.shift import Evidence, Shares
-from inspection.evidence.subject import Subject, open_subject
+from inspection.evidence.subject import Subject
 from inspection.inputs.labelled import Labelled
 from inspection.recipes.overlays import FIXED_PATTERN, LEVELS, RESIDUAL_TEXTURE, TONE_CURVE
 from tests.inspection.conftest import Plant
@@ -221,7 +222,9 @@ def test_a_change_is_lived_again_part_by_part() -> None:
     dots[0, 3, 5], dots[1, 3, 5] = 40, 60
     change = MeasuredChange(LEVELS + 10, np.full((SIDE, SIDE, 1), math.log(2), np.float32), dots)
     images = np.full((4, SIDE, SIDE, 1), 50, np.uint8)
-    assert np.unique(apply_measured(images, change, PARTS[FIXED_PATTERN])).tolist() == [108]  # (50 + 8) * 2 - 8
+    assert np.unique(apply_measured(images, change, PARTS[FIXED_PATTERN])).tolist() == [
+        108
+    ]  # (50 + 8) * 2 - 8
     moved = apply_measured(images, change, PARTS[RESIDUAL_TEXTURE])
     assert [sorted(np.unique(image).tolist()) for image in moved] == [[50, 67], [50, 76]] * 2
     assert len({int(image.argmax()) for image in moved}) == 4
@@ -237,12 +240,6 @@ def test_a_change_is_lived_again_part_by_part() -> None:
 # --- judged on other errors ---
 
 
-@pytest.fixture(scope="module")
-def here(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    mine = plant.copied(tmp_path_factory.mktemp("textures") / "workspace")
-    return open_subject(mine.workspace, mine.model, mine.references)
-
-
 def matched(
     here: Subject,
     lamp_responses: Responses,
@@ -253,7 +250,7 @@ def matched(
     wrong = here.classifier.predict(images).argmax(1) != true
     assert wrong.sum() >= 20
     images, true = images[wrong], true[wrong]
-    return match_measured(here, screen(here, images, true), images, lamp_responses, least)
+    return match_measured(Case(here, lamp_responses, screen(here, images, true), images), least)
 
 
 def least_of(shares: Shares) -> float:
@@ -268,8 +265,8 @@ def test_stripes_measured_on_some_errors_explain_others_of_them(
     images = np.rint(striped).astype(np.uint8)
     best = matched(here, lamp_responses, images, here.labelled.labels)
     assert best.name in (RESIDUAL_TEXTURE, BOTH)
-    assert least_of(best.likeness.shares) > 0.7
-    assert best.likeness.nearer_share > 0.9
+    assert least_of(best.nearest.shares) > 0.7
+    assert best.nearest.nearer_share > 0.9
     assert best.tried[FIXED_PATTERN].mean < 0.5  # the stripes lie elsewhere on every image
 
 
@@ -280,8 +277,8 @@ def test_a_pattern_measured_on_some_errors_explains_others_of_them(
     images = np.clip(np.rint(here.labelled.images * np.exp(pattern)), 0, 255).astype(np.uint8)
     best = matched(here, lamp_responses, images, here.labelled.labels)
     assert best.name in (FIXED_PATTERN, BOTH)
-    assert least_of(best.likeness.shares) > 0.7
-    assert best.likeness.nearer_share > 0.9
+    assert least_of(best.nearest.shares) > 0.7
+    assert best.nearest.nearer_share > 0.9
     assert best.tried[RESIDUAL_TEXTURE].mean < 0.3
 
 
@@ -291,10 +288,10 @@ def test_the_second_half_is_not_tried_where_it_cannot_make_up_for_the_first(
 ) -> None:
     images, true = bent()[here.labelled.images], here.labelled.labels
     first = matched(here, lamp_responses, images, true, least=np.inf)
-    found = matched(here, lamp_responses, images, true, least=first.likeness.shares.mean + beyond)
+    found = matched(here, lamp_responses, images, true, least=first.nearest.shares.mean + beyond)
     errors = int((here.classifier.predict(images).argmax(1) != true).sum())
-    assert first.likeness.errors == pytest.approx(errors / 2, abs=len(np.unique(true)))
-    assert found.likeness.errors == (errors if judged == "all" else first.likeness.errors)
+    assert first.nearest.errors == pytest.approx(errors / 2, abs=len(np.unique(true)))
+    assert found.nearest.errors == (errors if judged == "all" else first.nearest.errors)
     if judged == "half":
         assert found == first
 
@@ -311,14 +308,14 @@ def test_a_change_left_out_of_the_second_half_wins_where_the_one_tried_there_fal
     }
     explained = Evidence.shares
 
-    def measured(*arguments: Any) -> float:
-        (name,) = (name for name, parts in PARTS.items() if parts == arguments[2].keywords["parts"])
+    def measured(_: Case, change: Any) -> float:
+        (name,) = (name for name, parts in PARTS.items() if parts == change.keywords["parts"])
         return next(given[name])
 
     def shares(self: Evidence, induced: Any) -> Shares:
         return Shares(induced, induced, induced) if isinstance(induced, float) else explained(self, induced)
 
-    monkeypatch.setattr("inspection.evidence.responses.measure_change_of", measured)
+    monkeypatch.setattr(Case, "induced_by", measured)
     monkeypatch.setattr(Evidence, "shares", shares)
     images, true = bent()[here.labelled.images], here.labelled.labels
     found = matched(here, lamp_responses, images, true)
@@ -326,7 +323,7 @@ def test_a_change_left_out_of_the_second_half_wins_where_the_one_tried_there_fal
     assert {name: each.mean for name, each in found.tried.items()} == pytest.approx(
         {FIXED_PATTERN: 0.6, RESIDUAL_TEXTURE: 0.75, BOTH: 0.5, TONE_CURVE: 0.5}
     )
-    assert found.likeness.errors == (here.classifier.predict(images).argmax(1) != true).sum()
+    assert found.nearest.errors == (here.classifier.predict(images).argmax(1) != true).sum()
 
 
 def test_a_curve_measured_on_some_errors_explains_others_of_them(
@@ -336,7 +333,7 @@ def test_a_curve_measured_on_some_errors_explains_others_of_them(
     best = matched(here, lamp_responses, images, here.labelled.labels)
     assert set(best.tried) == set(PARTS)
     assert best.name == TONE_CURVE
-    assert least_of(best.likeness.shares) > 0.95
+    assert least_of(best.nearest.shares) > 0.95
     assert (
         max(shares.look for name, shares in best.tried.items() if name != TONE_CURVE) < 0.9
     )  # more contrast can pass for more texture
@@ -354,5 +351,5 @@ def test_errors_without_a_fault_explain_no_others(
     true = np.array([here.model.class_names.index(name) for name in names])
     assert set(names) == set(DEFECTS)
     best = matched(here, lamp_responses, np.stack(rendered)[..., None], true)
-    assert best.likeness.shares.beyond(best.rivals.own) < 0.3
-    assert not best.likeness.exceeds(0.5)
+    assert best.nearest.shares.beyond(best.baselines.unchanged) < 0.3
+    assert not best.nearest.exceeds(0.5)

@@ -1,0 +1,275 @@
+"""The claim: which accounts it takes, what it holds against the others, and that it says so in words."""
+
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import numpy as np
+import pytest
+
+from inspection.causes.claim import claim, doubt_of_measured
+from inspection.causes.diagnosis import diagnose
+from inspection.causes.measured_match import MeasuredMatch
+from inspection.causes.ranking import Ranking, match_of
+from inspection.evidence.case import Case
+from inspection.evidence.nearest import Baselines, NearestMatch
+from inspection.evidence.shift import Shares
+from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind, OperationMatch
+from inspection.nights.phrases import doubt_in_words, worded
+from inspection.recipes.overlays import FIXED_PATTERN
+from inspection.workspace.settings import MatchingSettings
+from tests.inspection.conftest import DIMMED
+
+LAMP = ("dimmer lamp",)
+LITTLE = Shares(0.1, 0.1, 0.1)
+ENOUGH = Shares(0.9, 0.9, 0.9)
+NEARER = NearestMatch(ENOUGH, 18, 20)
+
+
+def alike(share: float) -> Shares:
+    return Shares(share, share, share)
+
+
+@dataclass
+class Nearest:
+    baselines: Baselines = field(default_factory=lambda: Baselines(LITTLE, LITTLE, LITTLE, 0.1))
+
+
+@dataclass
+class Some:
+    """As much of a case as a claim asks for."""
+
+    errors: int = 20
+    nearest: Nearest = field(default_factory=Nearest)
+    settings: MatchingSettings = field(default_factory=MatchingSettings)
+
+    def __len__(self) -> int:
+        return self.errors
+
+
+def claimed(
+    shares: Shares = ENOUGH,
+    match: NearestMatch | None = NEARER,
+    *,
+    strength: float = 1.0,
+    errors: int = 20,
+    control: float = 0.2,
+    baselines: Baselines | None = None,
+    pair: tuple[OperationMatch, ...] = (),
+) -> Diagnosis:
+    """The claim of a dimmer lamp, which nothing speaks against but what is given."""
+    some = Some(errors, Nearest(baselines) if baselines else Nearest())
+    ranking = Ranking((match_of("dimmer lamp", strength, shares),), match, pair)
+    return claim(cast(Case, some), ranking, control)
+
+
+def baselines(
+    *, errors: float = 0.1, unchanged: float = 0.1, either: float = 0.1, like: float = 0.1
+) -> Baselines:
+    return Baselines(alike(errors), alike(unchanged), alike(either), like)
+
+
+# --- what is claimed ---
+
+
+def test_what_nothing_speaks_against_is_claimed() -> None:
+    found = claimed()
+    assert (found.claimed, found.cause, found.doubts) == (True, Cause.APPEARANCE, ())
+    assert (found.family, found.operation, found.strength, found.unit) == ("darker", *LAMP, 1.0, "stops")
+    assert (found.meaning, found.share, found.control_share) == ("the light is dimmer", 0.9, 0.2)
+    assert (found.nearer_share, found.unchanged_share) == (0.9, 0.1)
+    assert (found.sentence, found.reasons) == ("", ())  # the words are not the claim's
+
+
+def test_of_a_pair_the_shares_and_the_names_count_that_it_has_together() -> None:
+    pair = (match_of("dimmer lamp", 0.1, ENOUGH), match_of("defocus", 2.0, ENOUGH))
+    found = claimed(alike(0.5), strength=0.1, pair=pair)  # alone too little, and faint
+    assert (found.claimed, found.pair, found.share) == (True, pair, 0.9)
+    doubted = claimed(alike(0.5), NearestMatch(ENOUGH, 1, 20), pair=pair)
+    assert (doubted.claimed, doubted.pair) == (False, ())
+    assert [each.named for each in doubted.doubts] == [("dimmer lamp", "defocus")]
+
+
+@pytest.mark.parametrize(
+    ("given", "cause"),
+    [
+        (baselines(), Cause.UNKNOWN),
+        (baselines(like=0.8, either=0.4), Cause.LABELS),
+        (baselines(like=0.79, either=0.4), Cause.UNKNOWN),
+        (baselines(like=0.8, either=0.29), Cause.UNKNOWN),  # less than the best operation
+    ],
+)
+def test_errors_that_look_like_the_predicted_class_are_a_matter_of_labels(
+    given: Baselines, cause: Cause
+) -> None:
+    assert claimed(alike(0.3), baselines=given).cause is cause
+
+
+# --- what speaks against it ---
+
+DOUBTED = {
+    DoubtKind.TOO_FEW_ERRORS: (
+        claimed(errors=4),
+        Doubt(DoubtKind.TOO_FEW_ERRORS, (), 4, 5),
+        "4 errors are too few: 5 are needed",
+    ),
+    DoubtKind.NO_STRENGTH: (
+        claimed(match=None),
+        Doubt(DoubtKind.NO_STRENGTH, LAMP, 0.0, 0.0),
+        "dimmer lamp explains nothing: it fits at no strength",
+    ),
+    DoubtKind.UNCHANGED: (
+        claimed(baselines=baselines(unchanged=0.88, errors=0.89)),
+        Doubt(DoubtKind.UNCHANGED, LAMP, 0.9, 0.25, baseline=0.88),
+        "dimmer lamp explains 90.0% of the evidence; the reference images nearest to these errors, as they "
+        "are, explain 88.0%, and a cause has to explain 25% of what they leave unexplained",
+    ),
+    DoubtKind.BASELINE_ERRORS: (
+        claimed(baselines=baselines(errors=0.85), match=NearestMatch(ENOUGH, 0, 20)),
+        Doubt(DoubtKind.BASELINE_ERRORS, LAMP, 0.9, 0.4, baseline=0.85),
+        "dimmer lamp explains 90.0% of the evidence; the errors that the model makes without any change "
+        "explain 85.0%, and a cause has to explain 40% of what they leave unexplained",
+    ),
+    DoubtKind.NOT_NEARER: (
+        claimed(match=NearestMatch(ENOUGH, 11, 20)),
+        Doubt(DoubtKind.NOT_NEARER, LAMP, 11, 0.5, errors=20),
+        "dimmer lamp explains what sets 11 of 20 errors apart from the reference images as they are, of "
+        "their own classes and of those they were taken for; more than 50%, beyond chance, are needed",
+    ),
+    DoubtKind.BLAMED_SHARE: (
+        claimed(Shares(0.7, 0.9, 0.9)),
+        Doubt(DoubtKind.BLAMED_SHARE, LAMP, 0.7, 0.75),
+        "the best that was found, dimmer lamp, explains 70% of the shift; 75% is needed",
+    ),
+    DoubtKind.OVERALL_SHARE: (
+        claimed(Shares(0.9, 0.6, 0.9)),
+        Doubt(DoubtKind.OVERALL_SHARE, LAMP, 0.6, 0.65),
+        "over all filters alike dimmer lamp explains only 60%, and 65% is needed: a change of the image "
+        "moves every filter, not only those that fooled the model",
+    ),
+    DoubtKind.LOOK_SHARE: (
+        claimed(Shares(0.9, 0.9, -0.4)),
+        Doubt(DoubtKind.LOOK_SHARE, LAMP, -0.4, 0.5),
+        "dimmer lamp explains 0% of how the images themselves look (brightness, its place, spectrum, tones, "
+        "lines); 50% is needed",
+    ),
+    DoubtKind.CHANCE: (
+        claimed(control=0.9),
+        Doubt(DoubtKind.CHANCE, LAMP, 0.9, 0.9),
+        "logs without a change reach 90% by chance",
+    ),
+    DoubtKind.FAINT: (
+        claimed(strength=0.12),
+        Doubt(DoubtKind.FAINT, LAMP, 0.12, 0.25, unit="stops"),
+        "the fitted strength, 0.12 stops, is below 0.25, the least that can be distinguished from the parts' "
+        "own variation",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DOUBTED)
+def test_one_thing_that_speaks_against_an_account_is_enough(kind: DoubtKind) -> None:
+    found, doubt, words = DOUBTED[kind]
+    assert (found.claimed, found.cause) == (False, Cause.UNKNOWN)
+    (mine,) = found.doubts
+    numbers = replace(doubt, found=mine.found, baseline=mine.baseline)
+    assert mine == numbers
+    assert mine.found == pytest.approx(doubt.found)
+    assert mine.baseline == (None if doubt.baseline is None else pytest.approx(doubt.baseline))
+    assert (found.family, found.operation, found.strength, found.unit) == (None, None, None, None)
+    assert (found.meaning, found.share) == ("", found.matches[0].share)
+    assert worded(found).reasons == (words,)
+
+
+def test_all_that_speaks_against_an_account_is_said() -> None:
+    found = claimed(alike(0.3), NearestMatch(alike(0.3), 3, 20), strength=0.12, errors=4, control=0.5)
+    assert [doubt.kind for doubt in found.doubts] == [
+        DoubtKind.TOO_FEW_ERRORS,
+        DoubtKind.UNCHANGED,
+        DoubtKind.BLAMED_SHARE,
+        DoubtKind.OVERALL_SHARE,
+        DoubtKind.LOOK_SHARE,
+        DoubtKind.CHANCE,
+        DoubtKind.FAINT,
+    ]
+
+
+@pytest.mark.parametrize("count", [2, 4, 5])
+def test_too_few_errors_are_not_diagnosed(lamp: Case, count: int) -> None:
+    """Of a lamp that is named otherwise; five are enough to be judged, whatever is then found."""
+    found = worded(diagnose(lamp.part(np.arange(count))))
+    too_few = f"{count} errors are too few: 5 are needed"
+    assert (too_few in found.reasons) == (count < 5)
+    if count < 5:
+        assert (found.claimed, found.operation, found.measured) == (False, None, None)
+
+
+# --- of a change that was measured on the errors ---
+
+
+def measured(shares: Shares, nearer: int = 18, *, given: Baselines | None = None) -> Doubt | None:
+    match = MeasuredMatch(FIXED_PATTERN, NearestMatch(shares, nearer, 20), given or baselines(), {})
+    return doubt_of_measured(MatchingSettings(), match)
+
+
+def test_a_measured_change_is_held_to_its_own_shares_and_to_the_same_baselines() -> None:
+    assert measured(ENOUGH) is None
+    assert measured(Shares(0.5, 0.8, 0.8)) is None
+    for doubt, kind, words in (
+        (
+            measured(alike(0.69)),
+            DoubtKind.MEASURED_SHARE,
+            "the fixed pattern measured on one half of the errors explains 69% of the evidence of the other "
+            "half; 70% is needed",
+        ),
+        (
+            measured(Shares(0.95, 0.95, 0.4)),
+            DoubtKind.MEASURED_VIEW,
+            "the fixed pattern measured on one half of the errors explains 40% of it in one of three views; "
+            "50% is needed in each",
+        ),
+        (
+            measured(ENOUGH, given=baselines(errors=0.85)),
+            DoubtKind.BASELINE_ERRORS,
+            "the fixed pattern measured on one half of the errors explains 90.0% of the evidence; the errors "
+            "that the model makes without any change explain 85.0%, and a cause has to explain 40% of what "
+            "they leave unexplained",
+        ),
+        (
+            measured(ENOUGH, 11),
+            DoubtKind.NOT_NEARER,
+            "the fixed pattern measured on one half of the errors explains what sets 11 of 20 errors apart "
+            "from the reference images as they are, of their own classes and of those they were taken for; "
+            "more than 50%, beyond chance, are needed",
+        ),
+    ):
+        assert doubt is not None
+        assert (doubt.kind, doubt.named, doubt.measured) == (kind, (FIXED_PATTERN,), True)
+        assert doubt_in_words(doubt) == words
+
+
+# --- in words ---
+
+
+def test_every_doubt_has_words_and_the_words_leave_the_numbers_as_they_are() -> None:
+    doubts = tuple(
+        Doubt(kind, LAMP, 0.456, 0.5, baseline=0.4, errors=20, unit="stops", measured=measured)
+        for kind in DoubtKind
+        for measured in (False, True)
+    )
+    said = [doubt_in_words(each) for each in doubts]
+    assert [words for words in said if not words or "{" in words or "None" in words] == []
+    assert len(
+        {words.replace("the dimmer lamp measured on one half of the errors", *LAMP) for words in said}
+    ) == len(DoubtKind)
+    for diagnosis in (
+        replace(DIMMED, claimed=False, cause=Cause.UNKNOWN, doubts=doubts),
+        replace(DIMMED, claimed=False, cause=Cause.LABELS, doubts=doubts[:1]),
+        replace(DIMMED, pair=DIMMED.matches[:2]),
+        replace(DIMMED, operation=FIXED_PATTERN, measured=FIXED_PATTERN, nearest_operation_share=0.4),
+        DIMMED,
+    ):
+        found = worded(diagnosis)
+        assert found.sentence
+        assert found.reasons == tuple(map(doubt_in_words, diagnosis.doubts))
+        assert replace(found, sentence="", reasons=()) == diagnosis
+        assert worded(found) == found
