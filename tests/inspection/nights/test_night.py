@@ -6,15 +6,26 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import sleep
+from typing import Any
 
 import pytest
 
 from inspection.errors import LogError, StoreError, WorkspaceError
-from inspection.findings import ErrorKind, FlipRate, LoggedError, Night, NightState, SetAside, Trend
+from inspection.findings import (
+    ErrorKind,
+    FailureMode,
+    FlipRate,
+    LoggedError,
+    Night,
+    NightState,
+    SetAside,
+    Trend,
+)
 from inspection.inputs.defect_log import REASONS
 from inspection.nights import night as nights
 from inspection.nights import summary as night_summary
-from inspection.nights.night import Site
+from inspection.nights.night import Results, Site
+from inspection.nights.phrases import worded
 from inspection.workspace.files import sha256_of
 from tests.inspection.conftest import DIMMED, FinishedNight, Plant
 
@@ -35,7 +46,7 @@ def begun(site: Site, log: Path, query: str | None = None, again: bool = False) 
 
 
 def finished_of(site: Site, night: Night) -> Night:
-    return nights.finish(site, night, 3, 0, [SetAside(1, "missing_image", "gone")], [], [], {})
+    return nights.finish(site, night, Results(3, 0, (SetAside(1, "missing_image", "gone"),)))
 
 
 # --- what makes a night the same night ---
@@ -142,6 +153,65 @@ def test_a_finished_night_is_returned_as_it_is(site: Site, mine: Plant) -> None:
     assert site.store.night() == done
 
 
+def with_names_of_before(settings: dict[str, Any]) -> dict[str, object]:
+    """The same settings as earlier versions stored them: two by other names, and three that are no more."""
+    blame, matching = dict(settings["blame"]), dict(settings["matching"])
+    matching["beyond_own"] = matching.pop("beyond_unchanged")
+    matching["beyond_any_day"] = matching.pop("beyond_baseline")
+    more = {"rival_margin": 0.05, "beyond_either": 0.2}
+    return {
+        **settings,
+        "blame": {**blame, "sounding_errors": 32},
+        "matching": {**matching, **more},
+    }
+
+
+def of_before(site: Site, mine: Plant, state: NightState) -> Night:
+    """A night over the plant's log as an earlier version stored it, under the mark that it then had."""
+    settings = with_names_of_before(mine.settings.model_dump(mode="json"))
+    registration = f"{mine.model.model_hash} {mine.model.registered_at.isoformat()}"
+    mark = nights.fingerprint(mine.log, sha256_of(mine.log), registration, settings, None)
+    begun_then = Night(
+        night_id=f"20260704-{mark}",
+        model_hash=mine.model.model_hash,
+        log_path=str(mine.log),
+        log_sha256=sha256_of(mine.log),
+        started_at=datetime(2026, 7, 4, 2, 0, tzinfo=UTC),
+        finished_at=None,
+        state=NightState.RUNNING,
+        settings=settings,
+    )
+    site.store.start_night(begun_then)
+    return finished_of(site, begun_then) if state is NightState.FINISHED else begun_then
+
+
+@pytest.mark.parametrize("state", [NightState.FINISHED, NightState.RUNNING])
+def test_a_night_whose_settings_had_other_names_is_the_same_night(
+    site: Site, mine: Plant, state: NightState
+) -> None:
+    earlier = of_before(site, mine, state)
+    found = begun(site, mine.log)
+    assert found == earlier
+    assert found.state is state
+    assert [each.night_id for each in site.store.nights()] == [earlier.night_id]
+    anew = begun(site, mine.log, again=True)
+    assert anew.night_id.endswith("-2")
+    assert anew.settings == mine.settings.model_dump(mode="json")
+
+
+def test_a_night_of_before_with_other_values_is_another_night(
+    site: Site, mine: Plant, tmp_path: Path
+) -> None:
+    """One of a setting that has another name now, another of one that has not."""
+    earlier = of_before(site, mine, NightState.FINISHED)
+    for i, change in enumerate(("matching.beyond_unchanged = 0.3", "blame.filters = 3")):
+        other = nights.open_site(mine.copied(tmp_path / f"other-{i}", change).workspace.root)
+        night = begun(other, mine.log)
+        assert (night.night_id == earlier.night_id, night.state) == (False, NightState.RUNNING)
+        assert len(other.store.nights()) == 2
+    assert begun(site, mine.log, query="SELECT 1").night_id != earlier.night_id
+
+
 def test_asked_for_again_it_is_a_new_night(site: Site, mine: Plant) -> None:
     first = finished_of(site, begun(site, mine.log))
     second = begun(site, mine.log, again=True)
@@ -244,10 +314,15 @@ def test_layers_that_beat_their_controls_come_first_by_their_gain() -> None:
 
 def test_a_mode_is_named_after_its_most_frequent_confusion() -> None:
     errors = [error(1, "pit", "good"), error(2, "dent", "stain"), error(3, "dent", "stain")]
-    mode = nights.failure_mode("n-1", errors, RATES[:1], [], DIMMED, None, (0.6, 0.8))
+    mode = nights.complete(
+        FailureMode("n-1", "", tuple(errors), (RATES[0],), (), DIMMED, None, signature=(0.6, 0.8))
+    )
     assert mode.title == "dent taken for stain (2 of 3 errors)"
     assert (mode.mode_id, mode.errors, mode.flip_rates) == ("n-1", tuple(errors), (RATES[0],))
-    assert (mode.diagnosis, mode.recipe) == (DIMMED, None)
+    assert (mode.diagnosis, mode.recipe) == (worded(DIMMED), None)
+    assert mode.diagnosis.sentence.startswith(
+        "The light is dimmer: dimmer lamp by 1.25 stops explains 97% of"
+    )
     assert (mode.lineage, mode.signature, mode.suspects) == ("n-1", (0.6, 0.8), ())
 
 
@@ -279,7 +354,7 @@ def test_a_finished_night_stands_in_the_store_with_its_report(finished: Finished
     assert night.started_at < night.finished_at
     assert night.report_path == f"reports/{night.night_id}.html"
     report = (plant.workspace.root / night.report_path).read_text(encoding="utf-8")
-    assert DIMMED.sentence in report
+    assert worded(DIMMED).sentence in report
     assert night.modes[0].title in report
     assert (night.rows_read, night.errors_read, night.message) == (
         len(plant.read_log().rows),
@@ -290,7 +365,7 @@ def test_a_finished_night_stands_in_the_store_with_its_report(finished: Finished
 
 def test_the_seconds_of_several_runs_are_kept(site: Site, mine: Plant) -> None:
     night = replace(begun(site, mine.log), seconds={"log": 1.0, "blame": 2.0})
-    assert nights.finish(site, night, 1, 1, [], [], [], {"blame": 3.0, "recipe": 4.0}).seconds == {
+    assert nights.finish(site, night, Results(1, 1, seconds={"blame": 3.0, "recipe": 4.0})).seconds == {
         "log": 1.0,
         "blame": 3.0,
         "recipe": 4.0,
@@ -298,8 +373,8 @@ def test_the_seconds_of_several_runs_are_kept(site: Site, mine: Plant) -> None:
 
 
 def test_a_night_without_an_error_says_what_became_of_the_rows(site: Site, mine: Plant) -> None:
-    asides = [SetAside(i, REASONS[3] if i < 3 else "not_reproduced", "...") for i in range(1, 6)]
-    night = nights.finish(site, begun(site, mine.log), 5, 0, asides, [], [], {})
+    asides = tuple(SetAside(i, REASONS[3] if i < 3 else "not_reproduced", "...") for i in range(1, 6))
+    night = nights.finish(site, begun(site, mine.log), Results(5, 0, asides))
     assert night.message == (
         "no error is left to diagnose: of 5 rows 5 were set aside (3 not_reproduced, 2 missing_image)"
     )
@@ -312,13 +387,18 @@ def test_a_night_without_an_error_says_what_became_of_the_rows(site: Site, mine:
 def a_night(site: Site, mine: Plant, day: int, **signed: tuple[int, tuple[float, ...]]) -> Night:
     """A night of 40 errors; each failure mode is given by its errors and its signature."""
     night = replace(begun(site, mine.log, again=True), started_at=datetime(2026, 7, day, tzinfo=UTC))
-    modes = [
-        nights.failure_mode(f"{name}-{number}", [error(i, "pit", "good") for i in range(count)], [], [],
-                            DIMMED, None, signature)
+    modes = tuple(
+        nights.complete(
+            FailureMode(f"{name}-{number}", "", errors_of(count), (), (), DIMMED, None, signature=signature)
+        )
         for number, (name, (count, signature)) in enumerate(signed.items(), 1)
-    ]  # fmt: skip
-    lone = [error(i, "dent", "stain", ErrorKind.CONFUSION) for i in range(2)]
-    return nights.finish(site, night, 50, 40, [], modes, lone, {})
+    )
+    lone = tuple(error(i, "dent", "stain", ErrorKind.CONFUSION) for i in range(2))
+    return nights.finish(site, night, Results(50, 40, modes=modes, unclustered=lone))
+
+
+def errors_of(count: int) -> tuple[LoggedError, ...]:
+    return tuple(error(i, "pit", "good") for i in range(count))
 
 
 def test_a_failure_mode_is_followed_from_night_to_night(site: Site, mine: Plant) -> None:
@@ -426,7 +506,7 @@ def test_the_summary_of_a_night(finished: FinishedNight) -> None:
         "unchanged_share": 0.1,
         "nearer_share": 0.8,
         "alternatives": ["offset darker"],
-        "sentence": "The light is dimmer.",
+        "sentence": worded(DIMMED).sentence,
         "reasons": [],
         "recipe": str(root / "artifacts" / night.night_id / f"recipe-{night.night_id}-1.yaml"),
     }

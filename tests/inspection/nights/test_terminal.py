@@ -65,7 +65,7 @@ MODE = FailureMode(
         BlamedFilter("layer2", 17, 1, 1.0, 2.0, 0.5, (primitive(True), primitive(False)), ()),
         BlamedFilter("layer2", 3, 2, 0.9, 1.0, 0.2, (primitive(True),), ()),
     ),
-    diagnosis=DIMMED,
+    diagnosis=replace(DIMMED, sentence="The light is dimmer."),
     recipe=RecipeFile("artifacts/n/recipe-n-1.yaml", "f" * 64, "dimmer lamp 0.25 to 1.62 stops [p = 0.5]"),
 )
 NIGHT = Night(

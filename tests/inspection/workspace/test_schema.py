@@ -7,6 +7,8 @@ import duckdb
 import pytest
 
 from inspection.errors import StoreError
+from inspection.findings import Diagnosis
+from inspection.workspace.rows import read_modes
 from inspection.workspace.schema import MIGRATIONS, applied, check_schema, migrate
 
 LAST = MIGRATIONS[-1][0]
@@ -46,6 +48,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (5, "errors of any day"),
         (6, "reference images most like the errors"),
         (7, "errors beside reference images under the cause"),
+        (8, "doubts in numbers"),
     ]
 
 
@@ -110,6 +113,35 @@ def test_failure_modes_of_before_keep_their_values_and_get_sensible_ones(
     ]
 
 
+def test_diagnoses_of_before_keep_their_shares_and_have_no_doubts_in_numbers(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """What spoke against a claim was kept in words alone; the words stay."""
+    migrate(connection, MIGRATIONS[:7])
+    connection.execute(
+        """
+        INSERT INTO nights VALUES
+            ('n', 'm', 'l', 'h', now(), NULL, 'finished', '', 9, 9, '{}', '{}', NULL, []);
+        INSERT INTO failure_modes BY NAME SELECT
+            'n' AS night_id, 'n-1' AS mode_id, 1 AS position, 'odd' AS title, 'n-1' AS lineage,
+            'new' AS trend, [] AS signature, 'unknown' AS cause, false AS claimed, 'nothing' AS sentence, 0.4 AS share,
+            ['few', 'weak'] AS reasons, 0.3 AS alike_share, 0.8 AS nearer_share;
+        """
+    )
+
+    migrate(connection)
+
+    assert connection.execute(
+        "SELECT sentence, share, reasons, unchanged_share, nearer_share, nearest_operation_share, meaning, "
+        "doubts FROM failure_modes"
+    ).fetchall() == [("nothing", 0.4, ["few", "weak"], 0.3, 0.8, None, "", "[]")]
+    (mode,) = read_modes(connection, "night_id", "n")
+    assert mode.diagnosis == Diagnosis(
+        False, None, None, None, None, 0.4, unchanged_share=0.3, nearer_share=0.8,
+        sentence="nothing", reasons=("few", "weak"),
+    )  # fmt: skip
+
+
 def test_every_table_and_view_says_what_it_is(connection: duckdb.DuckDBPyConnection) -> None:
     migrate(connection)
 
@@ -166,7 +198,7 @@ def test_words_outside_the_vocabulary_are_refused(
         INSERT INTO nights VALUES
             ('n', 'm', 'l', 'h', now(), NULL, 'running', '', 0, 0, '{}', '{}', NULL, []);
         INSERT INTO failure_modes VALUES ('n', 'n-1', 1, 't', 'n-1', 'new', NULL, [], 'unknown', false, 's',
-            NULL, NULL, NULL, NULL, 0, NULL, [], NULL, NULL, NULL);
+            NULL, NULL, NULL, NULL, 0, NULL, [], NULL, NULL, NULL, NULL, '', '[]');
         INSERT INTO errors VALUES ('n', NULL, 1, 1, 'i', 'p', 'a', 'b', 'escape', 1, 't');
         INSERT INTO verdicts VALUES ('n-1', 'confirm', '', 'Aoki', now());
         INSERT INTO models VALUES ('m', 'a', [], [], 3, 1, 1, [], [], 'w', now(), 'deployed', NULL, '');

@@ -2,13 +2,22 @@
 
 import os
 import tomllib
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from inspection.errors import WorkspaceError
-from inspection.workspace.settings import Settings, default_toml, load_settings, settings_rows
+from inspection.workspace.settings import (
+    RENAMED,
+    RETIRED,
+    Settings,
+    current_names,
+    default_toml,
+    load_settings,
+    settings_rows,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -115,8 +124,50 @@ def test_an_unknown_name_is_answered_with_those_that_exist(tmp_path: Path, text:
 
 
 def test_what_every_file_of_an_earlier_version_held_is_passed_over(tmp_path: Path) -> None:
-    path = held(tmp_path, "[blame]\nprobe_errors = 32\nfilters = 7\n")
+    path = held(tmp_path, "[blame]\nsounding_errors = 32\nfilters = 7\n")
     assert load_settings(path).blame.filters == 7
+
+
+def test_values_under_earlier_names_count(tmp_path: Path) -> None:
+    text = "[matching]\nbeyond_any_day = 0.37\nbeyond_own = 0.21\nrival_margin = 0.05\nclaim_share = 0.7\n"
+    found = load_settings(held(tmp_path, text)).matching
+    assert (found.beyond_baseline, found.beyond_unchanged, found.claim_share) == (0.37, 0.21, 0.7)
+
+
+def test_beside_an_earlier_name_the_present_one_wins(tmp_path: Path) -> None:
+    for text in (
+        "beyond_own = 0.21\nbeyond_unchanged = 0.3\n",
+        "beyond_unchanged = 0.3\nbeyond_own = 0.21\n",
+    ):
+        assert load_settings(held(tmp_path, f"[matching]\n{text}")).matching.beyond_unchanged == 0.3
+
+
+def test_a_bad_value_under_an_earlier_name_is_refused(tmp_path: Path) -> None:
+    assert "matching.beyond_baseline = 7.0" in complaint(held(tmp_path, "[matching]\nbeyond_any_day = 7.0\n"))
+
+
+def test_every_earlier_name_stands_for_a_present_setting_and_no_fresh_file_has_it() -> None:
+    present = {(table, key) for table, key, _, _ in settings_rows()}
+    assert {(table, name) for (table, _), name in RENAMED.items()} <= present
+    assert not present & {*RETIRED, *RENAMED}
+
+
+def test_settings_of_an_earlier_version_are_told_by_their_present_names() -> None:
+    """As a store or a file holds them, which stay as they are; what is no table is left to be refused."""
+    held = {
+        "blame": {"sounding_errors": 32, "filters": 7},
+        "matching": {"beyond_either": 0.2, "beyond_own": 0.21, "claim_share": 0.7},
+        "recipe": "not a table",
+    }
+    before = deepcopy(held)
+    assert current_names(held) == {
+        "blame": {"filters": 7},
+        "matching": {"beyond_unchanged": 0.21, "claim_share": 0.7},
+        "recipe": "not a table",
+    }
+    assert held == before
+    now = Settings().model_dump(mode="json")
+    assert current_names(now) == now
 
 
 def test_a_file_that_is_no_toml_is_refused_with_the_place(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from inspection.findings import (
     Cause,
     Comparison,
     Diagnosis,
+    Doubt,
+    DoubtKind,
     ErrorKind,
     FailureMode,
     FlipRate,
@@ -88,6 +90,12 @@ def _filter(layer: str, channel: int) -> BlamedFilter:
     return BlamedFilter(layer, channel, 1, 1.25, 1e17 + 2, -0.5, primitives, ("b.png", "a.png", "b.png"))
 
 
+DOUBTS = (
+    Doubt(DoubtKind.UNCHANGED, ("dim", "blur"), 0.1 + 0.2, 1 / 3, -1 / 7, 20, "x", True),
+    Doubt(DoubtKind.FAINT, ("暗い; it's",), 1e-17, 0.25, 1 / 9, 3, "stops", True),
+)
+
+
 def _mode(night_id: str, number: int) -> FailureMode:
     matches = (
         OperationMatch("gamma", "lighting", 0.7, "exponent", 0.84, 0.7, 0.6, True),
@@ -98,9 +106,9 @@ def _mode(night_id: str, number: int) -> FailureMode:
         OperationMatch("blur", "focus", 1.5, "pixels", 0.95, 1 / 3, 0.7, True),
     )
     diagnosis = Diagnosis(
-        True, "It's the lamp; 「暗い」", "lighting", "dim", 0.4, "x", 0.9, matches, 0.12, 1 / 7, 0.77,
-        ("a", "b"),
-        cause=Cause.LABELS, measured="fixed pattern", pair=pair,
+        True, "lighting", "dim", 0.4, "x", 0.9, matches, 0.12, 1 / 7, 0.77, DOUBTS,
+        cause=Cause.LABELS, measured="fixed pattern", pair=pair, nearest_operation_share=1 / 9,
+        meaning="暗い", sentence="It's the lamp; 「暗い」", reasons=("a", "b"),
     )  # fmt: skip
     suspects = (_suspect("b", 1 / 3), _suspect("a", 0.9))
     return FailureMode(
@@ -128,7 +136,7 @@ def _suspect(name: str, score: float) -> SuspectLabel:
 
 
 def _bare_mode(night_id: str, number: int) -> FailureMode:
-    nothing = Diagnosis(False, "not an appearance change", None, None, None, None, -0.25)
+    nothing = Diagnosis(False, None, None, None, None, -0.25, sentence="not an appearance change")
     return FailureMode(f"{night_id}-{number}", "too few", (_error(1),), (), (), nothing, None)
 
 
@@ -207,6 +215,20 @@ def test_a_night_with_everything_comes_back_equal(store: Store) -> None:
     store.finish_night(full)
 
     assert store.night("2026-03-01") == full
+
+
+def test_doubts_of_every_kind_come_back_equal(store: Store) -> None:
+    """Most have neither a baseline nor a count of errors, and some name nothing."""
+    doubts = tuple(Doubt(kind, (), i / 3, -i / 7) for i, kind in enumerate(DoubtKind)) + DOUBTS
+    bare = _bare_mode("2026-03-01", 1)
+    night = replace(_night(), modes=(replace(bare, diagnosis=replace(bare.diagnosis, doubts=doubts)),))
+    store.start_night(_running(night))
+    store.finish_night(night)
+
+    found = store.mode("2026-03-01-1").diagnosis
+    assert found == night.modes[0].diagnosis
+    assert [type(each.kind) for each in found.doubts] == [DoubtKind] * len(doubts)
+    assert all(isinstance(each.named, tuple) for each in found.doubts)
     assert store.mode("2026-03-01-2") == full.modes[1]
 
 
