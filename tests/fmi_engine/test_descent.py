@@ -33,6 +33,8 @@ from fmi_engine.reference import LayerReference, Reference
 from fmi_engine.types import FilterRef, FloatArray, Inversion
 from tests.fmi_engine.tiny import Readout, deep, hooks, plain, seeded, unit, varied
 
+pytestmark = pytest.mark.numeric
+
 Real = NDArray[np.float64]
 MEAN, STD = 0.5, 0.25
 SIDE = 5

@@ -3,8 +3,8 @@
 It is made once, in a few seconds, and never written to: a test that writes works on a copy of it.
 
 Its model was trained once, by `first_model.train` on these images, and the weights are kept beside this file.
-A training blows up the rounding in which processors differ: trained on each anew it was right on 75 to 82 % of
-new parts, and what is told of it differed as much. That of the widest margins was kept.
+A training blows up the rounding in which processors differ: trained on each anew it was right on 75 to 82 %
+of new parts, and what is told of it differed as much. That of the widest margins was kept.
 """
 
 import shutil

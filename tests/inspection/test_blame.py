@@ -17,6 +17,8 @@ from inspection.blame import Sounding, layers_to_verify, screen, shortlist, veri
 from inspection.subject import Subject, open_subject, sample
 from tests.inspection.conftest import Plant
 
+pytestmark = pytest.mark.numeric
+
 STAGES = ("stage1", "stage2", "stage3")
 
 

@@ -25,6 +25,8 @@ from inspection.subject import Subject, open_subject
 from inspection.textures import BOTH, MeasuredMatch, match_measured
 from tests.inspection.conftest import SIZE, Plant
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def here(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Subject:

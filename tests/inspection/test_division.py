@@ -12,6 +12,8 @@ from inspection.subject import Subject
 from inspection.training import Labelled
 from tests.inspection.conftest import Plant, responses_of
 
+pytestmark = pytest.mark.numeric
+
 LAMP, CONTRAST, VIGNETTE = ("dimmer lamp", 1.3), ("lower contrast", 0.5), ("vignette", 0.6)
 NOISE, ROTATION = ("sensor noise", 0.08), ("rotation", 12.0)
 

@@ -22,6 +22,8 @@ from inspection.responses import Induced, Responses, Steps, standardised
 from inspection.subject import Subject
 from tests.inspection.test_matching import empty_responses
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_image_of_a_pool_most_like_an_error_is_found(seed: int) -> None:

@@ -12,6 +12,8 @@ from inspection.matching import Evidence, Shares, gather, paths
 from inspection.responses import Induced, Responses
 from inspection.subject import Subject
 
+pytestmark = pytest.mark.numeric
+
 FILTERS, LOOK = 30, 12
 
 

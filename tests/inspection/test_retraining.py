@@ -37,6 +37,8 @@ from inspection.retraining import (
 from inspection.training import Teacher, compare, fit, mixed, plain_augmentation, right
 from tests.inspection.conftest import DIMMED, FinishedNight, Plant
 
+pytestmark = pytest.mark.numeric
+
 LONG = """acceptance.clean_margin = 0.3
 acceptance.class_margin = 0.9
 training.batch_size = 32

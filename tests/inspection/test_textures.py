@@ -30,6 +30,8 @@ from inspection.textures import (
 from inspection.training import Labelled
 from tests.inspection.conftest import Plant
 
+pytestmark = pytest.mark.numeric
+
 SIDE = 32
 DOWN, ACROSS = np.mgrid[:SIDE, :SIDE]
 TRUE = np.array([0, 1] * 5)

@@ -31,6 +31,8 @@ from inspection.training import (
     right,
 )
 
+pytestmark = pytest.mark.numeric
+
 PREPROCESSING = Preprocessing(16, 16, 1, (0.5,), (0.25,))
 
 
