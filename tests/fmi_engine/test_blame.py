@@ -24,6 +24,8 @@ from fmi_engine.reference import LayerReference, Reference, build_reference
 from fmi_engine.types import FloatArray, Layer, Screening, Verification
 from tests.fmi_engine.tiny import Readout, Unused, deep, hooks, noise, plain, seeded, unit, varied
 
+pytestmark = pytest.mark.numeric
+
 Hook = Callable[[object, object, torch.Tensor], torch.Tensor]
 
 FILTERS = [[1.0, -1.0, 0.0], [0.0, 1.0, 0.5], [-0.5, 0.0, 1.0], [1.0, 1.0, 1.0]]

@@ -1,6 +1,6 @@
 """The descent, step by step against a slow rewrite, and the presets from end to end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -30,8 +30,10 @@ from fmi_engine.inversion import (
 from fmi_engine.presets import PRESETS, Preset
 from fmi_engine.priors import denoise
 from fmi_engine.reference import LayerReference, Reference
-from fmi_engine.types import FilterRef, FloatArray
+from fmi_engine.types import FilterRef, FloatArray, Inversion
 from tests.fmi_engine.tiny import Readout, deep, hooks, plain, seeded, unit, varied
+
+pytestmark = pytest.mark.numeric
 
 Real = NDArray[np.float64]
 MEAN, STD = 0.5, 0.25
@@ -928,56 +930,71 @@ def vgg(side: int = 32) -> Classifier:
     return Classifier(network, ["a", "b"], preprocessing)
 
 
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Make float64 of what is drawn, and so of networks and descents.
+
+    A rectifier whose answer is 0 but for rounding is open on one processor and shut on another, and from
+    there on two descents part: in float32 every few dozen steps of the paper's run, in float64 never.
+    """
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @dataclass(frozen=True)
 class PaperRun:
     """What the paper's run comes to, by a slow rewrite."""
 
-    picture: FloatArray
+    target: Tensor
+    picture: Real
     steps: int
     errors: list[float]  # the loss at each step, as the paper has it
-    last: float  # ||code - F*||^2 / ||F*||^2 before denoising
+
+
+def paper_code(classifier: Classifier, x: Tensor) -> Tensor:
+    """The code of `vgg` at layer "7" with average pooling, written out."""
+    for i in (0, 3, 6):
+        x = torch.nn.functional.avg_pool2d(x, 2) if i else x
+        weight = classifier.network.get_parameter(f"{i}.weight").to(x)
+        x = torch.nn.functional.conv2d(x, weight, padding=1).clamp_min(0)
+    return x
+
+
+def paper_error(classifier: Classifier, x: Tensor, target: Tensor, scale: float) -> Tensor:
+    error = scale * (paper_code(classifier, x) - target).square().sum() / target.square().sum()
+    return error + 5e-4 / 2 * x.square().sum()
 
 
 def slow_paper(classifier: Classifier, source: NDArray[np.uint8], job: Job, scale: float) -> PaperRun:
-    """Section 3 of arXiv 1608.04170 on `vgg`: SGD with everything written out, up to layer "7"."""
+    """Section 3 of arXiv 1608.04170 on `vgg` in float64: SGD with everything written out, up to layer "7"."""
     p = classifier.preprocessing
     mean, std = np.array(p.mean)[:, None, None], np.array(p.std)[:, None, None]
-    weights = [classifier.network.get_parameter(f"{i}.weight") for i in (0, 3, 6)]
-
-    def code(x: Tensor) -> Tensor:
-        for i, weight in enumerate(weights):
-            if i:
-                x = torch.nn.functional.avg_pool2d(x, 2)
-            x = torch.nn.functional.conv2d(x, weight, padding=1).clamp_min(0)
-        return x
-
-    real = torch.from_numpy((source.transpose(2, 0, 1) / 255 - mean) / std).float()[None]
-    target = torch.zeros_like(code(real))
-    target[:, job.filter.channel] = code(real).sum(1)
+    real = torch.from_numpy((source.transpose(2, 0, 1) / 255 - mean) / std)[None]
+    target = torch.zeros_like(paper_code(classifier, real))
+    target[:, job.filter.channel] = paper_code(classifier, real).sum(1)
     generator = torch.Generator().manual_seed(job.seed)
-    x = (torch.rand(real.shape[1:], generator=generator)[None] * 2 - 1) * 0.1
+    x = (torch.rand(real.shape[1:], generator=generator).double()[None] * 2 - 1) * 0.1
     velocity, errors = torch.zeros_like(x), list[float]()
     for step in range(1000):
         x = x.detach().requires_grad_(True)
-        error = scale * (code(x) - target).square().sum() / target.square().sum()
-        (slope,) = torch.autograd.grad(error + 5e-4 / 2 * x.square().sum(), x)
+        error = paper_error(classifier, x, target, scale)
+        (slope,) = torch.autograd.grad(error, x)
         slope = slope * min(1.0, 10 / float(slope.norm()))
         velocity = 0.9 * velocity + slope
-        errors.append(float(error.detach() + 5e-4 / 2 * x.detach().square().sum()))
+        errors.append(float(error.detach()))
         x = x.detach() - 0.1 * 0.9 ** (step // 10) * velocity
         if step >= 10 and abs(errors[step - 10] - errors[step]) < 0.005 * errors[step - 10]:
             break
-    last = float((code(x) - target).square().sum() / target.square().sum())
     picture = (x[0].numpy() * std + mean).clip(0, 1)
     low, high = picture.min(), picture.max()
     stretched = (picture - low) / (high - low)
     smooth = np.stack([denoise_tv_chambolle(channel, 0.2) for channel in stretched])
-    return PaperRun(np.asarray(smooth * (high - low) + low, np.float32), len(errors), errors, last)
+    return PaperRun(target, smooth * (high - low) + low, len(errors), errors)
 
 
 PAPER = PRESETS["paper"]
-# Two of those whose runs do not blow rounding up, as momentum under a clip can.
-PAPER_JOBS = [Job(FilterRef("7", 8), source=0, seed=8), Job(FilterRef("7", 4), source=1, seed=4)]
+PAPER_JOBS = [Job(FilterRef("7", 14), source=0, seed=14), Job(FilterRef("7", 4), source=1, seed=4)]
 
 
 def textured(count: int, side: int = 32) -> NDArray[np.uint8]:
@@ -992,18 +1009,45 @@ def textured(count: int, side: int = 32) -> NDArray[np.uint8]:
     return np.asarray(np.clip(np.stack(pictures), 0, 1) * 255, np.uint8)
 
 
+def relative_changes(errors: Sequence[float]) -> list[float]:
+    """Over ten steps each, as the paper's run ends by them."""
+    return [abs(a - b) / a for a, b in zip(errors, errors[10:], strict=False)]
+
+
 @pytest.mark.parametrize("job", PAPER_JOBS, ids=["first", "second"])
+@pytest.mark.usefixtures("double")
 def test_the_papers_preset_is_the_papers_run_from_end_to_end(job: Job) -> None:
-    classifier, sources, done = vgg(), textured(2), list[int]()
-    slow = slow_paper(classifier, sources[job.source], job, PAPER.loss_scale)
-    target = isolate(source_code(classifier, "7", sources[[job.source]], PAPER), [job.filter.channel])
-    picture, _ = invert_codes(classifier, "7", target, [job.seed], PAPER, progress=done.append)
-    changes = [abs(a - b) / a for a, b in zip(slow.errors, slow.errors[10:], strict=False)]
-    assert changes[-1] < 0.99 * 0.005 < 1.01 * 0.005 < min(changes[:-1])  # no matter of rounding
+    """Step by step in float64; that of float32 is another after a while, see `double`."""
+    classifier, source, done = vgg(), textured(2)[job.source], list[int]()
+    slow = slow_paper(classifier, source, job, PAPER.loss_scale)
+    picture, left = invert_codes(classifier, "7", slow.target, [job.seed], PAPER, progress=done.append)
+    assert relative_changes(slow.errors)[-1] < 0.99 * 0.005
+    assert min(relative_changes(slow.errors)[:-1]) > 1.01 * 0.005
     assert 20 < sum(done) == slow.steps < 1000
-    assert picture[0].numpy() == pytest.approx(slow.picture, abs=1e-4)
-    (found,) = invert(classifier, [job], sources, PAPER)
-    assert np.array_equal(found.image, picture[0].numpy())
+    assert picture.dtype == torch.float64
+    assert picture[0].numpy() == pytest.approx(slow.picture, abs=1e-7)
+    by_hand = paper_code(classifier, classifier.preprocessing.normalise(picture)) - slow.target
+    assert float(left) == pytest.approx(float(by_hand.square().sum() / slow.target.square().sum()))
+
+
+@pytest.mark.parametrize("job", PAPER_JOBS, ids=["first", "second"])
+def test_the_papers_run_begins_as_the_paper_has_it_and_ends_by_its_rule(job: Job) -> None:
+    """In float32, as pictures are made: whatever it does on the way, its own errors end it."""
+    classifier, sources, made = vgg(), textured(2), list[Inversion]()
+    slow = slow_paper(classifier, sources[job.source], job, PAPER.loss_scale)
+    seen = seen_by_network(classifier, lambda: made.extend(invert(classifier, [job], sources, PAPER)))
+    source, *steps, last = seen
+    assert paper_code(classifier, source).sum(1) == pytest.approx(slow.target.sum(1), abs=1e-4)
+    errors = [float(paper_error(classifier, x.double(), slow.target, PAPER.loss_scale)) for x in steps]
+    assert errors[:10] == pytest.approx(slow.errors[:10], rel=1e-4)
+    assert 20 < len(errors) < 1000
+    assert relative_changes(errors)[-1] < 1.01 * 0.005
+    assert min(relative_changes(errors)[:-1]) > 0.99 * 0.005
+    target = isolate(source_code(classifier, "7", sources[[job.source]], PAPER), [job.filter.channel])
+    picture, left = invert_codes(classifier, "7", target, [job.seed], PAPER)
+    assert np.array_equal(made[0].image, picture[0].numpy())
+    assert made[0].residual == float(left)
+    assert torch.equal(last, classifier.preprocessing.normalise(picture))
 
 
 def test_the_papers_run_comes_as_near_as_adam_by_an_error_that_is_not_divided() -> None:
@@ -1024,15 +1068,15 @@ def test_the_papers_run_comes_as_near_as_adam_by_an_error_that_is_not_divided() 
         assert grey.image.std() < 1.1 * start.image.std()
 
 
+@pytest.mark.usefixtures("double")
 def test_one_step_is_no_measure_of_the_change() -> None:
     """Before momentum has built up the error changes little: the rule would end the second step."""
-    classifier, sources, job = vgg(), textured(2), Job(FilterRef("7", 2), 0, 2)
-    slow = slow_paper(classifier, sources[0], job, PAPER.loss_scale)
-    assert abs(slow.errors[0] - slow.errors[1]) < 0.6 * 0.005 * slow.errors[0]
+    classifier, job = vgg(), Job(FilterRef("7", 15), 1, 15)
+    slow = slow_paper(classifier, textured(2)[1], job, PAPER.loss_scale)
+    assert abs(slow.errors[0] - slow.errors[1]) < 0.2 * 0.005 * slow.errors[0]
     assert slow.steps > 40
-    target = isolate(source_code(classifier, "7", sources[:1], PAPER), [2])
     for patience, expected in ((1, 2), (PAPER.patience, slow.steps)):
         done: list[int] = []
         preset = replace(PAPER, patience=patience)
-        invert_codes(classifier, "7", target, [2], preset, progress=done.append)
-        assert sum(done) == pytest.approx(expected, abs=expected // 20)
+        invert_codes(classifier, "7", slow.target, [15], preset, progress=done.append)
+        assert sum(done) == expected

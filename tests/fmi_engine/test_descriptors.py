@@ -21,6 +21,8 @@ from fmi_engine.descriptors import (
 from fmi_engine.errors import EngineError, TextureError, UnknownLayerError
 from fmi_engine.types import FloatArray
 
+pytestmark = pytest.mark.numeric
+
 SIDE = 32
 NAMES = [field.name for field in fields(Texture)]
 

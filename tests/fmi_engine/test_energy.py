@@ -20,6 +20,8 @@ from fmi_engine.energy import (
 from fmi_engine.errors import EngineError, UnknownLayerError
 from fmi_engine.types import FloatArray
 
+pytestmark = pytest.mark.numeric
+
 
 def code_of(*maps: list[list[float]]) -> Tensor:
     return torch.tensor(maps, dtype=torch.float32)[None]

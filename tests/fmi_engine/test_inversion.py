@@ -13,6 +13,8 @@ from fmi_engine.presets import PRESETS, Preset
 from fmi_engine.types import FilterRef, FloatArray
 from tests.fmi_engine.tiny import Readout, deep, hooks, plain, seeded, unit, varied
 
+pytestmark = pytest.mark.numeric
+
 SHORT = Preset("pixels", steps=20, learning_rate=0.1, total_variation=10.0, contrast=0.02)
 SIDE = 12
 SOURCES = varied(4, SIDE, 3, seed=2)

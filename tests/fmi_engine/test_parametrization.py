@@ -17,6 +17,8 @@ from fmi_engine.parametrization import (
 )
 from tests.fmi_engine.tiny import Readout
 
+pytestmark = pytest.mark.numeric
+
 PREPROCESSING = Preprocessing(8, 8, 3, (0.5, 0.4, 0.3), (0.2, 0.25, 0.5))
 REAL = 0.1 + 0.8 * torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(5))
 WRITTEN: dict[str, Callable[[torch.Tensor], Parametrization]] = {

@@ -9,6 +9,8 @@ from fmi_engine.patches import crop, exciting_patches
 from fmi_engine.types import FilterRef, Layer
 from tests.fmi_engine.tiny import hooks, plain
 
+pytestmark = pytest.mark.numeric
+
 
 class Mosaic(nn.Module):
     """Filter 0 is the mean of each tile, filter 1 the tile's darkness (1 - mean), after a ReLU."""

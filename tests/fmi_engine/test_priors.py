@@ -6,6 +6,8 @@ from skimage.restoration import denoise_tv_chambolle
 from fmi_engine.priors import alpha_norm, denoise, total_variation
 from fmi_engine.types import FloatArray
 
+pytestmark = pytest.mark.numeric
+
 
 def slow_total_variation(picture: FloatArray, beta: float) -> float:
     """Equation 4 of arXiv 1412.0035, one position at a time, as a mean."""

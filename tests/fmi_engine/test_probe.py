@@ -24,6 +24,8 @@ from fmi_engine.types import FilterRef, Layer
 from fmi_engine.vision import torchvision
 from tests.fmi_engine.tiny import Deep, Unused, hooks, seeded
 
+pytestmark = pytest.mark.numeric
+
 
 def picture(side: int = 8, channels: int = 3, count: int = 2, seed: int = 0) -> Tensor:
     return torch.rand(count, channels, side, side, generator=torch.Generator().manual_seed(seed))

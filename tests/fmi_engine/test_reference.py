@@ -8,6 +8,8 @@ from fmi_engine.reference import LayerReference, Reference, build_reference, mea
 from fmi_engine.types import FloatArray, Layer
 from tests.fmi_engine.tiny import Readout, deep, hooks, noise, plain, unit
 
+pytestmark = pytest.mark.numeric
+
 FILTERS = [[1.0, -1.0, 0.0], [0.0, 1.0, 0.5], [-0.5, 0.0, 1.0], [1.0, 1.0, 1.0]]
 HEAD = [[1.0, 0.0, 0.0, 0.1], [0.0, 1.0, 0.0, -0.1]]
 ACT = Layer("act", 4, 6, 6, nonnegative=True)

@@ -19,6 +19,8 @@ from fmi_engine.response import (
 from fmi_engine.types import FloatArray, Screening
 from tests.fmi_engine.tiny import Readout, deep, noise, plain
 
+pytestmark = pytest.mark.numeric
+
 
 def row(*values: float) -> FloatArray:
     return np.array(values, np.float32)

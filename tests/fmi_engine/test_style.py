@@ -24,6 +24,8 @@ from fmi_engine.types import FloatArray, Layer
 from fmi_engine.vision import torchvision
 from tests.fmi_engine.tiny import Readout, hooks, plain, seeded, unit
 
+pytestmark = pytest.mark.numeric
+
 SHORT = Preset("pixels", steps=40, learning_rate=0.1, total_variation=0.0, contrast=0.02)
 SIDE = 8
 

@@ -15,6 +15,8 @@ from fmi_engine.texture import (
 )
 from fmi_engine.types import FloatArray
 
+pytestmark = pytest.mark.numeric
+
 SIDE = 32
 
 

@@ -15,6 +15,8 @@ from fmi_engine.types import FilterRef, Hinge, Inversion, Layer, Trust
 from tests.fmi_engine.test_texture import SIDE, random, wave
 from tests.fmi_engine.tiny import Readout, deep, hooks, plain, varied
 
+pytestmark = pytest.mark.numeric
+
 RGB = Layer("act", 3, SIDE, SIDE, nonnegative=True)
 NORMAL = LayerReference(  # over the classes the mean is 0.4, 0.5, 0.3
     energy=np.array([[0.3, 0.5, 0.2], [0.5, 0.5, 0.4]], np.float32),

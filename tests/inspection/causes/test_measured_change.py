@@ -30,6 +30,8 @@ from inspection.inputs.labelled import Labelled
 from inspection.recipes.overlays import FIXED_PATTERN, LEVELS, RESIDUAL_TEXTURE, TONE_CURVE
 from tests.inspection.conftest import Plant
 
+pytestmark = pytest.mark.numeric
+
 SIDE = 32
 DOWN, ACROSS = np.mgrid[:SIDE, :SIDE]
 TRUE = np.array([0, 1] * 5)

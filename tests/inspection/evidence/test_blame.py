@@ -19,6 +19,8 @@ from inspection.evidence.subject import Subject, open_subject
 from inspection.inputs.labelled import sample
 from tests.inspection.conftest import Plant
 
+pytestmark = pytest.mark.numeric
+
 STAGES = ("stage1", "stage2", "stage3")
 
 

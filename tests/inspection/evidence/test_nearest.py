@@ -23,6 +23,8 @@ from inspection.evidence.subject import Subject
 from inspection.operations.catalogue import Steps
 from tests.inspection.evidence.test_shift import empty_responses
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_image_of_a_pool_most_like_an_error_is_found(seed: int) -> None:

@@ -11,6 +11,8 @@ from inspection.evidence.case import Case
 from inspection.evidence.responses import Induced, Responses
 from inspection.evidence.shift import Evidence, Shares
 
+pytestmark = pytest.mark.numeric
+
 FILTERS, LOOK = 30, 12
 
 

@@ -39,6 +39,8 @@ from inspection.workspace.files import sha256_of
 from inspection.workspace.settings import Settings, TrainingSettings
 from tests.inspection.conftest import DIMMED, FinishedNight, Plant
 
+pytestmark = pytest.mark.numeric
+
 LONG = """acceptance.clean_margin = 0.3
 acceptance.class_margin = 0.9
 training.batch_size = 32

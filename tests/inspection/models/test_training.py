@@ -20,6 +20,8 @@ from inspection.models.acceptance import compare, judge, mcnemar, paired_interva
 from inspection.models.training import Augmentation, Teacher, fit, mixed, plain_augmentation
 from inspection.workspace.settings import AcceptanceSettings
 
+pytestmark = pytest.mark.numeric
+
 PREPROCESSING = Preprocessing(16, 16, 1, (0.5,), (0.25,))
 
 

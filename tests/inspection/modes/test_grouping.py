@@ -21,6 +21,8 @@ from tests.inspection.conftest import SIZE
 if TYPE_CHECKING:
     from inspection.evidence.subject import Subject
 
+pytestmark = pytest.mark.numeric
+
 STARTED = datetime(2026, 7, 4, 2, 0, tzinfo=UTC)
 
 

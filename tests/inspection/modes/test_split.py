@@ -13,6 +13,8 @@ from inspection.modes.split import split
 from inspection.operations.catalogue import Steps
 from tests.inspection.conftest import Plant, responses_of
 
+pytestmark = pytest.mark.numeric
+
 LAMP, CONTRAST, VIGNETTE = ("dimmer lamp", 1.3), ("lower contrast", 0.5), ("vignette", 0.6)
 NOISE, ROTATION = ("sensor noise", 0.08), ("rotation", 12.0)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fmi_engine.types import Screening
     from inspection.evidence.subject import Subject
 
+pytestmark = pytest.mark.numeric
+
 LINE = SampleLine(finish="brushed", size=SIZE)
 EXCHANGED = 30
 
