@@ -1,7 +1,6 @@
 """What `fmi invert` tells: the contact sheet, the table and the JSON."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -9,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from fmi_engine.patches import Patch
-from fmi_engine.types import Trust
+from fmi_engine.types import Trust, TrustPart
+from fmi_engine.wording import IN_A_WORD, ablation_reason, reasons
 from inspection.evidence.primitives import SOURCE, stretched
 from inspection.inputs.images import write_image
 from inspection.pictures.filters import Drawn, Made
@@ -125,36 +125,19 @@ def _cell(drawn: Drawn, made: Made) -> Cell:
     hidden = made.withheld and not drawn.wish.show_withheld
     lines = [Line(f"residual {made.residual:.2f}")]
     if made.trust is not None:
-        failed, trust = _failed(drawn, made), made.trust
+        trust = made.trust
         lines = [
             Line("trusted", "good") if trust.trusted else Line("not trusted", "bad"),
             *lines,
-            Line(f"rank {trust.rank} of {made.target.layer.channels}", tone("rank" not in failed)),
-            Line(f"{trust.energy:+.1f} sigma", tone("energy" not in failed)),
+            Line(f"rank {trust.rank} of {trust.channels}", _tone(trust, TrustPart.RANK)),
+            Line(f"{trust.energy:+.1f} sigma", _tone(trust, TrustPart.ENERGY)),
         ]
     return Cell(stretched(made.image), tuple(lines), hidden)
 
 
-def tone(fine: bool) -> Tone:
-    """How a line that passed, or did not, is drawn."""
-    return "quiet" if fine else "bad"
-
-
-def _failed(drawn: Drawn, made: Made) -> list[str]:
-    """Which parts of the trust test a picture fails, in a word each; `Trust.failed` has the sentences."""
-    trust, layer = made.trust, made.target.layer
-    if trust is None or trust.trusted or drawn.model.subject is None:
-        return []
-    rules = drawn.model.subject.settings.inversion
-    parts = {
-        "rank": trust.rank > max(1, int(rules.top_share * layer.channels)),
-        "energy": trust.energy <= 0,
-        "agreement": not trust.agreement >= rules.agreement,
-        "controls": trust.layout is not None and trust.layout < rules.agreement,
-        "dead": not drawn.model.subject.reference.layers[layer.name].live[made.target.channels[0]],
-        "layer": not drawn.hinges[layer.name].holds,
-    }
-    return [part for part, fails in parts.items() if fails]
+def _tone(trust: Trust, part: TrustPart) -> Tone:
+    """How the line of a part that passed, or did not, is drawn."""
+    return "bad" if trust.fails(part) else "quiet"
 
 
 def _details(drawn: Drawn, target: Target, first: Made, patches: Sequence[Patch]) -> list[Line]:
@@ -167,17 +150,17 @@ def _details(drawn: Drawn, target: Target, first: Made, patches: Sequence[Patch]
     if patches:
         details.append(Line(f"crops of {len(patches[0].pixels)} pixels"))
     if first.trust is not None:
-        details += _of_filter(first.trust, _failed(drawn, first))
+        details += _of_filter(first.trust)
     return details
 
 
-def _of_filter(trust: Trust, failed: Sequence[str]) -> list[Line]:
+def _of_filter(trust: Trust) -> list[Line]:
     """What the trust test says of all pictures of a filter alike."""
-    lines = [Line(f"agreement {trust.agreement:.2f}", tone("agreement" not in failed))]
+    lines = [Line(f"agreement {trust.agreement:.2f}", _tone(trust, TrustPart.AGREEMENT))]
     if trust.layout is not None:
-        lines.append(Line(f"controls {trust.layout:.2f}", tone("controls" not in failed)))
-    meanings = {"dead": "a dead filter", "layer": "answers do not hinge on it"}
-    return [*lines, *(Line(meaning, "bad") for part, meaning in meanings.items() if part in failed)]
+        lines.append(Line(f"controls {trust.layout:.2f}", _tone(trust, TrustPart.LAYOUT)))
+    meanings = {TrustPart.ALIVE: "a dead filter", TrustPart.ABLATION: "fails the ablation check"}
+    return [*lines, *(Line(meaning, "bad") for part, meaning in meanings.items() if trust.fails(part))]
 
 
 def print_drawn(console: Console, drawn: Drawn) -> None:
@@ -205,15 +188,15 @@ def _table(drawn: Drawn) -> Table:
     for each in drawn.made:
         source = drawn.given.source_path(each.source).name
         cells = (str(each.target), source, str(each.seed), f"{each.residual:.3f}")
-        table.add_row(*map(escape, cells), *(_tested(drawn, each) if tested else ()))
+        table.add_row(*map(escape, cells), *(_tested(each) if tested else ()))
     return table
 
 
-def _tested(drawn: Drawn, made: Made) -> tuple[str, ...]:
+def _tested(made: Made) -> tuple[str, ...]:
     trust = made.trust
     if trust is None:
         return ("", "", "", "", "untested")
-    parts = ",\n".join(_failed(drawn, made)) or "; ".join(trust.failed)
+    parts = ",\n".join(IN_A_WORD[each.part] for each in trust.failed)
     return (
         str(trust.rank),
         f"{trust.energy:+.1f}",
@@ -226,7 +209,7 @@ def _tested(drawn: Drawn, made: Made) -> tuple[str, ...]:
 def _verdicts(drawn: Drawn) -> list[str]:
     """What the trust test says as a whole, and why, where it is not applied."""
     judged = [each for each in drawn.made if each.trust is not None]
-    sentences = [hinge.complaint for hinge in drawn.hinges.values() if not hinge.holds]
+    sentences = [ablation_reason(check) for check in drawn.ablations.values() if not check.holds]
     if judged:
         trusted = sum(not each.withheld for each in judged)
         sentences.append(f"{trusted} of {len(judged)} pictures are trusted{_needed(drawn)}.")
@@ -274,11 +257,22 @@ def _target_json(drawn: Drawn, target: Target) -> dict[str, Any]:
 
 
 def _made_json(drawn: Drawn, made: Made) -> dict[str, Any]:
-    trust = made.trust
     return {
         "source": str(drawn.given.source_path(made.source)),
         "seed": made.seed,
         "residual": made.residual,
-        "trust": None if trust is None else {**asdict(trust), "trusted": trust.trusted},
+        "trust": None if made.trust is None else _trust_json(made.trust),
         "picture": str(made.picture) if made.picture else None,
+    }
+
+
+def _trust_json(trust: Trust) -> dict[str, Any]:
+    return {
+        "rank": trust.rank,
+        "energy": trust.energy,
+        "residual": trust.residual,
+        "agreement": trust.agreement,
+        "failed": list(reasons(trust)),
+        "layout": trust.layout,
+        "trusted": trust.trusted,
     }

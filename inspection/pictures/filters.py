@@ -11,12 +11,11 @@ from fmi_engine.energy import flatten_maps, isolate, reallocate_at_random, shuff
 from fmi_engine.inversion import BATCH, Job, invert, invert_codes, source_code
 from fmi_engine.patches import Patch, exciting_patches
 from fmi_engine.presets import find_preset
-from fmi_engine.trust import hinges_on, trust_test
-from fmi_engine.types import FilterRef, FloatArray, Hinge, Inversion, Layer, Trust
-from inspection.evidence.primitives import CONTROLS, HINGE_IMAGES, SOURCE, stretched
+from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Trust
+from inspection.evidence.primitives import CONTROLS, SOURCE, check_ablation, stretched, trust_test
 from inspection.evidence.subject import Subject
 from inspection.inputs.images import write_image
-from inspection.inputs.labelled import load_images, sample
+from inspection.inputs.labelled import load_images
 from inspection.pictures.model import Model, measured
 from inspection.pictures.sources import Given, Step, find_images
 from inspection.pictures.wishes import LAYOUTS, Target, Wish, any_few, busiest, read_targets
@@ -60,7 +59,7 @@ class Drawn:
     made: tuple[Made, ...]
     patches: dict[Target, tuple[Patch, ...]]
     untested: dict[str, str]  # layer -> why its pictures were not put to the trust test
-    hinges: dict[str, Hinge]  # layer -> whether right answers hinge on it
+    ablations: dict[str, AblationCheck]  # layer -> whether right answers depend on it
 
     def row(self, target: Target) -> list[Made]:
         """The pictures of one target."""
@@ -84,13 +83,13 @@ def invert_wish(model: Model, wish: Wish, step: Step) -> Drawn:
         model = measured(model, step)
     untested = _untested(model, wish, targets, len(sources) * wish.seeds)
     if wish.one_filter_each:
-        made, hinges = _isolated(model, wish, targets, given, untested, step)
+        made, ablations = _isolated(model, wish, targets, given, untested, step)
     else:
-        made, hinges = _by_code(model, wish, targets, given, step), {}
+        made, ablations = _by_code(model, wish, targets, given, step), {}
     patches = _patches(model, targets, given, step)
     if wish.pictures:
         made = [_kept(each, wish) for each in made]
-    return Drawn(wish, model, given, tuple(targets), tuple(made), patches, untested, hinges)
+    return Drawn(wish, model, given, tuple(targets), tuple(made), patches, untested, ablations)
 
 
 def _untested(model: Model, wish: Wish, targets: Sequence[Target], pictures: int) -> dict[str, str]:
@@ -120,7 +119,7 @@ def _isolated(
     given: Given,
     untested: dict[str, str],
     step: Step,
-) -> tuple[list[Made], dict[str, Hinge]]:
+) -> tuple[list[Made], dict[str, AblationCheck]]:
     """One filter a picture, through the cache and, where possible, the trust test."""
     refs = {FilterRef(target.layer.name, target.channels[0]): target for target in targets}
     layout = next(each for each in LAYOUTS if each == wish.layout)
@@ -141,43 +140,28 @@ def _isolated(
             PrimitiveCache(model.cache) if model.cache else None,
         )
     trusts: dict[Which, Trust] = {}
-    hinges: dict[str, Hinge] = {}
+    ablations: dict[str, AblationCheck] = {}
     for layer in dict.fromkeys(target.layer for target in targets if target.layer.name not in untested):
         assert model.subject is not None
         with step("Testing the primitives", None):
-            hinges[layer.name] = _hinge(model.subject, layer)
-            trusts |= _trusts(model.subject, layer, found, hinges[layer.name])
+            ablations[layer.name] = check_ablation(model.subject, layer)
+            trusts |= _trusts(model.subject, found, ablations[layer.name])
     shown = [each for each in found if each.layout == layout]
     return [
         Made(refs[each.filter], each.source, each.seed, each.image, each.residual, trusts.get(_which(each)))
         for each in shown
-    ], hinges
+    ], ablations
 
 
 def _which(inversion: Inversion) -> Which:
     return inversion.filter, inversion.source, inversion.seed
 
 
-def _hinge(subject: Subject, layer: Layer) -> Hinge:
-    few = sample(len(subject.labelled), HINGE_IMAGES, subject.settings.compute.seed)
-    chosen = subject.labelled.subset(few)
-    return hinges_on(subject.classifier, layer, chosen.images, chosen.labels)
-
-
-def _trusts(subject: Subject, layer: Layer, found: Sequence[Inversion], hinge: Hinge) -> dict[Which, Trust]:
-    mine = [each for each in found if each.filter.layer == layer.name]
-    rules = subject.settings.inversion
-    verdicts = trust_test(
-        subject.classifier,
-        layer,
-        subject.reference,
-        mine,
-        rules.top_share,
-        rules.agreement,
-        hinge=hinge,
-    )
+def _trusts(subject: Subject, found: Sequence[Inversion], ablation: AblationCheck) -> dict[Which, Trust]:
+    """The verdicts on the primitives of the layer that was checked."""
+    mine = [each for each in found if each.filter.layer == ablation.layer]
     tested = [_which(each) for each in mine if each.layout == SOURCE]
-    return dict(zip(tested, verdicts, strict=True))
+    return dict(zip(tested, trust_test(subject, mine, ablation), strict=True))
 
 
 def _by_code(model: Model, wish: Wish, targets: Sequence[Target], given: Given, step: Step) -> list[Made]:

@@ -20,7 +20,7 @@ from fmi_engine.inversion import Job, invert, invert_codes, source_code
 from fmi_engine.presets import PRESETS
 from fmi_engine.probe import find_layer
 from fmi_engine.style import Restyled, StyleDistance, restyle
-from fmi_engine.trust import hinges_on, trust_test
+from fmi_engine.trust import check_ablation, trust_test
 from fmi_engine.types import FilterRef, Layer
 from inspection.errors import InspectionError
 from inspection.evidence.primitives import CONTROLS, stretched
@@ -127,8 +127,9 @@ def test_the_result_is_the_engines_and_the_trust_test_is_applied(
     ]
     made = invert(known.classifier, [*jobs, *controls], decoded, reference=known.reference)
     layer = find_layer(known.layers, "stage2")
-    hinge = hinges_on(known.classifier, layer, known.labelled.images, known.labelled.labels)
-    trusts = trust_test(known.classifier, layer, known.reference, made, hinge=hinge)
+    labelled = (known.labelled.images, known.labelled.labels)
+    ablation = check_ablation(known.classifier, layer, labelled)
+    trusts = trust_test(known.classifier, known.reference, made, ablation=ablation)
     assert [each["filter"] for each in answer["filters"]] == ["stage2:3", "stage2:5"]
     told_of = [picture for each in answer["filters"] for picture in each["pictures"]]
     for job, inversion, trust, said in zip(jobs, made, trusts, told_of, strict=False):
@@ -399,6 +400,7 @@ def test_single_pictures_are_saved_unless_they_are_withheld(drawn: Drawn) -> Non
 def test_show_withheld_shows_and_saves_them_and_still_says_so(drawn: Drawn, tmp_path: Path) -> None:
     wish = replace(drawn.wish, out=tmp_path / "s.png", pictures=tmp_path / "single", show_withheld=True)
     shown = filters.invert_wish(drawn.model, wish, silent)
+    write_sheet(shown)
     dead = shown.row(shown.targets[2])
     assert all(made.withheld and made.picture is not None and made.picture.is_file() for made in dead)
     np.testing.assert_array_equal(cell(shown, 2, 3), three_times(stretched(dead[0].image)))
