@@ -35,7 +35,7 @@ _PUBLIC = {
     "inversion": ("Job", "invert", "invert_codes", "source_code", "descend"),
     "patches": ("exciting_patches",),
     "presets": ("PRESETS", "Preset", "find_preset"),
-    "probe": ("find_layers", "find_layer", "check_filter", "tapped", "truncated", "resumption"),
+    "probe": ("layers_of", "find_layers", "find_layer", "check_filter", "tapped", "truncated", "resumption"),
     "wording": ("reasons",),
     "reference": ("Reference", "build_reference"),
     "response": ("observed_shift", "induced_shift", "blame_weights", "explained_share", "match"),

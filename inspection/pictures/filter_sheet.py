@@ -13,22 +13,22 @@ from fmi_engine.wording import IN_A_WORD, ablation_reason, reasons
 from inspection.evidence.primitives import SOURCE, stretched
 from inspection.inputs.images import write_image
 from inspection.pictures.filters import Drawn, Made
+from inspection.pictures.request import FilterRequest, Target
 from inspection.pictures.sheet import Cell, Column, Line, Row, Sheet, Tone, draw
-from inspection.pictures.wishes import Target, Wish
 
 # --- fmi invert: what is told ---
 
 
 def write_sheet(drawn: Drawn) -> None:
     """Write the contact sheet to the file that was asked for."""
-    write_image(drawn.wish.out, draw(sheet_of(drawn)))
+    write_image(drawn.request.out, draw(sheet_of(drawn)))
 
 
 def sheet_of(drawn: Drawn) -> Sheet:
     """The contact sheet: real crops, sources and pictures of each target."""
     p = drawn.model.classifier.preprocessing
     crops = max((len(each) for each in drawn.patches.values()), default=0)
-    seeds = range(drawn.wish.seeds)
+    seeds = range(drawn.request.seeds)
     columns = [Column("real crops that excite it most" if crops > 1 else "real crop")] * crops
     for source in range(len(drawn.given.sources)):
         group = f"from {drawn.given.source_path(source).name}"
@@ -46,45 +46,45 @@ def sheet_of(drawn: Drawn) -> Sheet:
 def _title(drawn: Drawn) -> str:
     names = [layer.name for layer in drawn.layers]
     layers = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    wish = drawn.wish
+    request = drawn.request
     titles = {
         "isolate": "Texture primitives of several filters together"
-        if wish.together
+        if request.together
         else "Texture primitives",
         "plain": "Codes inverted unchanged",
         "random": "Energy shared out at random",
     }
-    return f"{titles[wish.what]}: {layers}"
+    return f"{titles[request.what]}: {layers}"
 
 
 def _subtitle(drawn: Drawn) -> str:
-    layer, wish = drawn.layers[0], drawn.wish
+    layer, request = drawn.layers[0], drawn.request
     parts = [f"model {drawn.model.name}"]
     if len(drawn.layers) == 1:
         parts.append(f"{layer.name}: {layer.channels} filters of {layer.height} x {layer.width} positions")
-    parts.append(f"preset {wish.preset}")
-    if wish.what == "random":
-        parts.append(f"draw {wish.draw or 'dirichlet'}")
-    if wish.layout != SOURCE:
-        parts.append(f"layout {wish.layout}")
+    parts.append(f"preset {request.preset}")
+    if request.what == "random":
+        parts.append(f"draw {request.draw or 'dirichlet'}")
+    if request.layout != SOURCE:
+        parts.append(f"layout {request.layout}")
     return "   |   ".join(parts)
 
 
 def _notes(drawn: Drawn) -> list[str]:
-    notes = [_meaning(drawn.wish), *untested_sentences(drawn)]
+    notes = [_meaning(drawn.request), *untested_sentences(drawn)]
     if any(each.withheld for each in drawn.made):
-        shown = "are shown all the same" if drawn.wish.show_withheld else "are withheld"
+        shown = "are shown all the same" if drawn.request.show_withheld else "are withheld"
         notes.append(f"Pictures that failed the trust test {shown}; what failed is red.")
     return notes
 
 
-def _meaning(wish: Wish) -> str:
+def _meaning(request: FilterRequest) -> str:
     """What the pictures are, in a sentence."""
-    if wish.what == "plain":
+    if request.what == "plain":
         said = "Each picture has the code of its source: what it keeps of the source is what the layer keeps"
-    elif wish.what == "random":
+    elif request.what == "random":
         said = "Each picture has its source's energy, shared out anew among the layer's filters by its seed"
-    elif wish.together:
+    elif request.together:
         said = "Each picture has a code that holds all energy of the layer on a few filters, in equal shares"
     else:
         said = (
@@ -96,7 +96,7 @@ def _meaning(wish: Wish) -> str:
         "shuffled": "at shuffled positions",
         "constant": "evenly at all positions",
     }
-    return f"{said}. The energy lies {laid[wish.layout]}. Contrast is stretched."
+    return f"{said}. The energy lies {laid[request.layout]}. Contrast is stretched."
 
 
 def untested_sentences(drawn: Drawn) -> list[str]:
@@ -122,7 +122,7 @@ def _row(drawn: Drawn, target: Target, crops: int) -> Row:
 
 
 def _cell(drawn: Drawn, made: Made) -> Cell:
-    hidden = made.withheld and not drawn.wish.show_withheld
+    hidden = made.withheld and not drawn.request.show_withheld
     lines = [Line(f"residual {made.residual:.2f}")]
     if made.trust is not None:
         trust = made.trust
@@ -165,15 +165,17 @@ def _of_filter(trust: Trust) -> list[Line]:
 
 def print_drawn(console: Console, drawn: Drawn) -> None:
     """Print what was made, what the trust test says of it, and where the sheet is."""
-    wish = drawn.wish
-    console.print(f"{escape(_title(drawn))}; model {drawn.model.name}, preset {wish.preset}", soft_wrap=True)
+    request = drawn.request
+    console.print(
+        f"{escape(_title(drawn))}; model {drawn.model.name}, preset {request.preset}", soft_wrap=True
+    )
     console.print(_table(drawn))
     for sentence in _verdicts(drawn):
         console.print(escape(sentence), soft_wrap=True)
-    if wish.pictures:
+    if request.pictures:
         count = sum(each.picture is not None for each in drawn.made)
-        console.print(f"Pictures: {count} in {escape(str(wish.pictures))}", soft_wrap=True)
-    console.print(f"Sheet: {escape(str(wish.out))}", soft_wrap=True)
+        console.print(f"Pictures: {count} in {escape(str(request.pictures))}", soft_wrap=True)
+    console.print(f"Sheet: {escape(str(request.out))}", soft_wrap=True)
 
 
 def _table(drawn: Drawn) -> Table:
@@ -229,14 +231,14 @@ def _needed(drawn: Drawn) -> str:
 
 def drawn_json(drawn: Drawn) -> dict[str, Any]:
     """The same for a script."""
-    wish = drawn.wish
+    request = drawn.request
     return {
         "model": drawn.model.classifier.weights_hash,
-        "preset": wish.preset,
-        "what": wish.what,
-        "draw": (wish.draw or "dirichlet") if wish.what == "random" else None,
-        "layout": wish.layout,
-        "sheet": str(wish.out.absolute()),
+        "preset": request.preset,
+        "what": request.what,
+        "draw": (request.draw or "dirichlet") if request.what == "random" else None,
+        "layout": request.layout,
+        "sheet": str(request.out.absolute()),
         "sources": [str(drawn.given.source_path(i)) for i in range(len(drawn.given.sources))],
         "not_tested": drawn.untested,
         "filters": [_target_json(drawn, target) for target in drawn.targets],

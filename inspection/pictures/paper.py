@@ -24,7 +24,7 @@ from fmi_engine.descriptors import Texture, hierarchy, measure_texture, texture_
 from fmi_engine.errors import TooFewReferencesError
 from fmi_engine.inversion import Job, invert
 from fmi_engine.presets import find_preset
-from fmi_engine.probe import find_layers, silenced
+from fmi_engine.probe import layers_of, silenced
 from fmi_engine.reference import Reference, build_reference
 from fmi_engine.texture import auroc, describe, distances, filter_statistics, spectral_statistics
 from fmi_engine.trust import trust_test
@@ -220,9 +220,7 @@ def _net(
 ) -> _Net:
     classifier = Classifier(network, classes, preprocessing, choose_device("auto"))
     chosen = data.subset(np.random.default_rng(0).permutation(len(data))[:MOST_REFERENCES])
-    p = preprocessing
-    probe = torch.randn(1, p.channels, p.height, p.width, generator=torch.Generator().manual_seed(0))
-    layers = find_layers(classifier.network, probe.to(classifier.device))
+    layers = layers_of(classifier)
     # By its own answers every image is "correct": an untrained network has hardly any that are.
     labels = classifier.predict(chosen.images).argmax(1) if own_labels else chosen.labels
     return _Net(

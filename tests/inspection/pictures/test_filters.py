@@ -31,10 +31,10 @@ from inspection.pictures import filters
 from inspection.pictures.filter_sheet import print_drawn, sheet_of, write_sheet
 from inspection.pictures.filters import Drawn
 from inspection.pictures.model import registered
+from inspection.pictures.request import FilterRequest, Target, check_request, read_targets
 from inspection.pictures.sheet import plan
 from inspection.pictures.sources import find_images
 from inspection.pictures.styles import style_sentence
-from inspection.pictures.wishes import Target, Wish, check_wish, read_targets
 from tests.conftest import Answer
 from tests.inspection.conftest import SIZE, Plant
 from tests.inspection.tiny_network import tiny_network
@@ -289,9 +289,11 @@ def drawn(site: Plant, images: list[Path], tmp_path_factory: pytest.TempPathFact
     record = keep(home.workspace, network, spec_of(site.model))
     home.store.add_model(record, site.references)
     model = registered(home.workspace, record.model_hash, "", None)
-    wish = Wish((f"stage2:3,5,{DEAD}", "stage3:1"), tuple(images), root / "s.png", pictures=root / "single")
-    check_wish(wish)
-    drawn = filters.invert_wish(model, wish, silent)
+    request = FilterRequest(
+        (f"stage2:3,5,{DEAD}", "stage3:1"), tuple(images), root / "s.png", pictures=root / "single"
+    )
+    check_request(request)
+    drawn = filters.draw_filters(model, request, silent)
     write_sheet(drawn)
     return drawn
 
@@ -300,7 +302,7 @@ def cell(drawn: Drawn, row: int, column: int) -> NDArray[np.uint8]:
     """What the sheet's file shows at one place."""
     laid = plan(sheet_of(drawn))
     top, left = laid.tops[row], laid.lefts[column]
-    shown = read_image(drawn.wish.out, None, 3)
+    shown = read_image(drawn.request.out, None, 3)
     return shown[top : top + laid.cell[0], left : left + laid.cell[1]]
 
 
@@ -382,8 +384,8 @@ def test_the_title_names_model_layers_and_preset(drawn: Drawn) -> None:
 
 
 def test_single_pictures_are_saved_unless_they_are_withheld(drawn: Drawn) -> None:
-    assert drawn.wish.pictures is not None
-    saved = {path.name for path in drawn.wish.pictures.iterdir()}
+    assert drawn.request.pictures is not None
+    saved = {path.name for path in drawn.request.pictures.iterdir()}
     expected = {
         f"{str(made.target).replace(':', '-')}-source{made.source}-seed{made.seed}.png": made
         for made in drawn.made
@@ -392,14 +394,14 @@ def test_single_pictures_are_saved_unless_they_are_withheld(drawn: Drawn) -> Non
     assert saved == set(expected)
     assert not any(name.startswith(f"stage2-{DEAD}-") for name in saved)
     for name, made in expected.items():
-        shown = read_image(drawn.wish.pictures / name, None, 1)
+        shown = read_image(drawn.request.pictures / name, None, 1)
         np.testing.assert_array_equal(shown, stretched(made.image))
-        assert made.picture == drawn.wish.pictures / name
+        assert made.picture == drawn.request.pictures / name
 
 
 def test_show_withheld_shows_and_saves_them_and_still_says_so(drawn: Drawn, tmp_path: Path) -> None:
-    wish = replace(drawn.wish, out=tmp_path / "s.png", pictures=tmp_path / "single", show_withheld=True)
-    shown = filters.invert_wish(drawn.model, wish, silent)
+    request = replace(drawn.request, out=tmp_path / "s.png", pictures=tmp_path / "single", show_withheld=True)
+    shown = filters.draw_filters(drawn.model, request, silent)
     write_sheet(shown)
     dead = shown.row(shown.targets[2])
     assert all(made.withheld and made.picture is not None and made.picture.is_file() for made in dead)
@@ -426,8 +428,8 @@ def test_a_person_is_told_what_failed(drawn: Drawn, capsys: pytest.CaptureFixtur
 LAYERS = (Layer("stage1", 8, 32, 32, True), Layer("net.stage2", 64, 16, 16, True))
 
 
-def asked(*filters: str, **options: Any) -> Wish:
-    return Wish(filters, (), Path("s.png"), **options)
+def asked(*filters: str, **options: Any) -> FilterRequest:
+    return FilterRequest(filters, (), Path("s.png"), **options)
 
 
 def busiest(layer: Layer) -> list[int]:
@@ -435,7 +437,7 @@ def busiest(layer: Layer) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("wish", "rows"),
+    ("wanted", "rows"),
     [
         (asked("stage1:3"), ["stage1:3"]),
         (asked("stage1:3, 0,3", "net.stage2:40"), ["stage1:3", "stage1:0", "net.stage2:40"]),
@@ -445,8 +447,8 @@ def busiest(layer: Layer) -> list[int]:
         (asked("stage1", what="random"), ["stage1"]),
     ],
 )
-def test_filters_as_written(wish: Wish, rows: list[str]) -> None:
-    assert [str(target) for target in read_targets(wish, LAYERS, busiest)] == rows
+def test_filters_as_written(wanted: FilterRequest, rows: list[str]) -> None:
+    assert [str(target) for target in read_targets(wanted, LAYERS, busiest)] == rows
 
 
 def test_every_layer_knows_its_filters() -> None:
@@ -537,7 +539,7 @@ def test_images_that_cannot_be_used(fmi: Fmi, site: Plant, tmp_path: Path, image
 def test_a_sheet_that_cannot_be_written_is_told_before_the_work(
     fmi: Fmi, site: Plant, tmp_path: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filters, "invert_wish", None)
+    monkeypatch.setattr(filters, "draw_filters", None)
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.png").mkdir()
     command = ("invert", "stage2:3", *sources(images), "-w", site.workspace.root)
