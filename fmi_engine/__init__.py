@@ -35,13 +35,25 @@ _PUBLIC = {
     "inversion": ("Job", "invert", "invert_codes", "source_code", "descend"),
     "patches": ("exciting_patches",),
     "presets": ("PRESETS", "Preset", "find_preset"),
-    "probe": ("find_layers", "find_layer", "check_filter", "tapped", "truncated", "resumption"),
+    "probe": ("layers_of", "find_layers", "find_layer", "check_filter", "tapped", "truncated", "resumption"),
+    "wording": ("reasons",),
     "reference": ("Reference", "build_reference"),
     "response": ("observed_shift", "induced_shift", "blame_weights", "explained_share", "match"),
     "style": ("restyle", "style_layers"),
     "texture": ("describe", "distances", "agreement", "auroc"),
-    "trust": ("trust_test", "hinges_on"),
-    "types": ("FilterRef", "Layer", "Inversion", "Trust", "Screening", "Verification", "Match"),
+    "trust": ("trust_test", "check_ablation", "TrustRules"),
+    "types": (
+        "FilterRef",
+        "Layer",
+        "Inversion",
+        "Trust",
+        "TrustPart",
+        "Failure",
+        "AblationCheck",
+        "Screening",
+        "Verification",
+        "Match",
+    ),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 

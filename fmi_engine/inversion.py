@@ -64,7 +64,7 @@ def invert(
         progress(len(done))
     for layer in dict.fromkeys(job.filter.layer for job in wanted):
         mine = [job for job in wanted if job.filter.layer == layer and job not in done]
-        by_sigma = preset.standardised or preset.stand_out > 0
+        by_sigma = preset.standardised or preset.selectivity > 0
         normal = normal_of(classifier, layer, sources, preset, reference) if mine and by_sigma else None
         for i in range(0, len(mine), batch_size):
             batch = mine[i : i + batch_size]
@@ -167,25 +167,25 @@ class _Goal:
     offsets: Sequence[tuple[int, int]]  # pixels down and right, (0, 0) first
     targets: Sequence[Float[Tensor, "batch channel height width"]]  # one for each offset
     scale: Float[Tensor, "channel 1 1"]  # what each map is divided by before it is compared
-    channels: Tensor | None = None  # the filter of each picture, where it is to stand out
+    channels: Tensor | None = None  # the filter of each picture, where it has a margin loss
     normal: Normal | None = None
     preset: Preset = field(default_factory=Preset)
 
     def loss(self, code: Callable[[Tensor], Tensor]) -> Loss:
-        """The residual at the roll of the step, and how little the filter stands out of its layer.
+        """The residual at the roll of the step, and the margin loss of the filter over its layer.
 
-        It is for one descent: it keeps how much each picture has been insisted on.
+        It is for one descent: it keeps how sharp the margin of each picture has become.
         """
-        insistence = _Insistence(self.preset)
+        sharpness = _Sharpness(self.preset)
 
         def loss(x: Tensor, step: int) -> Tensor:
             which = step % len(self.offsets)
             found = code(_roll(x, self.offsets[which]))
             left = residuals(found / self.scale, self.targets[which])
-            if not self.preset.stand_out:
+            if not self.preset.selectivity:
                 return left
             rivals = self._rivals(found)
-            return left + self.preset.stand_out * _hidden(rivals, insistence.at(step, rivals))
+            return left + self.preset.selectivity * _margin_loss(rivals, sharpness.at(step, rivals))
 
         return loss
 
@@ -204,7 +204,7 @@ class _Goal:
         return residuals(code(x), self.targets[0] * self.scale)
 
 
-def _hidden(
+def _margin_loss(
     rivals: Float[Tensor, "batch rival"], sharpness: Float[Tensor, " batch"]
 ) -> Float[Tensor, " batch"]:
     """(1 / s) log(1 + sum over rivals of exp(s * how far they are above)): 0 where all are far below."""
@@ -212,7 +212,7 @@ def _hidden(
     return torch.nn.functional.softplus(torch.logsumexp(sharp, 1)) / sharpness
 
 
-class _Insistence:
+class _Sharpness:
     """How sharply the filter of each picture is set against its nearest rivals, in one descent.
 
     It rests on that picture alone, and without a jump anywhere: rounding, which depends on the batch,
@@ -231,14 +231,14 @@ class _Insistence:
         sharpness = rivals.new_ones(len(rivals)) if self.sharpness is None else self.sharpness
         if step != self.seen and self._due(step):
             lead = -rivals.amax(1)
-            growth = 1 + (1 - lead / p.insist_margin).clamp(0, 1)
-            sharpness = (sharpness * growth).clamp_max(p.insist_most)
+            growth = 1 + (1 - lead / p.sharpen_margin).clamp(0, 1)
+            sharpness = (sharpness * growth).clamp_max(p.sharpen_most)
         self.sharpness, self.seen = sharpness, step
         return sharpness
 
     def _due(self, step: int) -> bool:
         since = step - self.preset.steps // 3
-        return self.preset.insist_every > 0 and since >= 0 and since % self.preset.insist_every == 0
+        return self.preset.sharpen_every > 0 and since >= 0 and since % self.preset.sharpen_every == 0
 
 
 def _isolated(

@@ -13,20 +13,21 @@ STARTS = ("normal", "uniform")
 class Preset:
     """Parametrisation, loss, priors, jitter, optimiser and when to stop.
 
-    The loss of a picture is `loss_scale` * (its residual + `stand_out` * how little the filter stands out
-    of its layer) + `total_variation` * TV^beta of the picture in 0 to 1 + `alpha_norm` * mean |x|^alpha of
-    the standardised input x + `weight_decay` / 2 * ||x||^2. How little filter k stands out is
-    (1 / s) log(sum over filters c of exp(s (z_c - z_k)) + exp(-s z_k)), z in sigma from normal: s, its
-    sharpness, is 1 at first and grows for a picture whose filter has near rivals, see `insist_every`. The
-    sharper, the more the nearest rival alone counts. Raises EngineError for a word that is none.
+    The loss of a picture is `loss_scale` * (its residual + `selectivity` * the margin loss of its filter)
+    + `total_variation` * TV^beta of the picture in 0 to 1 + `alpha_norm` * mean |x|^alpha of the
+    standardised input x + `weight_decay` / 2 * ||x||^2. The margin loss of filter k over the others of its
+    layer is (1 / s) log(sum over filters c of exp(s (z_c - z_k)) + exp(-s z_k)), z in sigma from normal:
+    s, its sharpness, is 1 at first and grows for a picture whose filter has near rivals, see
+    `sharpen_every`. The sharper, the more the nearest rival alone counts. Raises EngineError for a word
+    that is none.
     """
 
     parametrization: str = "pixels"
     standardised: bool = False  # compare codes in units of each filter's sigma
-    stand_out: float = 0.0
-    insist_every: int = 0  # steps, from the first third on, after which sharpness grows; 0 is never ...
-    insist_margin: float = 0.5  # ... by 1 for a lead of this many sigma over the next, by 2 for no lead ...
-    insist_most: float = 64.0  # ... up to this
+    selectivity: float = 0.0  # weight of the margin loss
+    sharpen_every: int = 0  # steps, from the first third on, after which sharpness grows; 0 is never ...
+    sharpen_margin: float = 0.5  # ... by 1 for a lead of this many sigma over the next, by 2 for no lead ...
+    sharpen_most: float = 64.0  # ... up to this
     loss_scale: float = 1.0
     total_variation: float = 0.0
     beta: float = 2.0
@@ -62,17 +63,17 @@ class Preset:
 
 PRESETS = {
     # What scored best on the trust test for its cost, on a VGG and a ResNet trained on steel and on solar
-    # cells: in sigma and with the filter made to stand out. In first stages, whose filters have near-twins,
-    # up to four in ten ranked behind another by tenths of a sigma. For nearly each there is a picture in
-    # which it ranks first, and a sharper rivalry at a falling rate finds it. The rate is low: at 0.2 three in
-    # ten filters of a VGG's last stage failed, most of them below their normal energy. In pixels one in
-    # eight of a VGG's second stage did, those that answer smooth or broad structure, which moves last there:
-    # in the spectrum it moves alike, and all of them passed, at the same cost.
+    # cells: in sigma and with a margin over the layer's other filters. In first stages, whose filters have
+    # near-twins, up to four in ten ranked behind another by tenths of a sigma. For nearly each there is a
+    # picture in which it ranks first, and a sharper margin at a falling rate finds it. The rate is low: at
+    # 0.2 three in ten filters of a VGG's last stage failed, most of them below their normal energy. In
+    # pixels one in eight of a VGG's second stage did, those that answer smooth or broad structure, which
+    # moves last there: in the spectrum it moves alike, and all of them passed, at the same cost.
     "default": Preset(
         parametrization="spectrum",
         standardised=True,
-        stand_out=3.0,
-        insist_every=6,
+        selectivity=3.0,
+        sharpen_every=6,
         total_variation=3.0,
         steps=96,
         learning_rate=0.06,

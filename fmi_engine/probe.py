@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, fx, nn
 
+from fmi_engine.classifier import Classifier
 from fmi_engine.errors import ClassifierError, UnknownLayerError
 from fmi_engine.types import FilterRef, Layer
 
@@ -162,6 +163,13 @@ class _Output:
     module: nn.Module  # the innermost
     before: nn.Module | None  # the leaf that ran before it
     tensor: Tensor
+
+
+def layers_of(classifier: Classifier) -> tuple[Layer, ...]:
+    """The layers of a classifier, found as by `find_layers` on one image of noise, always the same."""
+    p = classifier.preprocessing
+    noise = torch.randn(1, p.channels, p.height, p.width, generator=torch.Generator().manual_seed(0))
+    return find_layers(classifier.network, noise.to(classifier.device))
 
 
 def find_layers(network: nn.Module, x: Float[Tensor, "batch channel height width"]) -> tuple[Layer, ...]:

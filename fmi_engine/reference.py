@@ -27,10 +27,19 @@ class LayerReference:
     sigma: FloatArray  # (channels,): spread of energies between images of one class
 
     @property
+    def varies(self) -> FloatArray:
+        """How much the maps of each filter vary (channels,): the largest mean spread of a class."""
+        return np.asarray(self.spread.max(0))
+
+    @property
+    def dead_below(self) -> float:
+        """The spread at or below which a filter is dead."""
+        return DEAD * max(float(np.median(self.varies)), 1e-12)
+
+    @property
     def live(self) -> NDArray[np.bool_]:
         """Which filters are alive (channels,): their maps vary on the images of some class."""
-        varies = self.spread.max(0)
-        return np.asarray(varies > DEAD * max(float(np.median(varies)), 1e-12))
+        return np.asarray(self.varies > self.dead_below)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,34 +4,54 @@ Such pictures can mislead (Geirhos et al., Don't Trust Your Eyes, arXiv 2306.047
 withheld unless it passes every part.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import stats
 
 from fmi_engine.classifier import Classifier
+from fmi_engine.errors import EngineError
 from fmi_engine.probe import resumption
-from fmi_engine.reference import Reference, measure_energies
+from fmi_engine.reference import Batch, LayerReference, Reference, measure_energies
 from fmi_engine.texture import agreement, auroc, describe, distances
-from fmi_engine.types import FloatArray, Hinge, Inversion, Layer, Trust
+from fmi_engine.types import (
+    ABLATION_SIGNIFICANCE,
+    AblationCheck,
+    Failure,
+    FloatArray,
+    Inversion,
+    Layer,
+    Trust,
+    TrustPart,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRules:
+    """What the trust test asks for."""
+
+    top_share: float = 0.01  # of the layer's filters: within it the filter has to rank, or first
+    agreement: float = 0.8  # least AUROC of a filter's pictures, and of its controls
+
+    def last_rank(self, channels: int) -> int:
+        """The last rank that passes in a layer of that many filters."""
+        return max(1, int(self.top_share * channels))
 
 
 def trust_test(
     classifier: Classifier,
-    layer: Layer,
     reference: Reference,
     inversions: Sequence[Inversion],
-    top_share: float = 0.01,
-    least_agreement: float = 0.8,
+    rules: TrustRules = TrustRules(),
+    ablation: AblationCheck | None = None,
     batch_size: int = 32,
-    hinge: Hinge | None = None,
 ) -> list[Trust]:
     """Test the primitives of one layer; one verdict for each inversion whose layout is its source's.
 
-    1. The network's right answers hinge on the layer (`hinge`, of `hinges_on`): in an untrained network
-       they do not, and its filters show textures all the same.
+    1. The network's right answers depend on the layer (`ablation`, of `check_ablation`): in an untrained
+       network they do not, and its filters show textures all the same.
     2. The filter is alive on the reference images.
     3. Fed back as an 8-bit image, its standardised energy ranks first, or within the top share, of its
        layer, and is above normal.
@@ -40,26 +60,29 @@ def trust_test(
     5. So do its pictures from shuffled and constant maps, where there are such inversions: the texture is
        the filter's, and not the layout of the source.
 
-    Parts 3 to 5 are judged by filter where they compare pictures: of a few pictures of noise one alone
-    often scores high by chance.
+    Parts 4 and 5, which compare pictures, are judged by filter: of a few pictures of noise one alone often
+    scores high by chance. Raises EngineError where the inversions are of several layers.
     """
     primitives = [each for each in inversions if each.layout == "source"]
     if not primitives:
         return []
+    layer = _only_layer(inversions)
     controls = [each for each in inversions if each.layout != "source"]
+    judge = _Judge(reference.layers[layer], _Likeness(primitives, controls), rules, ablation)
     standardised = fed_back(classifier, layer, reference, primitives, batch_size)
-    likeness = _Likeness(primitives, controls)
-    live = reference.layers[layer.name].live
-    most = max(1, int(top_share * layer.channels))
-    return [
-        _judge(row, each, likeness, bool(live[each.filter.channel]), most, least_agreement, hinge)
-        for row, each in zip(standardised, primitives, strict=True)
-    ]
+    return [judge.verdict(row, each) for row, each in zip(standardised, primitives, strict=True)]
+
+
+def _only_layer(inversions: Sequence[Inversion]) -> str:
+    layers = [*dict.fromkeys(each.filter.layer for each in inversions)]
+    if len(layers) > 1:
+        raise EngineError(f"inversions of the layers {', '.join(layers)} given; expected those of one")
+    return layers[0]
 
 
 def fed_back(
     classifier: Classifier,
-    layer: Layer,
+    layer: str,
     reference: Reference,
     inversions: Sequence[Inversion],
     batch_size: int = 32,
@@ -67,9 +90,9 @@ def fed_back(
     """The standardised energies (pictures, channels), in sigma, of the pictures as 8-bit images."""
     pictures = np.stack([each.image for each in inversions])
     eight_bit = np.round(pictures.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
-    energy, _, _ = measure_energies(classifier, [layer.name], eight_bit, batch_size, with_spread=False)
-    normal = reference.layers[layer.name]
-    return np.asarray((energy[layer.name] - normal.energy.mean(0)) / normal.sigma, np.float32)
+    energy, _, _ = measure_energies(classifier, [layer], eight_bit, batch_size, with_spread=False)
+    normal = reference.layers[layer]
+    return np.asarray((energy[layer] - normal.energy.mean(0)) / normal.sigma, np.float32)
 
 
 class _Likeness:
@@ -96,68 +119,68 @@ class _Likeness:
         return float(np.mean([auroc(-row[mine], -row[~mine]) for row in rows]))
 
 
-def _judge(
-    standardised: FloatArray,
-    inversion: Inversion,
-    likeness: _Likeness,
-    live: bool,
-    most: int,
-    least: float,
-    hinge: Hinge | None,
-) -> Trust:
-    channel = inversion.filter.channel
-    own = float(standardised[channel])
-    rank = int((standardised > own).sum()) + 1
-    score, layout = likeness.agreement(channel), likeness.layout(channel)
-    failed = [
-        *([hinge.complaint] if hinge is not None and not hinge.holds else []),
-        *([] if live else ["its filter is dead: it answers no reference image"]),
-        *_feeding_complaints(rank, own, len(standardised), most),
-        *_likeness_complaints(score, layout, least),
-    ]
-    return Trust(rank, own, inversion.residual, score, tuple(failed), layout)
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Decides every part of the trust test for the primitives of a layer."""
 
+    normal: LayerReference
+    likeness: _Likeness
+    rules: TrustRules
+    ablation: AblationCheck | None
 
-def _feeding_complaints(rank: int, own: float, channels: int, most: int) -> list[str]:
-    failed = []
-    if rank > most:
-        failed.append(f"fed back, its filter ranks {rank} of {channels} (needed: {most})")
-    if own <= 0:
-        failed.append(f"fed back, its filter stays at or below its normal energy ({own:.1f} sigma)")
-    return failed
-
-
-def _likeness_complaints(score: float, layout: float | None, least: float) -> list[str]:
-    failed = []
-    if np.isnan(score):
-        failed.append("it has no second picture of its filter, or none of another, to be compared with")
-    elif score < least:
-        failed.append(f"its pictures agree by {score:.2f} (needed: {least:.2f})")
-    if layout is not None and layout < least:
-        failed.append(
-            f"its texture is the layout of the source: from shuffled and constant maps it agrees by "
-            f"{layout:.2f} (needed: {least:.2f})"
+    def verdict(self, standardised: FloatArray, inversion: Inversion) -> Trust:
+        """Of one primitive, whose fed-back energies (channels,) are given in sigma."""
+        channel = inversion.filter.channel
+        own = float(standardised[channel])
+        trust = Trust(
+            rank=int((standardised > own).sum()) + 1,
+            channels=len(standardised),
+            energy=own,
+            residual=inversion.residual,
+            agreement=self.likeness.agreement(channel),
+            layout=self.likeness.layout(channel),
+            ablation=self.ablation,
         )
-    return failed
+        return replace(trust, failed=(*self._failures_of_filter(channel), *self._failures(trust)))
+
+    def _failures_of_filter(self, channel: int) -> Iterator[Failure]:
+        if self.ablation is not None and not self.ablation.holds:
+            yield Failure(TrustPart.ABLATION, self.ablation.chance, ABLATION_SIGNIFICANCE)
+        if not self.normal.live[channel]:
+            varies = float(self.normal.varies[channel])
+            yield Failure(TrustPart.ALIVE, varies, self.normal.dead_below)
+
+    def _failures(self, trust: Trust) -> Iterator[Failure]:
+        last, least = self.rules.last_rank(trust.channels), self.rules.agreement
+        if trust.rank > last:
+            yield Failure(TrustPart.RANK, trust.rank, last)
+        if trust.energy <= 0:
+            yield Failure(TrustPart.ENERGY, trust.energy, 0.0)
+        if not trust.agreement >= least:  # nor where it is not a number: nothing to compare with
+            yield Failure(TrustPart.AGREEMENT, trust.agreement, least)
+        if trust.layout is not None and trust.layout < least:
+            yield Failure(TrustPart.LAYOUT, trust.layout, least)
 
 
 @torch.no_grad()
-def hinges_on(
+def check_ablation(
     classifier: Classifier,
     layer: Layer,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    labelled: Batch,
     batch_size: int = 32,
     seed: int = 0,
-) -> Hinge:
-    """Whether the network's right answers hinge on a layer: its codes are exchanged between images.
+) -> AblationCheck:
+    """Whether the network's right answers depend on a layer: its codes are exchanged between images.
 
-    `images` are labelled ones, right and wrong alike, (n, height, width, channel); only the layers after
-    `layer` run twice. The fall in right answers is tested by McNemar's exact test, one-sided; and an exact
-    binomial test asks whether the network is right oftener than the most frequent class is. By luck an
-    untrained network may answer two classes so that exchanging its codes costs right answers; it does not
-    beat that guess.
+    An ablation by permutation, as in Breiman, Random Forests, 2001: the codes are real, of other images.
+
+    `labelled` are images (n, height, width, channel) and their classes, right and wrong alike; only the
+    layers after `layer` run twice. The fall in right answers is tested by McNemar's exact test, one-sided;
+    and an exact binomial test asks whether the network is right oftener than the most frequent class is. By
+    luck an untrained network may answer two classes so that exchanging its codes costs right answers; it
+    does not beat that guess.
     """
+    images, labels = labelled
     cut = resumption(classifier.network, layer.name)
     order = np.random.default_rng(seed).permutation(len(images))  # so that a batch mixes the classes
     before, after = [], []
@@ -170,6 +193,6 @@ def hinges_on(
     p = float(stats.binomtest(lost, lost + won, alternative="greater").pvalue) if lost + won else 1.0
     guessed = int(np.bincount(labels).max())
     guess_p = stats.binomtest(int(right.sum()), len(images), guessed / len(images), alternative="greater")
-    return Hinge(
+    return AblationCheck(
         layer.name, len(images), int(right.sum()), int(exchanged.sum()), p, guessed, float(guess_p.pvalue)
     )

@@ -1,6 +1,7 @@
 """The engine's frozen records, in NumPy: importable without torch."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from fmi_engine.errors import UnknownLayerError
 
-HINGE_SIGNIFICANCE = 0.01
+ABLATION_SIGNIFICANCE = 0.01  # of a p-value: below it, chance is ruled out
 FloatArray = NDArray[np.float32]
 Layout = Literal["source", "shuffled", "constant"]
 """Where a target's energy lies: as in the source image, permuted, or spread evenly."""
@@ -105,25 +106,32 @@ class Inversion:
     layout: Layout = "source"
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """The trust test of one texture primitive."""
+class TrustPart(StrEnum):
+    """A part of the trust test, in the order in which they are judged."""
 
-    rank: int  # of the filter's standardised energy within its layer when fed back; 1 is best
-    energy: float  # that energy, in sigma
-    residual: float
-    agreement: float  # AUROC: nearer to primitives of the same filter than to those of others
-    failed: tuple[str, ...]  # parts that failed, in words
-    layout: float | None = None  # AUROC of its pictures from shuffled and constant maps; None: not made
-
-    @property
-    def trusted(self) -> bool:
-        """Whether every part passed."""
-        return not self.failed
+    ABLATION = "ablation"  # the network's right answers need the layer's codes
+    ALIVE = "alive"  # the filter's maps vary on the reference images
+    RANK = "rank"  # fed back, the filter leads its layer
+    ENERGY = "energy"  # fed back, the filter is above normal
+    AGREEMENT = "agreement"  # its pictures resemble each other
+    LAYOUT = "layout"  # so do those from shuffled and constant maps
 
 
 @dataclass(frozen=True, slots=True)
-class Hinge:
+class Failure:
+    """A part of the trust test that a primitive fails: what was found, and the bound that it misses.
+
+    A p-value (ablation), the largest spread of the filter's maps over the classes (alive), a rank, an
+    energy in sigma, or an AUROC (agreement, layout); agreement is NaN where there is nothing to compare.
+    """
+
+    part: TrustPart
+    found: float
+    needed: float
+
+
+@dataclass(frozen=True, slots=True)
+class AblationCheck:
     """How many right answers a network keeps when the codes of one layer are exchanged between images."""
 
     layer: str
@@ -135,23 +143,37 @@ class Hinge:
     guess_p_value: float  # that the network is right no oftener than that, one-sided
 
     @property
-    def holds(self) -> bool:
-        """Whether there are right answers that guessing does not give, and they hinge on the layer."""
-        return max(self.p_value, self.guess_p_value) < HINGE_SIGNIFICANCE
+    def chance(self) -> float:
+        """The larger of the two p-values."""
+        return max(self.p_value, self.guess_p_value)
 
     @property
-    def complaint(self) -> str:
-        """In words, that they do not."""
-        if self.guess_p_value >= HINGE_SIGNIFICANCE:
-            return (
-                f"no right answers hinge on {self.layer}: the network is right on {self.right} of "
-                f"{self.images} images, and always answering the most frequent class on {self.guessed} "
-                f"(p = {self.guess_p_value:.2g})"
-            )
-        return (
-            f"the network's right answers do not hinge on {self.layer}: {self.right} of {self.images} are "
-            f"right, and {self.exchanged} with the codes of other images (p = {self.p_value:.2g})"
-        )
+    def holds(self) -> bool:
+        """Whether there are right answers that guessing does not give, and they depend on the layer."""
+        return self.chance < ABLATION_SIGNIFICANCE
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The trust test of one texture primitive; `reasons` (of wording.py) puts what failed into words."""
+
+    rank: int  # of the filter's standardised energy within its layer when fed back; 1 is best
+    channels: int  # of the layer, among which it ranks
+    energy: float  # that energy, in sigma
+    residual: float
+    agreement: float  # AUROC: nearer to primitives of the same filter than to those of others
+    failed: tuple[Failure, ...] = ()  # in the order of the parts
+    layout: float | None = None  # AUROC of its pictures from shuffled and constant maps; None: not made
+    ablation: AblationCheck | None = None  # of the layer; None: not made
+
+    @property
+    def trusted(self) -> bool:
+        """Whether every part passed."""
+        return not self.failed
+
+    def fails(self, part: TrustPart) -> bool:
+        """Whether this part is among those that failed."""
+        return any(each.part is part for each in self.failed)
 
 
 @dataclass(frozen=True, slots=True)

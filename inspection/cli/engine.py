@@ -112,10 +112,10 @@ def invert(
     """
     from flows.progress import step
     from inspection.pictures.filter_sheet import drawn_json, print_drawn, write_sheet
-    from inspection.pictures.filters import invert_wish
-    from inspection.pictures.wishes import Wish, check_wish
+    from inspection.pictures.filters import draw_filters
+    from inspection.pictures.request import FilterRequest, check_request
 
-    wish = Wish(
+    request = FilterRequest(
         tuple(filters),
         tuple(image),
         out,
@@ -129,10 +129,10 @@ def invert(
         show_withheld,
         pictures,
     )
-    check_wish(wish)
+    check_request(request)
     description = (architecture, checkpoint, classes, input_size, channels, mean, std)
     asked = _asked(workspace, model, device, cache, description)
-    drawn = invert_wish(asked, wish, step)
+    drawn = draw_filters(asked, request, step)
     write_sheet(drawn)
     if as_json:
         typer.echo(json.dumps(drawn_json(drawn), ensure_ascii=False, indent=2))
@@ -186,13 +186,13 @@ def style(
     Without a workspace, add --architecture, --checkpoint and --classes.
     """
     from flows.progress import step
-    from inspection.pictures.styles import StyleWish, check_style, print_styled, style_wish, styled_json
+    from inspection.pictures.styles import StyleRequest, check_style, draw_style, print_styled, styled_json
 
-    wish = StyleWish(content, style_image, out, method, layer, content_weight, preset, seeds)
-    check_style(wish)
+    request = StyleRequest(content, style_image, out, method, layer, content_weight, preset, seeds)
+    check_style(request)
     description = (architecture, checkpoint, classes, input_size, channels, mean, std)
     asked = _asked(workspace, model, device, None, description)
-    styled = style_wish(asked, wish, step)
+    styled = draw_style(asked, request, step)
     if as_json:
         typer.echo(json.dumps(styled_json(styled), ensure_ascii=False, indent=2))
     else:

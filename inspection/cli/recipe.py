@@ -48,9 +48,9 @@ def show(
     from inspection.pictures import recipe as recipe_sheet
 
     path = recipe_sheet.find_recipe(name, lambda: open_given(workspace))
-    wish = recipe_sheet.RecipeWish(path, out, images, where, count, draws, strengths)
-    drawn, _ = recipe_sheet.show_recipe(wish)
-    recipe_sheet.print_shown(console, wish, drawn)
+    request = recipe_sheet.RecipeRequest(path, out, images, where, count, draws, strengths)
+    drawn, _ = recipe_sheet.show_recipe(request)
+    recipe_sheet.print_shown(console, request, drawn)
 
 
 @recipe.command()

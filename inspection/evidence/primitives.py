@@ -8,22 +8,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fmi_engine import trust
 from fmi_engine.cache import PrimitiveCache
+from fmi_engine.classifier import Classifier
 from fmi_engine.inversion import Job, invert
 from fmi_engine.patches import Patch, exciting_patches
 from fmi_engine.presets import find_preset
 from fmi_engine.probe import find_layer
-from fmi_engine.trust import hinges_on, trust_test
-from fmi_engine.types import FilterRef, Hinge, Inversion, Layer, Layout, Trust
+from fmi_engine.types import AblationCheck, FilterRef, Inversion, Layer, Layout, Trust
+from fmi_engine.wording import reasons
 from inspection.evidence.subject import Subject
 from inspection.findings import BlamedFilter, Primitive
 from inspection.inputs.images import write_image
-from inspection.inputs.labelled import evenly, sample
+from inspection.inputs.labelled import Labelled, evenly, sample
 from inspection.progress import Progress
+from inspection.workspace.settings import ComputeSettings
 
 SOURCE: Layout = "source"
 CONTROLS: tuple[Layout, ...] = ("shuffled", "constant")  # that the trust test asks for
-HINGE_IMAGES = 200  # labelled images that tell whether right answers hinge on a layer
+ABLATION_IMAGES = 200  # labelled images that an ablation check runs on
 
 
 def invert_filters(
@@ -43,15 +46,7 @@ def invert_filters(
         reference=subject.reference,
         cache=PrimitiveCache(subject.workspace.primitive_cache),
     )
-    trusts = trust_test(
-        subject.classifier,
-        layer,
-        subject.reference,
-        made,
-        subject.settings.inversion.top_share,
-        subject.settings.inversion.agreement,
-        hinge=_hinge(subject, layer),
-    )
+    trusts = trust_test(subject, made, check_ablation(subject, layer))
     inversions = [each for each in made if each.layout == "source"]
     folder = subject.workspace.night_folder(night_id) / "primitives"
     source_pictures = [
@@ -63,13 +58,14 @@ def invert_filters(
         [each.channel for each in filters],
         subject.correct.images,
         subject.settings.inversion.patches,
+        subject.settings.compute.batch_size,
     )
     return tuple(
         replace(
             each,
             primitives=tuple(
-                _primitive(subject, folder, inversion, trust, source_pictures[inversion.source])
-                for inversion, trust in zip(inversions, trusts, strict=True)
+                _primitive(subject, folder, inversion, verdict, source_pictures[inversion.source])
+                for inversion, verdict in zip(inversions, trusts, strict=True)
                 if inversion.filter.channel == each.channel
             ),
             patches=_write_patches(subject, folder, patches[each.channel]),
@@ -92,10 +88,25 @@ def _jobs(subject: Subject, layer: Layer, filters: Sequence[BlamedFilter], sourc
     ]
 
 
-def _hinge(subject: Subject, layer: Layer) -> Hinge:
-    few = sample(len(subject.labelled), HINGE_IMAGES, subject.settings.compute.seed)
-    chosen = subject.labelled.subset(few)
-    return hinges_on(subject.classifier, layer, chosen.images, chosen.labels)
+def trust_test(subject: Subject, made: Sequence[Inversion], ablation: AblationCheck) -> list[Trust]:
+    """Test the primitives of one layer by the settings, whose controls are among the inversions."""
+    asked = subject.settings.inversion
+    rules = trust.TrustRules(asked.top_share, asked.agreement)
+    batch_size = subject.settings.compute.batch_size
+    return trust.trust_test(subject.classifier, subject.reference, made, rules, ablation, batch_size)
+
+
+def check_ablation(subject: Subject, layer: Layer) -> AblationCheck:
+    """Whether the model's right answers depend on a layer, on some of the labelled reference images."""
+    return ablation_on(subject.classifier, layer, subject.labelled, subject.settings.compute)
+
+
+def ablation_on(
+    classifier: Classifier, layer: Layer, labelled: Labelled, compute: ComputeSettings
+) -> AblationCheck:
+    """The same on some of any labelled images."""
+    few = labelled.subset(sample(len(labelled), ABLATION_IMAGES, compute.seed))
+    return trust.check_ablation(classifier, layer, (few.images, few.labels), compute.batch_size)
 
 
 def _job_seed(subject: Subject, channel: int, source: int) -> int:
@@ -104,20 +115,20 @@ def _job_seed(subject: Subject, channel: int, source: int) -> int:
 
 
 def _primitive(
-    subject: Subject, folder: Path, inversion: Inversion, trust: Trust, source_picture: str
+    subject: Subject, folder: Path, inversion: Inversion, verdict: Trust, source_picture: str
 ) -> Primitive:
     name = f"{inversion.filter.layer}-{inversion.filter.channel}-{inversion.source}.png"
     return Primitive(
         picture=_write(subject, folder / name, stretched(inversion.image)),
         source_picture=source_picture,
         seed=inversion.seed,
-        residual=trust.residual,
-        rank=trust.rank,
-        energy=trust.energy,
-        agreement=trust.agreement,
-        trusted=trust.trusted,
-        failed=trust.failed,
-        layout=trust.layout,
+        residual=verdict.residual,
+        rank=verdict.rank,
+        energy=verdict.energy,
+        agreement=verdict.agreement,
+        trusted=verdict.trusted,
+        failed=reasons(verdict),
+        layout=verdict.layout,
     )
 
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from fmi_engine.classifier import Classifier
-from fmi_engine.probe import Resumption, find_layers, resumption
+from fmi_engine.probe import Resumption, layers_of, resumption
 from fmi_engine.reference import Reference, build_reference
 from fmi_engine.types import FloatArray, Layer
 from inspection.evidence.look import Looks, normal_looks
@@ -78,11 +77,9 @@ def open_subject(
     """
     settings = workspace.settings
     classifier = load(workspace.root, model, settings.compute.device)
-    p = classifier.preprocessing
-    probe = torch.randn(1, p.channels, p.height, p.width, generator=torch.Generator().manual_seed(0))
-    layers = find_layers(classifier.network, probe.to(classifier.device))
+    layers = layers_of(classifier)
     chosen = draw_references(references, settings.reference.images_per_class, settings.compute.seed)
-    images = load_images([Path(each.image_path) for each in chosen], p, progress)
+    images = load_images([Path(each.image_path) for each in chosen], classifier.preprocessing, progress)
     labels = np.array([model.class_names.index(each.label) for each in chosen], np.int64)
     size = settings.compute.batch_size
     reference = build_reference(

@@ -2,7 +2,7 @@
 
 - model: the network whose filters are drawn
 - sources: real images that pictures start from
-- wishes: what `fmi invert` is asked for
+- request: what `fmi invert` is asked for
 - filters: what it makes
 - filter_sheet: what it tells
 - styles: `fmi style`

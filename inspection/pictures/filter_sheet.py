@@ -1,7 +1,6 @@
 """What `fmi invert` tells: the contact sheet, the table and the JSON."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -9,26 +8,27 @@ from rich.markup import escape
 from rich.table import Table
 
 from fmi_engine.patches import Patch
-from fmi_engine.types import Trust
+from fmi_engine.types import Trust, TrustPart
+from fmi_engine.wording import IN_A_WORD, ablation_reason, reasons
 from inspection.evidence.primitives import SOURCE, stretched
 from inspection.inputs.images import write_image
 from inspection.pictures.filters import Drawn, Made
+from inspection.pictures.request import FilterRequest, Target
 from inspection.pictures.sheet import Cell, Column, Line, Row, Sheet, Tone, draw
-from inspection.pictures.wishes import Target, Wish
 
 # --- fmi invert: what is told ---
 
 
 def write_sheet(drawn: Drawn) -> None:
     """Write the contact sheet to the file that was asked for."""
-    write_image(drawn.wish.out, draw(sheet_of(drawn)))
+    write_image(drawn.request.out, draw(sheet_of(drawn)))
 
 
 def sheet_of(drawn: Drawn) -> Sheet:
     """The contact sheet: real crops, sources and pictures of each target."""
     p = drawn.model.classifier.preprocessing
     crops = max((len(each) for each in drawn.patches.values()), default=0)
-    seeds = range(drawn.wish.seeds)
+    seeds = range(drawn.request.seeds)
     columns = [Column("real crops that excite it most" if crops > 1 else "real crop")] * crops
     for source in range(len(drawn.given.sources)):
         group = f"from {drawn.given.source_path(source).name}"
@@ -46,45 +46,45 @@ def sheet_of(drawn: Drawn) -> Sheet:
 def _title(drawn: Drawn) -> str:
     names = [layer.name for layer in drawn.layers]
     layers = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    wish = drawn.wish
+    request = drawn.request
     titles = {
         "isolate": "Texture primitives of several filters together"
-        if wish.together
+        if request.together
         else "Texture primitives",
         "plain": "Codes inverted unchanged",
         "random": "Energy shared out at random",
     }
-    return f"{titles[wish.what]}: {layers}"
+    return f"{titles[request.what]}: {layers}"
 
 
 def _subtitle(drawn: Drawn) -> str:
-    layer, wish = drawn.layers[0], drawn.wish
+    layer, request = drawn.layers[0], drawn.request
     parts = [f"model {drawn.model.name}"]
     if len(drawn.layers) == 1:
         parts.append(f"{layer.name}: {layer.channels} filters of {layer.height} x {layer.width} positions")
-    parts.append(f"preset {wish.preset}")
-    if wish.what == "random":
-        parts.append(f"draw {wish.draw or 'dirichlet'}")
-    if wish.layout != SOURCE:
-        parts.append(f"layout {wish.layout}")
+    parts.append(f"preset {request.preset}")
+    if request.what == "random":
+        parts.append(f"draw {request.draw or 'dirichlet'}")
+    if request.layout != SOURCE:
+        parts.append(f"layout {request.layout}")
     return "   |   ".join(parts)
 
 
 def _notes(drawn: Drawn) -> list[str]:
-    notes = [_meaning(drawn.wish), *untested_sentences(drawn)]
+    notes = [_meaning(drawn.request), *untested_sentences(drawn)]
     if any(each.withheld for each in drawn.made):
-        shown = "are shown all the same" if drawn.wish.show_withheld else "are withheld"
+        shown = "are shown all the same" if drawn.request.show_withheld else "are withheld"
         notes.append(f"Pictures that failed the trust test {shown}; what failed is red.")
     return notes
 
 
-def _meaning(wish: Wish) -> str:
+def _meaning(request: FilterRequest) -> str:
     """What the pictures are, in a sentence."""
-    if wish.what == "plain":
+    if request.what == "plain":
         said = "Each picture has the code of its source: what it keeps of the source is what the layer keeps"
-    elif wish.what == "random":
+    elif request.what == "random":
         said = "Each picture has its source's energy, shared out anew among the layer's filters by its seed"
-    elif wish.together:
+    elif request.together:
         said = "Each picture has a code that holds all energy of the layer on a few filters, in equal shares"
     else:
         said = (
@@ -96,7 +96,7 @@ def _meaning(wish: Wish) -> str:
         "shuffled": "at shuffled positions",
         "constant": "evenly at all positions",
     }
-    return f"{said}. The energy lies {laid[wish.layout]}. Contrast is stretched."
+    return f"{said}. The energy lies {laid[request.layout]}. Contrast is stretched."
 
 
 def untested_sentences(drawn: Drawn) -> list[str]:
@@ -122,39 +122,22 @@ def _row(drawn: Drawn, target: Target, crops: int) -> Row:
 
 
 def _cell(drawn: Drawn, made: Made) -> Cell:
-    hidden = made.withheld and not drawn.wish.show_withheld
+    hidden = made.withheld and not drawn.request.show_withheld
     lines = [Line(f"residual {made.residual:.2f}")]
     if made.trust is not None:
-        failed, trust = _failed(drawn, made), made.trust
+        trust = made.trust
         lines = [
             Line("trusted", "good") if trust.trusted else Line("not trusted", "bad"),
             *lines,
-            Line(f"rank {trust.rank} of {made.target.layer.channels}", tone("rank" not in failed)),
-            Line(f"{trust.energy:+.1f} sigma", tone("energy" not in failed)),
+            Line(f"rank {trust.rank} of {trust.channels}", _tone(trust, TrustPart.RANK)),
+            Line(f"{trust.energy:+.1f} sigma", _tone(trust, TrustPart.ENERGY)),
         ]
     return Cell(stretched(made.image), tuple(lines), hidden)
 
 
-def tone(fine: bool) -> Tone:
-    """How a line that passed, or did not, is drawn."""
-    return "quiet" if fine else "bad"
-
-
-def _failed(drawn: Drawn, made: Made) -> list[str]:
-    """Which parts of the trust test a picture fails, in a word each; `Trust.failed` has the sentences."""
-    trust, layer = made.trust, made.target.layer
-    if trust is None or trust.trusted or drawn.model.subject is None:
-        return []
-    rules = drawn.model.subject.settings.inversion
-    parts = {
-        "rank": trust.rank > max(1, int(rules.top_share * layer.channels)),
-        "energy": trust.energy <= 0,
-        "agreement": not trust.agreement >= rules.agreement,
-        "controls": trust.layout is not None and trust.layout < rules.agreement,
-        "dead": not drawn.model.subject.reference.layers[layer.name].live[made.target.channels[0]],
-        "layer": not drawn.hinges[layer.name].holds,
-    }
-    return [part for part, fails in parts.items() if fails]
+def _tone(trust: Trust, part: TrustPart) -> Tone:
+    """How the line of a part that passed, or did not, is drawn."""
+    return "bad" if trust.fails(part) else "quiet"
 
 
 def _details(drawn: Drawn, target: Target, first: Made, patches: Sequence[Patch]) -> list[Line]:
@@ -167,30 +150,32 @@ def _details(drawn: Drawn, target: Target, first: Made, patches: Sequence[Patch]
     if patches:
         details.append(Line(f"crops of {len(patches[0].pixels)} pixels"))
     if first.trust is not None:
-        details += _of_filter(first.trust, _failed(drawn, first))
+        details += _of_filter(first.trust)
     return details
 
 
-def _of_filter(trust: Trust, failed: Sequence[str]) -> list[Line]:
+def _of_filter(trust: Trust) -> list[Line]:
     """What the trust test says of all pictures of a filter alike."""
-    lines = [Line(f"agreement {trust.agreement:.2f}", tone("agreement" not in failed))]
+    lines = [Line(f"agreement {trust.agreement:.2f}", _tone(trust, TrustPart.AGREEMENT))]
     if trust.layout is not None:
-        lines.append(Line(f"controls {trust.layout:.2f}", tone("controls" not in failed)))
-    meanings = {"dead": "a dead filter", "layer": "answers do not hinge on it"}
-    return [*lines, *(Line(meaning, "bad") for part, meaning in meanings.items() if part in failed)]
+        lines.append(Line(f"controls {trust.layout:.2f}", _tone(trust, TrustPart.LAYOUT)))
+    meanings = {TrustPart.ALIVE: "a dead filter", TrustPart.ABLATION: "fails the ablation check"}
+    return [*lines, *(Line(meaning, "bad") for part, meaning in meanings.items() if trust.fails(part))]
 
 
 def print_drawn(console: Console, drawn: Drawn) -> None:
     """Print what was made, what the trust test says of it, and where the sheet is."""
-    wish = drawn.wish
-    console.print(f"{escape(_title(drawn))}; model {drawn.model.name}, preset {wish.preset}", soft_wrap=True)
+    request = drawn.request
+    console.print(
+        f"{escape(_title(drawn))}; model {drawn.model.name}, preset {request.preset}", soft_wrap=True
+    )
     console.print(_table(drawn))
     for sentence in _verdicts(drawn):
         console.print(escape(sentence), soft_wrap=True)
-    if wish.pictures:
+    if request.pictures:
         count = sum(each.picture is not None for each in drawn.made)
-        console.print(f"Pictures: {count} in {escape(str(wish.pictures))}", soft_wrap=True)
-    console.print(f"Sheet: {escape(str(wish.out))}", soft_wrap=True)
+        console.print(f"Pictures: {count} in {escape(str(request.pictures))}", soft_wrap=True)
+    console.print(f"Sheet: {escape(str(request.out))}", soft_wrap=True)
 
 
 def _table(drawn: Drawn) -> Table:
@@ -205,15 +190,15 @@ def _table(drawn: Drawn) -> Table:
     for each in drawn.made:
         source = drawn.given.source_path(each.source).name
         cells = (str(each.target), source, str(each.seed), f"{each.residual:.3f}")
-        table.add_row(*map(escape, cells), *(_tested(drawn, each) if tested else ()))
+        table.add_row(*map(escape, cells), *(_tested(each) if tested else ()))
     return table
 
 
-def _tested(drawn: Drawn, made: Made) -> tuple[str, ...]:
+def _tested(made: Made) -> tuple[str, ...]:
     trust = made.trust
     if trust is None:
         return ("", "", "", "", "untested")
-    parts = ",\n".join(_failed(drawn, made)) or "; ".join(trust.failed)
+    parts = ",\n".join(IN_A_WORD[each.part] for each in trust.failed)
     return (
         str(trust.rank),
         f"{trust.energy:+.1f}",
@@ -226,7 +211,7 @@ def _tested(drawn: Drawn, made: Made) -> tuple[str, ...]:
 def _verdicts(drawn: Drawn) -> list[str]:
     """What the trust test says as a whole, and why, where it is not applied."""
     judged = [each for each in drawn.made if each.trust is not None]
-    sentences = [hinge.complaint for hinge in drawn.hinges.values() if not hinge.holds]
+    sentences = [ablation_reason(check) for check in drawn.ablations.values() if not check.holds]
     if judged:
         trusted = sum(not each.withheld for each in judged)
         sentences.append(f"{trusted} of {len(judged)} pictures are trusted{_needed(drawn)}.")
@@ -246,14 +231,14 @@ def _needed(drawn: Drawn) -> str:
 
 def drawn_json(drawn: Drawn) -> dict[str, Any]:
     """The same for a script."""
-    wish = drawn.wish
+    request = drawn.request
     return {
         "model": drawn.model.classifier.weights_hash,
-        "preset": wish.preset,
-        "what": wish.what,
-        "draw": (wish.draw or "dirichlet") if wish.what == "random" else None,
-        "layout": wish.layout,
-        "sheet": str(wish.out.absolute()),
+        "preset": request.preset,
+        "what": request.what,
+        "draw": (request.draw or "dirichlet") if request.what == "random" else None,
+        "layout": request.layout,
+        "sheet": str(request.out.absolute()),
         "sources": [str(drawn.given.source_path(i)) for i in range(len(drawn.given.sources))],
         "not_tested": drawn.untested,
         "filters": [_target_json(drawn, target) for target in drawn.targets],
@@ -274,11 +259,22 @@ def _target_json(drawn: Drawn, target: Target) -> dict[str, Any]:
 
 
 def _made_json(drawn: Drawn, made: Made) -> dict[str, Any]:
-    trust = made.trust
     return {
         "source": str(drawn.given.source_path(made.source)),
         "seed": made.seed,
         "residual": made.residual,
-        "trust": None if trust is None else {**asdict(trust), "trusted": trust.trusted},
+        "trust": None if made.trust is None else _trust_json(made.trust),
         "picture": str(made.picture) if made.picture else None,
+    }
+
+
+def _trust_json(trust: Trust) -> dict[str, Any]:
+    return {
+        "rank": trust.rank,
+        "energy": trust.energy,
+        "residual": trust.residual,
+        "agreement": trust.agreement,
+        "failed": list(reasons(trust)),
+        "layout": trust.layout,
+        "trusted": trust.trusted,
     }

@@ -11,15 +11,14 @@ from fmi_engine.energy import flatten_maps, isolate, reallocate_at_random, shuff
 from fmi_engine.inversion import BATCH, Job, invert, invert_codes, source_code
 from fmi_engine.patches import Patch, exciting_patches
 from fmi_engine.presets import find_preset
-from fmi_engine.trust import hinges_on, trust_test
-from fmi_engine.types import FilterRef, FloatArray, Hinge, Inversion, Layer, Trust
-from inspection.evidence.primitives import CONTROLS, HINGE_IMAGES, SOURCE, stretched
+from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Trust
+from inspection.evidence.primitives import CONTROLS, SOURCE, check_ablation, stretched, trust_test
 from inspection.evidence.subject import Subject
 from inspection.inputs.images import write_image
-from inspection.inputs.labelled import load_images, sample
+from inspection.inputs.labelled import load_images
 from inspection.pictures.model import Model, measured
+from inspection.pictures.request import LAYOUTS, FilterRequest, Target, any_few, busiest, read_targets
 from inspection.pictures.sources import Given, Step, find_images
-from inspection.pictures.wishes import LAYOUTS, Target, Wish, any_few, busiest, read_targets
 
 Which = tuple[FilterRef, int, int]
 """A primitive of the sheet: its filter, its source (by position) and its seed."""
@@ -53,14 +52,14 @@ class Made:
 class Drawn:
     """Everything that `fmi invert` made."""
 
-    wish: Wish
+    request: FilterRequest
     model: Model
     given: Given
     targets: tuple[Target, ...]
     made: tuple[Made, ...]
     patches: dict[Target, tuple[Patch, ...]]
     untested: dict[str, str]  # layer -> why its pictures were not put to the trust test
-    hinges: dict[str, Hinge]  # layer -> whether right answers hinge on it
+    ablations: dict[str, AblationCheck]  # layer -> whether right answers depend on it
 
     def row(self, target: Target) -> list[Made]:
         """The pictures of one target."""
@@ -72,36 +71,40 @@ class Drawn:
         return [*dict.fromkeys(target.layer for target in self.targets)]
 
 
-def invert_wish(model: Model, wish: Wish, step: Step) -> Drawn:
-    """Make, test and save the pictures that are wished for. `check_wish` comes before."""
-    paths, sources = find_images(wish.images, wish.sources)
-    read_targets(wish, model.layers, any_few)  # what is misspelt is told before images are read
+def draw_filters(model: Model, request: FilterRequest, step: Step) -> Drawn:
+    """Make, test and save the pictures that are asked for. `check_request` comes before."""
+    paths, sources = find_images(request.images, request.sources)
+    read_targets(request, model.layers, any_few)  # what is misspelt is told before images are read
     with step("Reading the images", len(paths)) as advance:
         pixels = load_images(paths, model.classifier.preprocessing, advance)
     given = Given(tuple(paths), tuple(sources), pixels)
-    targets = read_targets(wish, model.layers, lambda layer: busiest(model, layer, pixels, step))
-    if wish.one_filter_each:
+    targets = read_targets(request, model.layers, lambda layer: busiest(model, layer, pixels, step))
+    if request.one_filter_each:
         model = measured(model, step)
-    untested = _untested(model, wish, targets, len(sources) * wish.seeds)
-    if wish.one_filter_each:
-        made, hinges = _isolated(model, wish, targets, given, untested, step)
+    untested = _untested(model, request, targets, len(sources) * request.seeds)
+    if request.one_filter_each:
+        made, ablations = _isolated(model, request, targets, given, untested, step)
     else:
-        made, hinges = _by_code(model, wish, targets, given, step), {}
+        made, ablations = _by_code(model, request, targets, given, step), {}
     patches = _patches(model, targets, given, step)
-    if wish.pictures:
-        made = [_kept(each, wish) for each in made]
-    return Drawn(wish, model, given, tuple(targets), tuple(made), patches, untested, hinges)
+    if request.pictures:
+        made = [_kept(each, request) for each in made]
+    return Drawn(request, model, given, tuple(targets), tuple(made), patches, untested, ablations)
 
 
-def _untested(model: Model, wish: Wish, targets: Sequence[Target], pictures: int) -> dict[str, str]:
+def _untested(
+    model: Model, request: FilterRequest, targets: Sequence[Target], pictures: int
+) -> dict[str, str]:
     """Why the pictures of a layer cannot be put to the trust test, for each layer where they cannot."""
     reasons = {}
     for layer in dict.fromkeys(target.layer.name for target in targets):
         filters = sum(target.layer.name == layer for target in targets)
-        if not wish.one_filter_each:
+        if not request.one_filter_each:
             reasons[layer] = "it judges pictures of single filters"
-        elif wish.layout != SOURCE:
-            reasons[layer] = f"it judges pictures laid out as their source, and these ({wish.layout}) control"
+        elif request.layout != SOURCE:
+            reasons[layer] = (
+                f"it judges pictures laid out as their source, and these ({request.layout}) control"
+            )
         elif model.subject is None:
             reasons[layer] = "no workspace's reference images say what is normal for a filter"
         elif filters < 2:
@@ -115,17 +118,22 @@ def _untested(model: Model, wish: Wish, targets: Sequence[Target], pictures: int
 
 def _isolated(
     model: Model,
-    wish: Wish,
+    request: FilterRequest,
     targets: Sequence[Target],
     given: Given,
     untested: dict[str, str],
     step: Step,
-) -> tuple[list[Made], dict[str, Hinge]]:
+) -> tuple[list[Made], dict[str, AblationCheck]]:
     """One filter a picture, through the cache and, where possible, the trust test."""
     refs = {FilterRef(target.layer.name, target.channels[0]): target for target in targets}
-    layout = next(each for each in LAYOUTS if each == wish.layout)
+    layout = next(each for each in LAYOUTS if each == request.layout)
     jobs = [
-        *(Job(r, s, n, layout) for r in refs for s in range(len(given.sources)) for n in range(wish.seeds)),
+        *(
+            Job(r, s, n, layout)
+            for r in refs
+            for s in range(len(given.sources))
+            for n in range(request.seeds)
+        ),
         *(Job(r, 0, 0, each) for r in refs if r.layer not in untested for each in CONTROLS),
     ]
     on_cpu = model.classifier.device.type == "cpu"
@@ -134,56 +142,43 @@ def _isolated(
             model.classifier,
             jobs,
             given.source_pixels,
-            find_preset(wish.preset),
+            find_preset(request.preset),
             CPU_BATCH if on_cpu else BATCH,
             advance,
             model.subject.reference if model.subject else None,
             PrimitiveCache(model.cache) if model.cache else None,
         )
     trusts: dict[Which, Trust] = {}
-    hinges: dict[str, Hinge] = {}
+    ablations: dict[str, AblationCheck] = {}
     for layer in dict.fromkeys(target.layer for target in targets if target.layer.name not in untested):
         assert model.subject is not None
         with step("Testing the primitives", None):
-            hinges[layer.name] = _hinge(model.subject, layer)
-            trusts |= _trusts(model.subject, layer, found, hinges[layer.name])
+            ablations[layer.name] = check_ablation(model.subject, layer)
+            trusts |= _trusts(model.subject, found, ablations[layer.name])
     shown = [each for each in found if each.layout == layout]
     return [
         Made(refs[each.filter], each.source, each.seed, each.image, each.residual, trusts.get(_which(each)))
         for each in shown
-    ], hinges
+    ], ablations
 
 
 def _which(inversion: Inversion) -> Which:
     return inversion.filter, inversion.source, inversion.seed
 
 
-def _hinge(subject: Subject, layer: Layer) -> Hinge:
-    few = sample(len(subject.labelled), HINGE_IMAGES, subject.settings.compute.seed)
-    chosen = subject.labelled.subset(few)
-    return hinges_on(subject.classifier, layer, chosen.images, chosen.labels)
-
-
-def _trusts(subject: Subject, layer: Layer, found: Sequence[Inversion], hinge: Hinge) -> dict[Which, Trust]:
-    mine = [each for each in found if each.filter.layer == layer.name]
-    rules = subject.settings.inversion
-    verdicts = trust_test(
-        subject.classifier,
-        layer,
-        subject.reference,
-        mine,
-        rules.top_share,
-        rules.agreement,
-        hinge=hinge,
-    )
+def _trusts(subject: Subject, found: Sequence[Inversion], ablation: AblationCheck) -> dict[Which, Trust]:
+    """The verdicts on the primitives of the layer that was checked."""
+    mine = [each for each in found if each.filter.layer == ablation.layer]
     tested = [_which(each) for each in mine if each.layout == SOURCE]
-    return dict(zip(tested, verdicts, strict=True))
+    return dict(zip(tested, trust_test(subject, mine, ablation), strict=True))
 
 
-def _by_code(model: Model, wish: Wish, targets: Sequence[Target], given: Given, step: Step) -> list[Made]:
+def _by_code(
+    model: Model, request: FilterRequest, targets: Sequence[Target], given: Given, step: Step
+) -> list[Made]:
     """Codes that are no single filter's: unchanged, shared out at random, or on several filters."""
-    preset = find_preset(wish.preset)
-    asked = [(t, s, n) for t in targets for s in range(len(given.sources)) for n in range(wish.seeds)]
+    preset = find_preset(request.preset)
+    asked = [(t, s, n) for t in targets for s in range(len(given.sources)) for n in range(request.seeds)]
     batches = [
         mine[i : i + BATCH]
         for layer in dict.fromkeys(target.layer for target in targets)
@@ -197,7 +192,7 @@ def _by_code(model: Model, wish: Wish, targets: Sequence[Target], given: Given, 
             code = source_code(
                 model.classifier, name, given.source_pixels[[source for _, source, _ in batch]], preset
             )
-            goal = _changed(wish, code, [target for target, _, _ in batch], seeds)
+            goal = _changed(request, code, [target for target, _, _ in batch], seeds)
             images, residuals = invert_codes(
                 model.classifier, name, goal, seeds, preset, given.source_pixels, advance
             )
@@ -206,14 +201,14 @@ def _by_code(model: Model, wish: Wish, targets: Sequence[Target], given: Given, 
     return made
 
 
-def _changed(wish: Wish, code: Tensor, targets: Sequence[Target], seeds: Sequence[int]) -> Tensor:
-    if wish.what == "isolate":
+def _changed(request: FilterRequest, code: Tensor, targets: Sequence[Target], seeds: Sequence[int]) -> Tensor:
+    if request.what == "isolate":
         code = isolate(code, [target.channels for target in targets])
-    elif wish.what == "random":
-        code = reallocate_at_random(code, seeds, wish.draw or "dirichlet")
-    if wish.layout == "shuffled":
+    elif request.what == "random":
+        code = reallocate_at_random(code, seeds, request.draw or "dirichlet")
+    if request.layout == "shuffled":
         return shuffle_maps(code, seeds)
-    return flatten_maps(code) if wish.layout == "constant" else code
+    return flatten_maps(code) if request.layout == "constant" else code
 
 
 def _patches(
@@ -243,12 +238,12 @@ def _one_of_each(rows: Sequence[Sequence[Patch]]) -> list[Patch]:
     return [*chosen.values()]
 
 
-def _kept(made: Made, wish: Wish) -> Made:
+def _kept(made: Made, request: FilterRequest) -> Made:
     """Save a picture in a file of its own; one that is withheld is not."""
-    assert wish.pictures is not None
-    if made.withheld and not wish.show_withheld:
+    assert request.pictures is not None
+    if made.withheld and not request.show_withheld:
         return made
     target = str(made.target).replace(":", "-").replace(",", "+")
-    path = wish.pictures / f"{target}-source{made.source}-seed{made.seed}.png"
+    path = request.pictures / f"{target}-source{made.source}-seed{made.seed}.png"
     write_image(path, stretched(made.image))
     return replace(made, picture=path.absolute())

@@ -3,10 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from fmi_engine.classifier import Classifier, choose_device, load_classifier
-from fmi_engine.probe import find_layers
+from fmi_engine.probe import layers_of
 from fmi_engine.types import Layer
 from inspection.evidence.subject import Subject, open_subject
 from inspection.findings import RegisteredModel
@@ -59,9 +57,7 @@ def described(spec: ModelSpec, checkpoint: Path, device: str, cache: Path | None
 def _opened(
     classifier: Classifier, cache: Path | None, home: tuple[Workspace, RegisteredModel] | None = None
 ) -> Model:
-    p = classifier.preprocessing
-    probe = torch.randn(1, p.channels, p.height, p.width, generator=torch.Generator().manual_seed(0))
-    return Model(classifier, find_layers(classifier.network, probe.to(classifier.device)), cache, home)
+    return Model(classifier, layers_of(classifier), cache, home)
 
 
 def measured(model: Model, step: Step) -> Model:

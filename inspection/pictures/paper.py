@@ -24,13 +24,13 @@ from fmi_engine.descriptors import Texture, hierarchy, measure_texture, texture_
 from fmi_engine.errors import TooFewReferencesError
 from fmi_engine.inversion import Job, invert
 from fmi_engine.presets import find_preset
-from fmi_engine.probe import find_layers, silenced
+from fmi_engine.probe import layers_of, silenced
 from fmi_engine.reference import Reference, build_reference
 from fmi_engine.texture import auroc, describe, distances, filter_statistics, spectral_statistics
-from fmi_engine.trust import hinges_on, trust_test
-from fmi_engine.types import FilterRef, FloatArray, Hinge, Inversion, Layer, Layout, Trust
+from fmi_engine.trust import trust_test
+from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Layout, Trust, TrustPart
 from inspection.errors import InspectionError
-from inspection.evidence.primitives import CONTROLS
+from inspection.evidence.primitives import CONTROLS, ablation_on
 from inspection.inputs.image_sets import read_image_set
 from inspection.inputs.labelled import Labelled, evenly
 from inspection.models import first_model
@@ -39,8 +39,8 @@ from inspection.workspace.files import replacing
 from inspection.workspace.settings import Settings
 
 NETWORKS = {"vgg": "inspection.networks:small_vgg", "resnet": "inspection.networks:small_resnet"}
+PICTURES = "pictures"  # the trust test without the ablation check: what the pictures alone tell
 MOST_REFERENCES = 400  # images on which normal energies rest
-MOST_HINGE = 200  # labelled images that tell whether the answers hinge on a layer
 SOURCE_CHANGES: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
     "noise, 4 levels": lambda x: x + np.random.default_rng(0).normal(0, 4, x.shape).astype(np.float32),
     "noise, 16 levels": lambda x: x + np.random.default_rng(0).normal(0, 16, x.shape).astype(np.float32),
@@ -93,7 +93,7 @@ class Stage:
     trusted_share: float  # of the live filters: most of their primitives pass the whole trust test
     untrained_trusted_share: float  # the same in the untrained network
     dead_trusted_share: float  # the same of silenced filters
-    hinge: Hinge
+    ablation: AblationCheck
     parts: dict[str, float]  # share of live filters that pass each part by itself
     untrained_parts: dict[str, float]
     untrained_auroc: float
@@ -220,9 +220,7 @@ def _net(
 ) -> _Net:
     classifier = Classifier(network, classes, preprocessing, choose_device("auto"))
     chosen = data.subset(np.random.default_rng(0).permutation(len(data))[:MOST_REFERENCES])
-    p = preprocessing
-    probe = torch.randn(1, p.channels, p.height, p.width, generator=torch.Generator().manual_seed(0))
-    layers = find_layers(classifier.network, probe.to(classifier.device))
+    layers = layers_of(classifier)
     # By its own answers every image is "correct": an untrained network has hardly any that are.
     labels = classifier.predict(chosen.images).argmax(1) if own_labels else chosen.labels
     return _Net(
@@ -261,15 +259,13 @@ def _stage(
     probed = chosen[: plan.probed]
     pictures += len(probed) * (len(SOURCE_CHANGES) + plan.seeds)
     with step(f"{trained.name}, {layer.name}", pictures) as advance:
-        hinge = _hinge(trained, layer)
+        ablation = _ablation(trained, layer)
         made = work.primitives(trained, layer, chosen, advance)
-        trusts = trust_test(trained.classifier, layer, trained.reference, made, hinge=hinge)
+        trusts = trust_test(trained.classifier, trained.reference, made, ablation=ablation)
         living = _drawn(np.flatnonzero(control.reference.layers[layer.name].live), len(chosen), plan.seed)
         plain = work.primitives(control, layer, living, advance)
-        doubted = trust_test(
-            control.classifier, layer, control.reference, plain, hinge=_hinge(control, layer)
-        )
-        dead = work.dead(trained, layer, chosen, hinge, advance)
+        doubted = trust_test(control.classifier, control.reference, plain, ablation=_ablation(control, layer))
+        dead = work.dead(trained, layer, chosen, ablation, advance)
         changed = work.changed_sources(trained, layer, probed, made, advance)
         seeds = work.seeds(trained, layer, probed, advance)
     own = [each for each in made if each.layout == "source"]
@@ -285,7 +281,7 @@ def _stage(
         trusted_share=_share(made, trusts, lambda trust: trust.trusted),
         untrained_trusted_share=_share(plain, doubted, lambda trust: trust.trusted),
         dead_trusted_share=dead,
-        hinge=hinge,
+        ablation=ablation,
         parts=_parts(made, trusts),
         untrained_parts=_parts(plain, doubted),
         untrained_auroc=pair_auroc([each for each in plain if each.layout == "source"]),
@@ -307,10 +303,8 @@ def _drawn(live: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(live)[:count])
 
 
-def _hinge(net: _Net, layer: Layer) -> Hinge:
-    return hinges_on(
-        net.classifier, layer, net.labelled.images[:MOST_HINGE], net.labelled.labels[:MOST_HINGE]
-    )
+def _ablation(net: _Net, layer: Layer) -> AblationCheck:
+    return ablation_on(net.classifier, layer, net.labelled, Settings().compute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +328,7 @@ class _Work:
         net: _Net,
         layer: Layer,
         channels: NDArray[np.int64],
-        hinge: Hinge,
+        ablation: AblationCheck,
         advance: Callable[[int], None],
     ) -> float:
         """Silence some filters, measure what is normal anew, and test them beside as many live ones."""
@@ -345,7 +339,7 @@ class _Work:
             # The weights are the same, so the cache must not answer.
             reference = _own_reference(net, layer)
             made = self._invert(net, jobs, advance, reference, cached=False)
-            trusts = trust_test(net.classifier, layer, reference, made, hinge=hinge)
+            trusts = trust_test(net.classifier, reference, made, ablation=ablation)
         mine = [i for i, each in enumerate(made) if each.filter.channel in silent]
         return _share([made[i] for i in mine], [trusts[i] for i in mine], lambda trust: trust.trusted)
 
@@ -444,20 +438,17 @@ def _share(
 
 
 def _parts(inversions: Sequence[Inversion], trusts: Sequence[Trust]) -> dict[str, float]:
-    """The share of filters that pass each part of the trust test by itself; `pictures` is all but hinge."""
+    """The share of filters that pass each part of the trust test by itself, and all but the ablation."""
 
-    def without(trust: Trust, *words: str) -> bool:
-        return not any(word in reason for reason in trust.failed for word in words)
+    def passing(part: TrustPart) -> float:
+        return _share(inversions, trusts, lambda trust: not trust.fails(part))
 
-    return {
-        "hinge": _share(inversions, trusts, lambda t: without(t, "hinge")),
-        "alive": _share(inversions, trusts, lambda t: without(t, "dead")),
-        "rank": _share(inversions, trusts, lambda t: without(t, "ranks")),
-        "above normal": _share(inversions, trusts, lambda t: without(t, "normal energy")),
-        "agreement": _share(inversions, trusts, lambda t: without(t, "pictures agree", "no second")),
-        "layout": _share(inversions, trusts, lambda t: without(t, "layout of the source")),
-        "pictures": _share(inversions, trusts, lambda t: all("hinge" in reason for reason in t.failed)),
-    }
+    shares = {part.value: passing(part) for part in TrustPart}
+    return {**shares, PICTURES: _share(inversions, trusts, _by_pictures_alone)}
+
+
+def _by_pictures_alone(trust: Trust) -> bool:
+    return all(each.part is TrustPart.ABLATION for each in trust.failed)
 
 
 def pair_auroc(
@@ -574,7 +565,7 @@ def verdicts(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         mine = [row for row in rows if row["network"] == name]
         weak = [row["layer"] for row in mine if row["auroc"] < 0.95]
         few = [row["layer"] for row in mine if row["trusted_share"] < 0.9]
-        loose = [row["layer"] for row in mine if row["untrained_parts"]["pictures"] >= 0.05]
+        loose = [row["layer"] for row in mine if row["untrained_parts"][PICTURES] >= 0.05]
         yield _sentence(
             name, "every filter has a texture of its own over different images (AUROC 0.95)", weak
         )

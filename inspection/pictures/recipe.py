@@ -38,7 +38,7 @@ Choice = tuple[Ingredient, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class RecipeWish:
+class RecipeRequest:
     """What `fmi recipe show` is asked for."""
 
     recipe: Path
@@ -145,30 +145,30 @@ def _counted(count: int, noun: str) -> str:
 # --- fmi recipe show ---
 
 
-def show_recipe(wish: RecipeWish) -> tuple[Recipe, Sheet]:
-    """Draw the recipe on the images that are wished for, and write the sheet.
+def show_recipe(request: RecipeRequest) -> tuple[Recipe, Sheet]:
+    """Draw the recipe on the images that are asked for, and write the sheet.
 
     Raises RecipeError, ImageSetError or ImageError.
     """
-    check_sheet(wish.out)
-    recipe = load_recipe(wish.recipe)
-    sheet = recipe_sheet(recipe, wish, find_examples(recipe, wish))
-    write_image(wish.out, draw(sheet))
+    check_sheet(request.out)
+    recipe = load_recipe(request.recipe)
+    sheet = recipe_sheet(recipe, request, find_examples(recipe, request))
+    write_image(request.out, draw(sheet))
     return recipe, sheet
 
 
-def find_examples(recipe: Recipe, wish: RecipeWish) -> list[Example]:
+def find_examples(recipe: Recipe, request: RecipeRequest) -> list[Example]:
     """The images, in the recipe's size, evenly over the classes; without any named those of the night."""
-    if wish.images is None:
-        if wish.where is not None:
+    if request.images is None:
+        if request.where is not None:
             raise RecipeError(
-                f"--where {wish.where!r} chooses among the images of --images: give both, or neither"
+                f"--where {request.where!r} chooses among the images of --images: give both, or neither"
             )
-        found = [(path, "") for path in _of_the_night(recipe, wish.recipe)[: wish.count]]
+        found = [(path, "") for path in _of_the_night(recipe, request.recipe)[: request.count]]
     else:
-        labelled = read_image_set(wish.images, wish.where)
+        labelled = read_image_set(request.images, request.where)
         _, codes = np.unique([each.label for each in labelled], return_inverse=True)
-        found = [(labelled[i].path, labelled[i].label) for i in evenly(codes, wish.count)]
+        found = [(labelled[i].path, labelled[i].label) for i in evenly(codes, request.count)]
     return [
         Example(path.name, label, read_image(path, recipe.input_size, recipe.channels))
         for path, label in found
@@ -187,25 +187,25 @@ def _of_the_night(recipe: Recipe, path: Path) -> list[Path]:
     return found
 
 
-def recipe_sheet(recipe: Recipe, wish: RecipeWish, examples: Sequence[Example]) -> Sheet:
+def recipe_sheet(recipe: Recipe, request: RecipeRequest, examples: Sequence[Example]) -> Sheet:
     """The contact sheet: textures and curves first, then each image beside what the recipe makes of it."""
     height, width = recipe.input_size
     summary = summarise(recipe)
     title = textwrap.shorten(summary, LONGEST_TITLE, placeholder=" ...")
-    rows = (_ranged if wish.strengths else _drawn)(recipe, wish, examples)
+    rows = (_ranged if request.strengths else _drawn)(recipe, request, examples)
     return Sheet(
         title[0].upper() + title[1:],
-        f"{wish.recipe.name}   |   {height} x {width} pixels   |   here every picture is changed",
+        f"{request.recipe.name}   |   {height} x {width} pixels   |   here every picture is changed",
         recipe.input_size,
-        _columns(recipe, wish),
-        (*_texture_rows(recipe, wish), *rows),
-        tuple(_notes(recipe, wish, summary, title)),
+        _columns(recipe, request),
+        (*_texture_rows(recipe, request), *rows),
+        tuple(_notes(recipe, request, summary, title)),
     )
 
 
-def _notes(recipe: Recipe, wish: RecipeWish, summary: str, title: str) -> list[str]:
+def _notes(recipe: Recipe, request: RecipeRequest, summary: str, title: str) -> list[str]:
     notes = [f"The recipe: {summary}."] if title != summary else []
-    if wish.strengths:
+    if request.strengths:
         notes.append("The strengths under the pictures are even steps from the lowest to the highest drawn.")
     nouns = {_noun(each) for each in _overlays(recipe)}
     return [*notes, *(note for noun, note in READ.items() if noun in nouns)]
@@ -214,17 +214,19 @@ def _notes(recipe: Recipe, wish: RecipeWish, summary: str, title: str) -> list[s
 # --- the rows ---
 
 
-def _drawn(recipe: Recipe, wish: RecipeWish, examples: Sequence[Example]) -> list[Row]:
+def _drawn(recipe: Recipe, request: RecipeRequest, examples: Sequence[Example]) -> list[Row]:
     """Each image, and what some draws of the recipe make of it."""
     images = [each.pixels for each in examples]
-    folder = wish.recipe.parent
-    draws = [draw_examples(replace(recipe, seed=recipe.seed + i), images, folder) for i in range(wish.draws)]
+    folder = request.recipe.parent
+    draws = [
+        draw_examples(replace(recipe, seed=recipe.seed + i), images, folder) for i in range(request.draws)
+    ]
     return [
         _row(example, (), [Cell(pictures[i]) for pictures in draws]) for i, example in enumerate(examples)
     ]
 
 
-def _ranged(recipe: Recipe, wish: RecipeWish, examples: Sequence[Example]) -> list[Row]:
+def _ranged(recipe: Recipe, request: RecipeRequest, examples: Sequence[Example]) -> list[Row]:
     """Each image, and what the recipe makes of it at even steps of its range; a row for each choice at least.
 
     In a row only the strength changes: what else is drawn (a place, a texture) stays.
@@ -233,19 +235,19 @@ def _ranged(recipe: Recipe, wish: RecipeWish, examples: Sequence[Example]) -> li
     rows = []
     for i in range(max(len(examples), len(choices))):
         example, choice = examples[i % len(examples)], choices[i % len(choices)]
-        parts = np.linspace(1.0, 0.0, wish.draws)[::-1].tolist()  # of one alone, the highest
+        parts = np.linspace(1.0, 0.0, request.draws)[::-1].tolist()  # of one alone, the highest
         steps = [_at(choice, part) for part in parts]
-        cells = [_strong(replace(recipe, seed=recipe.seed + i), wish, example, step) for step in steps]
+        cells = [_strong(replace(recipe, seed=recipe.seed + i), request, example, step) for step in steps]
         rows.append(_row(example, [_named(each) for each in choice], cells))
     return rows
 
 
-def _columns(recipe: Recipe, wish: RecipeWish) -> tuple[Column, ...]:
-    group = "from its lowest strength to its highest" if wish.strengths else "as the recipe changes it"
+def _columns(recipe: Recipe, request: RecipeRequest) -> tuple[Column, ...]:
+    group = "from its lowest strength to its highest" if request.strengths else "as the recipe changes it"
     nouns = sorted({_noun(each) for each in _overlays(recipe)}, reverse=True)
     if nouns:
         group = f"its {' and '.join(f'{noun}s' for noun in nouns)}; below, {group}"
-    return (Column("unchanged"), *[Column(group)] * wish.draws)
+    return (Column("unchanged"), *[Column(group)] * request.draws)
 
 
 def _named(ingredient: Ingredient) -> str:
@@ -265,7 +267,7 @@ def _fixed(ingredient: Ingredient, strength: float) -> Ingredient:
     return replace(ingredient, lowest=strength, highest=strength)
 
 
-def _strong(recipe: Recipe, wish: RecipeWish, example: Example, step: Choice) -> Cell:
+def _strong(recipe: Recipe, request: RecipeRequest, example: Example, step: Choice) -> Cell:
     fixed = build_recipe(
         [[each] for each in step],
         1.0,
@@ -273,9 +275,9 @@ def _strong(recipe: Recipe, wish: RecipeWish, example: Example, step: Choice) ->
         recipe.input_size,
         recipe.channels,
         {},
-        wish.recipe.parent,
+        request.recipe.parent,
     )
-    (picture,) = draw_examples(fixed, [example.pixels], wish.recipe.parent)
+    (picture,) = draw_examples(fixed, [example.pixels], request.recipe.parent)
     return Cell(picture, (Line(" and ".join(f"{each.highest:.3g}" for each in step)),))
 
 
@@ -288,21 +290,21 @@ def _short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"...{name[-LONGEST_NAME + 3 :]}"
 
 
-def _texture_rows(recipe: Recipe, wish: RecipeWish) -> list[Row]:
+def _texture_rows(recipe: Recipe, request: RecipeRequest) -> list[Row]:
     """The textures of each overlay, as many as there are columns for."""
     rows = []
     for overlay in _overlays(recipe):
-        files = overlay.textures[: wish.draws]
+        files = overlay.textures[: request.draws]
         cells = [
             Cell(
-                read_image(wish.recipe.parent / file.path, None, recipe.channels),
+                read_image(request.recipe.parent / file.path, None, recipe.channels),
                 (Line(Path(file.path).stem),),
             )
             for file in files
         ]
         count = _of_files(overlay)
         details = (Line(count if len(files) == len(overlay.textures) else f"{len(files)} of {count}"),)
-        rows.append(Row(overlay.operation, details, (None, *cells, *[None] * (wish.draws - len(files)))))
+        rows.append(Row(overlay.operation, details, (None, *cells, *[None] * (request.draws - len(files)))))
     return rows
 
 
@@ -310,7 +312,7 @@ def _overlays(recipe: Recipe) -> list[Ingredient]:
     return [each for group in recipe.ingredients for each in group if each.textures]
 
 
-def print_shown(console: Console, wish: RecipeWish, recipe: Recipe) -> None:
+def print_shown(console: Console, request: RecipeRequest, recipe: Recipe) -> None:
     """Print what the recipe does and where the sheet is."""
     console.print(escape(f"The recipe: {summarise(recipe)}"), soft_wrap=True)
-    console.print(f"Sheet: {escape(str(wish.out))}", soft_wrap=True)
+    console.print(f"Sheet: {escape(str(request.out))}", soft_wrap=True)

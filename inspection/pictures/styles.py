@@ -19,15 +19,15 @@ from inspection.inputs.images import write_image
 from inspection.inputs.labelled import load_images
 from inspection.pictures.filters import HARDLY
 from inspection.pictures.model import Model
+from inspection.pictures.request import one_of
 from inspection.pictures.sheet import Cell, Column, Line, Row, Sheet, Tone, draw
 from inspection.pictures.sources import Step, check_sheet
-from inspection.pictures.wishes import one_of
 
 # --- fmi style ---
 
 
 @dataclass(frozen=True, slots=True)
-class StyleWish:
+class StyleRequest:
     """What `fmi style` is asked for."""
 
     content: Path
@@ -49,45 +49,45 @@ class StyleWish:
 class Styled:
     """Everything that `fmi style` made."""
 
-    wish: StyleWish
+    request: StyleRequest
     model: Model
     pixels: NDArray[np.uint8]  # (2, height, width, channel): content and style
     results: tuple[Restyled, ...]  # one for each method
 
 
-def check_style(wish: StyleWish) -> None:
+def check_style(request: StyleRequest) -> None:
     """Raise InspectionError, or EngineError of a preset, where the options do not go together."""
-    find_preset(wish.preset)
-    one_of("--method", wish.method, (*METHODS, "all"))
-    for path in (wish.content, wish.style):
+    find_preset(request.preset)
+    one_of("--method", request.method, (*METHODS, "all"))
+    for path in (request.content, request.style):
         if path.is_dir():
             raise ImageError(f"{path}: this is a folder; expected an image file")
-    check_sheet(wish.out)
+    check_sheet(request.out)
 
 
-def style_wish(model: Model, wish: StyleWish, step: Step) -> Styled:
+def draw_style(model: Model, request: StyleRequest, step: Step) -> Styled:
     """Draw the content in the style by each method, and the sheet. `check_style` comes before."""
-    if wish.layer is not None:
-        find_layer(model.layers, wish.layer)
-    pixels = load_images([wish.content, wish.style], model.classifier.preprocessing)
-    preset, results = find_preset(wish.preset), []
-    with step("Restyling", len(wish.methods) * (preset.steps + preset.fine_steps)) as advance:
-        for method in wish.methods:
+    if request.layer is not None:
+        find_layer(model.layers, request.layer)
+    pixels = load_images([request.content, request.style], model.classifier.preprocessing)
+    preset, results = find_preset(request.preset), []
+    with step("Restyling", len(request.methods) * (preset.steps + preset.fine_steps)) as advance:
+        for method in request.methods:
             results.append(
                 restyle(
                     model.classifier,
                     pixels[0],
                     pixels[1],
                     method,
-                    wish.layer,
-                    range(wish.seeds),
+                    request.layer,
+                    range(request.seeds),
                     preset,
-                    wish.content_weight,
+                    request.content_weight,
                     advance,
                 )
             )
-    styled = Styled(wish, model, pixels, tuple(results))
-    write_image(wish.out, draw(style_sheet(styled)))
+    styled = Styled(request, model, pixels, tuple(results))
+    write_image(request.out, draw(style_sheet(styled)))
     return styled
 
 
@@ -171,16 +171,16 @@ METHOD_NAMES = {"rank": "ranks", "sums": "sums", "gram": "Gram matrices"}
 
 def style_sheet(styled: Styled) -> Sheet:
     """The contact sheet: content, style, and the result of each method, a row for each seed."""
-    wish, p = styled.wish, styled.model.classifier.preprocessing
+    request, p = styled.request, styled.model.classifier.preprocessing
     group = "the content drawn in the style, by matching"
-    results = [Column(group, METHOD_NAMES[method]) for method in wish.methods]
+    results = [Column(group, METHOD_NAMES[method]) for method in request.methods]
     names = ", ".join(each.layer for each in styled.results[0].styles)
     return Sheet(
         "Style as reallocated energy",
-        f"model {styled.model.name}   |   content at {styled.results[0].layer}   |   preset {wish.preset}",
+        f"model {styled.model.name}   |   content at {styled.results[0].layer}   |   preset {request.preset}",
         (p.height, p.width),
         (Column("given", "content"), Column("given", "style"), *results),
-        tuple(_style_row(styled, i) for i in range(wish.seeds)),
+        tuple(_style_row(styled, i) for i in range(request.seeds)),
         (
             style_sentence(styled.results),
             f"Distances are relative, and means over the style layers {names}: of the content image, and of "
@@ -190,10 +190,10 @@ def style_sheet(styled: Styled) -> Sheet:
 
 
 def _style_row(styled: Styled, seed: int) -> Row:
-    wish = styled.wish
-    names = (wish.content.name, wish.style.name)
+    request = styled.request
+    names = (request.content.name, request.style.name)
     given = [Cell(each, (Line(name),)) for each, name in zip(styled.pixels, names, strict=True)]
-    label = f"seed {seed}" if wish.seeds > 1 else ""
+    label = f"seed {seed}" if request.seeds > 1 else ""
     first: list[Cell | None] = [*given] if seed == 0 else [None, None]
     return Row(label, (), (*first, *(_style_cell(each, seed) for each in styled.results)))
 
@@ -228,19 +228,19 @@ def print_styled(console: Console, styled: Styled) -> None:
             )
     console.print(table)
     console.print(escape(style_sentence(styled.results)), soft_wrap=True)
-    console.print(f"Sheet: {escape(str(styled.wish.out))}", soft_wrap=True)
+    console.print(f"Sheet: {escape(str(styled.request.out))}", soft_wrap=True)
 
 
 def styled_json(styled: Styled) -> dict[str, Any]:
     """The same for a script."""
-    wish = styled.wish
+    request = styled.request
     return {
         "model": styled.model.classifier.weights_hash,
-        "preset": wish.preset,
-        "content": str(wish.content.absolute()),
-        "style": str(wish.style.absolute()),
-        "content_weight": wish.content_weight,
-        "sheet": str(wish.out.absolute()),
+        "preset": request.preset,
+        "content": str(request.content.absolute()),
+        "style": str(request.style.absolute()),
+        "content_weight": request.content_weight,
+        "sheet": str(request.out.absolute()),
         "sentence": style_sentence(styled.results),
         "methods": [_result_json(each) for each in styled.results],
     }

@@ -546,7 +546,7 @@ def load_lucent() -> None:
 def judge(bench: Bench, layer: str, taken: Sequence[Taken]) -> list[Judged]:
     """The project's trust test of pictures of one layer, whoever made them, all of one maker."""
     inversions = [Inversion(each.filter, each.seed, each.seed, each.image, math.nan) for each in taken]
-    trusts = trust_test(bench.classifier, bench.layers[layer], bench.reference, inversions)
+    trusts = trust_test(bench.classifier, bench.reference, inversions)
     energies = fed_back(bench, layer, taken)
     return [Judged(trust.trusted, trust.rank, energy) for trust, energy in zip(trusts, energies, strict=True)]
 

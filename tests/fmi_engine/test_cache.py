@@ -23,7 +23,7 @@ from tests.fmi_engine.tiny import Deep, Unused, deep, plain, seeded, varied
 
 SIDE = 8
 SOURCES = varied(3, SIDE, 3, seed=4)
-SHORT = Preset(standardised=True, stand_out=0.1, optimiser="sgd", steps=2)
+SHORT = Preset(standardised=True, selectivity=0.1, optimiser="sgd", steps=2)
 JOB = Job(FilterRef("third", 1), source=0, seed=3)
 
 

@@ -17,10 +17,10 @@ from fmi_engine.energy import isolate
 from fmi_engine.errors import EngineError, UnknownLayerError
 from fmi_engine.inversion import (
     Job,
-    _hidden,
-    _Insistence,
     _isolated,
     _looking_at,
+    _margin_loss,
+    _Sharpness,
     descend,
     invert,
     invert_codes,
@@ -487,7 +487,7 @@ def test_less_than_a_pixel_of_jitter_is_none(share: float, stride: int) -> None:
     assert len(goal.targets) == 1
 
 
-# Standardised codes, and a filter that is to stand out
+# Standardised codes, and a margin over the other filters
 
 ENERGY, SIGMA = np.array([0.2, 0.1]), np.array([0.5, 0.125])
 
@@ -499,9 +499,9 @@ def measured() -> Reference:
 
 
 @pytest.mark.parametrize("standardised", [False, True])
-@pytest.mark.parametrize("stand_out", [0.0, 0.7])
-def test_the_loss_of_two_filters_worked_out_by_hand(standardised: bool, stand_out: float) -> None:
-    classifier, preset = two_filters(), Preset(standardised=standardised, stand_out=stand_out)
+@pytest.mark.parametrize("selectivity", [0.0, 0.7])
+def test_the_loss_of_two_filters_worked_out_by_hand(standardised: bool, selectivity: float) -> None:
+    classifier, preset = two_filters(), Preset(standardised=standardised, selectivity=selectivity)
     goal = _isolated(
         classifier, "act", PAIR, GREY, preset, normal_of(classifier, "act", GREY, preset, measured())
     )
@@ -518,7 +518,7 @@ def test_the_loss_of_two_filters_worked_out_by_hand(standardised: bool, stand_ou
         residual = ((code / unit_of - target) ** 2).sum() / (target**2).sum()
         z = (code.mean((1, 2)) - ENERGY) / SIGMA
         hidden = np.log(sum(np.exp(z[c] - z[k]) for c in (0, 1)) + np.exp(-z[k]))
-        assert float(found[i]) == pytest.approx(residual + stand_out * hidden, rel=1e-4)
+        assert float(found[i]) == pytest.approx(residual + selectivity * hidden, rel=1e-4)
         plain_target = target * unit_of
         assert float(left[i]) == pytest.approx(
             ((code - plain_target) ** 2).sum() / (plain_target**2).sum(), rel=1e-4
@@ -526,7 +526,7 @@ def test_the_loss_of_two_filters_worked_out_by_hand(standardised: bool, stand_ou
 
 
 def test_the_rivals_of_a_filter_are_the_others_and_normal_itself() -> None:
-    classifier, preset = two_filters(), Preset(stand_out=1.0)
+    classifier, preset = two_filters(), Preset(selectivity=1.0)
     goal = _isolated(
         classifier, "act", PAIR, GREY, preset, normal_of(classifier, "act", GREY, preset, measured())
     )
@@ -539,79 +539,79 @@ def test_the_rivals_of_a_filter_are_the_others_and_normal_itself() -> None:
     assert sorted(rivals[1].tolist()) == pytest.approx([-1, 3], abs=1e-5)
 
 
-def hidden_by(sharpness: float, *rivals: float) -> float:
-    return float(_hidden(torch.tensor([rivals]), torch.tensor([sharpness])))
+def margin_loss(sharpness: float, *rivals: float) -> float:
+    return float(_margin_loss(torch.tensor([rivals]), torch.tensor([sharpness])))
 
 
-def test_how_little_a_filter_stands_out_at_its_extremes() -> None:
-    """As normal as the other, it is hidden by log 3; 20 sigma above it, by nothing; below, by the gap."""
-    assert hidden_by(1.0, 0.0, 0.0) == pytest.approx(np.log(3))
-    assert hidden_by(1.0, -20.0, -20.0) == pytest.approx(0, abs=1e-6)
-    assert hidden_by(1.0, 6.0, -20.0) == pytest.approx(6 + np.log(1 + np.exp(-6)), rel=1e-4)
+def test_the_margin_loss_at_its_extremes() -> None:
+    """As normal as the other, it loses log 3; 20 sigma above it, nothing; below, the gap."""
+    assert margin_loss(1.0, 0.0, 0.0) == pytest.approx(np.log(3))
+    assert margin_loss(1.0, -20.0, -20.0) == pytest.approx(0, abs=1e-6)
+    assert margin_loss(1.0, 6.0, -20.0) == pytest.approx(6 + np.log(1 + np.exp(-6)), rel=1e-4)
 
 
 def test_the_sharper_the_more_the_nearest_rival_alone_counts() -> None:
     for sharpness in (1.0, 2.0, 8.0):
         expected = np.log(1 + np.exp(0.3 * sharpness) + 50 * np.exp(-0.4 * sharpness)) / sharpness
-        assert hidden_by(sharpness, 0.3, *[-0.4] * 50) == pytest.approx(expected, rel=1e-4)
-    assert hidden_by(64.0, 0.3, *[-0.4] * 50) == pytest.approx(0.3, abs=1e-4)
-    assert hidden_by(64.0, -0.3, *[-0.4] * 50) == pytest.approx(0, abs=1e-4)
+        assert margin_loss(sharpness, 0.3, *[-0.4] * 50) == pytest.approx(expected, rel=1e-4)
+    assert margin_loss(64.0, 0.3, *[-0.4] * 50) == pytest.approx(0.3, abs=1e-4)
+    assert margin_loss(64.0, -0.3, *[-0.4] * 50) == pytest.approx(0, abs=1e-4)
 
 
-INSISTING = Preset(stand_out=1.0, steps=12, insist_every=3, insist_margin=0.5, insist_most=6.0)
+SHARPENED = Preset(selectivity=1.0, steps=12, sharpen_every=3, sharpen_margin=0.5, sharpen_most=6.0)
 
 
-def test_a_twin_is_insisted_on_and_a_clear_filter_is_not() -> None:
+def test_the_margin_of_a_twin_is_sharpened_and_that_of_a_clear_filter_is_not() -> None:
     """Leads of -1, 0, a quarter, a half and 2 sigma; due at steps 4, 7 and 10, of 12."""
-    insistence = _Insistence(INSISTING)
+    sharpness = _Sharpness(SHARPENED)
     rivals = torch.tensor([[1.0, -9], [0.0, -9], [-0.25, -9], [-9, -0.5], [-2.0, -9]])
     grown = {3: (1, 1), 4: (2, 1.5), 6: (2, 1.5), 7: (4, 2.25), 9: (4, 2.25), 10: (6, 3.375), 12: (6, 3.375)}
     for step in range(13):
-        found = insistence.at(step, rivals)
+        found = sharpness.at(step, rivals)
         if step in grown:
             most, half = grown[step]
             assert found.tolist() == pytest.approx([most, most, half, 1, 1]), step
 
 
-def test_a_picture_is_insisted_on_by_what_it_is_at_the_time() -> None:
-    insistence = _Insistence(INSISTING)
+def test_a_margin_is_sharpened_by_what_the_picture_is_at_the_time() -> None:
+    sharpness = _Sharpness(SHARPENED)
     leads = {4: (0.0, 3.0), 5: (0.0, 0.0), 7: (0.25, 3.0), 8: (0.0, 0.0), 10: (3.0, 0.0)}
     for step in range(13):
-        found = insistence.at(step, -torch.tensor([leads.get(step, (1.0, 1.0))]).T)
+        found = sharpness.at(step, -torch.tensor([leads.get(step, (1.0, 1.0))]).T)
     assert found.tolist() == pytest.approx([3, 2])  # 1 * 2 * 1.5 * 1, and 1 * 1 * 1 * 2
 
 
 def test_within_a_step_a_line_search_finds_one_sharpness() -> None:
-    insistence = _Insistence(INSISTING)
+    sharpness = _Sharpness(SHARPENED)
     for step in range(13):
-        first = insistence.at(step, torch.tensor([[0.1]]))
+        first = sharpness.at(step, torch.tensor([[0.1]]))
         for rival in (0.1, -7.0, 3.0):
-            assert torch.equal(insistence.at(step, torch.tensor([[rival]])), first)
+            assert torch.equal(sharpness.at(step, torch.tensor([[rival]])), first)
     assert first.tolist() == [6]
 
 
 @pytest.mark.parametrize("every", [0, 13])
-def test_where_no_insistence_is_due_every_picture_keeps_a_sharpness_of_one(every: int) -> None:
+def test_where_no_sharpening_is_due_every_picture_keeps_a_sharpness_of_one(every: int) -> None:
     """The first third has passed after 4 steps, where every 13th step is due once: then."""
-    insistence = _Insistence(replace(INSISTING, insist_every=every))
+    sharpness = _Sharpness(replace(SHARPENED, sharpen_every=every))
     for step in range(4):
-        assert insistence.at(step, torch.ones(2, 3)).tolist() == [1, 1]
-    assert insistence.at(4, torch.ones(2, 3)).tolist() == ([1, 1] if not every else [2, 2])
-    assert insistence.at(12, torch.ones(2, 3)).tolist() == ([1, 1] if not every else [2, 2])
+        assert sharpness.at(step, torch.ones(2, 3)).tolist() == [1, 1]
+    assert sharpness.at(4, torch.ones(2, 3)).tolist() == ([1, 1] if not every else [2, 2])
+    assert sharpness.at(12, torch.ones(2, 3)).tolist() == ([1, 1] if not every else [2, 2])
 
 
-def test_the_loss_insists_from_the_first_third_of_a_descent_on_and_each_descent_anew() -> None:
+def test_the_loss_sharpens_from_the_first_third_of_a_descent_on_and_each_descent_anew() -> None:
     classifier = two_filters()
-    normal = normal_of(classifier, "act", GREY, INSISTING, measured())
-    goal = _isolated(classifier, "act", PAIR, GREY, INSISTING, normal)
+    normal = normal_of(classifier, "act", GREY, SHARPENED, measured())
+    goal = _isolated(classifier, "act", PAIR, GREY, SHARPENED, normal)
     x = torch.zeros(2, 1, SIDE, SIDE)  # below normal by 0.4 and 0.8 sigma
     code = torch.zeros(2, 2, SIDE, SIDE)
-    with torch.no_grad(), _looking_at(classifier, "act", INSISTING) as look:
+    with torch.no_grad(), _looking_at(classifier, "act", SHARPENED) as look:
         for _ in range(2):
             loss = goal.loss(look)
             for step, sharpness in enumerate([1] * 4 + [2] * 3 + [4] * 3 + [6] * 2):
                 found = (loss(x, step) - goal.residual(look, x)).tolist()
-                expected = _hidden(goal._rivals(code), torch.full((2,), float(sharpness)))
+                expected = _margin_loss(goal._rivals(code), torch.full((2,), float(sharpness)))
                 assert found == pytest.approx(expected.tolist(), abs=1e-5)
     z = -ENERGY / SIGMA
     by_hand = [np.log(1 + np.exp(6 * (z[1 - k] - z[k])) + np.exp(-6 * z[k])) / 6 for k in (0, 1)]
@@ -635,13 +635,13 @@ def twins(side: int = 6) -> tuple[Classifier, NDArray[np.uint8], Reference]:
     return classifier, varied(2, side, 3, seed=2), Reference({"act": reference}, np.array([8, 8]))
 
 
-def test_insistence_makes_a_twin_rank_first() -> None:
+def test_a_sharpened_margin_makes_a_twin_rank_first() -> None:
     """Left alone, the descent pushes the bystanders down, though only the twin is in the way."""
     classifier, sources, reference = twins()
     jobs = [Job(FilterRef("act", k), 0, seed) for k, seed in ((0, 3), (2, 4))]
     lead = {}
     for every in (0, 4):
-        preset = Preset(stand_out=4.0, insist_every=every, steps=120, learning_rate=0.05)
+        preset = Preset(selectivity=4.0, sharpen_every=every, steps=120, learning_rate=0.05)
         made = invert(classifier, jobs, sources, preset, reference=reference)
         red, green, blue = np.stack([each.image.mean((1, 2)) for each in made]).T
         z = np.stack([4 * red, 4 * red + (green - 0.5) / 2, 4 * blue, 4 * red - green - 0.5], 1)
@@ -652,11 +652,11 @@ def test_insistence_makes_a_twin_rank_first() -> None:
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "sgd", "lbfgs"])
-def test_a_picture_that_is_insisted_on_does_not_depend_on_the_batch(optimiser: str) -> None:
+def test_a_picture_whose_margin_is_sharpened_does_not_depend_on_the_batch(optimiser: str) -> None:
     classifier, sources, reference = twins()
     jobs = [Job(FilterRef("act", k % 3), k % 2, k) for k in range(6)]
     preset = replace(
-        INSISTING, standardised=True, steps=30, learning_rate=0.1, insist_most=64.0, optimiser=optimiser
+        SHARPENED, standardised=True, steps=30, learning_rate=0.1, sharpen_most=64.0, optimiser=optimiser
     )
     size = 1 if optimiser == "lbfgs" else 16
     together = invert(classifier, jobs, sources, preset, size, reference=reference)
@@ -700,18 +700,18 @@ def test_in_sigma_the_error_of_a_steady_filter_counts_more(standardised: bool, l
     assert found.image == pytest.approx(np.full((1, SIDE, SIDE), level), abs=1e-3)
 
 
-def test_a_filter_that_is_to_stand_out_does_so_further() -> None:
+def test_a_filter_that_is_to_selectivity_does_so_further() -> None:
     classifier, sources = deep(12), varied(3, 12, 3, seed=2)
     jobs = [Job(FilterRef("first", k), k % 3, k) for k in range(4)]
     hidden = {}
     for weight in (0.0, 3.0):
-        preset = Preset(steps=40, standardised=True, stand_out=weight)
+        preset = Preset(steps=40, standardised=True, selectivity=weight)
         normal = normal_of(classifier, "first", sources, preset)
         made = invert(classifier, jobs, sources, preset)
         goal = _isolated(classifier, "first", jobs, sources, preset, normal)
         with torch.no_grad(), _looking_at(classifier, "first", preset) as look:
             rivals = goal._rivals(look(torch.from_numpy(np.stack([each.image for each in made]))))
-            hidden[weight] = _hidden(rivals, torch.ones(4))
+            hidden[weight] = _margin_loss(rivals, torch.ones(4))
     assert (hidden[3.0] < hidden[0.0] + 0.01).all()
     assert float(hidden[3.0].mean()) < 0.65 * float(hidden[0.0].mean())
 

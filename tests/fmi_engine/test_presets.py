@@ -45,7 +45,7 @@ def test_the_papers_preset_is_its_published_run() -> None:
     assert (paper.steps, paper.fine_steps, paper.tolerance, paper.denoise) == (1000, 0, 0.005, 0.2)
     assert paper.average_pooling
     assert (paper.total_variation, paper.alpha_norm, paper.jitter, paper.source_jitter) == (0, 0, 0, 0)
-    assert (paper.standardised, paper.stand_out, paper.insist_every) == (False, 0, 0)
+    assert (paper.standardised, paper.selectivity, paper.sharpen_every) == (False, 0, 0)
 
 
 def test_mahendrans_preset_has_their_priors_jitter_and_fine_steps() -> None:
@@ -56,7 +56,7 @@ def test_mahendrans_preset_has_their_priors_jitter_and_fine_steps() -> None:
     assert theirs.total_variation > 0
     assert theirs.alpha_norm > 0
     assert (theirs.tolerance, theirs.denoise, theirs.average_pooling) == (0, 0, False)
-    assert (theirs.standardised, theirs.stand_out, theirs.insist_every) == (False, 0, 0)
+    assert (theirs.standardised, theirs.selectivity, theirs.sharpen_every) == (False, 0, 0)
 
 
 def test_the_presets_of_others_differ_from_a_plain_descent_as_they_always_did() -> None:

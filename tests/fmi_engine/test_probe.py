@@ -14,6 +14,7 @@ from fmi_engine.probe import (
     find_layer,
     find_layers,
     find_module,
+    layers_of,
     recorded,
     resumption,
     silenced,
@@ -22,7 +23,7 @@ from fmi_engine.probe import (
 )
 from fmi_engine.types import FilterRef, Layer
 from fmi_engine.vision import torchvision
-from tests.fmi_engine.tiny import Deep, Unused, hooks, seeded
+from tests.fmi_engine.tiny import Deep, Unused, deep, hooks, seeded
 
 pytestmark = pytest.mark.numeric
 
@@ -770,3 +771,13 @@ def test_what_follows_a_silenced_filter_sees_its_silence() -> None:
     assert maps[:, [1, 4]].abs().max() == 0
     assert torch.allclose(quiet, network.get_submodule("head")(maps.mean((2, 3))))
     assert not torch.allclose(quiet, answer(network, x))
+
+
+def test_a_classifiers_layers_are_found_by_one_image_of_noise_in_its_size() -> None:
+    classifier = deep(8)
+    found = layers_of(classifier)
+    assert [(layer.name, layer.channels, layer.height) for layer in found] == [
+        *(("first", 4, 8), ("second", 4, 8), ("third", 6, 4))
+    ]
+    assert found == find_layers(classifier.network, torch.randn(1, 3, 8, 8))
+    assert hooks(classifier.network) == 0

@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fmi_engine.classifier import Classifier
+from fmi_engine.errors import EngineError
 from fmi_engine.reference import LayerReference, Reference
 from fmi_engine.texture import describe, distances
-from fmi_engine.trust import fed_back, hinges_on, trust_test
-from fmi_engine.types import FilterRef, Hinge, Inversion, Layer, Trust
+from fmi_engine.trust import TrustRules, check_ablation, fed_back, trust_test
+from fmi_engine.types import AblationCheck, Failure, FilterRef, Inversion, Layer, Trust, TrustPart
+from fmi_engine.wording import ablation_reason, reasons
 from tests.fmi_engine.test_texture import SIDE, random, wave
 from tests.fmi_engine.tiny import Readout, deep, hooks, plain, varied
 
@@ -29,13 +31,13 @@ def judged(
     inversions: list[Inversion],
     top_share: float = 0.01,
     normal: LayerReference = NORMAL,
-    hinge: Hinge | None = None,
+    ablation: AblationCheck | None = None,
 ) -> list[Trust]:
     """The trust test in a network whose three filters are red, green and blue."""
     network = Readout([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], [[1, 0, 0], [0, 1, 0]])
     classifier = Classifier(network, ["a", "b"], plain(SIDE, 3))
     reference = Reference({"act": normal}, np.array([8, 8]))
-    trusts = trust_test(classifier, RGB, reference, inversions, top_share, hinge=hinge)
+    trusts = trust_test(classifier, reference, inversions, TrustRules(top_share), ablation)
     assert hooks(network) == 0
     return trusts
 
@@ -73,7 +75,7 @@ def test_a_picture_that_drives_another_filter_fails_by_its_rank() -> None:
     assert trusts[0].rank == 2
     assert trusts[0].energy == pytest.approx(2, abs=0.05)
     assert trusts[0].agreement == 1
-    assert trusts[0].failed == ("fed back, its filter ranks 2 of 3 (needed: 1)",)
+    assert reasons(trusts[0]) == ("fed back, its filter ranks 2 of 3 (needed: 1)",)
 
 
 def test_a_rank_within_the_top_share_of_the_layer_is_enough() -> None:
@@ -91,7 +93,7 @@ def test_a_dark_picture_fails_although_its_filter_ranks_first_and_says_why() -> 
     assert trust.rank == 1
     assert trust.energy == pytest.approx(-1, abs=0.02)
     # That it ranks 1 of 3 is no reason.
-    assert trust.failed == ("fed back, its filter stays at or below its normal energy (-1.0 sigma)",)
+    assert reasons(trust) == ("fed back, its filter stays at or below its normal energy (-1.0 sigma)",)
 
 
 def test_pictures_of_one_filter_that_do_not_agree_are_not_trusted() -> None:
@@ -113,14 +115,14 @@ def test_pictures_of_one_filter_that_do_not_agree_are_not_trusted() -> None:
     assert [trust.rank for trust in trusts] == [1] * 4
     assert [trust.agreement for trust in trusts] == pytest.approx(by_hand)
     for trust in trusts:
-        assert trust.failed == (f"its pictures agree by {trust.agreement:.2f} (needed: 0.80)",)
+        assert reasons(trust) == (f"its pictures agree by {trust.agreement:.2f} (needed: 0.80)",)
 
 
 def test_a_picture_without_companions_fails_in_words() -> None:
     alone, *_ = judged([primitive(0, RED, 8, 0, 0), *[primitive(1, GREEN, 0, 4, seed) for seed in range(2)]])
     assert np.isnan(alone.agreement)
     assert alone.rank == 1
-    assert alone.failed == (
+    assert reasons(alone) == (
         "it has no second picture of its filter, or none of another, to be compared with",
     )
 
@@ -146,22 +148,26 @@ def both() -> list[Inversion]:
 def test_a_dead_filter_is_not_trusted_whatever_its_picture_does() -> None:
     spread = np.array([[0.0, 0.2, 0.3], [0.0, 0.1, 0.2]], np.float32)
     trusts = judged(both(), normal=replace(NORMAL, spread=spread))
-    assert [trust.failed for trust in trusts[:2]] == [
+    assert [reasons(trust) for trust in trusts[:2]] == [
         ("its filter is dead: it answers no reference image",)
     ] * 2
     assert all(trust.trusted for trust in trusts[2:])
 
 
-def test_where_the_right_answers_do_not_hinge_on_the_layer_nothing_is_trusted() -> None:
-    loose = Hinge("act", images=20, right=9, exchanged=10, p_value=0.7, guessed=3, guess_p_value=0.001)
-    for trust in judged(both(), hinge=loose):
-        assert trust.failed == (
-            "the network's right answers do not hinge on act: 9 of 20 are right, and 10 with the codes of "
+def test_where_the_right_answers_do_not_depend_on_the_layer_nothing_is_trusted() -> None:
+    loose = AblationCheck(
+        "act", images=20, right=9, exchanged=10, p_value=0.7, guessed=3, guess_p_value=0.001
+    )
+    for trust in judged(both(), ablation=loose):
+        assert reasons(trust) == (
+            "the network's right answers do not depend on act: 9 of 20 are right, and 10 with the codes of "
             "other images (p = 0.7)",
         )
-    firm = Hinge("act", images=20, right=18, exchanged=9, p_value=0.002, guessed=6, guess_p_value=1e-6)
+    firm = AblationCheck(
+        "act", images=20, right=18, exchanged=9, p_value=0.002, guessed=6, guess_p_value=1e-6
+    )
     assert firm.holds
-    assert all(trust.trusted for trust in judged(both(), hinge=firm))
+    assert all(trust.trusted for trust in judged(both(), ablation=firm))
 
 
 def test_pictures_from_shuffled_and_constant_maps_must_tell_the_filter_too() -> None:
@@ -174,7 +180,7 @@ def test_pictures_from_shuffled_and_constant_maps_must_tell_the_filter_too() -> 
     trusts = judged([*both(), *controls])
     assert len(trusts) == 4  # the controls are no primitives
     assert [trust.layout for trust in trusts] == [0, 0, 1, 1]
-    assert trusts[0].failed == (
+    assert reasons(trusts[0]) == (
         "its texture is the layout of the source: from shuffled and constant maps it agrees by 0.00 "
         "(needed: 0.80)",
     )
@@ -197,7 +203,7 @@ def test_of_one_filter_alone_the_layout_cannot_be_judged() -> None:
     trusts = judged([*mine, replace(mine[0], layout="shuffled", seed=9)])
     assert [trust.layout for trust in trusts] == [None, None]
     for trust in trusts:
-        assert trust.failed == (
+        assert reasons(trust) == (
             "it has no second picture of its filter, or none of another, to be compared with",
         )
 
@@ -247,13 +253,15 @@ def test_all_that_failed_is_said_in_the_order_of_the_parts() -> None:
     inversions += [primitive(1, blue, 8, 0, 0), primitive(1, blue, 0, 4, 1)]
     controls = [replace(primitive(0, GREEN, 3, 3, seed), layout="shuffled") for seed in range(2)]
     spread = np.array([[0.0, 0.2, 0.3], [0.0, 0.1, 0.2]], np.float32)
-    loose = Hinge("act", images=20, right=9, exchanged=10, p_value=0.7, guessed=3, guess_p_value=0.001)
-    first, *_ = judged([*inversions, *controls], normal=replace(NORMAL, spread=spread), hinge=loose)
+    loose = AblationCheck(
+        "act", images=20, right=9, exchanged=10, p_value=0.7, guessed=3, guess_p_value=0.001
+    )
+    first, *_ = judged([*inversions, *controls], normal=replace(NORMAL, spread=spread), ablation=loose)
     assert first.agreement < 0.8
     assert first.layout is not None
     assert first.layout < 0.8
-    assert first.failed == (
-        "the network's right answers do not hinge on act: 9 of 20 are right, and 10 with the codes of "
+    assert reasons(first) == (
+        "the network's right answers do not depend on act: 9 of 20 are right, and 10 with the codes of "
         "other images (p = 0.7)",
         "its filter is dead: it answers no reference image",
         "fed back, its filter ranks 3 of 3 (needed: 1)",
@@ -262,7 +270,22 @@ def test_all_that_failed_is_said_in_the_order_of_the_parts() -> None:
         "its texture is the layout of the source: from shuffled and constant maps it agrees by "
         f"{first.layout:.2f} (needed: 0.80)",
     )
+    assert first.failed == (
+        Failure(TrustPart.ABLATION, 0.7, 0.01),
+        Failure(TrustPart.ALIVE, 0.0, 1e-3 * float(np.float32(0.2))),  # the layer's median is 0.2
+        Failure(TrustPart.RANK, 3, 1),
+        Failure(TrustPart.ENERGY, first.energy, 0),
+        Failure(TrustPart.AGREEMENT, first.agreement, 0.8),
+        Failure(TrustPart.LAYOUT, first.layout, 0.8),
+    )
+    assert all(first.fails(part) for part in TrustPart)
     assert not first.trusted
+
+
+def test_inversions_of_several_layers_are_refused() -> None:
+    elsewhere = replace(both()[0], filter=FilterRef("other", 0))
+    with pytest.raises(EngineError, match="inversions of the layers act, other given; expected those of one"):
+        judged([*both(), elsewhere])
 
 
 def test_pictures_are_fed_back_as_8_bit_images_and_measured_in_sigma() -> None:
@@ -276,7 +299,7 @@ def test_pictures_are_fed_back_as_8_bit_images_and_measured_in_sigma() -> None:
     classifier = Classifier(network, ["a", "b"], plain(SIDE, 3))
     for batch_size in (1, 32):
         found = fed_back(
-            classifier, RGB, Reference({"act": NORMAL}, np.array([8, 8])), inversions, batch_size
+            classifier, "act", Reference({"act": NORMAL}, np.array([8, 8])), inversions, batch_size
         )
         eight_bit = np.array([[127, 128, 64], [255, 0, 85]]) / 255
         assert found == pytest.approx((eight_bit - [0.4, 0.5, 0.3]) / [0.1, 0.2, 0.05], abs=1e-4)
@@ -287,11 +310,11 @@ def test_how_much_pictures_must_agree_can_be_said(least: float, trusted: bool) -
     network = Readout([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], [[1, 0, 0], [0, 1, 0]])
     classifier = Classifier(network, ["a", "b"], plain(SIDE, 3))
     reference = Reference({"act": NORMAL}, np.array([8, 8]))
-    for trust in trust_test(classifier, RGB, reference, both(), least_agreement=least):
+    for trust in trust_test(classifier, reference, both(), TrustRules(agreement=least)):
         assert trust.trusted is trusted
 
 
-# Whether right answers hinge on a layer
+# The ablation check: whether right answers depend on a layer
 
 
 class Level(nn.Module):
@@ -316,33 +339,35 @@ def labelled(count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return np.broadcast_to(images, (count, 4, 4, 1)).copy(), labels.astype(np.int64)
 
 
-def test_right_answers_hinge_on_the_only_layer_and_the_count_is_by_hand() -> None:
+def test_right_answers_depend_on_the_only_layer_and_the_count_is_by_hand() -> None:
     classifier = Classifier(Level(1.0), ["dark", "bright"], plain(4, 1))
     images, labels = labelled(24)
-    hinge = hinges_on(classifier, GREY, images, labels, batch_size=24)
+    check = check_ablation(classifier, GREY, (images, labels), batch_size=24)
     order = np.random.default_rng(0).permutation(24)
     mine = labels[order]
     lost = int((mine != np.roll(mine, 1)).sum())  # each is given the code of the one before
-    assert (hinge.images, hinge.right, hinge.exchanged) == (24, 24, 24 - lost)
-    assert hinge.p_value == pytest.approx(0.5**lost)  # all that changed were lost
-    assert hinge.guessed == 12
-    assert hinge.guess_p_value == pytest.approx(0.5**24)
-    assert hinge.holds
+    assert (check.images, check.right, check.exchanged) == (24, 24, 24 - lost)
+    assert check.p_value == pytest.approx(0.5**lost)  # all that changed were lost
+    assert check.guessed == 12
+    assert check.guess_p_value == pytest.approx(0.5**24)
+    assert check.holds
     assert hooks(classifier.network) == 0
 
 
-def test_a_network_that_ignores_the_layer_does_not_hinge_on_it() -> None:
+def test_a_network_that_ignores_the_layer_does_not_depend_on_it() -> None:
     classifier = Classifier(Level(0.0), ["dark", "bright"], plain(4, 1))
-    hinge = hinges_on(classifier, GREY, *labelled(24))
-    assert (hinge.right, hinge.exchanged, hinge.p_value) == (12, 12, 1.0)
-    assert not hinge.holds
+    check = check_ablation(classifier, GREY, labelled(24))
+    assert (check.right, check.exchanged, check.p_value) == (12, 12, 1.0)
+    assert not check.holds
 
 
 def test_right_answers_that_guessing_gives_too_are_none() -> None:
-    lucky = Hinge("act", images=200, right=120, exchanged=70, p_value=1e-9, guessed=116, guess_p_value=0.31)
+    lucky = AblationCheck(
+        "act", images=200, right=120, exchanged=70, p_value=1e-9, guessed=116, guess_p_value=0.31
+    )
     assert not lucky.holds
-    assert lucky.complaint == (
-        "no right answers hinge on act: the network is right on 120 of 200 images, and always answering the "
+    assert ablation_reason(lucky) == (
+        "no right answers depend on act: the network is right on 120 of 200 images, and always answering the "
         "most frequent class on 116 (p = 0.31)"
     )
 
@@ -376,21 +401,24 @@ def test_losses_and_wins_are_counted_image_by_image_and_tested_by_mcnemar(batch_
             before, after = labels[row] == given[row], labels[rows[place - 1]] == given[row]
             lost += bool(before and not after)
             won += bool(after and not before)
-    hinge = hinges_on(classifier, GREY, images, given, batch_size, seed=3)
+    check = check_ablation(classifier, GREY, (images, given), batch_size, seed=3)
     assert min(lost, won) > 0
-    assert (hinge.layer, hinge.images, hinge.right, hinge.exchanged) == ("act", 20, 16, 16 - lost + won)
-    assert hinge.p_value == pytest.approx(mcnemar(lost, won))
+    assert (check.layer, check.images, check.right, check.exchanged) == ("act", 20, 16, 16 - lost + won)
+    assert check.p_value == pytest.approx(mcnemar(lost, won))
     assert np.bincount(given).tolist() == [10, 10]
-    assert hinge.guessed == 10
-    assert hinge.guess_p_value == pytest.approx(binomial(16, 20, 0.5))
-    assert hinge.holds == (max(mcnemar(lost, won), binomial(16, 20, 0.5)) < 0.01)
+    assert check.guessed == 10
+    assert check.guess_p_value == pytest.approx(binomial(16, 20, 0.5))
+    assert check.holds == (max(mcnemar(lost, won), binomial(16, 20, 0.5)) < 0.01)
 
 
 @pytest.mark.parametrize(
     ("lost", "holds"), [(6, False), (7, True)], ids=["six of six are 1/64", "seven of seven are 1/128"]
 )
 def test_seven_losses_and_no_win_are_the_fewest_that_hold(lost: int, holds: bool) -> None:
-    assert Hinge("act", 10, 10, 10 - lost, mcnemar(lost, 0), guessed=5, guess_p_value=0.001).holds is holds
+    assert (
+        AblationCheck("act", 10, 10, 10 - lost, mcnemar(lost, 0), guessed=5, guess_p_value=0.001).holds
+        is holds
+    )
 
 
 class Reader(nn.Module):
@@ -411,45 +439,45 @@ def test_no_image_keeps_its_own_code(batch_size: int) -> None:
     """Nine images of nine classes: shared out by eights, the last would meet none but itself."""
     classifier = Classifier(Reader(), [f"class{i}" for i in range(9)], plain(4, 1))
     images = np.broadcast_to((np.arange(9) * 28).astype(np.uint8)[:, None, None, None], (9, 4, 4, 1))
-    hinge = hinges_on(classifier, GREY, images.copy(), np.arange(9), batch_size)
+    check = check_ablation(classifier, GREY, (images.copy(), np.arange(9)), batch_size)
     kept = 1 if batch_size == 2 else 0  # in twos one of nine is left over
-    assert (hinge.right, hinge.exchanged) == (9, kept)
-    assert hinge.p_value == pytest.approx(0.5 ** (9 - kept))
-    assert hinge.holds
+    assert (check.right, check.exchanged) == (9, kept)
+    assert check.p_value == pytest.approx(0.5 ** (9 - kept))
+    assert check.holds
 
 
-def test_an_untrained_network_at_chance_does_not_hinge_on_any_layer() -> None:
+def test_an_untrained_network_at_chance_does_not_depend_on_any_layer() -> None:
     """Labels that have nothing to do with the pictures are all that such a network has to go by."""
     classifier, images = deep(8), varied(90, 8, 3, seed=5)
     labels = np.random.default_rng(2).integers(0, 3, 90)
     most = int(max((labels == label).sum() for label in range(3)))
     for name, channels in (("first", 4), ("second", 4), ("third", 6)):
-        hinge = hinges_on(classifier, Layer(name, channels, 8, 8, nonnegative=True), images, labels)
-        assert 15 < hinge.right < 45
-        assert 15 < hinge.exchanged < 45
-        assert hinge.guessed == most
-        assert hinge.guess_p_value == pytest.approx(binomial(hinge.right, 90, most / 90))
-        assert hinge.p_value > 0.01
-        assert not hinge.holds
-        assert hinge.complaint == (
-            f"no right answers hinge on {name}: the network is right on {hinge.right} of 90 images, and "
-            f"always answering the most frequent class on {most} (p = {hinge.guess_p_value:.2g})"
+        check = check_ablation(classifier, Layer(name, channels, 8, 8, nonnegative=True), (images, labels))
+        assert 15 < check.right < 45
+        assert 15 < check.exchanged < 45
+        assert check.guessed == most
+        assert check.guess_p_value == pytest.approx(binomial(check.right, 90, most / 90))
+        assert check.p_value > 0.01
+        assert not check.holds
+        assert ablation_reason(check) == (
+            f"no right answers depend on {name}: the network is right on {check.right} of 90 images, and "
+            f"always answering the most frequent class on {most} (p = {check.guess_p_value:.2g})"
         )
 
 
-def test_a_network_that_is_right_hinges_on_the_layers_that_it_goes_by() -> None:
+def test_a_network_that_is_right_depends_on_the_layers_that_it_goes_by() -> None:
     """The labels are its own answers, as those of a trained network nearly are."""
     classifier, images = deep(8), varied(90, 8, 3, seed=5)
     labels = classifier.predict(images).argmax(1)
     assert np.bincount(labels, minlength=3).tolist() == [54, 33, 3]
-    hinge = hinges_on(classifier, Layer("third", 6, 4, 4, nonnegative=True), images, labels)
-    assert hinge.right == 90
-    assert hinge.exchanged < 60
-    assert hinge.holds
+    check = check_ablation(classifier, Layer("third", 6, 4, 4, nonnegative=True), (images, labels))
+    assert check.right == 90
+    assert check.exchanged < 60
+    assert check.holds
 
 
 def test_one_image_alone_has_no_other_to_exchange_its_code_with() -> None:
     classifier = Classifier(Level(1.0), ["dark", "bright"], plain(4, 1))
-    hinge = hinges_on(classifier, GREY, *labelled(1))
-    assert (hinge.images, hinge.right, hinge.exchanged, hinge.p_value) == (1, 1, 1, 1.0)
-    assert not hinge.holds
+    check = check_ablation(classifier, GREY, labelled(1))
+    assert (check.images, check.right, check.exchanged, check.p_value) == (1, 1, 1, 1.0)
+    assert not check.holds

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fmi_engine.errors import UnknownLayerError
-from fmi_engine.types import FilterRef, Screening, Trust, Verification
+from fmi_engine.types import Failure, FilterRef, Screening, Trust, TrustPart, Verification
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,10 @@ def test_rates_are_the_means_over_the_errors() -> None:
 
 
 def test_a_primitive_is_trusted_where_nothing_failed() -> None:
-    assert Trust(1, 3.0, 0.2, 0.9, ()).trusted
-    assert not Trust(1, 3.0, 0.2, 0.5, ("its pictures do not agree",)).trusted
+    assert Trust(1, 8, 3.0, 0.2, 0.9).trusted
+    doubted = Trust(1, 8, 3.0, 0.2, 0.5, (Failure(TrustPart.AGREEMENT, 0.5, 0.8),))
+    assert not doubted.trusted
+    assert [part for part in TrustPart if doubted.fails(part)] == [TrustPart.AGREEMENT]
 
 
 def test_the_records_load_without_torch() -> None:

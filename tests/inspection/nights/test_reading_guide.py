@@ -99,8 +99,8 @@ def without_state(guide: str) -> str:
 
 ENGLISH = """
 filter, code, energy, blame, flip rate, texture primitive, trust test, residual, errors, rank, agreement,
-withheld, response matching, source image, patches, layout control, untrained control, dead filter, σ, 92 %,
-82 %, arXiv 2010.12606, arXiv 2306.04719"""
+withheld, response matching, source image, patches, layout control, untrained control, ablation check,
+dead filter, σ, 92 %, 82 %, arXiv 2010.12606, arXiv 2306.04719"""
 JAPANESE = """
 フィルタ（filter）, 特徴マップ, コード（code）, エネルギー（energy）, 寄与（blame）, 反転率（flip rate）,
 テクスチャプリミティブ（texture primitive）, 信頼性テスト（trust test）, 残差（residual）, 順位（rank）,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmi_engine.types import FilterRef, FloatArray, Inversion, Layer, Trust
+from fmi_engine.types import Failure, FilterRef, FloatArray, Inversion, Layer, Trust, TrustPart
 from inspection.errors import InspectionError
 from inspection.inputs.images import read_image
 from inspection.pictures import paper
@@ -31,26 +31,26 @@ def test_pairs_of_one_source_do_not_count() -> None:
     assert paper.pair_auroc(inversions, level_of) == pytest.approx(3 / 4)
 
 
-def trust(*failed: str) -> Trust:
-    return Trust(1, 2.0, 0.5, 0.9, failed)
+def trust(*failed: TrustPart) -> Trust:
+    return Trust(1, 3, 2.0, 0.5, 0.9, tuple(Failure(part, 0.0, 1.0) for part in failed))
 
 
 def test_a_filter_passes_where_most_of_its_primitives_do() -> None:
     inversions = [made(k, source, 0.0) for k in range(3) for source in range(3)]
-    fine, bad = trust(), trust("fed back, its filter ranks 2 of 3 (needed: 1)")
+    fine, bad = trust(), trust(TrustPart.RANK)
     trusts = [fine, fine, bad, fine, bad, bad, fine, fine, fine]
     assert paper._share(inversions, trusts, lambda each: each.trusted) == pytest.approx(2 / 3)
     parts = paper._parts(inversions, trusts)
     assert parts["rank"] == pytest.approx(2 / 3)
-    assert (parts["agreement"], parts["hinge"], parts["layout"]) == (1, 1, 1)
+    assert (parts["agreement"], parts["ablation"], parts["layout"]) == (1, 1, 1)
 
 
-def test_the_pictures_alone_are_all_but_the_hinge() -> None:
+def test_the_pictures_alone_are_all_but_the_ablation_check() -> None:
     inversions = [made(k, source, 0.0) for k in range(2) for source in range(2)]
-    loose = trust("the network's right answers do not hinge on l: 3 of 9 are right ...")
-    both = trust(*loose.failed, "its pictures agree by 0.50 (needed: 0.80)")
+    loose = trust(TrustPart.ABLATION)
+    both = trust(TrustPart.ABLATION, TrustPart.AGREEMENT)
     parts = paper._parts(inversions, [loose, loose, both, both])
-    assert (parts["hinge"], parts["pictures"], parts["agreement"]) == (0, 0.5, 0.5)
+    assert (parts["ablation"], parts["pictures"], parts["agreement"]) == (0, 0.5, 0.5)
 
 
 def test_a_stage_is_the_last_layer_of_a_resolution() -> None:

@@ -14,7 +14,7 @@ from inspection.inputs.images import read_image, write_image
 from inspection.operations.operation import Image
 from inspection.pictures.recipe import (
     Example,
-    RecipeWish,
+    RecipeRequest,
     check_lines,
     find_examples,
     recipe_sheet,
@@ -76,8 +76,8 @@ def darker(folder: Path, name: str = "t/tones.png") -> TextureFile:
     return write_tones(LEVELS * np.float32(0.5), folder, name)
 
 
-def wish_of(path: Path, **more: object) -> RecipeWish:
-    return replace(RecipeWish(path, path.with_name("sheet.png")), **more)  # type: ignore[arg-type]
+def request_of(path: Path, **more: object) -> RecipeRequest:
+    return replace(RecipeRequest(path, path.with_name("sheet.png")), **more)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def examples_of(*levels: int) -> list[Example]:
 
 def test_a_row_is_the_image_and_draws_that_differ(tmp_path: Path) -> None:
     path = recipe_of(tmp_path, [LAMP], share=0.1)
-    sheet = recipe_sheet(load_recipe(path), wish_of(path, draws=4), examples_of(100, 200))
+    sheet = recipe_sheet(load_recipe(path), request_of(path, draws=4), examples_of(100, 200))
     assert sheet.title == "Dimmer lamp 0.5 to 1.5 stops, on 10 % of the images"
     assert [row.label for row in sheet.rows] == ["100.png", "200.png"]
     for row, level in zip(sheet.rows, (100, 200), strict=True):
@@ -111,7 +111,7 @@ def test_a_row_is_the_image_and_draws_that_differ(tmp_path: Path) -> None:
 
 def test_strengths_go_in_even_steps_from_the_lowest_to_the_highest(tmp_path: Path) -> None:
     path = recipe_of(tmp_path, [LAMP])
-    sheet = recipe_sheet(load_recipe(path), wish_of(path, draws=3, strengths=True), examples_of(160))
+    sheet = recipe_sheet(load_recipe(path), request_of(path, draws=3, strengths=True), examples_of(160))
     (row,) = sheet.rows
     assert [line.text for line in row.details] == ["good", "dimmer lamp, stops"]
     cells = [cell for cell in row.cells[1:] if cell]
@@ -122,8 +122,8 @@ def test_strengths_go_in_even_steps_from_the_lowest_to_the_highest(tmp_path: Pat
 
 def test_strengths_show_every_choice_however_few_the_images(tmp_path: Path) -> None:
     path = recipe_of(tmp_path, [LAMP, OFFSET], [Ingredient("defocus", 0.0, 2.0)])
-    wish = wish_of(path, draws=2, strengths=True)
-    sheet = recipe_sheet(load_recipe(path), wish, examples_of(160))
+    request = request_of(path, draws=2, strengths=True)
+    sheet = recipe_sheet(load_recipe(path), request, examples_of(160))
     assert [[line.text for line in row.details] for row in sheet.rows] == [
         ["good", "dimmer lamp, stops", "defocus, pixels (sigma)"],
         ["good", "offset darker, of full scale", "defocus, pixels (sigma)"],
@@ -136,13 +136,13 @@ def test_strengths_show_every_choice_however_few_the_images(tmp_path: Path) -> N
 
 def test_one_step_alone_is_the_highest(tmp_path: Path) -> None:
     path = recipe_of(tmp_path, [LAMP])
-    sheet = recipe_sheet(load_recipe(path), wish_of(path, draws=1, strengths=True), examples_of(160))
+    sheet = recipe_sheet(load_recipe(path), request_of(path, draws=1, strengths=True), examples_of(160))
     assert [cell.lines[0].text for cell in sheet.rows[0].cells[1:] if cell] == ["1.5"]
 
 
 def test_textures_stand_in_the_first_rows_as_their_files_hold_them(tmp_path: Path) -> None:
     path = textured(tmp_path)
-    sheet = recipe_sheet(load_recipe(path), wish_of(path, draws=2), examples_of(60))
+    sheet = recipe_sheet(load_recipe(path), request_of(path, draws=2), examples_of(60))
     pattern, residuals, image = sheet.rows
     assert (pattern.label, residuals.label, image.label) == (FIXED_PATTERN, RESIDUAL_TEXTURE, "60.png")
     assert [row.details[0].text for row in (pattern, residuals)] == ["1 texture", "2 of 3 textures"]
@@ -160,7 +160,9 @@ def test_textures_stand_in_the_first_rows_as_their_files_hold_them(tmp_path: Pat
 
 def test_a_curve_stands_in_the_first_row_and_is_read_as_one(tmp_path: Path) -> None:
     path = recipe_of(tmp_path, [Ingredient(TONE_CURVE, 1.0, 1.0, (darker(tmp_path),))], channels=3)
-    sheet = recipe_sheet(load_recipe(path), wish_of(path, draws=2), [Example("a.png", "good", grey(60, 3))])
+    sheet = recipe_sheet(
+        load_recipe(path), request_of(path, draws=2), [Example("a.png", "good", grey(60, 3))]
+    )
     curve, image = sheet.rows
     assert (curve.label, curve.details[0].text) == (TONE_CURVE, "1 curve")
     assert curve.cells[1] is not None
@@ -176,15 +178,15 @@ def test_a_curve_stands_in_the_first_row_and_is_read_as_one(tmp_path: Path) -> N
 
 def test_strengths_of_a_curve_go_that_much_of_the_way(tmp_path: Path) -> None:
     path = recipe_of(tmp_path, [Ingredient(TONE_CURVE, 0.5, 1.5, (darker(tmp_path),))])
-    wish = wish_of(path, draws=3, strengths=True)
-    _, row = recipe_sheet(load_recipe(path), wish, examples_of(100)).rows
+    request = request_of(path, draws=3, strengths=True)
+    _, row = recipe_sheet(load_recipe(path), request, examples_of(100)).rows
     assert row.details[1].text == "tone curve, times as found"
     assert [int(cell.picture[0, 0, 0]) for cell in row.cells if cell] == [100, 75, 50, 25]
 
 
 def test_a_title_too_long_stands_whole_at_the_foot(tmp_path: Path) -> None:
     path = recipe_of(tmp_path, [LAMP, OFFSET], [Ingredient("defocus", 0.2, 2.0)], [OFFSET, LAMP])
-    sheet = recipe_sheet(load_recipe(path), wish_of(path, draws=1), examples_of(60))
+    sheet = recipe_sheet(load_recipe(path), request_of(path, draws=1), examples_of(60))
     assert sheet.title.endswith("...")
     assert sheet.notes[0].startswith("The recipe: dimmer lamp 0.5 to 1.5 stops or offset darker")
     assert sheet.notes[0].endswith("on 50 % of the images.")
@@ -192,10 +194,10 @@ def test_a_title_too_long_stands_whole_at_the_foot(tmp_path: Path) -> None:
 
 def test_the_sheet_is_written_as_it_was_laid_out(tmp_path: Path, images: Path) -> None:
     path = recipe_of(tmp_path, [LAMP], channels=3)
-    wish = wish_of(path, images=images, count=3, draws=2, out=tmp_path / "new" / "sheet.png")
-    recipe, sheet = show_recipe(wish)
+    request = request_of(path, images=images, count=3, draws=2, out=tmp_path / "new" / "sheet.png")
+    recipe, sheet = show_recipe(request)
     assert recipe == load_recipe(path)
-    drawn = read_image(wish.out, None, 3)
+    drawn = read_image(request.out, None, 3)
     assert np.array_equal(drawn, draw(sheet))
     laid = plan(sheet)
     top, left = laid.tops[0], laid.lefts[0]
@@ -207,14 +209,14 @@ def test_the_sheet_is_written_as_it_was_laid_out(tmp_path: Path, images: Path) -
 
 def test_images_are_even_over_the_classes_and_resized(tmp_path: Path, images: Path) -> None:
     path = recipe_of(tmp_path, [LAMP])
-    found = find_examples(load_recipe(path), wish_of(path, images=images, count=4))
+    found = find_examples(load_recipe(path), request_of(path, images=images, count=4))
     assert [(each.label, each.name) for each in found] == [
         ("good", "0.png"), ("good", "1.png"), ("pit", "0.png"), ("pit", "1.png"),
     ]  # fmt: skip
     assert {each.pixels.shape for each in found} == {(SIZE, SIZE, 1)}
     table = tmp_path / "images.csv"
     table.write_text("image,label,line\nimages/good/0.png,good,A\nimages/pit/3.png,pit,B\n", encoding="utf-8")
-    (chosen,) = find_examples(load_recipe(path), wish_of(path, images=table, where="line = 'B'"))
+    (chosen,) = find_examples(load_recipe(path), request_of(path, images=table, where="line = 'B'"))
     assert (chosen.name, int(chosen.pixels[0, 0, 0])) == ("3.png", 183)
 
 
@@ -223,7 +225,7 @@ def test_without_images_those_of_the_night_are_taken(tmp_path: Path) -> None:
     for i in range(3):
         write_image(tmp_path / "examples-m-1" / f"{i}-before.png", grey(50 + i))
         write_image(tmp_path / "examples-m-1" / f"{i}-after.png", grey(9))
-    found = find_examples(load_recipe(path), wish_of(path, count=2))
+    found = find_examples(load_recipe(path), request_of(path, count=2))
     assert [(each.name, int(each.pixels.mean())) for each in found] == [
         ("0-before.png", 50), ("1-before.png", 51),
     ]  # fmt: skip
@@ -287,7 +289,7 @@ def test_check_speaks_of_a_curve(tmp_path: Path) -> None:
     path = recipe_of(tmp_path, *groups, [curve])
     recipe = load_recipe(path)
     assert "and its 4 textures and 1 curve as they were written" in check_lines(path, recipe)[0]
-    sheet = recipe_sheet(recipe, wish_of(path, draws=1), examples_of(60))
+    sheet = recipe_sheet(recipe, request_of(path, draws=1), examples_of(60))
     assert [note[:9] for note in sheet.notes[-2:]] == ["Of a text", "Of a curv"]
     assert sheet.columns[1].group == "its textures and curves; below, as the recipe changes it"
 

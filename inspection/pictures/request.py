@@ -27,7 +27,7 @@ BUSIEST = 8  # filters of a layer that is named alone: those with the highest en
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class FilterRequest:
     """What `fmi invert` is asked for."""
 
     filters: tuple[str, ...]  # as written
@@ -61,26 +61,26 @@ class Target:
         return f"{self.layer.name}:{channels}" if channels else self.layer.name
 
 
-def check_wish(wish: Wish) -> None:
+def check_request(request: FilterRequest) -> None:
     """Raise InspectionError, or EngineError of a preset, where the options do not go together."""
-    find_preset(wish.preset)
-    one_of("--what", wish.what, WHATS)
-    one_of("--draw", wish.draw or "dirichlet", DRAWS)
-    one_of("--layout", wish.layout, LAYOUTS)
-    if wish.draw is not None and wish.what != "random":
+    find_preset(request.preset)
+    one_of("--what", request.what, WHATS)
+    one_of("--draw", request.draw or "dirichlet", DRAWS)
+    one_of("--layout", request.layout, LAYOUTS)
+    if request.draw is not None and request.what != "random":
         raise InspectionError(
-            f"--draw {wish.draw} says how energy is shared out at random: it goes with --what random, and "
-            f"--what is {wish.what}"
+            f"--draw {request.draw} says how energy is shared out at random: it goes with --what random, and "
+            f"--what is {request.what}"
         )
-    if wish.together and wish.what != "isolate":
+    if request.together and request.what != "isolate":
         raise InspectionError(
             f"--together isolates several filters jointly: it goes with --what isolate, and --what is "
-            f"{wish.what}"
+            f"{request.what}"
         )
-    find_images(wish.images, wish.sources)
-    check_sheet(wish.out)
-    if wish.pictures:
-        check_folder("--pictures", wish.pictures)
+    find_images(request.images, request.sources)
+    check_sheet(request.out)
+    if request.pictures:
+        check_folder("--pictures", request.pictures)
 
 
 def one_of(option: str, given: str, known: Iterable[str]) -> None:
@@ -90,7 +90,7 @@ def one_of(option: str, given: str, known: Iterable[str]) -> None:
 
 
 def read_targets(
-    wish: Wish, layers: Sequence[Layer], busiest: Callable[[Layer], Sequence[int]]
+    request: FilterRequest, layers: Sequence[Layer], busiest: Callable[[Layer], Sequence[int]]
 ) -> list[Target]:
     """The rows that the filters as written ask for; `busiest` names the filters of a layer given alone.
 
@@ -98,16 +98,16 @@ def read_targets(
     no filter, or too many of them.
     """
     targets = []
-    for text in wish.filters:
+    for text in request.filters:
         layer = find_layer(layers, text.partition(":")[0])
-        channels = _channels(wish, text, layer, layers)
-        if not channels and wish.what == "isolate":
+        channels = _channels(request, text, layer, layers)
+        if not channels and request.what == "isolate":
             channels = tuple(busiest(layer))
-        alone = wish.one_filter_each
+        alone = request.one_filter_each
         targets += [Target(layer, (each,)) for each in channels] if alone else [Target(layer, channels)]
     targets = [*dict.fromkeys(targets)]
     if len(targets) > MOST_ROWS:
-        what = "filters" if wish.one_filter_each else "rows"
+        what = "filters" if request.one_filter_each else "rows"
         raise InspectionError(
             f"{len(targets)} {what} asked for; at most {MOST_ROWS} fit on a sheet. Name fewer, or draw "
             "several sheets"
@@ -120,14 +120,14 @@ def any_few(layer: Layer) -> Sequence[int]:
     return range(min(BUSIEST, layer.channels))
 
 
-def _channels(wish: Wish, text: str, layer: Layer, layers: Sequence[Layer]) -> tuple[int, ...]:
+def _channels(request: FilterRequest, text: str, layer: Layer, layers: Sequence[Layer]) -> tuple[int, ...]:
     """The channels written after a layer's name; none where it stands alone."""
     _, colon, written = text.partition(":")
     if not colon:
         return ()
-    if wish.what != "isolate":
+    if request.what != "isolate":
         raise InspectionError(
-            f"--what {wish.what} takes the code of a layer as a whole: give {layer.name}, not {text}"
+            f"--what {request.what} takes the code of a layer as a whole: give {layer.name}, not {text}"
         )
     parts = [part.strip() for part in written.split(",")]
     if not all(part.isdecimal() for part in parts):
