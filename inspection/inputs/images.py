@@ -1,4 +1,4 @@
-"""Image files: OpenCV decoding into 8-bit arrays, and the checks that a picture is whole."""
+"""Image files, decoded by OpenCV into 8-bit arrays."""
 
 from pathlib import Path
 
@@ -99,8 +99,8 @@ def _decoded(path: Path, data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
         raise ImageError(f"{path}: OpenCV cannot decode this image: {error.err}") from error
     if image is None or image.size == 0:
         raise ImageError(
-            f"{path}: not an image, or a damaged one; expected one of {', '.join(IMAGE_SUFFIXES)} "
-            "that another program can open"
+            f"{path}: not an image, or one that is cut short or damaged; copy it again from its source, or "
+            f"give one of {', '.join(IMAGE_SUFFIXES)} that another program can open"
         )
     if image.dtype not in (np.uint8, np.uint16):
         raise ImageError(
