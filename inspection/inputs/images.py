@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from inspection.errors import ImageError
 from inspection.inputs.integrity import is_whole
-from inspection.workspace.files import file_bytes, replacing
+from inspection.workspace.files import file_bytes, write_whole
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -62,9 +62,7 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     in_file_order = image[:, :, ::-1] if image.shape[2:] == (3,) else image
     encoded = cv2.imencode(".png", np.ascontiguousarray(in_file_order))[1].tobytes()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(encoded)
+        write_whole(path, encoded)
     except OSError as error:
         raise ImageError(f"{path}: the image cannot be written: {error.strerror}") from error
 

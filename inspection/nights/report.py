@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
@@ -15,6 +14,7 @@ from markupsafe import Markup
 from inspection.errors import WorkspaceError
 from inspection.findings import Night, RegisteredModel
 from inspection.nights.phrases import FILTERS
+from inspection.workspace.files import write_whole
 from inspection.workspace.folder import Workspace
 
 PictureUrl = Callable[[str], str | None]
@@ -38,7 +38,7 @@ def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> 
     path = workspace.report_path(night.night_id)
     html = _html(night, workspace, model)
     try:
-        _replace(path, html)
+        write_whole(path, html.encode())
     except OSError as error:
         raise WorkspaceError(
             f"the report {path} cannot be written: {error.strerror}. "
@@ -54,16 +54,6 @@ def _html(night: Night, workspace: Workspace, model: RegisteredModel) -> str:
     return page.render(
         night=night, model=model, style=Markup(style), style_hash=digest, written_at=datetime.now(UTC)
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # --- what the report and the dashboard share ---

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from inspection.errors import ImageError
 from inspection.inputs.images import IMAGE_SUFFIXES, locate_image, read_image, write_image
-from inspection.workspace.files import replacing, sha256_of
 from tests.conftest import REPOSITORY
 from tests.inspection.inputs.files import NOISE, encoded, saved
 
@@ -173,38 +172,6 @@ def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
 def test_a_missing_folder_is_made(tmp_path: Path) -> None:
     write_image(tmp_path / "new" / "a.png", NOISE)
     np.testing.assert_array_equal(read_image(tmp_path / "new" / "a.png", None, 3), NOISE)
-
-
-def test_a_broken_off_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.txt", b"old")
-
-    def break_off() -> None:
-        with replacing(path) as temporary:
-            temporary.write_bytes(b"ne")
-            assert temporary.parent == tmp_path
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        break_off()
-    assert path.read_bytes() == b"old"
-    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
-
-
-def test_a_finished_write_takes_the_place_of_the_old_file(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.txt", b"old")
-    with replacing(path) as temporary:
-        temporary.write_bytes(b"new")
-        assert path.read_bytes() == b"old"
-    assert path.read_bytes() == b"new"
-    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
-
-
-def test_sha256(tmp_path: Path) -> None:
-    # FIPS 180-2, example B.1
-    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert sha256_of(saved(tmp_path / "abc", b"abc")) == expected
-    with pytest.raises(ImageError, match="there is no such"):
-        sha256_of(tmp_path / "none")
 
 
 def test_images_are_located_in_either_spelling(tmp_path: Path) -> None:
