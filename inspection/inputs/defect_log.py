@@ -14,7 +14,7 @@ import pyarrow as pa
 from inspection.errors import ImageError, LogError
 from inspection.findings import SetAside
 from inspection.inputs.images import is_file, locate_image, read_image
-from inspection.inputs.tables import Table, read_table
+from inspection.inputs.tables import JSON_LINES, PARQUET, Table, read_table
 from inspection.workspace.files import replacing, sha256_of
 
 REASONS = (
@@ -68,9 +68,8 @@ _CONTEXT = (
 )
 _WRITERS = {
     ".csv": "FORMAT csv, HEADER",
-    ".parquet": "FORMAT parquet",
-    ".jsonl": "FORMAT json",
-    ".ndjson": "FORMAT json",
+    **dict.fromkeys(PARQUET, "FORMAT parquet"),
+    **dict.fromkeys(JSON_LINES, "FORMAT json"),
 }
 
 

@@ -81,6 +81,11 @@ def locate_image(folder: Path, spelt: str) -> Path:
     return windows if is_file(windows) and not is_file(path) else path
 
 
+def is_image_name(path: Path) -> bool:
+    """Say whether a file in a folder of images is taken for one: by its suffix, and hidden files are not."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
 def is_file(path: Path) -> bool:
     """Say whether ``path`` is a file; a name no file system takes (too long) is none, and no error."""
     try:

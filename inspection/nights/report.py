@@ -20,14 +20,7 @@ from inspection.workspace.folder import Workspace
 PictureUrl = Callable[[str], str | None]
 """Maps a picture's path, relative to the workspace, to an address; None where there is no such picture."""
 
-MEDIA_TYPES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".bmp": "image/bmp",
-}
+PICTURE_TYPE = "image/png"  # of every picture in a workspace: all are written by fmi
 
 
 def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> Path:
@@ -84,7 +77,7 @@ def stylesheet() -> str:
 
 def picture_file(root: Path, path: str) -> Path | None:
     """Find a picture below `root`; None where it is missing, no picture, or outside `root`."""
-    if Path(path).suffix.lower() not in MEDIA_TYPES:
+    if Path(path).suffix.lower() != ".png":
         return None
     try:
         file = (root / path).resolve()
@@ -102,4 +95,4 @@ def _embedded(root: Path, path: str) -> str | None:
         content = base64.b64encode(file.read_bytes()).decode()
     except OSError:
         return None
-    return f"data:{MEDIA_TYPES[file.suffix.lower()]};base64,{content}"
+    return f"data:{PICTURE_TYPE};base64,{content}"
