@@ -1,5 +1,6 @@
 """Image files, decoded by OpenCV into 8-bit arrays."""
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -34,11 +35,18 @@ def read_image(path: Path, size: tuple[int, int] | None, channels: int) -> NDArr
     """
     if channels not in (1, 3):
         raise ImageError(f"an image cannot be read with {channels} channels: ask for 1 (grey) or 3 (RGB)")
-    data = file_bytes(path)
-    if not is_whole(data):
-        raise ImageError(f"{path}: the image file is cut short or damaged; copy it again from its source")
-    image = _with_channels(_colour(_decoded(path, data)), channels)
+    image = _with_channels(_colour(_decoded(path, file_bytes(path))), channels)
     return image if size is None else _resized(image, size)
+
+
+def check_image(path: Path) -> str:
+    """Return the SHA-256 of an image file that ``read_image`` can read; it is read and decoded once.
+
+    Errors: ImageError as ``read_image``.
+    """
+    data = file_bytes(path)
+    _decoded(path, data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:
@@ -96,6 +104,8 @@ def is_file(path: Path) -> bool:
 
 def _decoded(path: Path, data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Decode to (height, width, 1, 3 or 4) in OpenCV's order: grey, BGR, BGR with alpha."""
+    if not is_whole(data):
+        raise ImageError(f"{path}: the image file is cut short or damaged; copy it again from its source")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
