@@ -17,7 +17,7 @@ from dashboards.pages import Pages
 from dashboards.retraining import RetrainingRun, RetrainingStarter
 from inspection.errors import FlowError, InspectionError
 from inspection.findings import FailureMode, Judgement, Retraining, Verdict
-from inspection.nights.report import MEDIA_TYPES, stylesheet
+from inspection.nights.report import PICTURE_TYPE, stylesheet
 from inspection.workspace.folder import Workspace
 from inspection.workspace.store import ModeOverview, NightOverview, Store
 
@@ -166,7 +166,7 @@ def artifact(path: str, desk: AtDesk) -> Response:
     if file is None:
         raise HTTPException(404, "There is no such picture among the artifacts of this workspace.")
     kept = {"Cache-Control": "private, max-age=3600"}
-    return FileResponse(file, media_type=MEDIA_TYPES[file.suffix.lower()], headers=kept)
+    return FileResponse(file, media_type=PICTURE_TYPE, headers=kept)
 
 
 @router.get("/reports/{night_id}")

@@ -39,13 +39,13 @@ def admit(
     log: DefectLog,
     progress: Callable[[int], None] | None = None,
 ) -> Admitted:
-    """Decode the log's images and keep the errors that the model makes again.
+    """Read and decode the log's images, once each, and keep the errors that the model makes again.
 
     A row whose error the model does not reproduce speaks of another model: it is set aside and counted.
     Raises ImageError only where a file vanishes between the log's check and now.
     """
     images = load_images([row.image_path for row in log.rows], classifier.preprocessing, progress)
-    logits = _logits(classifier, images)
+    logits = _logits(classifier, images, workspace.settings.compute.batch_size)
     names = model.class_names
     errors, kept, odd = [], [], []
     for i, row in enumerate(log.rows):
@@ -65,10 +65,10 @@ def admit(
     )
 
 
-def _logits(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _logits(classifier: Classifier, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
     parts = [
-        classifier.logits(classifier.prepare(images[i : i + 32])).cpu().numpy()
-        for i in range(0, len(images), 32)
+        classifier.logits(classifier.prepare(images[i : i + batch_size])).cpu().numpy()
+        for i in range(0, len(images), batch_size)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, len(classifier.class_names)), np.float32)
 

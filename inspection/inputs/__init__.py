@@ -4,7 +4,7 @@
 - tables: files that hold a table, as text
 - image_sets: folders and tables of labelled images
 - images: one image file, decoded and written
-- integrity: whether an image file is all there
+- integrity: whether an image file is all there, where OpenCV does not say so
 - labelled: labelled images in memory
 - sample_line: a rendered production line, for the demo and for tests
 """

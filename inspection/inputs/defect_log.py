@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from inspection.errors import ImageError, LogError
 from inspection.findings import SetAside
-from inspection.inputs.images import is_file, locate_image, read_image
-from inspection.inputs.tables import Table, read_table
+from inspection.inputs.images import check_image, is_file, locate_image
+from inspection.inputs.tables import JSON_LINES, PARQUET, Table, read_table
 from inspection.workspace.files import replacing, sha256_of
 
 REASONS = (
@@ -68,9 +68,8 @@ _CONTEXT = (
 )
 _WRITERS = {
     ".csv": "FORMAT csv, HEADER",
-    ".parquet": "FORMAT parquet",
-    ".jsonl": "FORMAT json",
-    ".ndjson": "FORMAT json",
+    **dict.fromkeys(PARQUET, "FORMAT parquet"),
+    **dict.fromkeys(JSON_LINES, "FORMAT json"),
 }
 
 
@@ -115,10 +114,10 @@ def read_defect_log(
     paths start at ``images_root``, else at the log's folder. ``progress`` receives after every step how many
     more rows are done.
 
-    Only errors have their image decoded. One image (same path or same content) with two true labels is
-    conflicting in all its rows; a row that is not an error takes part in that by its path or image_sha256.
-    A duplicate repeats the inspection_id of a row that is kept, or its image and both labels. A score that
-    is no number and a captured_at that is no date are left out of the row, which stays.
+    Only errors have their image looked at, read and decoded once. One image (same path or same content) with
+    two true labels is conflicting in all its rows; a row that is not an error takes part in that by its path
+    or image_sha256. A duplicate repeats the inspection_id of a row that is kept, or its image and both
+    labels. A score that is no number and a captured_at that is no date are left out of the row, which stays.
 
     Errors: LogError for a log that cannot be read as a whole, or is empty.
     """
@@ -345,8 +344,7 @@ def _picture(path: Path) -> str | _Failure:
     if not is_file(path):
         return "missing_image", f"there is no file {path}"
     try:
-        read_image(path, None, 3)
-        return sha256_of(path)
+        return check_image(path)
     except ImageError as error:
         return "unreadable_image", str(error)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 
 from inspection.errors import ImageSetError
-from inspection.inputs.images import IMAGE_SUFFIXES, is_file, locate_image
-from inspection.inputs.tables import decode_text
+from inspection.inputs.images import IMAGE_SUFFIXES, is_file, is_image_name, locate_image
+from inspection.inputs.tables import CSV, JSON_LINES, PARQUET, decode_text
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _IMAGE_COLUMNS = ("image", "image_path", "path", "file", "filename")
@@ -18,11 +18,10 @@ _LABEL_COLUMNS = ("true_label", "label", "class", "class_name", "target")
 _SPLIT_COLUMN = "split"
 _TEXT_COLUMNS = (*_IMAGE_COLUMNS, *_LABEL_COLUMNS, _SPLIT_COLUMN)
 _READERS = {
-    ".csv": "read_csv(?, header=true)",
-    ".parquet": "read_parquet(?)",
+    **dict.fromkeys(CSV, "read_csv(?, header=true)"),
+    **dict.fromkeys(PARQUET, "read_parquet(?)"),
     ".json": "read_json(?)",
-    ".jsonl": "read_json(?, format='newline_delimited')",
-    ".ndjson": "read_json(?, format='newline_delimited')",
+    **dict.fromkeys(JSON_LINES, "read_json(?, format='newline_delimited')"),
 }
 _MANIFEST = "manifest.csv"
 _NAMED = 5  # missing files that an error names
@@ -107,7 +106,7 @@ def _folder_images(source: Path) -> list[LabelledImage]:
 def _class_folders(source: Path, split: str | None) -> Iterator[LabelledImage]:
     for folder in _folders(source):
         for file in folder.iterdir():
-            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file():
+            if is_image_name(file) and file.is_file():
                 yield LabelledImage(file.absolute(), folder.name, split)
 
 
@@ -206,7 +205,7 @@ def _loaded(table: Path) -> Iterator[duckdb.DuckDBPyRelation]:
 
 def _utf8(table: Path) -> bytes:
     data = table.read_bytes()
-    if table.suffix.lower() == ".parquet":
+    if table.suffix.lower() in PARQUET:
         return data
     try:
         return decode_text(data).encode()
@@ -219,7 +218,7 @@ def _utf8(table: Path) -> bytes:
 def _load(connection: duckdb.DuckDBPyConnection, copy: Path) -> None:
     reader = _READERS[copy.suffix]
     columns = [row[0] for row in connection.execute(f"DESCRIBE FROM {reader}", [str(copy)]).fetchall()]
-    if copy.suffix == ".csv":
+    if copy.suffix in CSV:
         # Types are guessed for the condition's sake, but class 007 must not become class 7.
         texts = {name: "VARCHAR" for name in columns if name.casefold() in _TEXT_COLUMNS}
         connection.execute(

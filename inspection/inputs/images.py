@@ -1,5 +1,6 @@
-"""Image files: OpenCV decoding into 8-bit arrays, and the checks that a picture is whole."""
+"""Image files, decoded by OpenCV into 8-bit arrays."""
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from inspection.errors import ImageError
 from inspection.inputs.integrity import is_whole
-from inspection.workspace.files import file_bytes, replacing
+from inspection.workspace.files import file_bytes, write_whole
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -34,11 +35,18 @@ def read_image(path: Path, size: tuple[int, int] | None, channels: int) -> NDArr
     """
     if channels not in (1, 3):
         raise ImageError(f"an image cannot be read with {channels} channels: ask for 1 (grey) or 3 (RGB)")
-    data = file_bytes(path)
-    if not is_whole(data):
-        raise ImageError(f"{path}: the image file is cut short or damaged; copy it again from its source")
-    image = _with_channels(_colour(_decoded(path, data)), channels)
+    image = _with_channels(_colour(_decoded(path, file_bytes(path))), channels)
     return image if size is None else _resized(image, size)
+
+
+def check_image(path: Path) -> str:
+    """Return the SHA-256 of an image file that ``read_image`` can read; it is read and decoded once.
+
+    Errors: ImageError as ``read_image``.
+    """
+    data = file_bytes(path)
+    _decoded(path, data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:
@@ -62,9 +70,7 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     in_file_order = image[:, :, ::-1] if image.shape[2:] == (3,) else image
     encoded = cv2.imencode(".png", np.ascontiguousarray(in_file_order))[1].tobytes()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(encoded)
+        write_whole(path, encoded)
     except OSError as error:
         raise ImageError(f"{path}: the image cannot be written: {error.strerror}") from error
 
@@ -83,6 +89,11 @@ def locate_image(folder: Path, spelt: str) -> Path:
     return windows if is_file(windows) and not is_file(path) else path
 
 
+def is_image_name(path: Path) -> bool:
+    """Say whether a file in a folder of images is taken for one: by its suffix, and hidden files are not."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
 def is_file(path: Path) -> bool:
     """Say whether ``path`` is a file; a name no file system takes (too long) is none, and no error."""
     try:
@@ -93,14 +104,16 @@ def is_file(path: Path) -> bool:
 
 def _decoded(path: Path, data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Decode to (height, width, 1, 3 or 4) in OpenCV's order: grey, BGR, BGR with alpha."""
+    if not is_whole(data):
+        raise ImageError(f"{path}: the image file is cut short or damaged; copy it again from its source")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ImageError(f"{path}: OpenCV cannot decode this image: {error.err}") from error
     if image is None or image.size == 0:
         raise ImageError(
-            f"{path}: not an image, or a damaged one; expected one of {', '.join(IMAGE_SUFFIXES)} "
-            "that another program can open"
+            f"{path}: not an image, or one that is cut short or damaged; copy it again from its source, or "
+            f"give one of {', '.join(IMAGE_SUFFIXES)} that another program can open"
         )
     if image.dtype not in (np.uint8, np.uint16):
         raise ImageError(

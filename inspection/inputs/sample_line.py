@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection.errors import ImageSetError, InspectionError
+from inspection.workspace.files import write_whole
 
 FINISHES = ("brushed", "cast", "woven")
 DEFECTS = ("good", "scratch", "pit", "dent", "stain")
@@ -345,11 +346,8 @@ _RELIEFS = {"scratch": _scratch, "pit": _pit, "dent": _dent}
 
 def _write_png(path: Path, image: NDArray[np.uint8]) -> Path:
     _, png = cv2.imencode(".png", image)
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(png.tobytes())
-        partial.replace(path)
+        write_whole(path, png.tobytes(), durable=False)
     except OSError as error:
         raise ImageSetError(
             f"cannot write {path}: {error.strerror}; give a folder that can be written"

@@ -14,9 +14,11 @@ from inspection.errors import LogError
 from inspection.findings import SetAside
 from inspection.inputs.images import is_file
 
-_CSV = (".csv", ".tsv", ".txt")
-_JSON = (".json", ".jsonl", ".ndjson")
-_DATABASE = (".duckdb", ".db")
+CSV = (".csv", ".tsv", ".txt")
+PARQUET = (".parquet",)
+JSON_LINES = (".jsonl", ".ndjson")
+JSON = (".json", *JSON_LINES)  # a .json file may hold one array
+DATABASE = (".duckdb", ".db")
 
 
 def decode_text(data: bytes) -> str:
@@ -68,21 +70,21 @@ def read_table(path: Path, query: str | None) -> Table:
         raise LogError(f"{path}: there is no such file; give the path of a defect log")
     if path.stat().st_size == 0:
         raise LogError(f"{path}: the defect log is empty (0 bytes)")
-    if suffix in _DATABASE:
+    if suffix in DATABASE:
         return _read_query(path, query)
     if query is not None:
-        raise LogError(f"{path}: a query needs a DuckDB file ({', '.join(_DATABASE)})")
+        raise LogError(f"{path}: a query needs a DuckDB file ({', '.join(DATABASE)})")
     try:
-        if suffix in _CSV:
+        if suffix in CSV:
             return _read_csv(path, _text(path))
-        if suffix in _JSON:
+        if suffix in JSON:
             return _read_json(path, _text(path))
-        if suffix == ".parquet":
+        if suffix in PARQUET:
             return _read_parquet(path)
     except (OSError, csv.Error) as error:
         raise LogError(f"{path}: the defect log cannot be read: {error}") from error
     raise LogError(
-        f"{path}: a defect log ends in {', '.join((*_CSV, '.parquet', *_JSON, *_DATABASE))}, "
+        f"{path}: a defect log ends in {', '.join((*CSV, *PARQUET, *JSON, *DATABASE))}, "
         f"not in '{suffix}'; export it as CSV"
     )
 

@@ -12,7 +12,7 @@ from inspection.inputs.labelled import Labelled
 from inspection.workspace.settings import AcceptanceSettings
 
 
-def right(classifier: Classifier, data: Labelled, batch_size: int = 32) -> NDArray[np.bool_]:
+def right(classifier: Classifier, data: Labelled, batch_size: int) -> NDArray[np.bool_]:
     """Which images the model classifies correctly."""
     return np.asarray(classifier.predict(data.images, batch_size).argmax(1) == data.labels)
 

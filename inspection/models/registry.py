@@ -173,7 +173,7 @@ def reference_accuracy(
         mine = mine[:: max(1, len(mine) // most)][:most]
         if mine:
             images = load_images([Path(each.image_path) for each in mine], classifier.preprocessing)
-            chosen = classifier.predict(images).argmax(1)
+            chosen = classifier.predict(images, workspace.settings.compute.batch_size).argmax(1)
             right = sum(model.class_names[i] == each.label for i, each in zip(chosen, mine, strict=True))
             counts[split] = (right, len(mine))
     return counts

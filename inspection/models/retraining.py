@@ -186,8 +186,11 @@ def _judged(
 ) -> Retraining:
     judging = [(material.failing_name, material.failing), (CLEAN, material.clean)]
     judging += [(OTHERS, material.others)] if len(material.others) else []
+    size = settings.compute.batch_size
     accuracies = tuple(
-        compare(name, data.labels, deployed.class_names, right(deployed, data), right(candidate, data))
+        compare(
+            name, data.labels, deployed.class_names, right(deployed, data, size), right(candidate, data, size)
+        )
         for name, data in judging
     )
     others = accuracies[2] if len(accuracies) > 2 else None

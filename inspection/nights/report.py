@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
@@ -15,19 +14,13 @@ from markupsafe import Markup
 from inspection.errors import WorkspaceError
 from inspection.findings import Night, RegisteredModel
 from inspection.nights.phrases import FILTERS
+from inspection.workspace.files import write_whole
 from inspection.workspace.folder import Workspace
 
 PictureUrl = Callable[[str], str | None]
 """Maps a picture's path, relative to the workspace, to an address; None where there is no such picture."""
 
-MEDIA_TYPES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".bmp": "image/bmp",
-}
+PICTURE_TYPE = "image/png"  # of every picture in a workspace: all are written by fmi
 
 
 def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> Path:
@@ -38,7 +31,7 @@ def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> 
     path = workspace.report_path(night.night_id)
     html = _html(night, workspace, model)
     try:
-        _replace(path, html)
+        write_whole(path, html.encode())
     except OSError as error:
         raise WorkspaceError(
             f"the report {path} cannot be written: {error.strerror}. "
@@ -54,16 +47,6 @@ def _html(night: Night, workspace: Workspace, model: RegisteredModel) -> str:
     return page.render(
         night=night, model=model, style=Markup(style), style_hash=digest, written_at=datetime.now(UTC)
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # --- what the report and the dashboard share ---
@@ -94,7 +77,7 @@ def stylesheet() -> str:
 
 def picture_file(root: Path, path: str) -> Path | None:
     """Find a picture below `root`; None where it is missing, no picture, or outside `root`."""
-    if Path(path).suffix.lower() not in MEDIA_TYPES:
+    if Path(path).suffix.lower() != ".png":
         return None
     try:
         file = (root / path).resolve()
@@ -112,4 +95,4 @@ def _embedded(root: Path, path: str) -> str | None:
         content = base64.b64encode(file.read_bytes()).decode()
     except OSError:
         return None
-    return f"data:{MEDIA_TYPES[file.suffix.lower()]};base64,{content}"
+    return f"data:{PICTURE_TYPE};base64,{content}"

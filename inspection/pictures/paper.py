@@ -181,7 +181,8 @@ def _trained(
                 partial,
             )
     classifier = Classifier(network, made.class_names, preprocessing, choose_device("auto"))
-    return network, preprocessing, made.class_names, float(right(classifier, data[1]).mean())
+    hits = right(classifier, data[1], Settings().compute.batch_size)
+    return network, preprocessing, made.class_names, float(hits.mean())
 
 
 def _fingerprint(plan: Plan, data: Labelled) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection.errors import ImageError, ImageSetError
-from inspection.inputs.images import IMAGE_SUFFIXES
+from inspection.inputs.images import IMAGE_SUFFIXES, is_image_name
 
 Step = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 """Shows the progress of one step of the work: its name and how much there is to do."""
@@ -69,11 +69,7 @@ def _file(path: Path) -> Path:
 
 def _files_of(folder: Path) -> list[Path]:
     try:
-        files = sorted(
-            path
-            for path in folder.rglob("*")
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-        )
+        files = sorted(path for path in folder.rglob("*") if is_image_name(path) and path.is_file())
     except OSError as error:
         raise ImageSetError(f"{folder}: the images cannot be listed: {error.strerror}") from error
     if not files:

@@ -4,7 +4,6 @@ A recipe file is YAML: what it does and where it comes from, then the albumentat
 that albumentations leaves out of its own files (the seed, the versions).
 """
 
-import contextlib
 import hashlib
 import json
 import math
@@ -36,6 +35,7 @@ from inspection.recipes.overlays import (
     ToneCurve,
     textures_in,
 )
+from inspection.workspace.files import write_whole
 
 VERSION = 2  # of the file's format; 1 had no textures, and is read as well
 
@@ -153,14 +153,9 @@ def write_recipe(recipe: Recipe, path: Path) -> str:
         width=110,
     )
     data = (_header(recipe, path.name) + body).encode()
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
+        write_whole(path, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise RecipeError(
             f"cannot write {path}: {error.strerror}; give a file in a folder that can be written"
         ) from None

@@ -1,8 +1,9 @@
 """Files on disk: written whole or not at all, and known by their hash."""
 
 import hashlib
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,17 +16,35 @@ def sha256_of(path: Path) -> str:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Lend a temporary path in the same folder, and put it in the place of ``path`` when the block succeeds.
 
-    After an exception ``path`` is as it was and the temporary file is gone.
+    After an exception ``path`` is as it was and the temporary file is gone. After a power cut it is the old
+    file or the new one, never an empty one; that costs some milliseconds, which ``durable=False`` saves where
+    the file is one of many that another run makes again.
     """
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         yield temporary
+        if durable:
+            _flush(temporary)
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, or its folder is none
+            temporary.unlink()
+
+
+def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a file whole or not at all, in a folder that is made where it is missing; see ``replacing``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, durable=durable) as temporary:
+        temporary.write_bytes(data)
+
+
+def _flush(path: Path) -> None:
+    """Wait until the bytes of a file lie on the disk: a file system may rename before it writes."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def file_bytes(path: Path) -> bytes:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspection.errors import WorkspaceError
+from inspection.workspace.files import write_whole
 from inspection.workspace.settings import Settings, default_toml, load_settings
 
 SETTINGS_FILE = "fmi.toml"
@@ -63,7 +64,7 @@ def create_workspace(root: Path) -> Workspace:
             (root / name).mkdir(parents=True, exist_ok=True)
         settings = root / SETTINGS_FILE
         if not settings.exists():
-            settings.write_text(default_toml(), encoding="utf-8")
+            write_whole(settings, default_toml().encode())
     except OSError as error:
         raise WorkspaceError(
             f"{root} cannot be made a workspace: {error.strerror}. Give a folder that you may write to."

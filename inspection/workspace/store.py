@@ -34,6 +34,7 @@ from inspection.findings import (
     Trend,
     Verdict,
 )
+from inspection.workspace.files import replacing
 from inspection.workspace.rows import (
     Row,
     delete,
@@ -302,16 +303,11 @@ class Store:
         """Copy the store to `target` in one step, for readers that may hold the copy as long as they like."""
         if target.resolve() == self.path.resolve():
             raise StoreError(f"{target} is the store itself. Give another file for the snapshot.")
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            with self._connection(read_only=True) as connection:
-                unfinished.unlink(missing_ok=True)  # of a killed process that had our number
+            with replacing(target) as unfinished, self._connection(read_only=True) as connection:
                 _copy_database(connection, unfinished)
-                unfinished.replace(target)
         except OSError as error:
             raise StoreError(f"the snapshot {target} cannot be written: {error.strerror}.") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def query(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run SQL that reads the store; return the names of the columns and the rows."""

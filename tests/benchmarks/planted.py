@@ -483,9 +483,19 @@ def _imported(path: Path) -> ModuleType:
 
 
 def plant(fault: Fault, image: Image, rng: Generator, strength: float = 1.0) -> Image:
-    """The image with the fault in it, of the same shape; ValueError where the fault answers anything else."""
-    planted = fault(image.copy(), rng, strength)
+    """The image with the fault in it, of the same shape.
+
+    Raises ValueError, in one line that names the fault, where it raises or answers anything else.
+    """
     name = getattr(fault, "__name__", repr(fault))
+    try:
+        planted = fault(image.copy(), rng, strength)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(
+            f"the fault {name} raised {reason}; it was given {image.dtype} of shape {image.shape} at "
+            f"strength {strength:g}, and the same type and shape are expected back"
+        ) from error
     if not isinstance(planted, np.ndarray):
         raise ValueError(f"the fault {name} returned {type(planted).__name__}; return a uint8 array")
     if image.shape == (*planted.shape, 1):
@@ -493,6 +503,7 @@ def plant(fault: Fault, image: Image, rng: Generator, strength: float = 1.0) -> 
     if planted.dtype != np.uint8 or planted.shape != image.shape:
         raise ValueError(
             f"the fault {name} returned {planted.dtype} of shape {planted.shape}; "
-            f"expected uint8 of shape {image.shape}: clip to 0..255, convert, keep the shape"
+            f"expected uint8 of shape {image.shape}, as it was given at strength {strength:g}: clip to "
+            "0..255, convert, keep the shape"
         )
     return planted

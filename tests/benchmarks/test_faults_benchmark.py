@@ -17,8 +17,9 @@ from inspection.models import first_model
 from tests.benchmarks import planted
 from tests.benchmarks.faults import __main__ as benchmark
 from tests.benchmarks.faults import nights, scores
+from tests.benchmarks.faults.rehearsal import rehearse
 from tests.benchmarks.faults.retraining import ARMS, MEASURES
-from tests.benchmarks.faults.world import World
+from tests.benchmarks.faults.world import World, some_images
 
 Json = dict[str, Any]
 
@@ -249,6 +250,7 @@ def a_world(monkeypatch: pytest.MonkeyPatch) -> None:
     """A world that needs no training: what is wrong with the faults is told without it."""
     world = SimpleNamespace(model=SimpleNamespace(channels=1), name="line", seed=0)
     monkeypatch.setattr(benchmark, "open_world", lambda *_: world)
+    monkeypatch.setattr(benchmark, "some_images", lambda *_: np.full((1, 32, 32, 1), 90, np.uint8))
 
 
 @pytest.mark.usefixtures("a_world")
@@ -279,6 +281,82 @@ def test_faults_that_are_none_end_in_one_line_of_text(
     assert len(said) == 1
     assert words in said[0]
     assert not Path("out.json").exists()
+
+
+FAULT = """
+import numpy as np
+count = 0
+def dimmer(image, rng, strength=1.0):
+    return (image * (1 - 0.4 * strength)).astype(np.uint8)
+def mine(image, rng, strength=1.0):
+    global count
+    {body}
+dimmer.family = mine.family = "darker"
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("return image * 0.5", "returned float64 of shape (40, 40, 1); expected uint8 of shape (40, 40, 1)"),
+        (
+            "return image[:32, :32]",
+            "returned uint8 of shape (32, 32, 1); expected uint8 of shape (40, 40, 1)",
+        ),
+        ("image[:] //= 2", "returned NoneType; return a uint8 array"),
+        (
+            "return image[..., [2, 1, 0]]",  # of a colour camera
+            "raised IndexError: index 2 is out of bounds for axis 2 with size 1; it was given uint8 of shape",
+        ),
+        (
+            "assert image.shape[:2] == (96, 96), 'for 96'; return image",
+            "raised AssertionError: for 96; it was ",
+        ),
+        ("return image if strength < 2 else image.astype(float)", "returned float64 of shape (40, 40, 1)"),
+        (
+            "return np.full_like(image, np.random.default_rng().integers(256))",
+            "was given the same image uint8 of shape (40, 40, 1), strength 1 and seed twice and returned",
+        ),
+        ("raise ValueError('[two]\\nlines')", "raised ValueError: [two] lines; it was given"),
+        ("count += 1; return np.full_like(image, count % 256)", "images that differ in 1600 of 1600 values"),
+    ],
+    ids=[
+        "float",
+        "cropped",
+        "nothing",
+        "for colour",
+        "for 96 pixels",
+        "strong",
+        "own draws",
+        "two lines",
+        "a memory",
+    ],
+)
+def test_a_fault_that_fails_on_these_images_is_told_before_anything_is_trained(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    body: str,
+    words: str,
+) -> None:
+    write_images(SampleLine(finish="brushed", size=32), tmp_path / "line", per_class=12, seed=1)
+    (tmp_path / "mine.py").write_text(FAULT.format(body=body), encoding="utf-8")
+    monkeypatch.setattr(benchmark, "open_world", not_again)
+    command = f"--images {tmp_path / 'line'} --json {tmp_path / 'out.json'} --faults {tmp_path / 'mine.py'} "
+    assert benchmark.main([*command.split(), "--size", "40", "--strengths", "1", "2"]) == 2
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "faults:" in line]
+    assert "the fault mine " in said
+    assert words in said
+
+
+def test_a_rehearsal_takes_images_of_the_worlds_size_and_channels(tmp_path: Path) -> None:
+    write_images(SampleLine(finish="brushed", size=32), tmp_path / "line", per_class=12, seed=1)
+    images = some_images(tmp_path / "line", 40)
+    assert images.shape == (4, 40, 40, 1)
+    assert images.dtype == np.uint8
+    assert len(np.unique(images, axis=0)) == 4
+    rehearse(planted.faults(None, 1), images, [0.6, 1.5])
+    rehearse(planted.faults(None, 3), np.repeat(images, 3, axis=3), [1.0])
 
 
 def test_images_that_are_not_there_end_in_one_line_of_text(

@@ -31,6 +31,7 @@ import joblib
 import numpy as np
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -43,8 +44,9 @@ from inspection.workspace.files import replacing
 from tests.benchmarks import planted
 from tests.benchmarks.faults import nights, scores, speed
 from tests.benchmarks.faults.diagnosing import describe, find_modes, flip_rate, recipe_of
+from tests.benchmarks.faults.rehearsal import rehearse
 from tests.benchmarks.faults.retraining import ARMS, MEASURES, Material, judging_images, measure, train_arm
-from tests.benchmarks.faults.world import World, open_world
+from tests.benchmarks.faults.world import World, open_world, some_images
 from tests.benchmarks.planted import Fault
 
 console = Console(stderr=True)
@@ -65,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         answer = _run(options)
     except (InspectionError, ValueError) as error:
-        console.print(f"[bold red]faults:[/] {error}", soft_wrap=True)
+        console.print(f"[bold red]faults:[/] {escape(str(error))}", soft_wrap=True)
         return 2
     except BrokenExecutor:
         console.print(
@@ -128,8 +130,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _run(options: argparse.Namespace) -> Result:
     started = time.perf_counter()
     found: list[Result] = []
-    if options.faults:
-        planted.load_faults(options.faults)  # what is wrong with it is told before anything is trained
+    _rehearse(options)  # what is wrong with a fault is told before anything is trained
     for seed in range(options.seeds):
         with _bar("Training the base model") as advance:
             work = _open(options, seed, advance)
@@ -192,6 +193,13 @@ def _elsewhere(options: argparse.Namespace, seed: int, key: str) -> str:
         _OPENED[seed] = _open(options, seed)
     _OPENED[seed].result(key)
     return key
+
+
+def _rehearse(options: argparse.Namespace) -> None:
+    if options.faults:
+        planted.load_faults(options.faults)  # a file that holds none is told before the images are read
+    images = some_images(options.images, options.size, options.where, options.architecture)
+    rehearse(_faults(options, images.shape[3]), images, options.strengths)
 
 
 def _faults(options: argparse.Namespace, channels: int) -> dict[str, Fault]:

@@ -19,6 +19,7 @@ from inspection.models.registry import spec_of
 from inspection.models.retraining import with_recipe
 from inspection.models.training import Augmentation, Teacher, fit, mixed, plain_augmentation
 from inspection.recipes.recipe import load_recipe, sample_generators
+from inspection.workspace.settings import Settings
 from tests.benchmarks.faults.nights import under
 from tests.benchmarks.faults.world import World
 from tests.benchmarks.planted import Fault, plant
@@ -109,7 +110,8 @@ def judging_images(world: World, fault: Fault, strength: float) -> dict[str, Lab
 
 def measure(material: Material, candidate: Classifier) -> dict[str, float]:
     """Accuracy on images that nobody trained on; `unlogged_classes` is that of the faulted ones."""
-    hits = {name: right(candidate, images) for name, images in material.judging.items()}
+    size = Settings().compute.batch_size
+    hits = {name: right(candidate, images, size) for name, images in material.judging.items()}
     unlogged = ~np.isin(material.judging["faulted"].labels, material.classes)
     of_unlogged = hits["faulted"][unlogged]
     found = {name: float(each.mean()) for name, each in hits.items()}

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +76,16 @@ def open_world(
     pool = _load(line, model.class_names, models.spec_of(model).preprocessing)
     judged = _judging(pool.labels, seed)
     return World(source.name, seed, subject, data[0], data[1], pool.subset(~judged), pool.subset(judged))
+
+
+def some_images(
+    source: Path, size: int, where: str | None = None, architecture: str = "", count: int = 4
+) -> NDArray[np.uint8]:
+    """A few images of a data set, as its world will have them: (count, size, size, channel)."""
+    references, _ = split_line(read_image_set(source, where))
+    plan = first_model.plan(Settings(), references, (), architecture, (size, size), 0, 0)
+    few = plan.references[:: -(-len(plan.references) // count)]
+    return np.concatenate([each.images for each in first_model.load(replace(plan, references=few))])
 
 
 def split_line(images: Sequence[LabelledImage]) -> tuple[list[LabelledImage], list[LabelledImage]]:

@@ -12,6 +12,7 @@ from inspection.findings import ErrorKind, SetAside
 from inspection.inputs.defect_log import DefectLog, read_defect_log, write_defect_log
 from inspection.inputs.images import read_image
 from tests.inspection.conftest import Plant
+from tests.inspection.inputs.files import looked_at
 
 
 @pytest.fixture
@@ -141,6 +142,26 @@ def test_progress_counts_every_row(mine: Plant, subject: Subject) -> None:
     log = mine.read_log()
     admit(mine.workspace, "n-1", mine.model, subject.classifier, log, counted.append)
     assert sum(counted) == len(log.rows)
+
+
+def test_every_image_is_read_and_decoded_once(
+    mine: Plant, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = mine.read_log()
+    with looked_at(monkeypatch) as (read, decoded):
+        admit(mine.workspace, "n-1", mine.model, subject.classifier, log)
+    assert sorted(read) == sorted(row.image_path for row in log.rows)
+    assert len(decoded) == len(log.rows)
+
+
+def test_the_network_sees_as_many_images_at_once_as_the_setting_says(
+    plant: Plant, subject: Subject, tmp_path: Path
+) -> None:
+    small = plant.copied(tmp_path / "small", "compute.batch_size = 7")
+    log, seen = small.read_log(), list[int]()
+    with subject.classifier.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0]))):
+        admitted_from(small, subject, log)
+    assert seen == [7] * (len(log.rows) // 7) + [len(log.rows) % 7] * (len(log.rows) % 7 > 0)
 
 
 @pytest.mark.parametrize(

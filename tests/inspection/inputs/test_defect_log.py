@@ -20,6 +20,7 @@ from inspection.inputs.defect_log import (
 )
 from inspection.inputs.images import write_image
 from inspection.workspace.files import sha256_of
+from tests.inspection.inputs.files import looked_at
 
 CLASSES = ["good", "scratch", "stain"]
 HEADER = "image_path,predicted_label,true_label"
@@ -276,6 +277,27 @@ def test_image_paths(plant: Path, tmp_path_factory: pytest.TempPathFactory) -> N
     log = read(path, images_root=plant)
     assert [row.image_path for row in log.rows] == [plant / "lot" / "1.png", plant / "2.png"]
     assert reasons(log) == [(3, "missing_image")]
+
+
+def test_the_image_of_an_error_is_read_and_decoded_once_and_no_other(
+    plant: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = f"{HEADER},image_sha256\n"
+    rows = [
+        f"1.png,good,scratch,{sha256_of(plant / '1.png')}",
+        "1.png,good,scratch,",  # a duplicate
+        f"2.png,good,stain,{'0' * 64}",  # of another content
+        "3.png,good,good,",  # no error
+        "4.png,good,,",  # not verified
+        "gone.png,good,stain,",
+    ]
+    path = logged(plant, hashed + "\n".join(rows))
+    with looked_at(monkeypatch) as (read_files, decoded):
+        log = read(path)
+    assert kept(log) == [(1, "1.png")]
+    pictures = [each for each in read_files if each.suffix == ".png"]
+    assert sorted(pictures) == [plant / "1.png", plant / "2.png"]
+    assert len(decoded) == 2
 
 
 def test_half_the_images_missing(plant: Path) -> None:

@@ -108,11 +108,15 @@ def test_a_table_names_images_beside_it(plant: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".json", ".jsonl", ".ndjson"])
+@pytest.mark.parametrize("suffix", [".parquet", ".json", ".jsonl", ".ndjson", ".tsv", ".txt", ".CSV"])
 def test_the_same_table_in_another_format(plant: Path, suffix: str) -> None:
     table = plant / f"table[1]*{suffix}"  # characters that DuckDB takes for a pattern
     keys, *rows = [line.split(",") for line in MANIFEST.splitlines()]
-    if suffix == ".parquet":
+    if suffix == ".tsv":
+        table.write_text(MANIFEST.replace(",", "\t"))
+    elif suffix in (".txt", ".CSV"):
+        table.write_text(MANIFEST)
+    elif suffix == ".parquet":
         duckdb.from_csv_auto(str(plant / "manifest.csv")).write_parquet(str(table))
     elif suffix == ".json":
         table.write_text(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))

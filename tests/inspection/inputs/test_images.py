@@ -1,62 +1,16 @@
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from inspection.errors import ImageError
 from inspection.inputs.images import IMAGE_SUFFIXES, locate_image, read_image, write_image
-from inspection.workspace.files import replacing, sha256_of
 from tests.conftest import REPOSITORY
-
-NOISE: NDArray[np.uint8] = np.random.default_rng(7).integers(0, 256, (40, 30, 3), dtype=np.uint8)
-
-
-def encoded(suffix: str, image: NDArray[np.generic]) -> bytes:
-    done, data = cv2.imencode(suffix, image)
-    assert done
-    return bytes(data)
-
-
-def saved(path: Path, data: bytes) -> Path:
-    path.write_bytes(data)
-    return path
-
-
-def planar_tiff() -> bytes:
-    """A 2 x 2 picture with one strip for each colour, behind the directory: red 10, green 20, blue 30."""
-    directory = 8
-    behind = directory + 2 + 10 * 12 + 4
-    bits, offsets, counts, strips = behind, behind + 6, behind + 18, behind + 30
-    entries = [
-        (256, 3, 1, 2),  # width
-        (257, 3, 1, 2),  # height
-        (258, 3, 3, bits),
-        (259, 3, 1, 1),  # no compression
-        (262, 3, 1, 2),  # RGB
-        (273, 4, 3, offsets),
-        (277, 3, 1, 3),  # channels
-        (278, 3, 1, 2),  # rows in a strip
-        (279, 4, 3, counts),
-        (284, 3, 1, 2),  # planar
-    ]
-    return b"".join(
-        [
-            struct.pack("<2sHI", b"II", 42, directory),
-            struct.pack("<H", len(entries)),
-            *(struct.pack("<HHII", *entry) for entry in entries),
-            struct.pack("<I", 0),
-            struct.pack("<3H", 8, 8, 8),
-            struct.pack("<3I", strips, strips + 4, strips + 8),
-            struct.pack("<3I", 4, 4, 4),
-            bytes([10] * 4 + [20] * 4 + [30] * 4),
-        ]
-    )
+from tests.inspection.inputs.files import NOISE, encoded, saved
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff", ".ppm"])
@@ -147,49 +101,6 @@ def test_a_path_of_any_script(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(path, None, 3), NOISE)
 
 
-def test_a_planar_tiff_reads_and_a_cut_one_does_not(tmp_path: Path) -> None:
-    data = planar_tiff()
-    assert read_image(saved(tmp_path / "a.tif", data), None, 3).tolist() == [[[10, 20, 30]] * 2] * 2
-    for length in range(1, len(data)):
-        with pytest.raises(ImageError):
-            read_image(saved(tmp_path / "cut.tif", data[:length]), None, 3)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".webp", ".ppm"])
-def test_a_cut_file_is_refused_wherever_it_is_cut(
-    tmp_path: Path, suffix: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    data = encoded(suffix, NOISE)
-    for length in [*np.linspace(1, len(data) - 2, 60).astype(int), len(data) - 1]:
-        path = saved(tmp_path / f"cut{suffix}", data[:length])
-        with pytest.raises(ImageError, match=r"cut\.\w+: (the image file is cut short|not an image)"):
-            read_image(path, None, 3)
-    assert capfd.readouterr().err == ""
-
-
-def test_the_end_of_a_preview_is_not_the_end_of_a_jpeg(tmp_path: Path) -> None:
-    data = encoded(".jpg", NOISE)
-    preview = b"\xff\xe1" + struct.pack(">H", 2 + 8) + b"\xff\xd8....\xff\xd9"
-    whole = data[:2] + b"\xff" + preview + data[2:]  # with a padding byte before it
-    assert read_image(saved(tmp_path / "a.jpg", whole), None, 3).shape == (40, 30, 3)
-    with pytest.raises(ImageError, match="cut short"):
-        read_image(saved(tmp_path / "b.jpg", whole[:-2]), None, 3)
-
-
-def test_one_flipped_bit_in_a_png_is_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    data = bytearray(encoded(".png", NOISE))
-    data[len(data) // 2] ^= 1
-    with pytest.raises(ImageError, match="cut short or damaged"):
-        read_image(saved(tmp_path / "a.png", bytes(data)), None, 3)
-    assert capfd.readouterr().err == ""
-
-
-def test_bytes_behind_the_end_of_a_picture_do_no_harm(tmp_path: Path) -> None:
-    for suffix in (".png", ".jpg"):
-        path = saved(tmp_path / f"a{suffix}", encoded(suffix, NOISE) + b"\0camera note\n")
-        assert read_image(path, None, 1).shape == (40, 30, 1)
-
-
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -261,38 +172,6 @@ def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
 def test_a_missing_folder_is_made(tmp_path: Path) -> None:
     write_image(tmp_path / "new" / "a.png", NOISE)
     np.testing.assert_array_equal(read_image(tmp_path / "new" / "a.png", None, 3), NOISE)
-
-
-def test_a_broken_off_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.txt", b"old")
-
-    def break_off() -> None:
-        with replacing(path) as temporary:
-            temporary.write_bytes(b"ne")
-            assert temporary.parent == tmp_path
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        break_off()
-    assert path.read_bytes() == b"old"
-    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
-
-
-def test_a_finished_write_takes_the_place_of_the_old_file(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.txt", b"old")
-    with replacing(path) as temporary:
-        temporary.write_bytes(b"new")
-        assert path.read_bytes() == b"old"
-    assert path.read_bytes() == b"new"
-    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
-
-
-def test_sha256(tmp_path: Path) -> None:
-    # FIPS 180-2, example B.1
-    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert sha256_of(saved(tmp_path / "abc", b"abc")) == expected
-    with pytest.raises(ImageError, match="there is no such"):
-        sha256_of(tmp_path / "none")
 
 
 def test_images_are_located_in_either_spelling(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inspection.errors import ImageSetError, InspectionError
+from inspection.inputs.image_sets import read_image_set
 from inspection.inputs.sample_line import (
     DEFECTS,
     FINISHES,
@@ -253,7 +254,7 @@ def test_impossible_numbers_are_refused(made: Callable[[], object], message: str
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = sorted(path for path in folder.rglob("[!.]*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
@@ -287,10 +288,11 @@ def test_a_stopped_run_can_be_repeated(tmp_path: Path) -> None:
         write_images(line, tmp_path / "set", 2, 5, stop)
     assert len(files(tmp_path / "set")) == 3
     # What a run leaves that is killed in the middle of a file.
-    (tmp_path / "set" / "scratch" / "scratch-0002.png.partial").write_bytes(b"half")
+    (tmp_path / "set" / "scratch" / ".scratch-0002.png.0f1e.tmp").write_bytes(b"half")
     write_images(line, tmp_path / "set", 2, 5)
     write_images(line, tmp_path / "whole", 2, 5)
     assert files(tmp_path / "set") == files(tmp_path / "whole")
+    assert len(read_image_set(tmp_path / "set")) == len(files(tmp_path / "whole"))
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_a_model_is_trained_and_described(tmp_path: Path) -> None:
     assert spec.preprocessing.std == pytest.approx((float(np.sqrt(((pixels - pixels.mean()) ** 2).mean())),))
     assert spec == ModelSpec(TINY, ("bright", "dark"), ("bright",), spec.preprocessing)
     classifier = Classifier(network, spec.class_names, spec.preprocessing)
-    assert right(classifier, data[1]).all()
+    assert right(classifier, data[1], 8).all()
     steps = len(plan.train) // 8  # the last, smaller batch of an epoch is left out
     assert counted == [8] * steps * 6
 

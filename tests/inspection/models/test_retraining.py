@@ -360,12 +360,13 @@ def test_the_candidate_is_written_and_the_deployed_model_is_not_touched(
 
 def test_the_candidate_is_measured_beside_the_deployed_model(retrained: Retrained) -> None:
     plant, material, done, candidate, _ = retrained
+    size = plant.settings.compute.batch_size
     before, after = (models.load(plant.workspace.root, each, "cpu") for each in (plant.model, candidate))
     for found, name, data in zip(
         done.accuracies, (HOLDOUT, CLEAN), (material.failing, material.clean), strict=True
     ):
         assert found == compare(
-            name, data.labels, plant.model.class_names, right(before, data), right(after, data)
+            name, data.labels, plant.model.class_names, right(before, data, size), right(after, data, size)
         )
 
 

@@ -164,9 +164,9 @@ def test_fitting_lowers_the_loss_and_learns_images_with_their_labels() -> None:
     network = fitted(data, epochs=6, augmentations=(plain_augmentation(0),))
     assert loss(network, data) < 0.5 * before
     classifier = Classifier(network, ("dark", "bright"), PREPROCESSING)
-    assert right(classifier, fresh).all()
+    assert right(classifier, fresh, 8).all()
     swapped = Labelled(fresh.images, 1 - fresh.labels)
-    assert not right(classifier, swapped).any()
+    assert not right(classifier, swapped, 8).any()
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -269,7 +269,7 @@ def test_changed_images_are_learnt_with_the_labels_of_those_they_were_made_of() 
         ("dark", "bright"),
         PREPROCESSING,
     )
-    assert right(classifier, Labelled(255 - fresh.images, fresh.labels)).mean() > 0.9
+    assert right(classifier, Labelled(255 - fresh.images, fresh.labels), 8).mean() > 0.9
 
 
 @pytest.mark.usefixtures("one_thread")
