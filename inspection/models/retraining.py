@@ -16,7 +16,7 @@ from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.labelled import Labelled, load_images
 from inspection.models.acceptance import compare, judge, right
 from inspection.models.registry import check_references, keep, load, spec_of
-from inspection.models.training import Augmentation, Teacher, fit, mixed, plain_augmentation
+from inspection.models.training import Augmentation, Training, fit, mixed
 from inspection.progress import Progress
 from inspection.recipes.recipe import Recipe, RecipeTransform, load_recipe
 from inspection.workspace.files import sha256_of
@@ -151,17 +151,13 @@ def retrain(
         network,
         spec.preprocessing,
         mixed(material.train, material.logged, settings.recipe.logged_share, settings.compute.seed),
-        augmentations=[plain_augmentation(settings.compute.seed)],  # first: it turns the part, not the light
-        changes=[with_recipe(material.recipe, material.recipe_folder)] if material.recipe else [],
-        teacher=Teacher(deployed.network, settings.training.teacher_weight),
-        unchanged_weight=settings.training.unchanged_weight,
-        epochs=epochs(material, settings),
-        learning_rate=settings.training.fine_tune_learning_rate,
-        weight_decay=settings.training.weight_decay,
-        batch_size=settings.training.batch_size,
-        seed=settings.compute.seed,
-        device=device,
-        progress=progress,
+        Training.fine_tuning(
+            settings,
+            epochs(material, settings),
+            deployed,
+            [with_recipe(material.recipe, material.recipe_folder)] if material.recipe else [],
+        ),
+        progress,
     )
     candidate = Classifier(network, spec.class_names, spec.preprocessing, device)
     record = keep(

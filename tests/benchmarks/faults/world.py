@@ -66,8 +66,9 @@ def open_world(
     workspace = type(workspace)(workspace.root, Settings(compute={"seed": seed}))
     store = Store(workspace.store_path)
     store.create()
-    plan = first_model.plan(workspace.settings, references, (), architecture, (size, size), 0, epochs)
-    data = first_model.load(plan)
+    wish = first_model.FirstModelWish((), architecture, (size, size), 0, epochs)
+    plan = first_model.plan_training(workspace.settings, references, wish)
+    data = first_model.load_splits(plan)
     if not store.models():
         network, spec = first_model.train(workspace.settings, plan, data, progress)
         store.add_model(models.keep(workspace, network, spec), plan.references)

@@ -33,7 +33,7 @@ from inspection.models.retraining import (
     retrain,
     with_recipe,
 )
-from inspection.models.training import Teacher, fit, mixed, plain_augmentation
+from inspection.models.training import Teacher, Training, fit, mixed, plain_augmentation
 from inspection.recipes.recipe import RecipeTransform, load_recipe
 from inspection.workspace.files import sha256_of
 from inspection.workspace.settings import Settings, TrainingSettings
@@ -228,14 +228,16 @@ def test_without_a_recipe_images_are_only_turned_and_shifted(mine: FinishedNight
         network,
         models.spec_of(quick.plant.model).preprocessing,
         mixed(material.train, material.logged, quick.plant.settings.recipe.logged_share, 0),
-        augmentations=[plain_augmentation(0)],
-        epochs=epochs(material, quick.plant.settings),
-        learning_rate=0.01,
-        weight_decay=0.01,
-        batch_size=16,
-        seed=0,
-        device=torch.device("cpu"),
-        teacher=Teacher(freeze(network_of(quick.plant)), 1.0),
+        Training(
+            epochs=epochs(material, quick.plant.settings),
+            learning_rate=0.01,
+            weight_decay=0.01,
+            batch_size=16,
+            seed=0,
+            device=torch.device("cpu"),
+            augmentations=(plain_augmentation(0),),
+            teacher=Teacher(freeze(network_of(quick.plant)), 1.0),
+        ),
     )
     assert hash_weights(network.state_dict()) == candidate.model_hash
 
