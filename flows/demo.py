@@ -67,7 +67,7 @@ def _train(
     plan = first_model.plan_training(workspace.settings, read_image_set(folder), wish)
     with step("Training", len(plan.train) * plan.epochs) as advance:
         network, spec = first_model.train(workspace.settings, plan, first_model.load_splits(plan), advance)
-    model = models.keep(workspace, network, spec, note="demo")
+    model = models.keep(workspace, network, spec, models.Origin(note="demo"))
     store.add_model(model, plan.references)
     right, count = models.reference_accuracy(workspace, model, plan.references)["val"]
     console.print(f"{len(plan.train)} images trained; right on {right} of {count} validation images")

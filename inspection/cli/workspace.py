@@ -118,7 +118,7 @@ def train(
         data = first_model.load_splits(plan, advance)
     with step("Training", len(plan.train) * plan.epochs) as advance:
         network, spec = first_model.train(site.settings, plan, data, advance)
-    record = models.keep(site, network, spec, note=f"trained on {images}")
+    record = models.keep(site, network, spec, models.Origin(note=f"trained on {images}"))
     _keep_registered(site, record, plan.references)
 
 

@@ -16,7 +16,7 @@ from fmi_engine.types import FloatArray, Layer
 from inspection.evidence.look import Looks, normal_looks
 from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.inputs.labelled import Labelled, load_images
-from inspection.models.registry import load
+from inspection.models.registry import load_model
 from inspection.progress import Progress
 from inspection.workspace.folder import Workspace, open_workspace
 from inspection.workspace.settings import Settings
@@ -77,7 +77,7 @@ def open_subject(
     Raises EngineError where too few of them are classified correctly.
     """
     settings = workspace.settings
-    classifier = load(workspace.root, model, settings.compute.device)
+    classifier = load_model(workspace.root, model, settings.compute.device)
     p = classifier.preprocessing
     probe = torch.randn(1, p.channels, p.height, p.width, generator=torch.Generator().manual_seed(0))
     layers = find_layers(classifier.network, probe.to(classifier.device))

@@ -19,7 +19,7 @@ from inspection.inputs.defect_log import read_defect_log, write_defect_log
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import read_image
 from inspection.models import registry as models
-from inspection.models.acceptance import compare, right
+from inspection.models.acceptance import compare_answers, right
 from inspection.models.retraining import (
     CLEAN,
     HOLDOUT,
@@ -27,8 +27,9 @@ from inspection.models.retraining import (
     ONLY_ERRORS,
     OTHERS,
     Material,
+    RetrainingWish,
     epochs,
-    gather,
+    gather_material,
     images_to_train,
     retrain,
     with_recipe,
@@ -58,7 +59,8 @@ def gathered(
     night: FinishedNight, holdout: list[LabelledImage] | None = None, logged: int | None = None
 ) -> Material:
     plant = night.plant
-    return gather(plant.workspace, plant.store, mode_of(night).mode_id, holdout or [], logged)
+    wish = RetrainingWish(mode_of(night).mode_id, holdout or [], logged)
+    return gather_material(plant.workspace, plant.store, wish)
 
 
 def pixels(paths: list[str]) -> NDArray[np.uint8]:
@@ -260,7 +262,8 @@ def test_a_recipe_that_was_changed_is_refused(mine: FinishedNight) -> None:
 def test_progress_counts_every_image(finished: FinishedNight) -> None:
     counted: list[int] = []
     plant = finished.plant
-    material = gather(plant.workspace, plant.store, mode_of(finished).mode_id, [], 3, progress=counted.append)
+    wish = RetrainingWish(mode_of(finished).mode_id, logged_images=3)
+    material = gather_material(plant.workspace, plant.store, wish, counted.append)
     groups = (material.train, material.logged, material.clean, material.failing)
     assert sum(counted) == sum(map(len, groups))
 
@@ -349,22 +352,24 @@ def test_the_candidate_is_written_and_the_deployed_model_is_not_touched(
     plant, _, done, candidate, _ = retrained
     deployed = plant.workspace.root / plant.model.weights_path
     assert sha256_of(deployed) == sha256_of(finished.plant.workspace.root / plant.model.weights_path)
-    assert models.load(plant.workspace.root, plant.model, "cpu").weights_hash == plant.model.model_hash
+    assert models.load_model(plant.workspace.root, plant.model, "cpu").weights_hash == plant.model.model_hash
     assert plant.store.model() == plant.model
     assert (candidate.role, candidate.parent_hash) == ("candidate", plant.model.model_hash)
     assert done.mode_id in candidate.note
     assert candidate.model_hash != plant.model.model_hash
-    loaded = models.load(plant.workspace.root, candidate, "cpu")
+    loaded = models.load_model(plant.workspace.root, candidate, "cpu")
     assert loaded.weights_hash == candidate.model_hash == done.candidate_hash
 
 
 def test_the_candidate_is_measured_beside_the_deployed_model(retrained: Retrained) -> None:
     plant, material, done, candidate, _ = retrained
-    before, after = (models.load(plant.workspace.root, each, "cpu") for each in (plant.model, candidate))
+    before, after = (
+        models.load_model(plant.workspace.root, each, "cpu") for each in (plant.model, candidate)
+    )
     for found, name, data in zip(
         done.accuracies, (HOLDOUT, CLEAN), (material.failing, material.clean), strict=True
     ):
-        assert found == compare(
+        assert found == compare_answers(
             name, data.labels, plant.model.class_names, right(before, data), right(after, data)
         )
 

@@ -18,7 +18,7 @@ from inspection.errors import ImageError
 from inspection.findings import Accuracy
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import Labelled, load_images
-from inspection.models.acceptance import compare, judge, mcnemar, paired_interval, right
+from inspection.models.acceptance import compare_answers, judge, mcnemar, paired_interval, right
 from inspection.models.training import Augmentation, Teacher, Training, fit, mixed, plain_augmentation
 from inspection.workspace.settings import AcceptanceSettings
 
@@ -415,7 +415,7 @@ def test_two_models_side_by_side() -> None:
     labels = np.array([0, 0, 0, 1, 1, 3, 3, 3])
     before = np.array([1, 1, 0, 0, 0, 1, 1, 0], bool)
     after = np.array([1, 0, 1, 1, 0, 1, 1, 1], bool)
-    found = compare("clean", labels, ("good", "pit", "dent", "stain"), before, after)
+    found = compare_answers("clean", labels, ("good", "pit", "dent", "stain"), before, after)
     assert (found.name, found.images, found.before, found.after) == ("clean", 8, 4, 6)
     assert (found.fixed, found.broken) == (3, 1)
     assert found.p_value == pytest.approx(2 * (1 + 4) / 16)
@@ -427,7 +427,7 @@ def test_two_models_side_by_side() -> None:
 
 def test_no_images_compare_to_nothing() -> None:
     none = np.zeros(0, bool)
-    found = compare("holdout", np.zeros(0, np.int64), ("good", "pit"), none, none)
+    found = compare_answers("holdout", np.zeros(0, np.int64), ("good", "pit"), none, none)
     assert (found.images, found.p_value, found.per_class) == (0, 1.0, {})
 
 

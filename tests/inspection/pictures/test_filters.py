@@ -26,7 +26,7 @@ from inspection.errors import InspectionError
 from inspection.evidence.primitives import CONTROLS, stretched
 from inspection.evidence.subject import Subject, open_subject
 from inspection.inputs.images import read_image, write_image
-from inspection.models.registry import keep, load, spec_of
+from inspection.models.registry import keep, load_model, spec_of
 from inspection.pictures import filters
 from inspection.pictures.filter_sheet import print_drawn, sheet_of, write_sheet
 from inspection.pictures.filters import Drawn
@@ -60,7 +60,7 @@ def known(site: Plant) -> Subject:
 
 @pytest.fixture(scope="module")
 def classifier(site: Plant) -> Classifier:
-    return load(site.workspace.root, site.model, "cpu")
+    return load_model(site.workspace.root, site.model, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +282,7 @@ def drawn(site: Plant, images: list[Path], tmp_path_factory: pytest.TempPathFact
     root = tmp_path_factory.mktemp("drawn")
     home = site.copied(root / "workspace")
     network = tiny_network(len(site.model.class_names), 1)
-    network.load_state_dict(load(site.workspace.root, site.model, "cpu").network.state_dict())
+    network.load_state_dict(load_model(site.workspace.root, site.model, "cpu").network.state_dict())
     for part in ("weight", "bias"):  # its batch normalisation answers 0
         network.get_parameter(f"stage2.1.{part}").data[DEAD] = 0
     record = keep(home.workspace, network, spec_of(site.model))
