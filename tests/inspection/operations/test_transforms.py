@@ -20,10 +20,9 @@ from inspection.operations.exposure import Veil
 from inspection.operations.geometry import Displacement, Keystone, keystone
 from inspection.operations.hot_spot import Glint, HotSpot, WindowReflection
 from inspection.operations.light import SideLight, Vignette
-from inspection.operations.operation import Along
 from inspection.operations.sensor import PhotonNoise, Posterising
 from inspection.operations.shadow import ShadowBand, ShadowEdge
-from inspection.operations.surface import BrushedGrain, Lines, Mottle, ObliqueStripes, Stripes
+from inspection.operations.surface import Along, BrushedGrain, Lines, Mottle, ObliqueStripes, Stripes
 from tests.inspection.operations.test_catalogue import constant, distance, textured
 
 Image = NDArray[np.uint8]
