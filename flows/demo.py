@@ -63,18 +63,11 @@ def _train(
     console: Console, workspace: Workspace, store: Store, line: SampleLine, size: Size
 ) -> RegisteredModel:
     folder = _render(workspace, line, "commissioned", size.per_class, 1)
-    plan = first_model.plan(
-        workspace.settings,
-        read_image_set(folder),
-        (GOOD,),
-        "",
-        (size.pixels, size.pixels),
-        1,
-        size.epochs,
-    )
+    request = first_model.FirstModelRequest((GOOD,), "", (size.pixels, size.pixels), 1, size.epochs)
+    plan = first_model.plan_training(workspace.settings, read_image_set(folder), request)
     with step("Training", len(plan.train) * plan.epochs) as advance:
-        network, spec = first_model.train(workspace.settings, plan, first_model.load(plan), advance)
-    model = models.keep(workspace, network, spec, note="demo")
+        network, spec = first_model.train(workspace.settings, plan, first_model.load_splits(plan), advance)
+    model = models.keep(workspace, network, spec, models.Origin(note="demo"))
     store.add_model(model, plan.references)
     right, count = models.reference_accuracy(workspace, model, plan.references)["val"]
     console.print(f"{len(plan.train)} images trained; right on {right} of {count} validation images")

@@ -1,22 +1,22 @@
 """Targeted retraining as a Prefect flow, started from the command line or from the dashboard."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import flow, task
 
 from flows.progress import step
-from inspection.inputs.image_sets import LabelledImage, read_image_set
+from inspection.inputs.image_sets import read_image_set
 from inspection.models import retraining
+from inspection.models.retraining import RetrainingRequest
 from inspection.nights import night as nights
 
 
 @task
-def fine_tune(root: str, mode_id: str, holdout: Sequence[LabelledImage], logged_images: int | None) -> str:
+def fine_tune(root: str, request: RetrainingRequest) -> str:
     """Train and judge the candidate, and put it into the store."""
     site = nights.open_site(root)
     with step("Reading the images", None) as advance:
-        material = retraining.gather(site.workspace, site.store, mode_id, holdout, logged_images, advance)
+        material = retraining.gather_material(site.workspace, site.store, request, advance)
     with step("Retraining", retraining.images_to_train(material, site.workspace.settings)) as advance:
         done, candidate = retraining.retrain(site.workspace, material, advance)
     site.store.add_retraining(done, candidate)
@@ -34,4 +34,4 @@ def retrain(
 ) -> str:
     """Retrain for one failure mode; returns the retraining's id."""
     images = read_image_set(Path(holdout), where, split) if holdout else []
-    return fine_tune(workspace, mode_id, images, logged_images)
+    return fine_tune(workspace, RetrainingRequest(mode_id, images, logged_images))

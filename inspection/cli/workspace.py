@@ -111,20 +111,14 @@ def train(
     site = open_given(workspace)
     site.check_writable()
     labelled = read_image_set(images, where)
-    plan = first_model.plan(
-        site.settings,
-        labelled,
-        names_of(good),
-        architecture,
-        size_of(input_size) if input_size else None,
-        channels,
-        epochs,
-    )
+    size = size_of(input_size) if input_size else None
+    request = first_model.FirstModelRequest(names_of(good), architecture, size, channels, epochs)
+    plan = first_model.plan_training(site.settings, labelled, request)
     with step("Reading the images", len(plan.train) + len(plan.validation)) as advance:
-        data = first_model.load(plan, advance)
+        data = first_model.load_splits(plan, advance)
     with step("Training", len(plan.train) * plan.epochs) as advance:
         network, spec = first_model.train(site.settings, plan, data, advance)
-    record = models.keep(site, network, spec, note=f"trained on {images}")
+    record = models.keep(site, network, spec, models.Origin(note=f"trained on {images}"))
     _keep_registered(site, record, plan.references)
 
 

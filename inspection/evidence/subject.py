@@ -15,7 +15,7 @@ from fmi_engine.types import FloatArray, Layer
 from inspection.evidence.look import Looks, normal_looks
 from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.inputs.labelled import Labelled, load_images
-from inspection.models.registry import load
+from inspection.models.registry import load_model
 from inspection.progress import Progress
 from inspection.workspace.folder import Workspace, open_workspace
 from inspection.workspace.settings import Settings
@@ -38,7 +38,7 @@ class Subject:
     correct: Labelled  # those of them that the model classifies correctly
     # By layer, as they are asked for. Not of the constructor: a copy with another classifier starts anew.
     cuts: dict[str, Resumption] = field(default_factory=dict, init=False, compare=False)
-    # By change and positions: labelled images under the last few changes that nearest references were sought under.
+    # By change and positions: labelled images under the last few changes, for the search of the nearest.
     changed: LRUCache[tuple[Hashable, bytes], FloatArray] = field(
         default_factory=lambda: LRUCache(RECENT), init=False, compare=False
     )
@@ -76,7 +76,7 @@ def open_subject(
     Raises EngineError where too few of them are classified correctly.
     """
     settings = workspace.settings
-    classifier = load(workspace.root, model, settings.compute.device)
+    classifier = load_model(workspace.root, model, settings.compute.device)
     layers = layers_of(classifier)
     chosen = draw_references(references, settings.reference.images_per_class, settings.compute.seed)
     images = load_images([Path(each.image_path) for each in chosen], classifier.preprocessing, progress)

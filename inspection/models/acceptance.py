@@ -17,14 +17,22 @@ def right(classifier: Classifier, data: Labelled, batch_size: int) -> NDArray[np
     return np.asarray(classifier.predict(data.images, batch_size).argmax(1) == data.labels)
 
 
-def compare(
+def compare_models(
+    name: str, data: Labelled, deployed: Classifier, candidate: Classifier, batch_size: int
+) -> Accuracy:
+    """What the deployed model and a candidate make of the same images."""
+    answers = right(deployed, data, batch_size), right(candidate, data, batch_size)
+    return compare_answers(name, data.labels, deployed.class_names, *answers)
+
+
+def compare_answers(
     name: str,
     labels: NDArray[np.int64],
     class_names: Sequence[str],
     before: NDArray[np.bool_],
     after: NDArray[np.bool_],
 ) -> Accuracy:
-    """Set two models side by side on the same images: exact McNemar test and a paired 95 % interval.
+    """Set the right answers before and after side by side: exact McNemar test, paired 95 % interval.
 
     McNemar, Note on the sampling error of the difference between correlated proportions, 1947; the
     interval is Agresti and Min's adjusted Wald interval for paired proportions, 2005.

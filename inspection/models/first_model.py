@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from fmi_engine.classifier import Preprocessing, build_network, choose_device
+from fmi_engine.classifier import Preprocessing, build_network
 from inspection.errors import ModelError
 from inspection.findings import ReferenceImage
 from inspection.inputs.image_sets import LabelledImage, class_names
 from inspection.inputs.images import read_image
 from inspection.inputs.labelled import Labelled, load_images
 from inspection.models.registry import ModelSpec, check_classes, reference_images
-from inspection.models.training import fit, plain_augmentation
+from inspection.models.training import Training, fit
 from inspection.progress import Progress
 from inspection.workspace.settings import Settings
 
@@ -24,7 +24,18 @@ LOOKED_AT = 16  # images that tell whether a set is grey
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FirstModelRequest:
+    """What is asked of a first model; what is left empty, or 0, the settings or the images decide."""
+
+    good_classes: tuple[str, ...] = ()
+    architecture: str = ""
+    size: tuple[int, int] | None = None  # height, width, pixels
+    channels: int = 0
+    epochs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
     """What will be trained on what."""
 
     architecture: str
@@ -47,38 +58,32 @@ class Plan:
         return [each for each in self.references if each.split == "val"]
 
 
-def plan(
-    settings: Settings,
-    images: Sequence[LabelledImage],
-    good_classes: tuple[str, ...],
-    architecture: str,
-    size: tuple[int, int] | None,
-    channels: int,
-    epochs: int,
-) -> Plan:
+def plan_training(
+    settings: Settings, images: Sequence[LabelledImage], request: FirstModelRequest
+) -> TrainingPlan:
     """Decide what to train: splits respected, test images left out, grey sets recognised by looking.
 
     Raises ModelError where a class has no training image.
     """
     references = reference_images(images)
     names = tuple(class_names(images))
-    check_classes(names, good_classes)
+    check_classes(names, request.good_classes)
     trained = {each.label for each in references if each.split == "train"}
     if set(names) - trained:
         raise ModelError(
             f"no training image of class {', '.join(sorted(set(names) - trained))}; every class needs "
             "some in the train split"
         )
-    height, width = size or (settings.training.input_size, settings.training.input_size)
-    return Plan(
-        architecture or settings.training.architecture,
-        names,
-        good_classes,
-        height,
-        width,
-        channels or (1 if _are_grey(references) else 3),
-        epochs or settings.training.epochs,
-        references,
+    height, width = request.size or (settings.training.input_size, settings.training.input_size)
+    return TrainingPlan(
+        architecture=request.architecture or settings.training.architecture,
+        class_names=names,
+        good_classes=request.good_classes,
+        height=height,
+        width=width,
+        channels=request.channels or (1 if _are_grey(references) else 3),
+        epochs=request.epochs or settings.training.epochs,
+        references=references,
     )
 
 
@@ -94,7 +99,7 @@ def _is_grey(path: Path) -> bool:
     )
 
 
-def load(plan: Plan, progress: Progress = None) -> tuple[Labelled, Labelled]:
+def load_splits(plan: TrainingPlan, progress: Progress = None) -> tuple[Labelled, Labelled]:
     """Decode the training and the validation images."""
     blank = Preprocessing(
         plan.height, plan.width, plan.channels, (0.0,) * plan.channels, (1.0,) * plan.channels
@@ -110,7 +115,7 @@ def load(plan: Plan, progress: Progress = None) -> tuple[Labelled, Labelled]:
 
 
 def train(
-    settings: Settings, plan: Plan, data: tuple[Labelled, Labelled], progress: Progress = None
+    settings: Settings, plan: TrainingPlan, data: tuple[Labelled, Labelled], progress: Progress = None
 ) -> tuple[nn.Module, ModelSpec]:
     """Train the planned network, normalised by the training images' own mean and spread."""
     images = data[0].images
@@ -123,17 +128,5 @@ def train(
     )
     torch.manual_seed(settings.compute.seed)
     network = build_network(plan.architecture, len(plan.class_names), plan.channels)
-    fit(
-        network,
-        preprocessing,
-        data[0],
-        augmentations=[plain_augmentation(settings.compute.seed)],
-        epochs=plan.epochs,
-        learning_rate=settings.training.learning_rate,
-        weight_decay=settings.training.weight_decay,
-        batch_size=settings.training.batch_size,
-        seed=settings.compute.seed,
-        device=choose_device(settings.compute.device),
-        progress=progress,
-    )
+    fit(network, preprocessing, data[0], Training.first(settings, plan.epochs), progress)
     return network, ModelSpec(plan.architecture, plan.class_names, plan.good_classes, preprocessing)

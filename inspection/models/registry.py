@@ -39,6 +39,18 @@ class ModelSpec:
     preprocessing: Preprocessing
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a model comes from, and what for."""
+
+    role: str = "deployed"  # or candidate
+    parent_hash: str | None = None  # of the model that a candidate was retrained from
+    note: str = ""
+
+
+DEPLOYED = Origin()
+
+
 def check_classes(class_names: Sequence[str], good_classes: Sequence[str]) -> None:
     """Raise ModelError for repeated or too few classes, or a good class that the model does not know."""
     repeated = sorted({name for name in class_names if list(class_names).count(name) > 1})
@@ -99,12 +111,7 @@ def register(
 
 
 def keep(
-    workspace: Workspace,
-    network: nn.Module,
-    spec: ModelSpec,
-    role: str = "deployed",
-    parent_hash: str | None = None,
-    note: str = "",
+    workspace: Workspace, network: nn.Module, spec: ModelSpec, origin: Origin = DEPLOYED
 ) -> RegisteredModel:
     """Save a network's weights in the workspace under their hash; returns its record."""
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
@@ -126,9 +133,9 @@ def keep(
         std=p.std,
         weights_path=workspace.relative(path),
         registered_at=datetime.now(UTC),
-        role=role,
-        parent_hash=parent_hash,
-        note=note,
+        role=origin.role,
+        parent_hash=origin.parent_hash,
+        note=origin.note,
     )
 
 
@@ -139,7 +146,7 @@ def spec_of(model: RegisteredModel) -> ModelSpec:
 
 
 @lru_cache(maxsize=4)
-def load(workspace: Path, model: RegisteredModel, device: str) -> Classifier:
+def load_model(workspace: Path, model: RegisteredModel, device: str) -> Classifier:
     """Load a registered model. Raises ModelError where its weights are not those that were registered."""
     spec, path = spec_of(model), workspace / model.weights_path
     if not path.is_file():
@@ -166,7 +173,7 @@ def reference_accuracy(
     workspace: Workspace, model: RegisteredModel, references: Sequence[ReferenceImage], most: int = 500
 ) -> dict[str, tuple[int, int]]:
     """(right, images) of a model on its references by split, on at most `most` images of each."""
-    classifier = load(workspace.root, model, workspace.settings.compute.device)
+    classifier = load_model(workspace.root, model, workspace.settings.compute.device)
     counts = {}
     for split in ("train", "val"):
         mine = [each for each in references if each.split == split]

@@ -11,12 +11,19 @@ import numpy as np
 
 from fmi_engine.classifier import Classifier, build_network, load_weights
 from inspection.errors import ModelError, RecipeError
-from inspection.findings import FailureMode, LoggedError, ReferenceImage, RegisteredModel, Retraining
+from inspection.findings import (
+    Accuracy,
+    FailureMode,
+    LoggedError,
+    ReferenceImage,
+    RegisteredModel,
+    Retraining,
+)
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.labelled import Labelled, load_images
-from inspection.models.acceptance import compare, judge, right
-from inspection.models.registry import check_references, keep, load, spec_of
-from inspection.models.training import Augmentation, Teacher, fit, mixed, plain_augmentation
+from inspection.models.acceptance import compare_models, judge
+from inspection.models.registry import Origin, check_references, keep, load_model, spec_of
+from inspection.models.training import Augmentation, Training, fit, mixed
 from inspection.progress import Progress
 from inspection.recipes.recipe import Recipe, RecipeTransform, load_recipe
 from inspection.workspace.files import sha256_of
@@ -36,6 +43,19 @@ ONLY_ERRORS = (
 
 
 @dataclass(frozen=True, slots=True)
+class RetrainingRequest:
+    """What is asked of a retraining."""
+
+    mode_id: str
+    holdout: Sequence[LabelledImage] = ()  # judge the repair; where none are given, the mode's own do
+    logged_images: int | None = None
+    """How many of the mode's errors join the training set, with the operators' labels.
+
+    None: none where there is a recipe, and half of them where no cause was claimed and so no recipe written.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
     """Everything a retraining needs, decoded."""
 
@@ -51,63 +71,55 @@ class Material:
     others: Labelled  # errors of other failure modes, of this model and of those that it was retrained from
 
 
-def gather(
-    workspace: Workspace,
-    store: Store,
-    mode_id: str,
-    holdout: Sequence[LabelledImage] = (),
-    logged_images: int | None = None,
-    progress: Progress = None,
+def gather_material(
+    workspace: Workspace, store: Store, request: RetrainingRequest, progress: Progress = None
 ) -> Material:
     """Load the recipe, the training set and the images that will judge the candidate.
 
-    Without `holdout`, the mode's own logged images that do not join the training set judge the repair.
-    `logged_images` of the mode's errors, with the operators' labels, join the training set: by default
-    none where there is a recipe, and half of them where no cause was claimed and so no recipe written.
-    Images of the holdout that stand in the log are left out. Raises RecipeError where nothing is left to
-    train with.
+    Images of the holdout that stand in the log, or were trained on, are left out. Raises RecipeError where
+    nothing is left to train with.
     """
-    mode = store.mode(mode_id)
+    mode = store.mode(request.mode_id)
     recipe_path = workspace.root / mode.recipe.path if mode.recipe else workspace.root
     recipe = load_recipe(recipe_path) if mode.recipe else None
     model = store.model(store.night(mode.night_id).model_hash)
-    if logged_images is None:
-        logged_images = 0 if recipe else len(mode.errors) // 2
-    if recipe is None and logged_images == 0:
-        raise RecipeError(
-            f"failure mode {mode_id} has no recipe ({mode.diagnosis.sentence}) and no logged image is to "
-            "join the training set: nothing would change. Give --logged-images a number."
-        )
-    check_references(holdout, model.class_names)
+    count = _joining_count(request, mode)
+    check_references(request.holdout, model.class_names)
     references = store.references(model.model_hash)
-    joining, rest = _split_log(mode.errors, logged_images, workspace.settings.compute.seed)
-    failing = [(Path(e.image_path), e.true_label) for e in rest]
-    if holdout:
-        seen = {sha256_of(path) for path, _ in (*_labels(mode.errors), *_of(references, "train"))}
-        failing = [(each.path, each.label) for each in holdout if sha256_of(each.path) not in seen]
+    train, clean = (_of_split(references, split) for split in ("train", "val"))
+    joining, rest = _split_log(mode.errors, count, workspace.settings.compute.seed)
+    failing = _unseen(request.holdout, [*_logged(mode.errors), *train]) if request.holdout else _logged(rest)
     return Material(
         mode=mode,
         model=model,
         recipe=recipe,
         recipe_folder=recipe_path.parent,
-        train=_load(model, _of(references, "train"), progress),
-        logged=_load(model, _labels(joining), progress),
-        clean=_load(model, _of(references, "val"), progress),
-        failing=_load(model, failing, progress),
-        failing_name=HOLDOUT if holdout else LOGGED,
-        others=_load(model, _others(store.other_errors(mode_id), model), progress),
+        train=_decoded(train, model, progress),
+        logged=_decoded(_logged(joining), model, progress),
+        clean=_decoded(clean, model, progress),
+        failing=_decoded(failing, model, progress),
+        failing_name=HOLDOUT if request.holdout else LOGGED,
+        others=_decoded(_others(store.other_errors(request.mode_id), model), model, progress),
     )
 
 
-def _others(errors: Sequence[LoggedError], model: RegisteredModel) -> list[tuple[Path, str]]:
-    """The newest of other modes' errors whose images are still there and whose class the model knows."""
-    held = [each for each in _labels(errors) if each[0].is_file() and each[1] in model.class_names]
-    return held[:MOST_OTHERS]
+def _joining_count(request: RetrainingRequest, mode: FailureMode) -> int:
+    """How many logged images join the training set. Raises RecipeError where that changes nothing."""
+    count = request.logged_images
+    if count is None:
+        count = 0 if mode.recipe else len(mode.errors) // 2
+    if mode.recipe is None and count == 0:
+        raise RecipeError(
+            f"failure mode {mode.mode_id} has no recipe ({mode.diagnosis.sentence}) and no logged image is "
+            "to join the training set: nothing would change. Give --logged-images a number."
+        )
+    return count
 
 
 def _split_log(
     errors: Sequence[LoggedError], joining: int, seed: int
 ) -> tuple[list[LoggedError], list[LoggedError]]:
+    """Those that join the training set, drawn at random, and the rest; both in their order."""
     order = np.random.default_rng(seed).permutation(len(errors))
     chosen = set(order[:joining].tolist())
     return (
@@ -116,17 +128,31 @@ def _split_log(
     )
 
 
-def _labels(errors: Sequence[LoggedError]) -> list[tuple[Path, str]]:
-    return [(Path(error.image_path), error.true_label) for error in errors]
+def _unseen(holdout: Sequence[LabelledImage], seen: Sequence[LabelledImage]) -> list[LabelledImage]:
+    """The holdout without the images that were seen before, under whatever name."""
+    known = {sha256_of(each.path) for each in seen}
+    return [each for each in holdout if sha256_of(each.path) not in known]
 
 
-def _of(references: Sequence[ReferenceImage], split: str) -> list[tuple[Path, str]]:
-    return [(Path(each.image_path), each.label) for each in references if each.split == split]
+def _others(errors: Sequence[LoggedError], model: RegisteredModel) -> list[LabelledImage]:
+    """The newest of other modes' errors whose images are still there and whose class the model knows."""
+    held = [each for each in _logged(errors) if each.path.is_file() and each.label in model.class_names]
+    return held[:MOST_OTHERS]
 
 
-def _load(model: RegisteredModel, images: Sequence[tuple[Path, str]], progress: Progress) -> Labelled:
-    labels = np.array([model.class_names.index(label) for _, label in images], np.int64)
-    return Labelled(load_images([path for path, _ in images], spec_of(model).preprocessing, progress), labels)
+def _logged(errors: Sequence[LoggedError]) -> list[LabelledImage]:
+    return [LabelledImage(Path(error.image_path), error.true_label, None) for error in errors]
+
+
+def _of_split(references: Sequence[ReferenceImage], split: str) -> list[LabelledImage]:
+    chosen = [each for each in references if each.split == split]
+    return [LabelledImage(Path(each.image_path), each.label, split) for each in chosen]
+
+
+def _decoded(images: Sequence[LabelledImage], model: RegisteredModel, progress: Progress) -> Labelled:
+    labels = np.array([model.class_names.index(each.label) for each in images], np.int64)
+    pixels = load_images([each.path for each in images], spec_of(model).preprocessing, progress)
+    return Labelled(pixels, labels)
 
 
 def retrain(
@@ -138,69 +164,26 @@ def retrain(
     number of images after every step.
     """
     started, settings, model = datetime.now(UTC), workspace.settings, material.model
+    mode_id = material.mode.mode_id
     if not len(material.train):
         raise ModelError(
             f"model {model.model_hash[:12]} has no training images among its references; register it with a "
             "reference set that has a train split (or none, and one image in five is kept for validation)"
         )
-    deployed = load(workspace.root, model, settings.compute.device)
-    spec, device = spec_of(model), deployed.device
-    network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
-    load_weights(network, deployed.network.state_dict(), model.weights_path)
-    fit(
-        network,
-        spec.preprocessing,
-        mixed(material.train, material.logged, settings.recipe.logged_share, settings.compute.seed),
-        augmentations=[plain_augmentation(settings.compute.seed)],  # first: it turns the part, not the light
-        changes=[with_recipe(material.recipe, material.recipe_folder)] if material.recipe else [],
-        teacher=Teacher(deployed.network, settings.training.teacher_weight),
-        unchanged_weight=settings.training.unchanged_weight,
-        epochs=epochs(material, settings),
-        learning_rate=settings.training.fine_tune_learning_rate,
-        weight_decay=settings.training.weight_decay,
-        batch_size=settings.training.batch_size,
-        seed=settings.compute.seed,
-        device=device,
-        progress=progress,
+    deployed = load_model(workspace.root, model, settings.compute.device)
+    candidate = _fine_tuned(deployed, material, settings, progress)
+    origin = Origin("candidate", model.model_hash, f"retrained for {mode_id}")
+    record = keep(workspace, candidate.network, spec_of(model), origin)
+    failing, clean, *others = accuracies = _accuracies(
+        material, deployed, candidate, settings.compute.batch_size
     )
-    candidate = Classifier(network, spec.class_names, spec.preprocessing, device)
-    record = keep(
-        workspace, network, spec, "candidate", model.model_hash, f"retrained for {material.mode.mode_id}"
-    )
-    return _judged(workspace.settings, material, deployed, candidate, record, started), record
-
-
-def with_recipe(recipe: Recipe, folder: Path) -> Augmentation:
-    """The recipe, whose file lies in `folder`, as a step of training."""
-    transform = RecipeTransform(recipe, folder)
-    return lambda image, epoch, index: transform(image, epoch=epoch, index=index)
-
-
-def _judged(
-    settings: Settings,
-    material: Material,
-    deployed: Classifier,
-    candidate: Classifier,
-    record: RegisteredModel,
-    started: datetime,
-) -> Retraining:
-    judging = [(material.failing_name, material.failing), (CLEAN, material.clean)]
-    judging += [(OTHERS, material.others)] if len(material.others) else []
-    size = settings.compute.batch_size
-    accuracies = tuple(
-        compare(
-            name, data.labels, deployed.class_names, right(deployed, data, size), right(candidate, data, size)
-        )
-        for name, data in judging
-    )
-    others = accuracies[2] if len(accuracies) > 2 else None
-    accepted, reasons = judge(accuracies[0], accuracies[1], settings.acceptance, others)
+    accepted, reasons = judge(failing, clean, settings.acceptance, others[0] if others else None)
     if material.failing_name == LOGGED:
         reasons += (ONLY_ERRORS,)
-    return Retraining(
-        retraining_id=f"{material.mode.mode_id}-{uuid4().hex[:8]}",
-        mode_id=material.mode.mode_id,
-        model_hash=material.model.model_hash,
+    done = Retraining(
+        retraining_id=f"{mode_id}-{uuid4().hex[:8]}",
+        mode_id=mode_id,
+        model_hash=model.model_hash,
         candidate_hash=record.model_hash,
         started_at=started,
         finished_at=datetime.now(UTC),
@@ -210,6 +193,27 @@ def _judged(
         settings=settings.model_dump(mode="json"),
         logged_images=len(material.logged),
     )
+    return done, record
+
+
+def _fine_tuned(
+    deployed: Classifier, material: Material, settings: Settings, progress: Progress
+) -> Classifier:
+    """A copy of the deployed model, trained on the training images, the logged ones and the recipe."""
+    spec = spec_of(material.model)
+    network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
+    load_weights(network, deployed.network.state_dict(), material.model.weights_path)
+    data = mixed(material.train, material.logged, settings.recipe.logged_share, settings.compute.seed)
+    changes = [with_recipe(material.recipe, material.recipe_folder)] if material.recipe else []
+    training = Training.fine_tuning(settings, epochs(material, settings), deployed, changes)
+    fit(network, spec.preprocessing, data, training, progress)
+    return Classifier(network, spec.class_names, spec.preprocessing, deployed.device)
+
+
+def with_recipe(recipe: Recipe, folder: Path) -> Augmentation:
+    """The recipe, whose file lies in `folder`, as a step of training."""
+    transform = RecipeTransform(recipe, folder)
+    return lambda image, epoch, index: transform(image, epoch=epoch, index=index)
 
 
 def epochs(material: Material, settings: Settings) -> int:
@@ -221,3 +225,12 @@ def epochs(material: Material, settings: Settings) -> int:
 def images_to_train(material: Material, settings: Settings) -> int:
     """How many images the fine-tuning passes over, for a progress bar."""
     return len(material.train) * epochs(material, settings)
+
+
+def _accuracies(
+    material: Material, deployed: Classifier, candidate: Classifier, batch_size: int
+) -> tuple[Accuracy, ...]:
+    """On the failing images, on the clean ones and, where there are any, on errors of other modes."""
+    judging = [(material.failing_name, material.failing), (CLEAN, material.clean)]
+    judging += [(OTHERS, material.others)] if len(material.others) else []
+    return tuple(compare_models(name, data, deployed, candidate, batch_size) for name, data in judging)

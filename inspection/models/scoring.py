@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from inspection.findings import RegisteredModel
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.labelled import load_images
-from inspection.models.registry import check_references, load
+from inspection.models.registry import check_references, load_model
 from inspection.workspace.folder import Workspace
 
 
@@ -19,7 +19,7 @@ def score(
     """One row for each image, in order, with the predicted label, its probability and the true label."""
     check_references(images, model.class_names)
     settings = workspace.settings.compute
-    classifier = load(workspace.root, model, settings.device)
+    classifier = load_model(workspace.root, model, settings.device)
     decoded = load_images([image.path for image in images], classifier.preprocessing, progress)
     probabilities = classifier.predict(decoded, settings.batch_size)
     now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from fmi_engine.classifier import Preprocessing, freeze
+from fmi_engine.classifier import Classifier, Preprocessing, choose_device, freeze
 from inspection.inputs.labelled import Labelled
 from inspection.progress import Progress
 from inspection.recipes.recipe import sample_generators
+from inspection.workspace.settings import Settings
 
 TEMPERATURE = 4.0  # of a teacher's answers: what it thinks of the other classes counts, too
 Augmentation = Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]  # image, epoch, index -> image
@@ -64,57 +65,6 @@ def plain_augmentation(seed: int) -> Augmentation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
-    """Images as they are, and those that a change touched once more, as it left them."""
-
-    images: NDArray[np.uint8]  # (n, height, width, channel)
-    changed: NDArray[np.uint8]  # (m, height, width, channel)
-    rows: torch.Tensor  # (n + m,): the image that each of both, one after the other, comes from
-    labels: torch.Tensor  # (n + m,)
-
-    def weights(self, unchanged_weight: float) -> torch.Tensor:
-        """What each of the n + m counts: an image as it is `unchanged_weight` times a changed one; sum 1."""
-        weights = torch.ones(len(self.rows))
-        weights[: len(self.images)] = unchanged_weight
-        return weights / weights.sum()
-
-
-_Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], int]  # an image, the same changed, its label
-
-
-class _Samples(Dataset[_Sample]):
-    def __init__(
-        self, data: Labelled, augmentations: Sequence[Augmentation], changes: Sequence[Augmentation]
-    ) -> None:
-        self.data = data
-        self.augmentations = augmentations
-        self.changes = changes
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int) -> _Sample:
-        image = self.data.images[index]
-        for augment in self.augmentations:
-            image = augment(image, self.epoch, index)
-        changed = image
-        for change in self.changes:
-            changed = change(changed, self.epoch, index)
-        return image, changed, int(self.data.labels[index])
-
-
-def _collate(samples: list[_Sample]) -> _Batch:
-    images, changed, labels = zip(*samples, strict=True)
-    touched = [
-        i for i, (before, after) in enumerate(zip(images, changed, strict=True)) if (before != after).any()
-    ]
-    rows = torch.tensor([*range(len(samples)), *touched])
-    both = np.stack(images), np.stack(changed)[touched]
-    return _Batch(*both, rows, torch.tensor(labels)[rows])
-
-
-@dataclass(frozen=True, slots=True)
 class Teacher:
     """A frozen network whose answers on unchanged images a network keeps while it learns the changed ones.
 
@@ -146,59 +96,155 @@ class Teacher:
         return losses
 
 
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How a network is trained: for how long, how fast, and what it is shown."""
+
+    epochs: int
+    learning_rate: float  # at the top of its one cycle
+    weight_decay: float  # of AdamW
+    batch_size: int  # images of a step
+    seed: int
+    device: torch.device
+    augmentations: tuple[Augmentation, ...] = ()  # of every image, one after the other
+    changes: tuple[Augmentation, ...] = ()  # images that they touch are shown once more, changed
+    unchanged_weight: float = 1.0  # what an unchanged image counts beside a changed one
+    teacher: Teacher | None = None  # sees the unchanged images only
+
+    @classmethod
+    def first(cls, settings: Settings, epochs: int) -> "Training":
+        """Of a network that knows nothing yet."""
+        chosen, seed = settings.training, settings.compute.seed
+        return cls(
+            epochs=epochs,
+            learning_rate=chosen.learning_rate,
+            weight_decay=chosen.weight_decay,
+            batch_size=chosen.batch_size,
+            seed=seed,
+            device=choose_device(settings.compute.device),
+            augmentations=(plain_augmentation(seed),),
+        )
+
+    @classmethod
+    def fine_tuning(
+        cls, settings: Settings, epochs: int, deployed: Classifier, changes: Sequence[Augmentation]
+    ) -> "Training":
+        """Of a copy of the deployed model, which teaches it, on images with and without the changes."""
+        chosen, seed = settings.training, settings.compute.seed
+        return cls(
+            epochs=epochs,
+            learning_rate=chosen.fine_tune_learning_rate,
+            weight_decay=chosen.weight_decay,
+            batch_size=chosen.batch_size,
+            seed=seed,
+            device=deployed.device,
+            augmentations=(plain_augmentation(seed),),  # first: it turns the part, not the light
+            changes=tuple(changes),
+            unchanged_weight=chosen.unchanged_weight,
+            teacher=Teacher(deployed.network, chosen.teacher_weight),
+        )
+
+
 def fit(
     network: nn.Module,
     preprocessing: Preprocessing,
     data: Labelled,
-    *,
-    augmentations: Sequence[Augmentation],
-    epochs: int,
-    learning_rate: float,
-    weight_decay: float,
-    batch_size: int,
-    seed: int,
-    device: torch.device,
-    changes: Sequence[Augmentation] = (),
-    unchanged_weight: float = 1.0,
-    teacher: Teacher | None = None,
+    training: Training,
     progress: Progress = None,
 ) -> nn.Module:
     """Train a network in place with AdamW and one learning-rate cycle; returns it frozen.
 
-    In every step the network sees `batch_size` images, augmented, and those of them that `changes` touched
+    In every step the network sees a batch of images, augmented, and those of them that the changes touched
     once more, changed: learnt in place of the unchanged ones they would cost accuracy on unchanged images.
-    An unchanged image counts `unchanged_weight` times as much as a changed one. A teacher sees the unchanged
-    images only. `progress` receives the number of images after every step.
+    `progress` receives the number of images after every step.
     """
-    torch.manual_seed(seed)
-    network = network.to(device, memory_format=torch.channels_last).requires_grad_(True).train()  # type: ignore[call-overload]
-    samples = _Samples(data, augmentations, changes)
+    torch.manual_seed(training.seed)
+    network = network.to(training.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.requires_grad_(True).train()
+    samples = _Samples(data, training)
     loader: DataLoader[_Batch] = DataLoader(
         samples,  # type: ignore[arg-type]
-        batch_size,
+        training.batch_size,
         shuffle=True,
-        drop_last=len(data) > batch_size,  # a last batch of one image would break batch normalisation
+        drop_last=len(data) > training.batch_size,  # a last batch of one would break batch normalisation
         collate_fn=_collate,
-        generator=torch.Generator().manual_seed(seed),
+        generator=torch.Generator().manual_seed(training.seed),
     )
-    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), training.learning_rate, weight_decay=training.weight_decay
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, learning_rate, total_steps=max(6, epochs * len(loader)), pct_start=0.2
+        optimiser, training.learning_rate, total_steps=max(6, training.epochs * len(loader)), pct_start=0.2
     )
-    for epoch in range(epochs):
+    for epoch in range(training.epochs):
         samples.epoch = epoch
         for batch in loader:
-            x = preprocessing(np.concatenate([batch.images, batch.changed]))
-            x = x.to(device, memory_format=torch.channels_last)
-            rows, y = batch.rows.to(device), batch.labels.to(device)
-            logits = network(x)
-            losses = nn.functional.cross_entropy(logits, y, reduction="none")
-            if teacher is not None and teacher.weight:
-                losses = losses + teacher.losses(logits, x[: len(batch.images)], rows, y)
             optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(losses @ batch.weights(unchanged_weight).to(device))
+            torch.autograd.backward(_loss(network, preprocessing, batch, training))
             optimiser.step()
             schedule.step()
             if progress:
                 progress(len(batch.images))
     return freeze(network)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Images as they are, and those that a change touched once more, as it left them."""
+
+    images: NDArray[np.uint8]  # (n, height, width, channel)
+    changed: NDArray[np.uint8]  # (m, height, width, channel)
+    rows: torch.Tensor  # (n + m,): the image that each of both, one after the other, comes from
+    labels: torch.Tensor  # (n + m,)
+
+    def weights(self, unchanged_weight: float) -> torch.Tensor:
+        """What each of the n + m counts: an image as it is `unchanged_weight` times a changed one; sum 1."""
+        weights = torch.ones(len(self.rows))
+        weights[: len(self.images)] = unchanged_weight
+        return weights / weights.sum()
+
+
+_Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], int]  # an image, the same changed, its label
+
+
+class _Samples(Dataset[_Sample]):
+    def __init__(self, data: Labelled, training: Training) -> None:
+        self.data = data
+        self.training = training
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> _Sample:
+        image = self.data.images[index]
+        for augment in self.training.augmentations:
+            image = augment(image, self.epoch, index)
+        changed = image
+        for change in self.training.changes:
+            changed = change(changed, self.epoch, index)
+        return image, changed, int(self.data.labels[index])
+
+
+def _collate(samples: list[_Sample]) -> _Batch:
+    images, changed, labels = zip(*samples, strict=True)
+    touched = [
+        i for i, (before, after) in enumerate(zip(images, changed, strict=True)) if (before != after).any()
+    ]
+    rows = torch.tensor([*range(len(samples)), *touched])
+    both = np.stack(images), np.stack(changed)[touched]
+    return _Batch(*both, rows, torch.tensor(labels)[rows])
+
+
+def _loss(
+    network: nn.Module, preprocessing: Preprocessing, batch: _Batch, training: Training
+) -> torch.Tensor:
+    """The weighted mean of what a batch costs by its labels and, where there is one, by its teacher."""
+    x = preprocessing(np.concatenate([batch.images, batch.changed]))
+    x = x.to(training.device, memory_format=torch.channels_last)
+    rows, y = batch.rows.to(training.device), batch.labels.to(training.device)
+    logits = network(x)
+    losses = nn.functional.cross_entropy(logits, y, reduction="none")
+    if training.teacher is not None and training.teacher.weight:
+        losses = losses + training.teacher.losses(logits, x[: len(batch.images)], rows, y)
+    return losses @ batch.weights(training.unchanged_weight).to(training.device)

@@ -1,4 +1,7 @@
-"""Operations of sharpness: defocus, motion blur."""
+"""Operations of sharpness: defocus, motion blur.
+
+albumentations' own MotionBlur and Defocus know whole odd or whole sizes only.
+"""
 
 import math
 from functools import partial
@@ -24,9 +27,6 @@ from inspection.operations.planes import along_angle, grey_values, like
 DISC_PARTS = 16  # of a pixel's side, in which a disc is counted
 FOCUS_STEPS = 5  # images, from sharp to blurred, that a tilted focus is blended from
 NO_BLUR = 0.1  # pixels: a Gaussian of a smaller sigma is none
-
-
-# --- sharpness and place ----------------------------------------------------------------------------------
 
 
 class LineBlur(Transform):
@@ -226,10 +226,7 @@ def _defocus(lowest: float, highest: float) -> A.BasicTransform:
 
 
 def _disc_defocus(lowest: float, highest: float) -> A.BasicTransform:
-    """A disc, of which more of the finest detail is left than of a Gaussian as wide (sigma r / 2).
-
-    A.Defocus has whole radii only.
-    """
+    """A disc, of which more of the finest detail is left than of a Gaussian as wide (sigma r / 2)."""
     return DiscBlur(radius_range=(lowest, highest), p=1.0)
 
 

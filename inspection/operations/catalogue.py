@@ -1,15 +1,9 @@
-"""The catalogue of operations: what can happen to an image, each with a strength, on albumentations 2.0.8.
+"""The catalogue of operations: all that can happen to an image, found by name, and one after the other.
 
-Where albumentations computes the change it is used; the rest are transforms of the same kind, in
-`inspection.transforms`. Facts about it that the catalogue rests on, each read in its source and confirmed by
-numbers:
-- RandomBrightnessContrast multiplies about zero (its contrast_limit is a pure scaling of the light) and adds
-  a share of full scale; only ColorJitter changes contrast about the image's mean.
-- Its look-up tables cut grey values off instead of rounding them: up to one grey level, half a level on
-  average, too dark. GaussNoise cuts its noise off too; _sensor_noise makes up for that.
-- Illumination stops at an intensity of 0.2, MotionBlur and Defocus know whole odd or whole sizes only.
+Where albumentations (2.0.8) computes the change it is used; the rest are transforms of the same kind, in the
+file of their operations, beside what we know of albumentations' own.
 
-To add an operation, add one entry to CATALOGUE.
+To add an operation, add one entry to OPERATIONS of the file that it belongs to.
 """
 
 from collections.abc import Callable

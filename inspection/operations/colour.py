@@ -9,6 +9,8 @@ import numpy as np
 from inspection.operations.operation import Image, Operation, Range, Transform
 from inspection.operations.planes import grey_values
 
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue, BT.601 as in OpenCV
+
 
 class ColourCast(Transform):
     """Light of another colour, as bright on grey as before; images of three channels only, red first.
@@ -49,10 +51,7 @@ class ColourCast(Transform):
             raise ValueError(f"ColourCast was given an image of shape {img.shape}; give three channels")
         powers = stops * np.array(self.direction, np.float32)
         gains = np.exp2(powers - powers.max())
-        return grey_values(img * (gains / (gains @ _LUMINANCE)))
-
-
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue, BT.601 as in OpenCV
+        return grey_values(img * (gains / (gains @ LUMINANCE)))
 
 
 def _colour_cast(direction: tuple[float, float, float], lowest: float, highest: float) -> A.BasicTransform:

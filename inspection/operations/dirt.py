@@ -11,9 +11,9 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
 from inspection.operations.operation import Above, Image, Operation, Plane, Share, Transform
-from inspection.operations.planes import around, grey_values, like
+from inspection.operations.planes import grey_values, like
 
-# --- what lies on the part or the lens --------------------------------------------------------------------
+STEP = 0.5  # pixels from one point of a fibre to the next
 
 
 class Dust(Transform):
@@ -51,7 +51,7 @@ class Dust(Transform):
         rng, light = default_rng(seed), np.ones(img.shape[:2], np.float32)
         for row, column, radius in _blobs(img, share, self.radius_range, rng):
             edge, lost = max(radius / 2.0, 1.0), rng.uniform(0.5, 0.9)
-            window, distance = around(img, row, column, radius + edge)
+            window, distance = _around(img, row, column, radius + edge)
             light[window] *= 1.0 - lost * np.clip((radius - distance) / edge + 0.5, 0.0, 1.0)
         return grey_values(img * like(light, img))
 
@@ -97,13 +97,10 @@ class Hairs(Transform):
         while left > 0.0:
             width = rng.uniform(*self.width_range) * min(img.shape[:2])
             points = _fibre(img, self.length_range, rng)
-            within = points[: math.ceil(left / (width * _STEP))]
+            within = points[: math.ceil(left / (width * STEP))]
             light *= 1.0 - np.float32(rng.uniform(0.5, 0.9)) * _covered(img, within, width)
-            left -= width * _STEP * len(points)
+            left -= width * STEP * len(points)
         return grey_values(img * like(light, img))
-
-
-_STEP = 0.5  # pixels from one point of a fibre to the next
 
 
 def _fibre(image: Image, lengths: tuple[float, float], rng: Generator) -> NDArray[np.float64]:
@@ -113,12 +110,12 @@ def _fibre(image: Image, lengths: tuple[float, float], rng: Generator) -> NDArra
     to either side of that in a wave as long as itself.
     """
     height, width = image.shape[:2]
-    steps = math.ceil(rng.uniform(*lengths) * min(height, width) / _STEP)
+    steps = math.ceil(rng.uniform(*lengths) * min(height, width) / STEP)
     start = rng.uniform(-0.5, height - 0.5), rng.uniform(-0.5, width - 0.5)
     first, turn, curl, phase = np.radians(rng.uniform((0, -200, -60, 0), (360, 200, 60, 360)))
     way = np.arange(steps) / steps
     heading = first + turn * way + curl * np.sin(2.0 * math.pi * way + phase)
-    ahead = _STEP * np.stack([np.sin(heading), np.cos(heading)], axis=1)
+    ahead = STEP * np.stack([np.sin(heading), np.cos(heading)], axis=1)
     points = start + np.cumsum(ahead, axis=0) - ahead
     inside = np.all((points >= -0.5) & (points < (height - 0.5, width - 0.5)), axis=1)
     return np.asarray(points[inside])
@@ -171,7 +168,7 @@ class Droplets(Transform):
         """Put the blurred image into the drops and darken their rims, the outer quarter of the radius."""
         inside, rim = np.zeros(img.shape[:2], np.float32), np.zeros(img.shape[:2], np.float32)
         for row, column, radius in _blobs(img, share, self.radius_range, default_rng(seed)):
-            window, distance = around(img, row, column, radius + 1.0)
+            window, distance = _around(img, row, column, radius + 1.0)
             within = np.clip(radius - distance + 0.5, 0.0, 1.0)
             inside[window] = np.maximum(inside[window], within)
             rim[window] = np.maximum(rim[window], within * np.clip(4.0 * distance / radius - 3.0, 0.0, 1.0))
@@ -195,6 +192,16 @@ def _blobs(
         radius = min(drawn, math.sqrt(left / math.pi))
         yield rng.uniform(-0.5, height - 0.5), rng.uniform(-0.5, width - 0.5), radius
         left -= math.pi * drawn**2
+
+
+def _around(image: Image, row: float, column: float, reach: float) -> tuple[tuple[slice, slice], Plane]:
+    """The part of an image that is near a place, and the distance (pixels) of its pixels from there."""
+    rows, columns = (
+        np.arange(max(math.ceil(at - reach), 0), min(math.floor(at + reach) + 1, size), dtype=np.float32)
+        for at, size in zip((row, column), image.shape[:2], strict=True)
+    )
+    window = tuple(slice(int(each[0]), int(each[-1]) + 1) for each in (rows, columns))
+    return (window[0], window[1]), np.hypot(rows[:, None] - row, columns[None, :] - column)
 
 
 def _dust(lowest: float, highest: float) -> A.BasicTransform:

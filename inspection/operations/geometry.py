@@ -11,11 +11,15 @@ from albumentations.core.pydantic import check_range_bounds, nondecreasing
 from numpy.typing import NDArray
 from pydantic import AfterValidator
 
-from inspection.operations.operation import DARK, Angles, GreyLevels, Image, Operation, Range, Transform
+from inspection.operations.operation import Angles, Image, Operation, Range, Transform
 
+GreyLevels = Annotated[
+    tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, 255))
+]
 Pull = Annotated[
     tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, 0.4))
 ]
+DARK = (0.0, 40.0)  # grey levels of a background
 
 
 class Displacement(Transform):

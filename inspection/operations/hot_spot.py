@@ -7,7 +7,9 @@ import albumentations as A
 import numpy as np
 
 from inspection.operations.operation import Above, Angles, Image, Operation, Plane, Range, Transform
-from inspection.operations.planes import along_and_across, bell, grey_values, like, soft_band
+from inspection.operations.planes import along_angle, grey_values, like, soft_band
+
+HALF_WIDTH = 2.0 * math.sqrt(2.0 * math.log(2.0))  # of a Gaussian at half its peak, in sigmas: 2.35
 
 
 class HotSpot(Transform):
@@ -48,8 +50,8 @@ class HotSpot(Transform):
         """Add gain * spot * (image + its mean) / 2: a constant image is 1 + gain times brighter there."""
         height, width = img.shape[:2]
         sigma = radius * min(height, width)
-        across = bell(width, middle[0], sigma)
-        down = bell(height, middle[1], sigma)
+        across = _bell(width, middle[0], sigma)
+        down = _bell(height, middle[1], sigma)
         return _lit(img, gain, down[:, None] * across[None, :])
 
 
@@ -111,13 +113,10 @@ class Glint(Transform):
     ) -> Image:
         """Add gain * streak * (image + its mean) / 2, where the streak is an elliptic Gaussian."""
         short = min(img.shape[:2])
-        along, across = along_and_across(img, middle, angle)
-        along /= np.float32(max(length * short / _HALF_WIDTH, 0.5))
+        along, across = _along_and_across(img, middle, angle)
+        along /= np.float32(max(length * short / HALF_WIDTH, 0.5))
         across /= np.float32(max(radius * short, 0.5))
         return _lit(img, gain, np.exp(np.float32(-0.5) * (along**2 + across**2)))
-
-
-_HALF_WIDTH = 2.0 * math.sqrt(2.0 * math.log(2.0))  # of a Gaussian at half its peak, in sigmas: 2.35
 
 
 class WindowReflection(Transform):
@@ -176,7 +175,7 @@ class WindowReflection(Transform):
     ) -> Image:
         """Add gain * pane * (image + its mean) / 2, where the pane is 1, and falls to 0 across its edges."""
         short = min(img.shape[:2])
-        along, across = along_and_across(img, middle, angle)
+        along, across = _along_and_across(img, middle, angle)
         edge = max(softness * short, 1.0)
         pane = soft_band(along, sides[0] * short, edge) * soft_band(across, sides[1] * short, edge)
         return _lit(img, gain, pane)
@@ -186,6 +185,21 @@ def _lit(image: Image, gain: float, spot: Plane) -> Image:
     """An image plus the light of a spot (1 where it is brightest), half on the part and half as glare."""
     light = image.astype(np.float32)
     return grey_values(light + np.float32(gain / 2.0) * like(spot, image) * (light + light.mean()))
+
+
+def _bell(size: int, middle: float, sigma: float) -> Plane:
+    """A Gaussian (size,) with its peak of 1 at a share of the size."""
+    distance = np.arange(size, dtype=np.float32) - np.float32(middle * (size - 1))
+    return np.asarray(np.exp(-0.5 * (distance / np.float32(sigma)) ** 2), dtype=np.float32)
+
+
+def _along_and_across(image: Image, middle: tuple[float, float], angle: float) -> tuple[Plane, Plane]:
+    """How far (pixels) every pixel lies along a direction, and across it, from shares of width and height."""
+    height, width = image.shape[:2]
+    right, down = (middle[0] - 0.5) * (width - 1), (middle[1] - 0.5) * (height - 1)
+    cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    along = along_angle(image, angle) - np.float32(cosine * right + sine * down)
+    return along, along_angle(image, angle + 90.0) - np.float32(cosine * down - sine * right)
 
 
 def _hot_spot(lowest: float, highest: float) -> A.BasicTransform:

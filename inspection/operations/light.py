@@ -1,4 +1,7 @@
-"""Operations of where the light falls: side light, vignette."""
+"""Operations of where the light falls: side light, vignette.
+
+Not albumentations' Illumination, which stops at an intensity of 0.2.
+"""
 
 import math
 from functools import partial
@@ -10,8 +13,6 @@ from pydantic import Field
 
 from inspection.operations.operation import Image, Operation, Range, Transform
 from inspection.operations.planes import along_angle, from_the_middle, grey_values, like
-
-# --- light ------------------------------------------------------------------------------------------------
 
 
 class SideLight(Transform):

@@ -1,15 +1,9 @@
-"""An operation: one change of an image with a strength, and the types that its parts share.
-
-Every transform of ours is an albumentations transform like any other: it draws from its own generators, can
-be written into a recipe by its name and read back, and takes uint8 images of shape (H, W), (H, W, 1) or
-(H, W, 3). Values beyond black and white are clipped. Angles are in degrees and turn clockwise, as rows count
-downwards.
-"""
+"""What an operation is: one change of an image with a strength; and what a transform of ours is."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import albumentations as A
 import numpy as np
@@ -22,6 +16,7 @@ from inspection.errors import InspectionError
 Image = NDArray[np.uint8]
 Plane = NDArray[np.float32]  # (H, W), or (H, 1) or (1, W) where it is the same along one side
 
+# What a transform's arguments may be: (lowest, highest), ascending.
 Range = Annotated[
     tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, None))
 ]
@@ -33,14 +28,10 @@ Above = Annotated[
 Share = Annotated[
     tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, 1))
 ]
-GreyLevels = Annotated[
-    tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, 255))
-]
-Bits = Annotated[tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, 8))]
 Angles = Annotated[
     tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(-360, 360))
 ]
-Along = Literal["horizontal", "vertical"]
+ANY, ROWS, COLUMNS = (0.0, 180.0), (0.0, 0.0), (90.0, 90.0)  # angles of lines, degrees
 
 FAMILIES = (
     "darker",
@@ -61,18 +52,6 @@ FAMILIES = (
     "geometry",
 )
 """The words in which causes are named; every operation belongs to one of them."""
-
-
-class Transform(A.ImageOnlyTransform):  # type: ignore[misc]
-    """A transform of ours, known in recipes by a name that stays whatever module it lives in."""
-
-    home: ClassVar[str] = "inspection.transforms"
-    """Where recipes say that it lives: a part of their format, which old and new recipes share."""
-
-    @classmethod
-    def get_class_fullname(cls) -> str:
-        """The name that albumentations writes into a recipe and looks up when it reads one."""
-        return f"{cls.home}.{cls.__name__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,5 +98,18 @@ class Operation:
             )
 
 
-ANY, ROWS, COLUMNS = (0.0, 180.0), (0.0, 0.0), (90.0, 90.0)  # directions, degrees
-DARK = (0.0, 40.0)  # grey levels of a background
+class Transform(A.ImageOnlyTransform):  # type: ignore[misc]
+    """A transform of ours, known in recipes by a name that stays whatever module it lives in.
+
+    It is an albumentations transform like any other: it draws from its own generators, can be written into a
+    recipe by its name and read back, and takes uint8 images of shape (H, W), (H, W, 1) or (H, W, 3). Values
+    beyond black and white are clipped. Angles are in degrees and turn clockwise, as rows count downwards.
+    """
+
+    home: ClassVar[str] = "inspection.transforms"
+    """Where recipes say that it lives: a part of their format, which old and new recipes share."""
+
+    @classmethod
+    def get_class_fullname(cls) -> str:
+        """The name that albumentations writes into a recipe and looks up when it reads one."""
+        return f"{cls.home}.{cls.__name__}"

@@ -2,17 +2,19 @@
 
 import math
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import albumentations as A
 import cv2
 import numpy as np
+from albumentations.core.pydantic import check_range_bounds, nondecreasing
 from numpy.random import default_rng
+from pydantic import AfterValidator
 
-from inspection.operations.operation import Bits, Image, Operation, Share, Transform
+from inspection.operations.operation import Image, Operation, Share, Transform
 from inspection.operations.planes import grey_values
 
-# --- noise, lines and textures ----------------------------------------------------------------------------
+Bits = Annotated[tuple[float, float], AfterValidator(nondecreasing), AfterValidator(check_range_bounds(0, 8))]
 
 
 class PhotonNoise(Transform):

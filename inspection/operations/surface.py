@@ -2,12 +2,13 @@
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import albumentations as A
 import cv2
 import numpy as np
 from numpy.random import default_rng
+from numpy.typing import NDArray
 
 from inspection.operations.blur import line_kernel
 from inspection.operations.operation import (
@@ -15,7 +16,6 @@ from inspection.operations.operation import (
     COLUMNS,
     ROWS,
     Above,
-    Along,
     Angles,
     Image,
     Operation,
@@ -24,7 +24,9 @@ from inspection.operations.operation import (
     Share,
     Transform,
 )
-from inspection.operations.planes import added, along_angle, standardised
+from inspection.operations.planes import along_angle, grey_values, like
+
+Along = Literal["horizontal", "vertical"]
 
 
 class Lines(Transform):
@@ -63,7 +65,7 @@ class Lines(Transform):
     def apply(self, img: Image, deviation: float, seed: int, **_: Any) -> Image:
         """Add the amounts, with a mean of zero."""
         amounts = default_rng(seed).standard_normal(_line_count(img, self.along), dtype=np.float32)
-        return added(img, deviation, standardised(_drawn_out(amounts, self.along)))
+        return _added(img, deviation, _standardised(_drawn_out(amounts, self.along)))
 
 
 class Stripes(Transform):
@@ -107,7 +109,7 @@ class Stripes(Transform):
     def apply(self, img: Image, amplitude: float, period: float, phase: float, **_: Any) -> Image:
         """Add the sine."""
         steps = np.arange(_line_count(img, self.along)) * (2.0 * math.pi / period)
-        return added(img, amplitude, _drawn_out(np.sin(steps + phase).astype(np.float32), self.along))
+        return _added(img, amplitude, _drawn_out(np.sin(steps + phase).astype(np.float32), self.along))
 
 
 class ObliqueStripes(Transform):
@@ -154,7 +156,7 @@ class ObliqueStripes(Transform):
     ) -> Image:
         """Add the sine."""
         steps = along_angle(img, angle + 90.0) * np.float32(2.0 * math.pi / period)
-        return added(img, amplitude, np.sin(steps + np.float32(phase)))
+        return _added(img, amplitude, np.sin(steps + np.float32(phase)))
 
 
 class Mottle(Transform):
@@ -203,7 +205,7 @@ class Mottle(Transform):
         frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
         octaves = np.log2(np.maximum(frequency * pixels, 1e-9))  # the mean, at frequency 0, goes too
         passed = np.fft.rfft2(noise) * np.exp(-2.0 * octaves**2)
-        return added(img, deviation, standardised(np.fft.irfft2(passed, s=(height, width))))
+        return _added(img, deviation, _standardised(np.fft.irfft2(passed, s=(height, width))))
 
 
 class BrushedGrain(Transform):
@@ -254,7 +256,7 @@ class BrushedGrain(Transform):
         pixels = max(length * min(img.shape[:2]), 1.0)
         noise = default_rng(seed).standard_normal(img.shape[:2], dtype=np.float32)
         streaks = cv2.filter2D(noise, -1, line_kernel(math.sqrt(2.0) * pixels, angle, fading=True))
-        return added(img, deviation, standardised(streaks - cv2.GaussianBlur(streaks, (0, 0), pixels / 2)))
+        return _added(img, deviation, _standardised(streaks - cv2.GaussianBlur(streaks, (0, 0), pixels / 2)))
 
 
 def _line_count(image: Image, along: Along) -> int:
@@ -265,6 +267,17 @@ def _line_count(image: Image, along: Along) -> int:
 def _drawn_out(values: Plane, along: Along) -> Plane:
     """One value for every line, as a plane."""
     return values[:, None] if along == "horizontal" else values[None, :]
+
+
+def _added(image: Image, strength: float, plane: Plane) -> Image:
+    """An image plus a strength (share of full scale) times a plane, the same in every channel."""
+    return grey_values(image + np.float32(255.0 * strength) * like(plane, image))
+
+
+def _standardised(plane: NDArray[np.floating[Any]]) -> Plane:
+    """With a mean of 0 and a standard deviation of 1; one that has none is 0."""
+    centred = plane - plane.mean()
+    return np.asarray(centred / max(float(centred.std()), 1e-6), dtype=np.float32)
 
 
 def _lines(along: Along, lowest: float, highest: float) -> A.BasicTransform:

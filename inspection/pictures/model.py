@@ -8,7 +8,7 @@ from fmi_engine.probe import layers_of
 from fmi_engine.types import Layer
 from inspection.evidence.subject import Subject, open_subject
 from inspection.findings import RegisteredModel
-from inspection.models.registry import ModelSpec, check_classes, load
+from inspection.models.registry import ModelSpec, check_classes, load_model
 from inspection.pictures.sources import Step
 from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
@@ -41,7 +41,7 @@ def registered(workspace: Workspace, model_hash: str | None, device: str, cache:
         compute = workspace.settings.compute.model_copy(update={"device": device})
         workspace = replace(workspace, settings=workspace.settings.model_copy(update={"compute": compute}))
     record = Store(workspace.store_path).model(model_hash)
-    classifier = load(workspace.root, record, workspace.settings.compute.device)
+    classifier = load_model(workspace.root, record, workspace.settings.compute.device)
     return _opened(classifier, cache or workspace.primitive_cache, (workspace, record))
 
 

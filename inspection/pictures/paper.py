@@ -137,7 +137,7 @@ def measure(plan: Plan, step: Step) -> dict[str, object]:
 def _load(plan: Plan, step: Step) -> tuple[Labelled, Labelled]:
     made = _model_plan(plan, next(iter(NETWORKS)))
     with step("Reading the images", len(made.train) + len(made.validation)) as advance:
-        train, validation = first_model.load(made, advance)
+        train, validation = first_model.load_splits(made, advance)
     if len(validation) < plan.sources:
         raise InspectionError(
             f"{plan.images} leaves {len(validation)} validation images; {plan.sources} are needed as sources"
@@ -145,10 +145,10 @@ def _load(plan: Plan, step: Step) -> tuple[Labelled, Labelled]:
     return train, validation
 
 
-def _model_plan(plan: Plan, name: str) -> first_model.Plan:
+def _model_plan(plan: Plan, name: str) -> first_model.TrainingPlan:
     labelled = read_image_set(plan.images, plan.where)
-    size = (plan.size, plan.size)
-    return first_model.plan(Settings(), labelled, (), NETWORKS[name], size, 0, plan.epochs)
+    request = first_model.FirstModelRequest((), NETWORKS[name], (plan.size, plan.size), 0, plan.epochs)
+    return first_model.plan_training(Settings(), labelled, request)
 
 
 def _trained(

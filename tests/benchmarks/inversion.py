@@ -302,8 +302,8 @@ def prepare(options: Options) -> Bench:
     _layers(options, build_network(ARCHITECTURE, 2, 3).eval())  # before the training: a name may be wrong
     settings = Settings(compute=ComputeSettings(device=str(device)))
     images = read_image_set(options.images or _rendered(options))
-    size = (options.size, options.size)
-    plan = first_model.plan(settings, images, (), ARCHITECTURE, size, 3, options.epochs)
+    request = first_model.FirstModelRequest((), ARCHITECTURE, (options.size, options.size), 3, options.epochs)
+    plan = first_model.plan_training(settings, images, request)
     folder = _trained(options, settings, plan)
     classifier = load_network(folder, str(device))
     layers = _layers(options, classifier.network)
@@ -335,7 +335,7 @@ def _rendered(options: Options) -> Path:
     return folder
 
 
-def _trained(options: Options, settings: Settings, plan: first_model.Plan) -> Path:
+def _trained(options: Options, settings: Settings, plan: first_model.TrainingPlan) -> Path:
     """The folder that holds the network of a plan; trained where it is not there yet."""
     seen = [f"{each.label}/{Path(each.image_path).name} {each.split}" for each in plan.references]
     asked = [ARCHITECTURE, plan.height, plan.epochs, settings.training.model_dump(), seen]
@@ -343,7 +343,7 @@ def _trained(options: Options, settings: Settings, plan: first_model.Plan) -> Pa
     folder = options.cache / f"network-{key}"
     if not (folder / "network.json").is_file():
         with step("Reading images", len(plan.references)) as advance:
-            data = first_model.load(plan, advance)
+            data = first_model.load_splits(plan, advance)
         with step(f"Training {ARCHITECTURE}", len(plan.train) * plan.epochs) as advance:
             network, spec = first_model.train(settings, plan, data, advance)
         folder.mkdir(parents=True, exist_ok=True)
@@ -363,7 +363,7 @@ def load_network(folder: Path, device: str) -> Classifier:
 
 
 def _normal(
-    classifier: Classifier, plan: first_model.Plan, layers: Sequence[Layer]
+    classifier: Classifier, plan: first_model.TrainingPlan, layers: Sequence[Layer]
 ) -> tuple[Reference, Labelled, float]:
     chosen = draw_references(plan.references, REFERENCES, seed=0)
     with step("Measuring what is normal", 2 * len(chosen)) as advance:

@@ -148,10 +148,10 @@ def plant(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Plant:
     write_images(line.aged(0.4), images / "aged", per_class=12, seed=2)
     write_images(line.aged(0.4), images / "unseen", per_class=24, seed=3)
     labelled = read_image_set(images / "commissioned")
-    plan = first_model.plan(workspace.settings, labelled, ("good",), "", None, 0, 0)
+    plan = first_model.plan_training(workspace.settings, labelled, first_model.FirstModelRequest(("good",)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(first_model, "fit", _trained_before)
-        network, spec = first_model.train(workspace.settings, plan, first_model.load(plan))
+        network, spec = first_model.train(workspace.settings, plan, first_model.load_splits(plan))
     model = models.keep(workspace, network, spec)
     Store(workspace.store_path).add_model(model, plan.references)
     rows = score(workspace, model, read_image_set(images / "aged"))

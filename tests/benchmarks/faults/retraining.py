@@ -17,7 +17,7 @@ from inspection.inputs.labelled import Labelled
 from inspection.models.acceptance import right
 from inspection.models.registry import spec_of
 from inspection.models.retraining import with_recipe
-from inspection.models.training import Augmentation, Teacher, fit, mixed, plain_augmentation
+from inspection.models.training import Augmentation, Training, fit, mixed
 from inspection.recipes.recipe import load_recipe, sample_generators
 from inspection.workspace.settings import Settings
 from tests.benchmarks.faults.nights import under
@@ -77,23 +77,13 @@ def train_arm(world: World, material: Material, arm: str, epochs: int) -> Classi
 def fine_tune(world: World, changes: Sequence[Augmentation], data: Labelled, epochs: int) -> Classifier:
     """Fine-tune a copy of the deployed model, as `fmi retrain` does."""
     spec, deployed = spec_of(world.model), world.subject.classifier
-    settings = world.subject.settings.training
     network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
     load_weights(network, deployed.network.state_dict(), world.model.weights_path)
     fit(
         network,
         spec.preprocessing,
         data,
-        augmentations=[plain_augmentation(world.seed)],
-        changes=changes,
-        teacher=Teacher(deployed.network, settings.teacher_weight),
-        unchanged_weight=settings.unchanged_weight,
-        epochs=epochs,
-        learning_rate=settings.fine_tune_learning_rate,
-        weight_decay=settings.weight_decay,
-        batch_size=settings.batch_size,
-        seed=world.seed,
-        device=deployed.device,
+        Training.fine_tuning(world.subject.settings, epochs, deployed, changes),
     )
     return Classifier(network, spec.class_names, spec.preprocessing, deployed.device)
 

@@ -66,8 +66,9 @@ def open_world(
     workspace = type(workspace)(workspace.root, Settings(compute={"seed": seed}))
     store = Store(workspace.store_path)
     store.create()
-    plan = first_model.plan(workspace.settings, references, (), architecture, (size, size), 0, epochs)
-    data = first_model.load(plan)
+    request = first_model.FirstModelRequest((), architecture, (size, size), 0, epochs)
+    plan = first_model.plan_training(workspace.settings, references, request)
+    data = first_model.load_splits(plan)
     if not store.models():
         network, spec = first_model.train(workspace.settings, plan, data, progress)
         store.add_model(models.keep(workspace, network, spec), plan.references)
@@ -83,9 +84,10 @@ def some_images(
 ) -> NDArray[np.uint8]:
     """A few images of a data set, as its world will have them: (count, size, size, channel)."""
     references, _ = split_line(read_image_set(source, where))
-    plan = first_model.plan(Settings(), references, (), architecture, (size, size), 0, 0)
+    request = first_model.FirstModelRequest((), architecture, (size, size))
+    plan = first_model.plan_training(Settings(), references, request)
     few = plan.references[:: -(-len(plan.references) // count)]
-    return np.concatenate([each.images for each in first_model.load(replace(plan, references=few))])
+    return np.concatenate([each.images for each in first_model.load_splits(replace(plan, references=few))])
 
 
 def split_line(images: Sequence[LabelledImage]) -> tuple[list[LabelledImage], list[LabelledImage]]:

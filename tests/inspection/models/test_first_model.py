@@ -13,7 +13,7 @@ from inspection.inputs.image_sets import LabelledImage, read_image_set
 from inspection.inputs.images import write_image
 from inspection.models import first_model
 from inspection.models.acceptance import right
-from inspection.models.first_model import Plan
+from inspection.models.first_model import FirstModelRequest, TrainingPlan
 from inspection.models.registry import ModelSpec, reference_images
 from inspection.workspace.settings import Settings, TrainingSettings
 
@@ -54,8 +54,9 @@ def planned(
     size: tuple[int, int] | None = None,
     channels: int = 0,
     epochs: int = 0,
-) -> Plan:
-    return first_model.plan(SETTINGS, read_image_set(folder), good, architecture, size, channels, epochs)
+) -> TrainingPlan:
+    request = FirstModelRequest(good, architecture, size, channels, epochs)
+    return first_model.plan_training(SETTINGS, read_image_set(folder), request)
 
 
 # --- the plan ---
@@ -169,7 +170,7 @@ def test_the_images_are_decoded_with_their_class_indices(tmp_path: Path) -> None
         },
     )
     counted: list[int] = []
-    train, validation = first_model.load(planned(folder), counted.append)
+    train, validation = first_model.load_splits(planned(folder), counted.append)
     np.testing.assert_array_equal(train.images, np.stack([level(20), level(10)]))  # good before pit
     assert train.labels.tolist() == [0, 1]
     np.testing.assert_array_equal(validation.images, level(30)[None])
@@ -180,7 +181,7 @@ def test_the_images_are_decoded_with_their_class_indices(tmp_path: Path) -> None
 @pytest.mark.usefixtures("one_thread")
 def test_a_model_is_trained_and_described(tmp_path: Path) -> None:
     plan = planned(dark_and_bright(tmp_path), ("bright",), epochs=6)
-    data = first_model.load(plan)
+    data = first_model.load_splits(plan)
     counted: list[int] = []
     network, spec = first_model.train(SETTINGS, plan, data, counted.append)
     pixels = np.concatenate([image.reshape(-1) for image in data[0].images]).astype(float) / 255
@@ -199,7 +200,7 @@ def test_each_colour_has_its_own_mean_and_spread(tmp_path: Path) -> None:
     rgb[:8] = (255, 100, 0)
     rgb[8:] = (0, 100, 51)
     plan = planned(drawn(tmp_path, {"train/good/a": rgb, "train/pit/b": rgb}), epochs=1)
-    _, spec = first_model.train(SETTINGS, plan, first_model.load(plan))
+    _, spec = first_model.train(SETTINGS, plan, first_model.load_splits(plan))
     assert spec.preprocessing.mean == pytest.approx((0.5, 100 / 255, 0.1))
     # Half of the rows 1 and half 0; no spread, where a thousandth stands in; half 0.2, half 0.
     assert spec.preprocessing.std == pytest.approx((0.5, 0.001, 0.1))
@@ -208,7 +209,7 @@ def test_each_colour_has_its_own_mean_and_spread(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("one_thread")
 def test_the_same_seed_trains_the_same_model(tmp_path: Path) -> None:
     plan = planned(dark_and_bright(tmp_path))
-    data = first_model.load(plan)
+    data = first_model.load_splits(plan)
     other = SETTINGS.model_copy(update={"compute": SETTINGS.compute.model_copy(update={"seed": 1})})
     hashes = [
         hash_weights(first_model.train(settings, plan, data)[0].state_dict())
@@ -225,5 +226,5 @@ def test_an_image_of_no_split_that_is_asked_for_is_not_trained_on(tmp_path: Path
             [("good", "train"), ("pit", "train"), ("good", "holdout"), ("pit", "val")]
         )
     ]
-    plan = first_model.plan(SETTINGS, images, (), "", None, 1, 1)
+    plan = first_model.plan_training(SETTINGS, images, FirstModelRequest(channels=1, epochs=1))
     assert [Path(each.image_path).stem for each in plan.references] == ["0", "1", "3"]

@@ -154,7 +154,7 @@ def test_registering_copies_the_weights_and_loading_gives_the_same_answers(
     original = Classifier(network_of(1), SPEC.class_names, SPEC.preprocessing)
     record = models.register(workspace, SPEC, checkpoint, [ReferenceImage("/a.png", "pit", "val")])
     checkpoint.unlink()
-    loaded = models.load(workspace.root, record, "cpu")
+    loaded = models.load_model(workspace.root, record, "cpu")
     assert torch.equal(logits(loaded), logits(original))
     assert record.model_hash == original.weights_hash
     assert record.weights_path == f"models/{original.weights_hash[:16]}/weights.pt"
@@ -195,7 +195,7 @@ def test_weights_that_were_changed_are_refused(workspace: Workspace, checkpoint:
     record = models.register(workspace, SPEC, checkpoint, [])
     new_hash = changed(workspace, record)
     with pytest.raises(ModelError) as refused:
-        models.load(workspace.root, record, "cpu")
+        models.load_model(workspace.root, record, "cpu")
     for words in (str(workspace.root / record.weights_path), record.model_hash[:16], new_hash[:16]):
         assert words in str(refused.value)
     assert "register the model again" in str(refused.value)
@@ -205,7 +205,7 @@ def test_registering_again_mends_changed_weights(workspace: Workspace, checkpoin
     record = models.register(workspace, SPEC, checkpoint, [])
     changed(workspace, record)
     record = models.register(workspace, SPEC, checkpoint, [])
-    assert models.load(workspace.root, record, "cpu").weights_hash == record.model_hash
+    assert models.load_model(workspace.root, record, "cpu").weights_hash == record.model_hash
 
 
 def test_damaged_and_missing_weights_are_refused(workspace: Workspace, checkpoint: Path) -> None:
@@ -213,26 +213,28 @@ def test_damaged_and_missing_weights_are_refused(workspace: Workspace, checkpoin
     path = workspace.root / record.weights_path
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ClassifierError, match="no readable checkpoint"):
-        models.load(workspace.root, record, "cpu")
+        models.load_model(workspace.root, record, "cpu")
     path.unlink()
     with pytest.raises(
         ModelError, match=f"weights of model {record.model_hash[:12]} are gone: no .*register"
     ):
-        models.load(workspace.root, record, "cpu")
+        models.load_model(workspace.root, record, "cpu")
 
 
 def test_a_candidate_keeps_its_parent_beside_the_deployed_model(
     workspace: Workspace, checkpoint: Path
 ) -> None:
     deployed = models.register(workspace, SPEC, checkpoint, [])
-    candidate = models.keep(workspace, network_of(2), SPEC, "candidate", deployed.model_hash, "recipe of n-1")
+    candidate = models.keep(
+        workspace, network_of(2), SPEC, models.Origin("candidate", deployed.model_hash, "recipe of n-1")
+    )
     assert (candidate.role, candidate.parent_hash, candidate.note) == (
         "candidate",
         deployed.model_hash,
         "recipe of n-1",
     )
     assert candidate.model_hash != deployed.model_hash
-    answers = [logits(models.load(workspace.root, model, "cpu")) for model in (deployed, candidate)]
+    answers = [logits(models.load_model(workspace.root, model, "cpu")) for model in (deployed, candidate)]
     assert not torch.equal(answers[0], answers[1])
 
 
@@ -240,7 +242,7 @@ def test_a_candidate_keeps_its_parent_beside_the_deployed_model(
 
 
 def right_one_by_one(plant: Plant, references: list[ReferenceImage]) -> tuple[int, int]:
-    classifier = models.load(plant.workspace.root, plant.model, "cpu")
+    classifier = models.load_model(plant.workspace.root, plant.model, "cpu")
     count = 0
     for each in references:
         image = read_image(Path(each.image_path), (32, 32), 1)

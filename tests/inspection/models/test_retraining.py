@@ -19,7 +19,7 @@ from inspection.inputs.defect_log import read_defect_log, write_defect_log
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import read_image
 from inspection.models import registry as models
-from inspection.models.acceptance import compare, right
+from inspection.models.acceptance import compare_answers, right
 from inspection.models.retraining import (
     CLEAN,
     HOLDOUT,
@@ -27,13 +27,14 @@ from inspection.models.retraining import (
     ONLY_ERRORS,
     OTHERS,
     Material,
+    RetrainingRequest,
     epochs,
-    gather,
+    gather_material,
     images_to_train,
     retrain,
     with_recipe,
 )
-from inspection.models.training import Teacher, fit, mixed, plain_augmentation
+from inspection.models.training import Teacher, Training, fit, mixed, plain_augmentation
 from inspection.recipes.recipe import RecipeTransform, load_recipe
 from inspection.workspace.files import sha256_of
 from inspection.workspace.settings import Settings, TrainingSettings
@@ -60,7 +61,8 @@ def gathered(
     night: FinishedNight, holdout: list[LabelledImage] | None = None, logged: int | None = None
 ) -> Material:
     plant = night.plant
-    return gather(plant.workspace, plant.store, mode_of(night).mode_id, holdout or [], logged)
+    request = RetrainingRequest(mode_of(night).mode_id, holdout or [], logged)
+    return gather_material(plant.workspace, plant.store, request)
 
 
 def pixels(paths: list[str]) -> NDArray[np.uint8]:
@@ -230,14 +232,16 @@ def test_without_a_recipe_images_are_only_turned_and_shifted(mine: FinishedNight
         network,
         models.spec_of(quick.plant.model).preprocessing,
         mixed(material.train, material.logged, quick.plant.settings.recipe.logged_share, 0),
-        augmentations=[plain_augmentation(0)],
-        epochs=epochs(material, quick.plant.settings),
-        learning_rate=0.01,
-        weight_decay=0.01,
-        batch_size=16,
-        seed=0,
-        device=torch.device("cpu"),
-        teacher=Teacher(freeze(network_of(quick.plant)), 1.0),
+        Training(
+            epochs=epochs(material, quick.plant.settings),
+            learning_rate=0.01,
+            weight_decay=0.01,
+            batch_size=16,
+            seed=0,
+            device=torch.device("cpu"),
+            augmentations=(plain_augmentation(0),),
+            teacher=Teacher(freeze(network_of(quick.plant)), 1.0),
+        ),
     )
     assert hash_weights(network.state_dict()) == candidate.model_hash
 
@@ -260,7 +264,8 @@ def test_a_recipe_that_was_changed_is_refused(mine: FinishedNight) -> None:
 def test_progress_counts_every_image(finished: FinishedNight) -> None:
     counted: list[int] = []
     plant = finished.plant
-    material = gather(plant.workspace, plant.store, mode_of(finished).mode_id, [], 3, progress=counted.append)
+    request = RetrainingRequest(mode_of(finished).mode_id, logged_images=3)
+    material = gather_material(plant.workspace, plant.store, request, counted.append)
     groups = (material.train, material.logged, material.clean, material.failing)
     assert sum(counted) == sum(map(len, groups))
 
@@ -349,23 +354,25 @@ def test_the_candidate_is_written_and_the_deployed_model_is_not_touched(
     plant, _, done, candidate, _ = retrained
     deployed = plant.workspace.root / plant.model.weights_path
     assert sha256_of(deployed) == sha256_of(finished.plant.workspace.root / plant.model.weights_path)
-    assert models.load(plant.workspace.root, plant.model, "cpu").weights_hash == plant.model.model_hash
+    assert models.load_model(plant.workspace.root, plant.model, "cpu").weights_hash == plant.model.model_hash
     assert plant.store.model() == plant.model
     assert (candidate.role, candidate.parent_hash) == ("candidate", plant.model.model_hash)
     assert done.mode_id in candidate.note
     assert candidate.model_hash != plant.model.model_hash
-    loaded = models.load(plant.workspace.root, candidate, "cpu")
+    loaded = models.load_model(plant.workspace.root, candidate, "cpu")
     assert loaded.weights_hash == candidate.model_hash == done.candidate_hash
 
 
 def test_the_candidate_is_measured_beside_the_deployed_model(retrained: Retrained) -> None:
     plant, material, done, candidate, _ = retrained
     size = plant.settings.compute.batch_size
-    before, after = (models.load(plant.workspace.root, each, "cpu") for each in (plant.model, candidate))
+    before, after = (
+        models.load_model(plant.workspace.root, each, "cpu") for each in (plant.model, candidate)
+    )
     for found, name, data in zip(
         done.accuracies, (HOLDOUT, CLEAN), (material.failing, material.clean), strict=True
     ):
-        assert found == compare(
+        assert found == compare_answers(
             name, data.labels, plant.model.class_names, right(before, data, size), right(after, data, size)
         )
 

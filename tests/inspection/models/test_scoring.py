@@ -10,7 +10,7 @@ from inspection.errors import ModelError
 from inspection.inputs.defect_log import read_defect_log, write_defect_log
 from inspection.inputs.image_sets import LabelledImage, read_image_set
 from inspection.inputs.images import read_image
-from inspection.models.registry import load
+from inspection.models.registry import load_model
 from inspection.models.scoring import score
 from tests.inspection.conftest import Plant
 
@@ -22,7 +22,7 @@ def images(plant: Plant) -> list[LabelledImage]:
 
 def one_by_one(plant: Plant, image: LabelledImage) -> tuple[str, float]:
     """Predicted label and its probability, from the logits of this image alone."""
-    classifier = load(plant.workspace.root, plant.model, "cpu")
+    classifier = load_model(plant.workspace.root, plant.model, "cpu")
     logits = classifier.logits(classifier.prepare(read_image(image.path, (32, 32), 1)[None]))[0].double()
     exponents = np.exp(logits.numpy() - logits.numpy().max())
     best = int(exponents.argmax())

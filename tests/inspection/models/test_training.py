@@ -2,7 +2,9 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +18,8 @@ from inspection.errors import ImageError
 from inspection.findings import Accuracy
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import Labelled, load_images
-from inspection.models.acceptance import compare, judge, mcnemar, paired_interval, right
-from inspection.models.training import Augmentation, Teacher, fit, mixed, plain_augmentation
+from inspection.models.acceptance import compare_answers, judge, mcnemar, paired_interval, right
+from inspection.models.training import Augmentation, Teacher, Training, fit, mixed, plain_augmentation
 from inspection.workspace.settings import AcceptanceSettings
 
 pytestmark = pytest.mark.numeric
@@ -121,34 +123,17 @@ def tiny(seed: int) -> nn.Module:
     return build_network("tests.inspection.tiny_network:tiny_network", 2, 1)
 
 
+PLAIN = Training(
+    epochs=2, learning_rate=0.01, weight_decay=0.01, batch_size=8, seed=0, device=torch.device("cpu")
+)
+
+
 def fitted(
-    data: Labelled,
-    seed: int = 0,
-    epochs: int = 2,
-    augmentations: tuple[Augmentation, ...] = (),
-    batch_size: int = 8,
-    counted: list[int] | None = None,
-    changes: tuple[Augmentation, ...] = (),
-    teacher: Teacher | None = None,
-    unchanged_weight: float = 1.0,
-    network: nn.Module | None = None,
+    data: Labelled, network: nn.Module | None = None, counted: list[int] | None = None, **changed: Any
 ) -> nn.Module:
-    return fit(
-        network or tiny(7),
-        PREPROCESSING,
-        data,
-        augmentations=augmentations,
-        epochs=epochs,
-        learning_rate=0.01,
-        weight_decay=0.01,
-        batch_size=batch_size,
-        seed=seed,
-        device=torch.device("cpu"),
-        changes=changes,
-        unchanged_weight=unchanged_weight,
-        teacher=teacher,
-        progress=None if counted is None else counted.append,
-    )
+    """A network trained as above, but for what is given."""
+    progress = None if counted is None else counted.append
+    return fit(network or tiny(7), PREPROCESSING, data, replace(PLAIN, **changed), progress)
 
 
 def loss(network: nn.Module, data: Labelled) -> float:
@@ -173,7 +158,7 @@ def test_fitting_lowers_the_loss_and_learns_images_with_their_labels() -> None:
 def test_the_same_seed_trains_to_the_same_weights() -> None:
     data = grey_set(24)
     weights = [
-        hash_weights(fitted(data, seed, augmentations=(plain_augmentation(seed),)).state_dict())
+        hash_weights(fitted(data, seed=seed, augmentations=(plain_augmentation(seed),)).state_dict())
         for seed in (0, 0, 1)
     ]
     assert weights[0] == weights[1]
@@ -432,7 +417,7 @@ def test_two_models_side_by_side() -> None:
     labels = np.array([0, 0, 0, 1, 1, 3, 3, 3])
     before = np.array([1, 1, 0, 0, 0, 1, 1, 0], bool)
     after = np.array([1, 0, 1, 1, 0, 1, 1, 1], bool)
-    found = compare("clean", labels, ("good", "pit", "dent", "stain"), before, after)
+    found = compare_answers("clean", labels, ("good", "pit", "dent", "stain"), before, after)
     assert (found.name, found.images, found.before, found.after) == ("clean", 8, 4, 6)
     assert (found.fixed, found.broken) == (3, 1)
     assert found.p_value == pytest.approx(2 * (1 + 4) / 16)
@@ -444,7 +429,7 @@ def test_two_models_side_by_side() -> None:
 
 def test_no_images_compare_to_nothing() -> None:
     none = np.zeros(0, bool)
-    found = compare("holdout", np.zeros(0, np.int64), ("good", "pit"), none, none)
+    found = compare_answers("holdout", np.zeros(0, np.int64), ("good", "pit"), none, none)
     assert (found.images, found.p_value, found.per_class) == (0, 1.0, {})
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fmi_engine.classifier import Classifier
 from inspection.evidence.subject import Subject, open_subject
 from inspection.inputs.images import read_image
-from inspection.models.registry import keep, load, spec_of
+from inspection.models.registry import keep, load_model, spec_of
 from inspection.pictures import filters
 from inspection.pictures.filter_sheet import write_sheet
 from inspection.pictures.filters import Drawn
@@ -34,7 +34,7 @@ def known(site: Plant) -> Subject:
 
 @pytest.fixture(scope="package")
 def classifier(site: Plant) -> Classifier:
-    return load(site.workspace.root, site.model, "cpu")
+    return load_model(site.workspace.root, site.model, "cpu")
 
 
 @pytest.fixture(scope="package")
@@ -59,7 +59,7 @@ def drawn(site: Plant, images: list[Path], tmp_path_factory: pytest.TempPathFact
     root = tmp_path_factory.mktemp("drawn")
     home = site.copied(root / "workspace")
     network = tiny_network(len(site.model.class_names), 1)
-    network.load_state_dict(load(site.workspace.root, site.model, "cpu").network.state_dict())
+    network.load_state_dict(load_model(site.workspace.root, site.model, "cpu").network.state_dict())
     for part in ("weight", "bias"):  # its batch normalisation answers 0
         network.get_parameter(f"stage2.1.{part}").data[DEAD] = 0
     record = keep(home.workspace, network, spec_of(site.model))
