@@ -1,18 +1,34 @@
 """A night's steps on a real Prefect: which run, which are only read again, and what a failure leaves."""
 
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from prefect import flow
+from prefect.tasks import Task
 
+import flows.night
 from flows.night import night, software
+from flows.scope import Scope
+from fmi_engine.types import Screening
+from inspection.causes import diagnosis
 from inspection.errors import ImageError
-from inspection.findings import NightState
+from inspection.evidence.case import Case
+from inspection.findings import Diagnosis, FailureMode, LoggedError, NightState
+from inspection.modes import grouping
+from inspection.modes.split import Split
 from inspection.nights import night as nights
+from inspection.nights.phrases import worded
 from tests.conftest import Diagnosed
+from tests.inspection.conftest import DIMMED
 
 BEFORE_PRIMITIVES = (
-    *("read_log-", "admit_errors-", "screen_errors-0", "group_errors-"),
-    *("choose_layers-1", "diagnose-1", "sign_mode-1", "list_suspects-1"),
+    *("read_log--", "reproduce_errors--", "screen_errors--0", "group_errors--"),
+    *("probe_layers-1-", "diagnose-1-", "sign_mode-1-", "list_suspects-1-", "compare-1-"),
 )
 
 
@@ -31,7 +47,7 @@ def test_a_night_that_failed_goes_on_after_its_last_finished_step(
     assert str(obstacle) in failed.message
     finished = stamps(tmp_path / "results", begun.night_id)
     assert set(BEFORE_PRIMITIVES) <= set(finished)
-    assert "invert_filters-1" not in finished
+    assert "invert_filters-1-" not in finished
 
     obstacle.unlink()
     assert night(str(site.root), str(log)) == begun.night_id
@@ -40,7 +56,7 @@ def test_a_night_that_failed_goes_on_after_its_last_finished_step(
     assert all((site.root / each.picture).is_file() for f in found.modes[0].filters for each in f.primitives)
     after = stamps(tmp_path / "results", begun.night_id)
     assert {name: after[name] for name in finished} == finished  # read, not written again
-    assert "invert_filters-1" in after
+    assert "invert_filters-1-" in after
 
     assert night(str(site.root), str(log)) == begun.night_id
     assert stamps(tmp_path / "results", begun.night_id) == after
@@ -67,6 +83,96 @@ def test_after_an_update_a_night_starts_again(
     assert site.store.night(begun.night_id).state is NightState.FINISHED
     assert set(BEFORE_PRIMITIVES) <= set(stamps(tmp_path / "results", begun.night_id))
     assert stamps(tmp_path / "results", begun.night_id, "older") == older
+
+
+# --- what the steps hand to each other ---
+
+
+def night_tasks() -> dict[str, Task[..., Any]]:
+    return {name: each for name, each in vars(flows.night).items() if isinstance(each, Task)}
+
+
+@pytest.mark.usefixtures("prefect")
+def test_a_night_comes_to_the_same_with_all_that_its_steps_are_given_pickled(
+    diagnosed: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a task runner in other processes does it."""
+    site, tasks, pickled = diagnosed.copied(tmp_path / "workspace"), night_tasks(), set[str]()
+
+    def through(name: str) -> Callable[..., Any]:
+        def run(*given: Any) -> Any:
+            pickled.add(name)
+            return tasks[name](*pickle.loads(pickle.dumps(given)))
+
+        return run
+
+    for name in tasks:
+        monkeypatch.setattr(flows.night, name, through(name))
+    again = night(str(site.root), str(site.plant.log), again=True)
+    assert pickled == set(tasks)
+    found, before = site.store.night(again), site.store.night(site.night_id)
+    assert (found.state, found.errors_read) == (NightState.FINISHED, before.errors_read)
+    assert [mode.errors for mode in found.modes] == [with_pictures_of(again, mode) for mode in before.modes]
+    assert [mode.diagnosis for mode in found.modes] == [mode.diagnosis for mode in before.modes]
+    assert [mode.flip_rates for mode in found.modes] == [mode.flip_rates for mode in before.modes]
+
+
+def with_pictures_of(night_id: str, mode: FailureMode) -> tuple[LoggedError, ...]:
+    """The errors of another night's failure mode, with their pictures in this night's folder."""
+    return tuple(
+        replace(error, picture=error.picture.replace(mode.night_id, night_id)) for error in mode.errors
+    )
+
+
+@pytest.mark.usefixtures("prefect")
+def test_a_step_can_be_submitted(diagnosed: Diagnosed, tmp_path: Path) -> None:
+    """To Prefect's own task runner: its future stands for what the step gives where it is called."""
+    site = diagnosed.copied(tmp_path / "workspace")
+    log = site.log(tmp_path / "log.csv", site.rows[:12])
+    begun = nights.begin(nights.open_site(site.root), log, None, None, again=False)
+    scope = Scope(str(site.root), begun.night_id, begun.model_hash)
+
+    @flow
+    def screened() -> list[Screening]:
+        found = flows.night.reproduce_errors(scope, flows.night.read_log(scope, None))
+        submitted = flows.night.screen_errors.submit(scope.part("submitted"), 0, found)
+        return [submitted.result(), flows.night.screen_errors(scope.part("called"), 0, found)]
+
+    submitted, called = screened()
+    assert len(submitted.true) == 12
+    np.testing.assert_array_equal(submitted.true, called.true)
+    np.testing.assert_array_equal(submitted.predicted, called.predicted)
+    for layer in called.blame:
+        np.testing.assert_allclose(submitted.blame[layer], called.blame[layer], rtol=1e-4, atol=1e-5)
+    steps = {name for name in stamps(tmp_path / "results", begun.night_id) if name.startswith("screen")}
+    assert steps == {"screen_errors--submitted", "screen_errors--called"}
+
+
+@pytest.mark.usefixtures("prefect")
+@pytest.mark.parametrize("on_the_way", [True, False])
+def test_a_group_that_was_diagnosed_on_the_way_is_not_diagnosed_again(
+    diagnosed: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_the_way: bool
+) -> None:
+    site, counted = diagnosed.copied(tmp_path / "workspace"), list[int]()
+    whole = replace(DIMMED, share=0.875)
+
+    def counting(case: Case) -> Diagnosis:
+        counted.append(len(case))
+        return DIMMED
+
+    monkeypatch.setattr(diagnosis, "diagnose", counting)
+    monkeypatch.setattr(grouping, "_clusters", lambda shifts, _: np.zeros(len(shifts), np.int64))
+    monkeypatch.setattr(grouping, "split", lambda _: Split(None, whole if on_the_way else None))
+    log = site.log(tmp_path / "log.csv", site.rows[:15])
+    found = site.store.night(night(str(site.root), str(log)))
+    (mode,) = found.modes
+    assert counted == ([] if on_the_way else [15])
+    assert mode.diagnosis == worded(whole if on_the_way else DIMMED)
+    assert ("diagnose-1-" in stamps(tmp_path / "results", found.night_id)) is not on_the_way
+    assert mode.recipe is not None
+
+
+# --- what a night leaves with Prefect ---
 
 
 def in_the_way(site: Diagnosed, night_id: str) -> Path:

@@ -63,6 +63,8 @@ def test_angles_are_kept(cosine: float) -> None:
 def errors_of(subject: "Subject", line: SampleLine, folder: Path, seed: int) -> tuple[float, ...]:
     """The signature of what the model gets wrong on a line."""
     from inspection.evidence.blame import screen
+    from inspection.evidence.case import Case
+    from tests.inspection.evidence.test_shift import empty_responses
 
     write_images(line, folder, per_class=16, seed=seed)
     found = read_image_set(folder)
@@ -70,7 +72,8 @@ def errors_of(subject: "Subject", line: SampleLine, folder: Path, seed: int) -> 
     true: NDArray[np.int64] = np.array([subject.model.class_names.index(each.label) for each in found])
     wrong = subject.classifier.predict(images).argmax(1) != true
     assert wrong.sum() >= 10
-    return sign(subject, screen(subject, images[wrong], true[wrong]), images[wrong])
+    screening = screen(subject, images[wrong], true[wrong])
+    return sign(Case(subject, empty_responses(), screening, images[wrong]))
 
 
 def test_a_fault_is_recognised_at_another_strength_and_told_from_others(
@@ -148,7 +151,7 @@ def test_a_trend_is_said_beyond_chance_only(now: int, before: int, expected: Tre
 
 
 def mode(mode_id: str, errors: int, *signature: float) -> FailureMode:
-    nothing = Diagnosis(False, "", None, None, None, None, 0.0, cause=Cause.UNKNOWN)
+    nothing = Diagnosis(False, None, None, None, None, 0.0, cause=Cause.UNKNOWN)
     logged = tuple(LoggedError(i, f"{i}", "/x", "a", "b", Kind.ESCAPE, 1.0, "x.png") for i in range(errors))
     return FailureMode(mode_id, "", logged, (), (), nothing, None, signature=signature)
 

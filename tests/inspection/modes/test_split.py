@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from inspection import tuning
+from inspection.causes.diagnosis import diagnose
 from inspection.evidence.blame import screen
+from inspection.evidence.case import Case
 from inspection.evidence.responses import Responses
 from inspection.evidence.subject import Subject
 from inspection.inputs.labelled import Labelled
@@ -39,6 +42,10 @@ def errors_under(subject: Subject, *causes: tuple[str, float]) -> tuple[Labelled
     return Labelled(images, labels), np.concatenate(which)
 
 
+def case_of(subject: Subject, responses: Responses, errors: Labelled) -> Case:
+    return Case(subject, responses, screen(subject, errors.images, errors.labels), errors.images)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [(LAMP, VIGNETTE), (LAMP, ROTATION), (LAMP, NOISE), (CONTRAST, ROTATION)],
@@ -49,24 +56,24 @@ def test_two_causes_are_parted(
 ) -> None:
     """Also where both have as many errors, so that neither is claimed for all of them."""
     errors, which = errors_under(subject, one, other)
-    found = divide(subject, screen(subject, errors.images, errors.labels), errors.images, responses)
-    assert found is not None
-    seen, first = found
-    agree = float((first == (which[seen] == 0)).mean())
+    case = case_of(subject, responses, errors)
+    first = split(case).first
+    assert first is not None
+    agree = float((first == (which[case.examined] == 0)).mean())
     assert max(agree, 1 - agree) > 0.95
 
 
 @pytest.mark.parametrize("cause", [LAMP, VIGNETTE, ROTATION], ids=lambda cause: str(cause[0]))
 def test_one_cause_is_whole(subject: Subject, responses: Responses, cause: tuple[str, float]) -> None:
     errors, _ = errors_under(subject, cause)
-    assert divide(subject, screen(subject, errors.images, errors.labels), errors.images, responses) is None
+    assert split(case_of(subject, responses, errors)).first is None
 
 
 def test_errors_without_a_cause_are_whole(subject: Subject, responses: Responses) -> None:
     """Labels at random on images as they are."""
     data = subject.correct
     wrong = (data.labels + 1) % len(subject.model.class_names)
-    assert divide(subject, screen(subject, data.images, wrong), data.images, responses) is None
+    assert split(case_of(subject, responses, Labelled(data.images, wrong))).first is None
 
 
 def test_a_part_of_few_errors_is_none(subject: Subject, responses: Responses) -> None:
@@ -75,9 +82,8 @@ def test_a_part_of_few_errors_is_none(subject: Subject, responses: Responses) ->
     assert np.count_nonzero(which == 1) >= 10
     for count in (9, 10):
         kept = np.sort(np.concatenate([np.flatnonzero(which == 0)[:80], np.flatnonzero(which == 1)[:count]]))
-        some = errors.subset(kept)
-        found = divide(subject, screen(subject, some.images, some.labels), some.images, responses)
-        assert (found is None) == (count < 10)
+        found = split(case_of(subject, responses, errors.subset(kept)))
+        assert (found.first is None) == (count < 10)
 
 
 def test_a_night_is_parted_errors_that_were_not_looked_at_included(
@@ -87,12 +93,25 @@ def test_a_night_is_parted_errors_that_were_not_looked_at_included(
     errors, which = errors_under(subject, LAMP, ROTATION)
     everybody = np.arange(len(errors))
     monkeypatch.setattr(failure_modes, "_clusters", lambda *_: np.zeros(len(errors), np.int64))
-    monkeypatch.setattr("inspection.evidence.shift.LOOKED_AT", len(errors) // 2)
-    screening = screen(subject, errors.images, errors.labels)
-    grouping = failure_modes.group_errors(subject, screening, errors.images, responses)
-    assert len(grouping.modes) == 2
+    monkeypatch.setattr(tuning, "EXAMINED_ERRORS", len(errors) // 2)
+    grouping = failure_modes.group_errors(case_of(subject, responses, errors))
+    groups = [group.rows for group in grouping.modes]
+    assert len(groups) == 2
     assert not len(grouping.unclustered)
-    assert sorted(np.concatenate(grouping.modes)) == everybody.tolist()
-    assert [len(rows) for rows in grouping.modes] == sorted(map(len, grouping.modes), reverse=True)
-    for rows in grouping.modes:
+    assert sorted(np.concatenate(groups)) == everybody.tolist()
+    assert [len(rows) for rows in groups] == sorted(map(len, groups), reverse=True)
+    for rows in groups:
         assert max(np.bincount(which[rows])) > 0.9 * len(rows)
+
+
+def test_what_was_diagnosed_on_the_way_is_kept(subject: Subject, responses: Responses) -> None:
+    """Ten errors of another cause and many of one that is claimed for all: its diagnosis goes along."""
+    errors, which = errors_under(subject, LAMP, ROTATION)
+    some = np.sort(np.concatenate([np.flatnonzero(which == 0)[:80], np.flatnonzero(which == 1)[:10]]))
+    case = case_of(subject, responses, errors.subset(some))
+    found = split(case)
+    assert found.whole == diagnose(case)
+    alone = case_of(subject, responses, errors_under(subject, LAMP)[0])
+    assert split(alone).whole is None  # nothing was left over to diagnose by itself
+    (group,) = failure_modes.group_errors(alone).modes
+    assert group.diagnosis is None

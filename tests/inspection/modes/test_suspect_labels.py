@@ -18,7 +18,7 @@ from inspection.modes.suspect_labels import MOST, suspect_labels, suspicion
 from tests.inspection.conftest import DIMMED, SIZE
 
 if TYPE_CHECKING:
-    from fmi_engine.types import Screening
+    from inspection.evidence.case import Case
     from inspection.evidence.subject import Subject
 
 pytestmark = pytest.mark.numeric
@@ -38,11 +38,11 @@ def rendered(
     return images, labels, subject.classifier.predict(images).argmax(1) != labels
 
 
-def mixed(
-    subject: "Subject", line: SampleLine, folder: Path
-) -> tuple[Admitted, "Screening", NDArray[np.bool_]]:
+def mixed(subject: "Subject", line: SampleLine, folder: Path) -> tuple["Case", NDArray[np.bool_]]:
     """Real errors of a line, then correct images whose labels were exchanged; which are the latter."""
     from inspection.evidence.blame import screen
+    from inspection.evidence.case import Case
+    from tests.inspection.evidence.test_shift import empty_responses
 
     images, labels, wrong = rendered(subject, line, folder / "line", 9)
     clean, right, missed = rendered(subject, LINE, folder / "clean", 7)
@@ -52,18 +52,18 @@ def mixed(
     exchanged = (right[few] + rng.integers(1, classes, len(few))) % classes
     images = np.concatenate([images[wrong], clean[few]])
     true = np.concatenate([labels[wrong], exchanged])
-    screening = screen(subject, images, true)
-    return _admitted(subject, images, screening), screening, np.arange(len(true)) >= wrong.sum()
+    case = Case(subject, empty_responses(), screen(subject, images, true), images)
+    return case, np.arange(len(true)) >= wrong.sum()
 
 
-def _admitted(subject: "Subject", images: NDArray[np.uint8], screening: "Screening") -> Admitted:
-    model = subject.model
-    errors = []
-    for i, (true, predicted) in enumerate(zip(screening.true, screening.predicted, strict=True)):
+def logged(case: "Case") -> list[LoggedError]:
+    """The errors as a log has them."""
+    model, errors = case.subject.model, []
+    for i, (true, predicted) in enumerate(zip(case.true, case.screening.predicted, strict=True)):
         label, said = model.class_names[true], model.class_names[predicted]
         kind = error_kind(label, said, model.good_classes)
         errors.append(LoggedError(i, f"i-{i}", f"/{i}.png", label, said, kind, 1.0, f"{i}.png"))
-    return Admitted(tuple(errors), images, screening.true, ())
+    return errors
 
 
 @pytest.mark.parametrize(
@@ -79,29 +79,27 @@ def _admitted(subject: "Subject", images: NDArray[np.uint8], screening: "Screeni
 def test_exchanged_labels_come_before_real_errors(
     subject: "Subject", line: SampleLine, tmp_path: Path
 ) -> None:
-    errors, screening, exchanged = mixed(subject, line, tmp_path)
-    scores = suspicion(subject, screening, errors.images)
+    case, exchanged = mixed(subject, line, tmp_path)
+    scores = suspicion(case)
     assert 0 <= scores.min() <= scores.max() <= 1
     assert roc_auc_score(exchanged, scores) > 0.8
 
 
 def test_the_most_suspect_are_listed_with_what_the_model_suggests(subject: "Subject", tmp_path: Path) -> None:
-    errors, screening, exchanged = mixed(subject, LINE.aged(0.4), tmp_path)
-    listed = suspect_labels(subject, screening, errors, replace(DIMMED, cause=Cause.UNKNOWN))
-    scores = suspicion(subject, screening, errors.images)
+    case, exchanged = mixed(subject, LINE.aged(0.4), tmp_path)
+    errors = logged(case)
+    listed = suspect_labels(case, errors, replace(DIMMED, cause=Cause.UNKNOWN))
+    scores = suspicion(case)
     assert len(listed) == MOST == 20
     assert [each.score for each in listed] == sorted(scores.tolist(), reverse=True)[:20]
     rows = [int(each.inspection_id.removeprefix("i-")) for each in listed]
     assert exchanged[rows].mean() > 0.9
-    first, error = listed[0], errors.errors[rows[0]]
+    first, error = listed[0], errors[rows[0]]
     assert (first.picture, first.image_path) == (error.picture, error.image_path)
     assert (first.true_label, first.suggested_label) == (error.true_label, error.predicted_label)
 
 
-def test_where_the_images_changed_no_label_is_suspected(
-    subject: "Subject", admitted: Admitted, screening: "Screening"
-) -> None:
-    assert suspect_labels(subject, screening, admitted, DIMMED) == ()
-    few = np.arange(3)
+def test_where_the_images_changed_no_label_is_suspected(lamp_case: "Case", admitted: Admitted) -> None:
+    assert suspect_labels(lamp_case, admitted.errors, DIMMED) == ()
     labels = replace(DIMMED, claimed=False, cause=Cause.LABELS)
-    assert len(suspect_labels(subject, screening.subset(few), admitted.subset(few), labels)) == 3
+    assert len(suspect_labels(lamp_case.part(np.arange(3)), admitted.errors[:3], labels)) == 3

@@ -124,7 +124,8 @@ def test_diagnoses_of_before_keep_their_shares_and_have_no_doubts_in_numbers(
             ('n', 'm', 'l', 'h', now(), NULL, 'finished', '', 9, 9, '{}', '{}', NULL, []);
         INSERT INTO failure_modes BY NAME SELECT
             'n' AS night_id, 'n-1' AS mode_id, 1 AS position, 'odd' AS title, 'n-1' AS lineage,
-            'new' AS trend, [] AS signature, 'unknown' AS cause, false AS claimed, 'nothing' AS sentence, 0.4 AS share,
+            'new' AS trend, [] AS signature, 'unknown' AS cause, false AS claimed,
+            'nothing' AS sentence, 0.4 AS share,
             ['few', 'weak'] AS reasons, 0.3 AS alike_share, 0.8 AS nearer_share;
         """
     )

@@ -215,6 +215,7 @@ def test_a_night_with_everything_comes_back_equal(store: Store) -> None:
     store.finish_night(full)
 
     assert store.night("2026-03-01") == full
+    assert store.mode("2026-03-01-2") == full.modes[1]
 
 
 def test_doubts_of_every_kind_come_back_equal(store: Store) -> None:
@@ -229,7 +230,6 @@ def test_doubts_of_every_kind_come_back_equal(store: Store) -> None:
     assert found == night.modes[0].diagnosis
     assert [type(each.kind) for each in found.doubts] == [DoubtKind] * len(doubts)
     assert all(isinstance(each.named, tuple) for each in found.doubts)
-    assert store.mode("2026-03-01-2") == full.modes[1]
 
 
 def test_a_night_that_found_little_comes_back_equal(store: Store) -> None:
