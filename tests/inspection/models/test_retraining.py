@@ -45,7 +45,7 @@ pytestmark = pytest.mark.numeric
 LONG = """acceptance.clean_margin = 0.3
 acceptance.class_margin = 0.9
 training.batch_size = 32
-training.fine_tune_steps = 250"""
+training.fine_tune_steps = 500"""
 
 
 @pytest.fixture
@@ -397,7 +397,7 @@ def test_the_retraining_says_what_it_was(retrained: Retrained) -> None:
     assert done.logged_images == 0
     steps = len(material.train) // 32
     assert counted == [32] * steps * epochs(material, plant.settings)
-    assert len(counted) >= 250
+    assert len(counted) >= 500
 
 
 def test_the_store_gives_the_retraining_back(
