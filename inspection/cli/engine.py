@@ -273,22 +273,25 @@ def paper(
     from flows.progress import step
     from fmi_engine.presets import find_preset
     from inspection.nights.terminal import print_paper
-    from inspection.pictures import paper as claims
+    from inspection.pictures.paper import measure
+    from inspection.pictures.paper_networks import NETWORKS, Plan
+    from inspection.pictures.paper_networks import quick as quicker
     from inspection.pictures.paper_plots import draw
+    from inspection.pictures.paper_results import check_writable, write_json
 
     find_preset(preset)
-    unknown = sorted(set(network or ()) - set(claims.NETWORKS))
+    unknown = sorted(set(network or ()) - set(NETWORKS))
     if unknown:
-        raise InspectionError(f"no network {', '.join(unknown)}; these exist: {', '.join(claims.NETWORKS)}")
+        raise InspectionError(f"no network {', '.join(unknown)}; these exist: {', '.join(NETWORKS)}")
     place = folder or json_path.with_suffix("")
-    plan = claims.Plan(images, place, tuple(network or claims.NETWORKS), preset=preset, where=where)
-    plan = claims.quick(plan) if quick else plan
+    plan = Plan(images, place, tuple(network or NETWORKS), preset=preset, where=where)
+    plan = quicker(plan) if quick else plan
     plan = replace(
         plan, size=size or plan.size, epochs=epochs or plan.epochs, filters=filters or plan.filters
     )
-    claims.check_writable(plan, json_path)
-    results = claims.measure(plan, step)
-    claims.write_json(json_path, results)
+    check_writable(plan, json_path)
+    results = measure(plan, step)
+    write_json(json_path, results)
     print_paper(console, results)
     for path in draw(results, place):
         console.print(f"Plot: {path}", soft_wrap=True)

@@ -1,6 +1,6 @@
 """What `fmi invert` makes: pictures of filters, tested."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,6 +71,26 @@ class Drawn:
         return [*dict.fromkeys(target.layer for target in self.targets)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is made of which images, once the request is resolved."""
+
+    request: FilterRequest
+    model: Model
+    given: Given
+    targets: tuple[Target, ...]
+
+    @property
+    def begun(self) -> list[tuple[Target, int, int]]:
+        """Every target from every source (by position), with every seed."""
+        sources, seeds = range(len(self.given.sources)), range(self.request.seeds)
+        return [(target, source, seed) for target in self.targets for source in sources for seed in seeds]
+
+    def of_layers(self, without: Container[str] = ()) -> list[Layer]:
+        """The layers of the targets, each once."""
+        return [*dict.fromkeys(each.layer for each in self.targets if each.layer.name not in without)]
+
+
 def draw_filters(model: Model, request: FilterRequest, step: Step) -> Drawn:
     """Make, test and save the pictures that are asked for. `check_request` comes before."""
     paths, sources = find_images(request.images, request.sources)
@@ -81,85 +101,82 @@ def draw_filters(model: Model, request: FilterRequest, step: Step) -> Drawn:
     targets = read_targets(request, model.layers, lambda layer: busiest(model, layer, pixels, step))
     if request.one_filter_each:
         model = measured(model, step)
-    untested = _untested(model, request, targets, len(sources) * request.seeds)
+    work = _Work(request, model, given, tuple(targets))
+    untested = _untested(work)
     if request.one_filter_each:
-        made, ablations = _isolated(model, request, targets, given, untested, step)
+        made, ablations = _isolated(work, untested, step)
     else:
-        made, ablations = _by_code(model, request, targets, given, step), {}
-    patches = _patches(model, targets, given, step)
+        made, ablations = _by_code(work, step), {}
+    patches = _patches(work, step)
     if request.pictures:
         made = [_kept(each, request) for each in made]
-    return Drawn(request, model, given, tuple(targets), tuple(made), patches, untested, ablations)
+    return Drawn(request, model, given, work.targets, tuple(made), patches, untested, ablations)
 
 
-def _untested(
-    model: Model, request: FilterRequest, targets: Sequence[Target], pictures: int
-) -> dict[str, str]:
+def _untested(work: _Work) -> dict[str, str]:
     """Why the pictures of a layer cannot be put to the trust test, for each layer where they cannot."""
-    reasons = {}
-    for layer in dict.fromkeys(target.layer.name for target in targets):
-        filters = sum(target.layer.name == layer for target in targets)
-        if not request.one_filter_each:
-            reasons[layer] = "it judges pictures of single filters"
-        elif request.layout != SOURCE:
-            reasons[layer] = (
-                f"it judges pictures laid out as their source, and these ({request.layout}) control"
-            )
-        elif model.subject is None:
-            reasons[layer] = "no workspace's reference images say what is normal for a filter"
-        elif filters < 2:
-            reasons[layer] = "it compares filters, and this is the only one of its layer: name another"
-        elif pictures < 2:
-            reasons[layer] = (
-                "it compares pictures, and this is a filter's only one: ask for 2 seeds or images"
-            )
-    return reasons
+    return {layer.name: reason for layer in work.of_layers() if (reason := _why_untested(work, layer))}
+
+
+def _why_untested(work: _Work, layer: Layer) -> str | None:
+    request = work.request
+    if not request.one_filter_each:
+        return "it judges pictures of single filters"
+    if request.layout != SOURCE:
+        return f"it judges pictures laid out as their source, and these ({request.layout}) control"
+    if work.model.subject is None:
+        return "no workspace's reference images say what is normal for a filter"
+    if sum(target.layer == layer for target in work.targets) < 2:
+        return "it compares filters, and this is the only one of its layer: name another"
+    if len(work.given.sources) * request.seeds < 2:
+        return "it compares pictures, and this is a filter's only one: ask for 2 seeds or images"
+    return None
 
 
 def _isolated(
-    model: Model,
-    request: FilterRequest,
-    targets: Sequence[Target],
-    given: Given,
-    untested: dict[str, str],
-    step: Step,
+    work: _Work, untested: Container[str], step: Step
 ) -> tuple[list[Made], dict[str, AblationCheck]]:
     """One filter a picture, through the cache and, where possible, the trust test."""
-    refs = {FilterRef(target.layer.name, target.channels[0]): target for target in targets}
-    layout = next(each for each in LAYOUTS if each == request.layout)
-    jobs = [
-        *(
-            Job(r, s, n, layout)
-            for r in refs
-            for s in range(len(given.sources))
-            for n in range(request.seeds)
-        ),
-        *(Job(r, 0, 0, each) for r in refs if r.layer not in untested for each in CONTROLS),
-    ]
-    on_cpu = model.classifier.device.type == "cpu"
-    with step("Inverting filters", len(jobs)) as advance:
-        found = invert(
-            model.classifier,
-            jobs,
-            given.source_pixels,
-            find_preset(request.preset),
-            CPU_BATCH if on_cpu else BATCH,
-            advance,
-            model.subject.reference if model.subject else None,
-            PrimitiveCache(model.cache) if model.cache else None,
-        )
+    found, subject = _inverted(work, untested, step), work.model.subject
     trusts: dict[Which, Trust] = {}
     ablations: dict[str, AblationCheck] = {}
-    for layer in dict.fromkeys(target.layer for target in targets if target.layer.name not in untested):
-        assert model.subject is not None
+    for layer in work.of_layers(untested):
+        assert subject is not None
         with step("Testing the primitives", None):
-            ablations[layer.name] = check_ablation(model.subject, layer)
-            trusts |= _trusts(model.subject, found, ablations[layer.name])
-    shown = [each for each in found if each.layout == layout]
+            ablations[layer.name] = check_ablation(subject, layer)
+            trusts |= _trusts(subject, found, ablations[layer.name])
+    refs = {_ref(target): target for target in work.targets}
+    shown = [each for each in found if each.layout == work.request.layout]
     return [
         Made(refs[each.filter], each.source, each.seed, each.image, each.residual, trusts.get(_which(each)))
         for each in shown
     ], ablations
+
+
+def _ref(target: Target) -> FilterRef:
+    return FilterRef(target.layer.name, target.channels[0])
+
+
+def _inverted(work: _Work, untested: Container[str], step: Step) -> list[Inversion]:
+    """The inversions that are asked for, and the controls of those that are tested."""
+    model, request = work.model, work.request
+    layout = next(each for each in LAYOUTS if each == request.layout)
+    refs = [_ref(target) for target in work.targets]
+    jobs = [
+        *(Job(_ref(target), source, seed, layout) for target, source, seed in work.begun),
+        *(Job(ref, 0, 0, each) for ref in refs if ref.layer not in untested for each in CONTROLS),
+    ]
+    with step("Inverting filters", len(jobs)) as advance:
+        return invert(
+            model.classifier,
+            jobs,
+            work.given.source_pixels,
+            find_preset(request.preset),
+            CPU_BATCH if model.classifier.device.type == "cpu" else BATCH,
+            advance,
+            model.subject.reference if model.subject else None,
+            PrimitiveCache(model.cache) if model.cache else None,
+        )
 
 
 def _which(inversion: Inversion) -> Which:
@@ -173,29 +190,23 @@ def _trusts(subject: Subject, found: Sequence[Inversion], ablation: AblationChec
     return dict(zip(tested, trust_test(subject, mine, ablation), strict=True))
 
 
-def _by_code(
-    model: Model, request: FilterRequest, targets: Sequence[Target], given: Given, step: Step
-) -> list[Made]:
+def _by_code(work: _Work, step: Step) -> list[Made]:
     """Codes that are no single filter's: unchanged, shared out at random, or on several filters."""
-    preset = find_preset(request.preset)
-    asked = [(t, s, n) for t in targets for s in range(len(given.sources)) for n in range(request.seeds)]
+    preset, classifier = find_preset(work.request.preset), work.model.classifier
+    sources = work.given.source_pixels
     batches = [
         mine[i : i + BATCH]
-        for layer in dict.fromkeys(target.layer for target in targets)
-        for mine in [[each for each in asked if each[0].layer == layer]]
+        for layer in work.of_layers()
+        for mine in [[each for each in work.begun if each[0].layer == layer]]
         for i in range(0, len(mine), BATCH)
     ]
     made = []
     with step("Inverting codes", len(batches) * (preset.steps + preset.fine_steps)) as advance:
         for batch in batches:
             name, seeds = batch[0][0].layer.name, [seed for _, _, seed in batch]
-            code = source_code(
-                model.classifier, name, given.source_pixels[[source for _, source, _ in batch]], preset
-            )
-            goal = _changed(request, code, [target for target, _, _ in batch], seeds)
-            images, residuals = invert_codes(
-                model.classifier, name, goal, seeds, preset, given.source_pixels, advance
-            )
+            code = source_code(classifier, name, sources[[source for _, source, _ in batch]], preset)
+            goal = _changed(work.request, code, [target for target, _, _ in batch], seeds)
+            images, residuals = invert_codes(classifier, name, goal, seeds, preset, sources, advance)
             pictures = images.cpu().numpy()
             made += [Made(*each, pictures[i], float(residuals[i])) for i, each in enumerate(batch)]
     return made
@@ -211,16 +222,15 @@ def _changed(request: FilterRequest, code: Tensor, targets: Sequence[Target], se
     return flatten_maps(code) if request.layout == "constant" else code
 
 
-def _patches(
-    model: Model, targets: Sequence[Target], given: Given, step: Step
-) -> dict[Target, tuple[Patch, ...]]:
+def _patches(work: _Work, step: Step) -> dict[Target, tuple[Patch, ...]]:
     """The real crops that excite each target most; of several filters together, the best of each."""
     found: dict[Target, tuple[Patch, ...]] = {}
-    for layer in dict.fromkeys(target.layer for target in targets if target.channels):
-        mine = [target for target in targets if target.layer == layer]
+    model, pixels = work.model, work.given.pixels
+    for layer in dict.fromkeys(target.layer for target in work.targets if target.channels):
+        mine = [target for target in work.targets if target.layer == layer]
         channels = [*dict.fromkeys(channel for target in mine for channel in target.channels)]
         with step("Finding real crops", None):
-            best = exciting_patches(model.classifier, layer, channels, given.pixels, PATCHES)
+            best = exciting_patches(model.classifier, layer, channels, pixels, PATCHES, model.batch_size)
         for target in mine:
             alone = len(target.channels) == 1
             rows = [best[channel] for channel in target.channels]

@@ -11,6 +11,7 @@ from inspection.findings import RegisteredModel
 from inspection.models.registry import ModelSpec, check_classes, load_model
 from inspection.pictures.sources import Step
 from inspection.workspace.folder import Workspace
+from inspection.workspace.settings import ComputeSettings
 from inspection.workspace.store import Store
 
 # --- the model ---
@@ -25,6 +26,12 @@ class Model:
     cache: Path | None  # where primitives are kept
     home: tuple[Workspace, RegisteredModel] | None = None
     subject: Subject | None = None  # with what is normal for each filter, once that is measured
+
+    @property
+    def batch_size(self) -> int:
+        """Images per forward pass: by the settings of its workspace, or as they are by default."""
+        compute = self.home[0].settings.compute if self.home else ComputeSettings()
+        return compute.batch_size
 
     @property
     def name(self) -> str:

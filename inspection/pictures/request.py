@@ -143,10 +143,11 @@ def busiest(model: Model, layer: Layer, images: NDArray[np.uint8], step: Step) -
     """The filters of a layer with the highest mean energy on the images, highest first."""
     total = np.zeros(layer.channels)
     with step(f"Choosing filters of {layer.name}"[:34], len(images)) as advance:
-        for i in range(0, len(images), 32):
-            batch = images[i : i + 32]
-            total += measure_energies(model.classifier, [layer.name], batch, with_spread=False)[0][
-                layer.name
-            ].sum(0)
+        for i in range(0, len(images), model.batch_size):
+            batch = images[i : i + model.batch_size]
+            energy, _, _ = measure_energies(
+                model.classifier, [layer.name], batch, model.batch_size, with_spread=False
+            )
+            total += energy[layer.name].sum(0)
             advance(len(batch))
     return [int(channel) for channel in np.argsort(-total, kind="stable")[:BUSIEST]]

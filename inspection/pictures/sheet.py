@@ -29,14 +29,29 @@ _TONES: dict[Tone, tuple[int, int, int]] = {
 }
 _FONT = cv2.FONT_HERSHEY_SIMPLEX  # in OpenCV 4 strokes of a pen, ASCII only: labels keep to it
 _SMALLEST_BOLD = 0.6 if cv2.__version__.startswith("4.") else 0.0  # bolder, small strokes run together
-_TITLE, _HEADING, _LABEL, _SMALL = 0.7, 0.46, 0.5, 0.4  # sizes, in OpenCV's unit
 _LINE = 17  # pixels from one small line to the next
 _HEADER, _HEADINGS = 76, 52  # pixels of the title's band, and of the columns' headings
 
 
 @dataclass(frozen=True, slots=True)
+class _Type:
+    """How large text is written, in OpenCV's unit, and how heavy."""
+
+    size: float
+    bold: bool = False
+
+    @property
+    def weight(self) -> int:
+        return 2 if self.bold and self.size >= _SMALLEST_BOLD else 1
+
+
+_TITLE, _HEADING, _LABEL = _Type(0.7, bold=True), _Type(0.46), _Type(0.5, bold=True)
+_SMALL, _STAMP = _Type(0.4), _Type(0.44, bold=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """A short line of text under a picture."""
+    """A line of text, such as those under a picture."""
 
     text: str
     tone: Tone = "quiet"
@@ -102,7 +117,7 @@ def plan(sheet: Sheet) -> Plan:
     factor = enlargement(sheet.size)
     height, width = (side * factor for side in sheet.size)
     lefts = _lefts(sheet, width)
-    right = max(lefts[-1] + width + MARGIN, NARROWEST, _width(sheet.title, _TITLE, True) + 2 * MARGIN)
+    right = max(lefts[-1] + width + MARGIN, NARROWEST, _width(sheet.title, _TITLE) + 2 * MARGIN)
     top, tops = _HEADER + _HEADINGS, []
     for row in sheet.rows:
         tops.append(top)
@@ -128,8 +143,8 @@ def _lefts(sheet: Sheet, width: int) -> tuple[int, ...]:
 
 
 def _label_width(sheet: Sheet) -> int:
-    texts = [(row.label, _LABEL, True) for row in sheet.rows]
-    texts += [(detail.text, _SMALL, False) for row in sheet.rows for detail in row.details]
+    texts = [(row.label, _LABEL) for row in sheet.rows]
+    texts += [(detail.text, _SMALL) for row in sheet.rows for detail in row.details]
     widest = max((_width(*text) for text in texts if text[0]), default=0)
     return widest + GROUP_GAP if widest else 0
 
@@ -143,13 +158,13 @@ def draw(sheet: Sheet) -> Picture:
     laid = plan(sheet)
     canvas = np.full((*laid.size, 3), _PAPER, np.uint8)
     most = laid.size[1] - 2 * MARGIN
-    _write(canvas, sheet.title, (MARGIN, 38), _TITLE, "ink", bold=True, most=most)
-    _write(canvas, sheet.subtitle, (MARGIN, 60), _HEADING, "quiet", most=most)
+    _write(canvas, Line(sheet.title, "ink"), (MARGIN, 38), _TITLE, most)
+    _write(canvas, Line(sheet.subtitle), (MARGIN, 60), _HEADING, most)
     _draw_headings(canvas, sheet, laid)
     for row, top in zip(sheet.rows, laid.tops, strict=True):
         _draw_row(canvas, row, top, laid)
     for i, note in enumerate(_wrapped(sheet.notes, most)):
-        _write(canvas, note, (MARGIN, laid.notes_top + 10 + i * _LINE), _SMALL, "quiet")
+        _write(canvas, Line(note), (MARGIN, laid.notes_top + 10 + i * _LINE), _SMALL)
     return canvas
 
 
@@ -158,24 +173,24 @@ def _draw_headings(canvas: Picture, sheet: Sheet, laid: Plan) -> None:
     for group, members in groupby(zip(sheet.columns, laid.lefts, strict=True), lambda each: each[0].group):
         columns = list(members)
         left, right = columns[0][1], columns[-1][1] + width
-        _write(canvas, group, (left, _HEADER + 16), _HEADING, "ink", most=right - left)
+        _write(canvas, Line(group, "ink"), (left, _HEADER + 16), _HEADING, right - left)
         canvas[_HEADER + 24, left:right] = _RULE
         for column, at in columns:
-            _write(canvas, column.heading, (at, _HEADER + 41), _SMALL, "quiet", most=width + GAP // 2)
+            _write(canvas, Line(column.heading), (at, _HEADER + 41), _SMALL, width + GAP // 2)
 
 
 def _draw_row(canvas: Picture, row: Row, top: int, laid: Plan) -> None:
     height, width = laid.cell
-    _write(canvas, row.label, (MARGIN, top + 14), _LABEL, "ink", bold=True)
+    _write(canvas, Line(row.label, "ink"), (MARGIN, top + 14), _LABEL)
     for i, detail in enumerate(row.details):
-        _write(canvas, detail.text, (MARGIN, top + 16 + (i + 1) * _LINE), _SMALL, detail.tone)
+        _write(canvas, detail, (MARGIN, top + 16 + (i + 1) * _LINE), _SMALL)
     for cell, left in zip(row.cells, laid.lefts, strict=True):
         if cell is not None:
             picture = _fitted(cell.picture, laid.cell)
             canvas[top : top + height, left : left + width] = _withheld(picture) if cell.withheld else picture
             for i, line in enumerate(cell.lines):
                 at = (left, top + height + (i + 1) * _LINE)
-                _write(canvas, line.text, at, _SMALL, line.tone, most=width + GAP // 2)
+                _write(canvas, line, at, _SMALL, width + GAP // 2)
 
 
 def _fitted(picture: Picture, cell: tuple[int, int]) -> Picture:
@@ -202,44 +217,31 @@ def _withheld(picture: Picture) -> Picture:
     corners = (((6, 6), (width - 7, height - 7)), ((6, height - 7), (width - 7, 6)))
     for start, end in corners:
         cv2.line(washed, start, end, _TONES["bad"], max(2, min(height, width) // 56), cv2.LINE_AA)
-    size = 0.44
-    across = _width("withheld", size, True)
+    across = _width("withheld", _STAMP)
     left, middle = (width - across) // 2, height // 2
     washed[middle - 12 : middle + 12, max(left - 7, 0) : left + across + 7] = _PAPER
-    _write(washed, "withheld", (left, middle + 5), size, "bad", bold=True)
+    _write(washed, Line("withheld", "bad"), (left, middle + 5), _STAMP)
     return washed
 
 
-def _write(
-    canvas: Picture,
-    text: str,
-    at: tuple[int, int],
-    size: float,
-    tone: Tone,
-    bold: bool = False,
-    most: int | None = None,
-) -> None:
+def _write(canvas: Picture, line: Line, at: tuple[int, int], face: _Type, most: int | None = None) -> None:
     """Write text on its baseline at (left, down), in smaller type or cut where it is wider than `most`."""
-    if most is not None:
-        text, size = _cut(text, size, bold, most)
-    cv2.putText(canvas, text, at, _FONT, size, _TONES[tone], _weight(size, bold), cv2.LINE_AA)
+    text, face = (line.text, face) if most is None else _cut(line.text, face, most)
+    cv2.putText(canvas, text, at, _FONT, face.size, _TONES[line.tone], face.weight, cv2.LINE_AA)
 
 
-def _cut(text: str, size: float, bold: bool, most: int) -> tuple[str, float]:
-    for smaller in (size, 0.93 * size, 0.86 * size):
-        if _width(text, smaller, bold) <= most:
+def _cut(text: str, face: _Type, most: int) -> tuple[str, _Type]:
+    for share in (1, 0.93, 0.86):
+        smaller = _Type(share * face.size, face.bold)
+        if _width(text, smaller) <= most:
             return text, smaller
-    while text and _width(f"{text}...", smaller, bold) > most:
+    while text and _width(f"{text}...", smaller) > most:
         text = text[:-1]
     return f"{text}...", smaller
 
 
-def _weight(size: float, bold: bool) -> int:
-    return 2 if bold and size >= _SMALLEST_BOLD else 1
-
-
-def _width(text: str, size: float, bold: bool) -> int:
-    return int(cv2.getTextSize(text, _FONT, size, _weight(size, bold))[0][0])
+def _width(text: str, face: _Type) -> int:
+    return int(cv2.getTextSize(text, _FONT, face.size, face.weight)[0][0])
 
 
 def _wrapped(sentences: Sequence[str], most: int) -> list[str]:
@@ -250,7 +252,7 @@ def _wrapped(sentences: Sequence[str], most: int) -> list[str]:
 def _broken(sentence: str, most: int) -> Iterator[str]:
     line = ""
     for word in sentence.split():
-        if line and _width(f"{line} {word}", _SMALL, False) > most:
+        if line and _width(f"{line} {word}", _SMALL) > most:
             yield line
             line = ""
         line = f"{line} {word}".strip()

@@ -10,7 +10,7 @@ import pytest
 from fmi_engine.types import Failure, FilterRef, FloatArray, Inversion, Layer, Trust, TrustPart
 from inspection.errors import InspectionError
 from inspection.inputs.images import read_image
-from inspection.pictures import paper
+from inspection.pictures import paper_networks, paper_results, paper_stage
 from tests.conftest import Answer
 from tests.inspection.conftest import Plant
 
@@ -28,7 +28,7 @@ def test_pairs_of_one_source_do_not_count() -> None:
     inversions = [made(0, 0, 0.0), made(0, 1, 0.1), made(1, 0, 0.3), made(1, 1, 0.9)]
     # Same filter: 0.1 and 0.6 apart. Different filters, different sources: 0.9 and 0.2.
     # In order: 0.1 before both, 0.6 before 0.9 alone: three pairs of four.
-    assert paper.pair_auroc(inversions, level_of) == pytest.approx(3 / 4)
+    assert paper_stage.pair_auroc(inversions, level_of) == pytest.approx(3 / 4)
 
 
 def trust(*failed: TrustPart) -> Trust:
@@ -39,8 +39,8 @@ def test_a_filter_passes_where_most_of_its_primitives_do() -> None:
     inversions = [made(k, source, 0.0) for k in range(3) for source in range(3)]
     fine, bad = trust(), trust(TrustPart.RANK)
     trusts = [fine, fine, bad, fine, bad, bad, fine, fine, fine]
-    assert paper._share(inversions, trusts, lambda each: each.trusted) == pytest.approx(2 / 3)
-    parts = paper._parts(inversions, trusts)
+    assert paper_stage._share(inversions, trusts, lambda each: each.trusted) == pytest.approx(2 / 3)
+    parts = paper_stage._parts(inversions, trusts)
     assert parts["rank"] == pytest.approx(2 / 3)
     assert (parts["agreement"], parts["ablation"], parts["layout"]) == (1, 1, 1)
 
@@ -49,14 +49,14 @@ def test_the_pictures_alone_are_all_but_the_ablation_check() -> None:
     inversions = [made(k, source, 0.0) for k in range(2) for source in range(2)]
     loose = trust(TrustPart.ABLATION)
     both = trust(TrustPart.ABLATION, TrustPart.AGREEMENT)
-    parts = paper._parts(inversions, [loose, loose, both, both])
+    parts = paper_stage._parts(inversions, [loose, loose, both, both])
     assert (parts["ablation"], parts["pictures"], parts["agreement"]) == (0, 0.5, 0.5)
 
 
 def test_a_stage_is_the_last_layer_of_a_resolution() -> None:
     sizes = (("a", 32), ("b", 32), ("c", 16), ("d", 8), ("e", 8))
     layers = [Layer(name, 4, side, side, nonnegative=True) for name, side in sizes]
-    assert [layer.name for layer in paper.stages_of(layers)] == ["b", "c", "e"]
+    assert [layer.name for layer in paper_networks.stages_of(layers)] == ["b", "c", "e"]
 
 
 def test_what_does_not_hold_is_said_with_its_stages() -> None:
@@ -65,21 +65,21 @@ def test_what_does_not_hold_is_said_with_its_stages() -> None:
         values = {"auroc": auroc, "trusted_share": trusted, "untrained_parts": parts}
         return {"network": "vgg", "layer": layer, **values}
 
-    said = list(paper.verdicts([row("first", 0.99, 0.5, 0.8), row("last", 0.96, 0.95, 0.0)]))
+    said = list(paper_results.verdicts([row("first", 0.99, 0.5, 0.8), row("last", 0.96, 0.95, 0.0)]))
     assert said[0].endswith("holds at every stage")
     assert said[1].endswith("nine in ten live filters pass the trust test: does not hold at first")
     assert said[2].endswith("does not hold at first")
 
 
 def test_json_holds_no_nan_and_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
-    paper.write_json(tmp_path / "a" / "b.json", {"x": (float("nan"), np.float32(0.5), np.int64(3))})
+    paper_results.write_json(tmp_path / "a" / "b.json", {"x": (float("nan"), np.float32(0.5), np.int64(3))})
     assert json.loads((tmp_path / "a" / "b.json").read_text()) == {"x": [None, 0.5, 3]}
-    plan = paper.Plan(tmp_path, tmp_path / "work")
+    plan = paper_networks.Plan(tmp_path, tmp_path / "work")
     with pytest.raises(InspectionError, match="is a folder; expected the name of a JSON file"):
-        paper.check_writable(plan, tmp_path / "a")
+        paper_results.check_writable(plan, tmp_path / "a")
     (tmp_path / "file").write_text("")
     with pytest.raises(InspectionError, match="cannot be written to"):
-        paper.check_writable(plan, tmp_path / "file" / "x.json")
+        paper_results.check_writable(plan, tmp_path / "file" / "x.json")
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def test_the_claims_are_measured_on_ones_own_images_and_a_second_run_trains_noth
         assert row["dead_trusted_share"] == 0
         assert row["trusted_share"] <= min(row["parts"].values())
         assert len(row["textures"]) == row["filters"]
-        assert set(row["changed_sources"]) == set(paper.SOURCE_CHANGES)
+        assert set(row["changed_sources"]) == set(paper_stage.SOURCE_CHANGES)
     assert {row["descriptor"] for row in results["hierarchy"]["vgg"]} >= {"wavelength", "complexity"}
     assert "AUROC" in answer.stdout
     for name in ("trust.png", "hierarchy.png", "sources.png"):
