@@ -1,6 +1,7 @@
 """The command line, `fmi`: one command for each thing a plant does.
 
 - workspace: init, register, train, evaluate, sql
+- answer: what sql answers, as people or programs read it
 - night: night, retrain, demo
 - engine: invert, style, bench paper
 - recipe: recipe show, recipe check

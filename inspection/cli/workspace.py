@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from inspection.cli.app import app, console, errors
 from inspection.cli.options import (
@@ -19,6 +17,7 @@ from inspection.cli.options import (
     open_given,
     size_of,
 )
+from inspection.errors import InspectionError
 from inspection.workspace.folder import Workspace, create_workspace
 
 
@@ -179,13 +178,33 @@ def evaluate(
 @app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="A SELECT on the store; try: SHOW TABLES")],
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV, as a pipe or a file gets it by itself.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object for each row.")] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Ask the DuckDB store of the findings anything, read-only."""
+    """Ask the DuckDB store of the findings anything, read-only.
+
+    SHOW TABLES lists what there is to ask, DESCRIBE errors the columns of a table.
+    Which confusions come most often?
+
+    fmi sql "SELECT true_label, predicted_label, count(*) AS n FROM errors GROUP BY ALL ORDER BY n DESC"
+
+    On a terminal the rows are a table; where that is too wide to be read, one record
+    stands below the other. What goes into a pipe or a file is CSV:
+
+    fmi sql "FROM errors" > errors.csv
+    """
+    from inspection.cli import answer
     from inspection.workspace.store import Store
 
+    if as_csv and as_json:
+        raise InspectionError("--csv and --json are two forms of one answer; give one of them")
     columns, rows = Store(open_given(workspace).store_path).query(query)
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*(escape(str(value)) for value in row))
-    console.print(table)
+    if as_json:
+        typer.echo(answer.as_json(columns, rows), nl=False)
+    elif as_csv or not console.is_terminal:
+        typer.echo(answer.as_csv(columns, rows), nl=False)
+    else:
+        answer.show(console, errors, columns, rows)
