@@ -20,7 +20,15 @@ from inspection.recipes.overlays import (
     write_texture,
     write_tones,
 )
-from inspection.recipes.recipe import Ingredient, Recipe, build_recipe, draw_examples, summarise, write_recipe
+from inspection.recipes.recipe import (
+    Ingredient,
+    Recipe,
+    Scope,
+    build_recipe,
+    draw_examples,
+    summarise,
+    write_recipe,
+)
 from inspection.workspace.settings import RecipeSettings
 
 
@@ -72,10 +80,7 @@ def compose(
     settings, model = subject.settings, subject.model
     return build_recipe(
         _groups(subject, images, true, diagnosis, path),
-        settings.recipe.share,
-        settings.compute.seed,
-        (model.height, model.width),
-        model.channels,
+        Scope(settings.recipe.share, settings.compute.seed, (model.height, model.width), model.channels),
         findings,
         path.parent,
     )
