@@ -38,17 +38,18 @@ QUICK = Size(pixels=64, per_class=80, per_class_logged=30, epochs=10)
 
 def run_demo(console: Console, workspace: Workspace, quick: bool) -> None:
     """Run the whole demo in a workspace, telling what happens."""
-    size, store = QUICK if quick else FULL, Store(workspace.store_path)
+    store = Store(workspace.store_path)
     store.create()
-    line = SampleLine(finish="brushed", size=size.pixels)
+    demo = Demo(console, workspace, store, QUICK if quick else FULL)
+    line = demo.line()
     console.rule("1. The line as commissioned, and a model")
-    model = _train(console, workspace, store, line, size)
+    model = demo.train(line)
     console.rule("2. The lamp ages to 45 % of its light")
-    aged = _night(console, workspace, store, model, line.aged(0.45), "lamp-aged", size)
+    aged = demo.night(model, line.aged(0.45), "lamp-aged")
     console.rule("3. Targeted retraining with the recipe of that night")
-    _retrain(console, workspace, store, aged, size)
+    demo.retrain(aged)
     console.rule("4. The finish of the parts changes from brushed to cast")
-    cast = _night(console, workspace, store, model, line.with_finish("cast"), "finish-changed", size)
+    cast = demo.night(model, line.with_finish("cast"), "finish-changed")
     console.rule("What was found")
     for name, found in (("lamp aged to 45 %", aged), ("finish changed to cast", cast)):
         for mode in found.modes:
@@ -59,62 +60,66 @@ def run_demo(console: Console, workspace: Workspace, quick: bool) -> None:
     console.print(f"\nLook at it in the dashboard: fmi serve --workspace {workspace.root}", soft_wrap=True)
 
 
-def _train(
-    console: Console, workspace: Workspace, store: Store, line: SampleLine, size: Size
-) -> RegisteredModel:
-    folder = _render(workspace, line, "commissioned", size.per_class, 1)
-    request = first_model.FirstModelRequest((GOOD,), "", (size.pixels, size.pixels), 1, size.epochs)
-    plan = first_model.plan_training(workspace.settings, read_image_set(folder), request)
-    with step("Training", len(plan.train) * plan.epochs) as advance:
-        network, spec = first_model.train(workspace.settings, plan, first_model.load_splits(plan), advance)
-    model = models.keep(workspace, network, spec, models.Origin(note="demo"))
-    store.add_model(model, plan.references)
-    right, count = models.reference_accuracy(workspace, model, plan.references)["val"]
-    console.print(f"{len(plan.train)} images trained; right on {right} of {count} validation images")
-    return model
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """Where the demo runs, where it tells what happens, and how large it is."""
 
+    console: Console
+    workspace: Workspace
+    store: Store
+    size: Size
 
-def _render(workspace: Workspace, line: SampleLine, name: str, per_class: int, seed: int) -> Path:
-    folder = workspace.root / "images" / name
-    with step(f"Rendering {name}", per_class * len(DEFECTS)) as advance:
-        done = [0]
+    def line(self) -> SampleLine:
+        """The line as commissioned."""
+        return SampleLine(finish="brushed", size=self.size.pixels)
 
-        def tell(count: int) -> None:
-            advance(count - done[0])
-            done[0] = count
+    def train(self, line: SampleLine) -> RegisteredModel:
+        """A model of the line, trained and registered."""
+        folder, pixels = self.render(line, "commissioned", self.size.per_class, 1), self.size.pixels
+        request = first_model.FirstModelRequest((GOOD,), "", (pixels, pixels), 1, self.size.epochs)
+        settings = self.workspace.settings
+        plan = first_model.plan_training(settings, read_image_set(folder), request)
+        with step("Training", len(plan.train) * plan.epochs) as advance:
+            network, spec = first_model.train(settings, plan, first_model.load_splits(plan), advance)
+        model = models.keep(self.workspace, network, spec, models.Origin(note="demo"))
+        self.store.add_model(model, plan.references)
+        right, count = models.reference_accuracy(self.workspace, model, plan.references)["val"]
+        self.console.print(f"{len(plan.train)} images trained; right on {right} of {count} validation images")
+        return model
 
-        write_images(line, folder, per_class, seed, tell)
-    return folder
+    def render(self, line: SampleLine, name: str, per_class: int, seed: int) -> Path:
+        """The folder of images that a line makes."""
+        folder = self.workspace.root / "images" / name
+        with step(f"Rendering {name}", per_class * len(DEFECTS)) as advance:
+            done = [0]
 
+            def tell(count: int) -> None:
+                advance(count - done[0])
+                done[0] = count
 
-def _night(
-    console: Console,
-    workspace: Workspace,
-    store: Store,
-    model: RegisteredModel,
-    line: SampleLine,
-    name: str,
-    size: Size,
-) -> Night:
-    folder = _render(workspace, line, name, size.per_class_logged, 2)
-    rows = score(workspace, model, read_image_set(folder))
-    wrong = [row for row in rows if row["predicted_label"] != row["true_label"]]
-    console.print(f"The drifted line: {len(rows) - len(wrong)} of {len(rows)} parts judged right")
-    log = workspace.root / "logs" / f"{name}.csv"
-    log.parent.mkdir(exist_ok=True)
-    write_defect_log(log, wrong)
-    found = store.night(night_flow(str(workspace.root), str(log), model.model_hash))
-    print_night(console, found, workspace)
-    return found
+            write_images(line, folder, per_class, seed, tell)
+        return folder
 
+    def night(self, model: RegisteredModel, line: SampleLine, name: str) -> Night:
+        """The night after a shift of a drifted line."""
+        folder = self.render(line, name, self.size.per_class_logged, 2)
+        rows = score(self.workspace, model, read_image_set(folder))
+        wrong = [row for row in rows if row["predicted_label"] != row["true_label"]]
+        self.console.print(f"The drifted line: {len(rows) - len(wrong)} of {len(rows)} parts judged right")
+        log = self.workspace.root / "logs" / f"{name}.csv"
+        log.parent.mkdir(exist_ok=True)
+        write_defect_log(log, wrong)
+        found = self.store.night(night_flow(str(self.workspace.root), str(log), model.model_hash))
+        print_night(self.console, found, self.workspace)
+        return found
 
-def _retrain(console: Console, workspace: Workspace, store: Store, found: Night, size: Size) -> None:
-    mode = next((mode for mode in found.modes if mode.recipe), None)
-    if mode is None:
-        console.print("No recipe was written, so nothing is retrained.")
-        return
-    line = SampleLine(finish="brushed", size=size.pixels).aged(0.45)
-    unseen = _render(workspace, line, "lamp-aged-unseen", size.per_class_logged, 3)
-    done_id = retrain_flow(str(workspace.root), mode.mode_id, str(unseen))
-    done = next(each for each in store.retrainings(mode.mode_id) if each.retraining_id == done_id)
-    print_retraining(console, done)
+    def retrain(self, found: Night) -> None:
+        """Retrain with the recipe of a night, judged on images of the aged lamp that nobody saw."""
+        mode = next((mode for mode in found.modes if mode.recipe), None)
+        if mode is None:
+            self.console.print("No recipe was written, so nothing is retrained.")
+            return
+        unseen = self.render(self.line().aged(0.45), "lamp-aged-unseen", self.size.per_class_logged, 3)
+        done_id = retrain_flow(str(self.workspace.root), mode.mode_id, str(unseen))
+        done = next(each for each in self.store.retrainings(mode.mode_id) if each.retraining_id == done_id)
+        print_retraining(self.console, done)

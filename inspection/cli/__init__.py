@@ -8,6 +8,7 @@
 - serving: serve, worker
 - doctor: doctor
 - options: options that several commands share
+- described: a model as options describe it
 - app: the root that commands are hung on
 - entry: one command run, and how its errors are shown
 """

@@ -14,8 +14,6 @@ from inspection.cli.app import app, console
 @app.command()
 def doctor() -> None:
     """Check this installation: the parts, their versions, the device, and known clashes."""
-    from inspection.cli.doctor import examine
-
     findings = examine()
     for finding in findings:
         mark = "[green]ok[/]  " if finding.fine else "[red]bad[/] "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inspection.cli.app import app, bench, console
+from inspection.cli.described import DescribedModel
 from inspection.cli.options import (
     ArchitectureOption,
     ChannelsOption,
@@ -21,10 +22,7 @@ from inspection.cli.options import (
     SizeOption,
     WhereOption,
     WorkspaceOption,
-    names_of,
-    normalisation_of,
     open_given,
-    size_of,
 )
 from inspection.errors import InspectionError
 
@@ -130,8 +128,8 @@ def invert(
         pictures,
     )
     check_request(request)
-    description = (architecture, checkpoint, classes, input_size, channels, mean, std)
-    asked = _asked(workspace, model, device, cache, description)
+    given = DescribedModel(architecture, checkpoint, classes, input_size, channels, mean, std)
+    asked = _asked(workspace, model, device, cache, given)
     drawn = draw_filters(asked, request, step)
     write_sheet(drawn)
     if as_json:
@@ -190,8 +188,8 @@ def style(
 
     request = StyleRequest(content, style_image, out, method, layer, content_weight, preset, seeds)
     check_style(request)
-    description = (architecture, checkpoint, classes, input_size, channels, mean, std)
-    asked = _asked(workspace, model, device, None, description)
+    given = DescribedModel(architecture, checkpoint, classes, input_size, channels, mean, std)
+    asked = _asked(workspace, model, device, None, given)
     styled = draw_style(asked, request, step)
     if as_json:
         typer.echo(json.dumps(styled_json(styled), ensure_ascii=False, indent=2))
@@ -200,41 +198,23 @@ def style(
 
 
 def _asked(
-    workspace: Path | None,
-    model_hash: str | None,
-    device: str,
-    cache: Path | None,
-    description: tuple[str, Path | None, str, str, int, str, str],
+    workspace: Path | None, model_hash: str | None, device: str, cache: Path | None, given: DescribedModel
 ) -> "Model":
     """The model that a command asks: the one described, or else the workspace's."""
-    from fmi_engine.classifier import Preprocessing
-    from inspection.models.registry import ModelSpec
     from inspection.pictures.model import described, registered
     from inspection.pictures.sources import check_folder
 
     if cache is not None:
         check_folder("--cache", cache)
-    architecture, checkpoint, classes, input_size, channels, mean, std = description
-    if not any(description):
+    if not given.given:
         return registered(open_given(workspace), model_hash, device, cache)
-    needed = {"--architecture": architecture, "--checkpoint": checkpoint, "--classes": classes}
-    missing = [option for option, given in needed.items() if not given]
-    if missing:
-        raise InspectionError(
-            f"{' and '.join(missing)} missing: a model in no workspace is described by --architecture, "
-            "--checkpoint and --classes; without any of these the workspace's model is asked"
-        )
+    checkpoint = given.weights()
     if workspace is not None or model_hash is not None:
         raise InspectionError(
             "--workspace and --model name a registered model, and --architecture describes another: "
             "give the one or the other"
         )
-    height, width = size_of(input_size or "224")
-    means, stds = normalisation_of(channels or 3, mean, std)
-    preprocessing = Preprocessing(height, width, channels or 3, means, stds)
-    spec = ModelSpec(architecture, names_of(classes), (), preprocessing)
-    assert checkpoint is not None
-    return described(spec, checkpoint, device, cache)
+    return described(given.completed().spec(), checkpoint, device, cache)
 
 
 @bench.command()

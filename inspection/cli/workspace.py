@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from inspection.cli.app import app, console, errors
+from inspection.cli.described import DescribedModel
 from inspection.cli.options import (
     GoodOption,
     ModelOption,
@@ -13,7 +14,6 @@ from inspection.cli.options import (
     WhereOption,
     WorkspaceOption,
     names_of,
-    normalisation_of,
     open_given,
     size_of,
 )
@@ -69,17 +69,13 @@ def register(
     its class order, input size and normalisation must be those it was trained with: the share of right
     answers printed at the end is the check.
     """
-    from fmi_engine.classifier import Preprocessing
     from inspection.inputs.image_sets import read_image_set
     from inspection.models import registry as models
 
     site = open_given(workspace)
     site.check_writable()
-    height, width = size_of(input_size)
-    means, stds = normalisation_of(channels, mean, std)
-    spec = models.ModelSpec(
-        architecture, names_of(classes), names_of(good), Preprocessing(height, width, channels, means, stds)
-    )
+    given = DescribedModel(architecture, checkpoint, classes, input_size, channels, mean, std)
+    spec = given.spec(good)
     references = models.reference_images(read_image_set(reference, where))
     record = models.register(site, spec, checkpoint, references)
     _keep_registered(site, record, references)

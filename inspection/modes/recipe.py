@@ -20,7 +20,15 @@ from inspection.recipes.overlays import (
     write_texture,
     write_tones,
 )
-from inspection.recipes.recipe import Ingredient, Recipe, build_recipe, draw_examples, summarise, write_recipe
+from inspection.recipes.recipe import (
+    Coverage,
+    Ingredient,
+    Recipe,
+    build_recipe,
+    draw_examples,
+    summarise,
+    write_recipe,
+)
 from inspection.workspace.settings import RecipeSettings
 
 
@@ -53,10 +61,7 @@ def compose(case: Case, diagnosis: Diagnosis, findings: Mapping[str, object], pa
     settings, model = case.subject.settings, case.subject.model
     return build_recipe(
         _groups(case, diagnosis, path),
-        settings.recipe.share,
-        settings.compute.seed,
-        (model.height, model.width),
-        model.channels,
+        Coverage(settings.recipe.share, settings.compute.seed, (model.height, model.width), model.channels),
         findings,
         path.parent,
     )

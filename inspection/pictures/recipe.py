@@ -18,7 +18,15 @@ from inspection.operations.catalogue import find_operation
 from inspection.pictures.sheet import Cell, Column, Line, Picture, Row, Sheet, draw
 from inspection.pictures.sources import check_sheet
 from inspection.recipes.overlays import OVERLAYS, TONE_CURVE
-from inspection.recipes.recipe import Ingredient, Recipe, build_recipe, draw_examples, load_recipe, summarise
+from inspection.recipes.recipe import (
+    Coverage,
+    Ingredient,
+    Recipe,
+    build_recipe,
+    draw_examples,
+    load_recipe,
+    summarise,
+)
 from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
 
@@ -270,10 +278,7 @@ def _fixed(ingredient: Ingredient, strength: float) -> Ingredient:
 def _strong(recipe: Recipe, request: RecipeRequest, example: Example, step: Choice) -> Cell:
     fixed = build_recipe(
         [[each] for each in step],
-        1.0,
-        recipe.seed,
-        recipe.input_size,
-        recipe.channels,
+        Coverage(1.0, recipe.seed, recipe.input_size, recipe.channels),
         {},
         request.recipe.parent,
     )

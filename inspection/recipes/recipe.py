@@ -72,6 +72,16 @@ class Recipe:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
 
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Which images a recipe is for, and which of them it changes."""
+
+    share: float  # of the training images that it changes
+    seed: int  # of the draw of these, and of their strengths
+    input_size: tuple[int, int]  # height, width, pixels
+    channels: int
+
+
 class RecipeTransform:
     """A recipe at work: the same seed, epoch and index give the same image in any process and any order."""
 
@@ -105,32 +115,26 @@ class RecipeTransform:
 
 def build_recipe(
     groups: Sequence[Sequence[Ingredient]],
-    share: float,
-    seed: int,
-    input_size: tuple[int, int],
-    channels: int,
+    scope: Coverage,
     findings: Mapping[str, object],
     folder: Path = Path(),
 ) -> Recipe:
     """Return the recipe that draws one ingredient of every group, group after group, for a share of images.
 
-    input_size is (height, width) in pixels. A strength above an operation's limit is lowered to it. The
-    textures of overlays lie under `folder`, into which the recipe is to be written.
+    A strength above an operation's limit is lowered to it. The textures of overlays lie under `folder`, into
+    which the recipe is to be written.
     Raises RecipeError for what cannot be a recipe and InspectionError for an operation that does not exist.
     """
     if not groups or not all(groups):
         raise RecipeError(f"a recipe needs at least one ingredient in every group; given: {groups}")
-    limited = tuple(tuple(_limited(ingredient, channels) for ingredient in group) for group in groups)
+    limited = tuple(tuple(_limited(ingredient, scope.channels) for ingredient in group) for group in groups)
     with textures_in(folder):
-        pipeline = A.Compose([_one_of(group) for group in limited], p=share).to_dict()
+        pipeline = A.Compose([_one_of(group) for group in limited], p=scope.share).to_dict()
     return _checked(
         {
             "version": VERSION,
             "ingredients": [[asdict(ingredient) for ingredient in group] for group in limited],
-            "share": share,
-            "seed": seed,
-            "input_size": input_size,
-            "channels": channels,
+            **asdict(scope),
             "findings": dict(findings),
             "libraries": _libraries(),
             "pipeline": pipeline,

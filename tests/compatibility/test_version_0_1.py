@@ -17,12 +17,12 @@ import httpx
 import numpy as np
 import pytest
 import yaml
+from inspection.config import load_settings
+from inspection.store import Store
 from numpy.typing import NDArray
 
 from dashboards.app import create_app
-from inspection.config import load_settings
 from inspection.recipes import RecipeTransform, load_recipe
-from inspection.store import Store
 from inspection.workspace import open_workspace
 from tests.compatibility.workspace import FINISHED, INTERRUPTED, old_nights, relocate, unpack
 from tests.conftest import Answer

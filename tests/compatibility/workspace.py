@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
-
 from inspection.config import load_settings
+
 from inspection.nights import fingerprint
 
 ARCHIVE = Path(__file__).with_name("version_0_1") / "workspace.tar.xz"

@@ -31,7 +31,14 @@ from inspection.recipes.overlays import (
     write_texture,
     write_tones,
 )
-from inspection.recipes.recipe import Ingredient, RecipeTransform, build_recipe, load_recipe, write_recipe
+from inspection.recipes.recipe import (
+    Coverage,
+    Ingredient,
+    RecipeTransform,
+    build_recipe,
+    load_recipe,
+    write_recipe,
+)
 from inspection.workspace.folder import create_workspace
 from inspection.workspace.store import Store
 from tests.benchmarks.planted import load_faults
@@ -52,7 +59,7 @@ def grey(value: int, channels: int = 1) -> Image:
 def recipe_of(folder: Path, *groups: list[Ingredient], share: float = 0.5, channels: int = 1) -> Path:
     """A recipe file of its own name, with the failure mode m-1 in it."""
     findings = {"failure_mode": "m-1", "diagnosis": "The light is dimmer."}
-    recipe = build_recipe(groups, share, 0, (SIZE, SIZE), channels, findings, folder)
+    recipe = build_recipe(groups, Coverage(share, 0, (SIZE, SIZE), channels), findings, folder)
     write_recipe(recipe, folder / "recipe-m-1.yaml")
     return folder / "recipe-m-1.yaml"
 
@@ -243,7 +250,7 @@ def test_a_failure_mode_stands_for_its_recipe(fmi: Fmi, tmp_path: Path) -> None:
     assert recipe is not None
     path = workspace.root / recipe.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_recipe(build_recipe([[LAMP]], 0.5, 0, (SIZE, SIZE), 1, {}), path)
+    write_recipe(build_recipe([[LAMP]], Coverage(0.5, 0, (SIZE, SIZE), 1), {}), path)
     answer = fmi("recipe", "check", MODE_ID, "--workspace", workspace.root)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.startswith(f"{path} is sound")

@@ -35,6 +35,7 @@ from inspection.recipes.overlays import (
     write_tones,
 )
 from inspection.recipes.recipe import (
+    Coverage,
     Ingredient,
     Recipe,
     RecipeTransform,
@@ -404,7 +405,7 @@ def overlaid(folder: Path) -> Recipe:
         [Ingredient(TONE_CURVE, 0.2, 1.3, (write_tones(curve(), folder, "r-textures/tones.png"),))],
         [Ingredient("dimmer lamp", 0.2, 1.0)],
     ]
-    return build_recipe(groups, 1.0, 7, (32, 32), 1, {}, folder)
+    return build_recipe(groups, Coverage(1.0, 7, (32, 32), 1), {}, folder)
 
 
 @pytest.mark.parametrize("relative", [False, True])
@@ -467,4 +468,6 @@ def test_an_overlay_without_its_textures_is_no_recipe(
 ) -> None:
     file = write_texture(field(), tmp_path, "t.png")
     with pytest.raises(RecipeError, match=complaint):
-        build_recipe([[Ingredient(operation, 0.2, 1.3, (file,) * count)]], 0.5, 0, (32, 32), 1, {}, tmp_path)
+        build_recipe(
+            [[Ingredient(operation, 0.2, 1.3, (file,) * count)]], Coverage(0.5, 0, (32, 32), 1), {}, tmp_path
+        )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from inspection.errors import InspectionError, RecipeError
 from inspection.operations.catalogue import operations_for
 from inspection.recipes.recipe import (
+    Coverage,
     Ingredient,
     Recipe,
     RecipeTransform,
@@ -46,7 +47,9 @@ class Stranger(A.ImageOnlyTransform):  # type: ignore[misc]
 def recipe_of(
     *groups: list[Ingredient], share: float = 0.5, seed: int = 7, channels: int = 1, size: int = 32
 ) -> Recipe:
-    return build_recipe(groups or [[DIMMER, GAMMA], [SIDE]], share, seed, (size, size), channels, FINDINGS)
+    return build_recipe(
+        groups or [[DIMMER, GAMMA], [SIDE]], Coverage(share, seed, (size, size), channels), FINDINGS
+    )
 
 
 def constant(value: int, size: int = 32) -> Image:
@@ -307,7 +310,7 @@ def test_another_patch_version_of_albumentations_is_fine(written: Path) -> None:
 )
 def test_groups_that_are_no_recipe_are_refused(groups: list[list[Ingredient]], complaint: str) -> None:
     with pytest.raises(RecipeError, match=complaint):
-        build_recipe(groups, 0.5, 0, (32, 32), 1, {})
+        build_recipe(groups, Coverage(0.5, 0, (32, 32), 1), {})
 
 
 @pytest.mark.parametrize(
@@ -322,8 +325,10 @@ def test_groups_that_are_no_recipe_are_refused(groups: list[list[Ingredient]], c
 )
 def test_other_arguments_that_are_no_recipe_are_refused(arguments: Values, complaint: str) -> None:
     given: Values = {"share": 0.5, "seed": 0, "input_size": (32, 32), "channels": 1, "findings": {}}
+    given |= arguments
+    findings = given.pop("findings")
     with pytest.raises(RecipeError, match=complaint):
-        build_recipe([[DIMMER]], **{**given, **arguments})
+        build_recipe([[DIMMER]], Coverage(**given), findings)
 
 
 def test_an_unknown_operation_is_refused() -> None:
