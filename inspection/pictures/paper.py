@@ -12,6 +12,7 @@ from inspection.pictures.paper_networks import Plan, load, net_of, trained, untr
 from inspection.pictures.paper_results import results_of
 from inspection.pictures.paper_stage import Stage, Work, measure_stage
 from inspection.pictures.sources import Step
+from inspection.workspace.settings import Settings
 
 
 def measure(plan: Plan, step: Step) -> dict[str, object]:
@@ -24,7 +25,7 @@ def measure(plan: Plan, step: Step) -> dict[str, object]:
     for name in plan.networks:
         train, validation = data = load(plan, step)
         classifier = trained(plan, name, data, step)
-        accuracy[name] = float(right(classifier, validation).mean())
+        accuracy[name] = float(right(classifier, validation, Settings().compute.batch_size).mean())
         net = net_of(name, classifier, train, own_labels=False)
         control = net_of(name, untrained(plan, classifier, name, train), train, own_labels=True)
         sources = validation.images[evenly(validation.labels, plan.sources)]
