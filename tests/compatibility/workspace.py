@@ -11,9 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
-from inspection.config import load_settings
 
-from inspection.nights import fingerprint
+from inspection.nights.night import fingerprint
 
 ARCHIVE = Path(__file__).with_name("version_0_1") / "workspace.tar.xz"
 MADE_AT = "/tmp/line1"  # where version 0.1.0 made it
@@ -60,10 +59,9 @@ def old_nights(root: Path) -> list[OldNight]:
 
 def relocate(root: Path) -> dict[str, str]:
     """Give the workspace at `root` the paths and the ids that it would have there; returns old id: new id."""
-    settings = load_settings(root / "fmi.toml").model_dump(mode="json")
     ids, changes = {}, {MADE_AT: str(root)}
     for night in old_nights(root):
-        mark = night.mark(root / night.log.relative_to(MADE_AT), settings)
+        mark = night.mark(root / night.log.relative_to(MADE_AT), night.settings)
         ids[night.night_id] = f"{night.night_id.partition('-')[0]}-{mark}"
     changes |= ids
     _change_store(root / "fmi.duckdb", changes)
