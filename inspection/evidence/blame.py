@@ -50,14 +50,14 @@ def layers_to_verify(
     tried, images = screening.subset(few), images[few]
     scores, run = [], {}
     for layer in subject.layers:
-        k, cut, reference = _k(subject, layer), subject.cut(layer.name), subject.reference
+        k = _k(subject, layer)
         sets = [
             engine.most_blamed(tried.blame[layer.name], k),
-            engine.most_deviating(tried, reference, layer.name, k),
+            engine.most_deviating(tried, subject.reference, layer.name, k),
         ]
         run[layer.name] = run_up_to(subject, layer, images)
         patched = engine.patched_margins(
-            cut, layer, reference, run[layer.name], tried.true, sets, tried.predicted
+            _patching(subject, layer), run[layer.name], tried.true, sets, tried.predicted
         )
         blamed, deviating = (float(rate) for rate in patched.right.mean(1))
         scores.append((blamed - deviating, float(-patched.margin[0].mean()), layer.name))
@@ -78,6 +78,11 @@ def run_up_to(subject: Subject, layer: Layer, images: NDArray[np.uint8]) -> list
     """Run errors up to a layer, for what goes on from there."""
     batch_size = subject.settings.compute.batch_size
     return engine.run_up_to(subject.classifier, subject.cut(layer.name), images, batch_size)
+
+
+def _patching(subject: Subject, layer: Layer) -> engine.Patching:
+    batch_size = subject.settings.compute.batch_size
+    return engine.Patching(subject.classifier, layer, subject.reference, subject.cut(layer.name), batch_size)
 
 
 def _choosing(subject: Subject, images: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -105,19 +110,10 @@ def verify(
     filters = engine.most_blamed(sounding.blame, _k(subject, layer))
     harmless = sample(len(subject.correct), settings.blame.collateral_images, settings.compute.seed)
     correct = subject.correct.subset(harmless)
+    beside = (correct.images, correct.labels)
+    trial = engine.Trial(filters, beside, settings.blame.random_draws, settings.compute.seed)
     verification = engine.verify(
-        subject.classifier,
-        layer,
-        subject.reference,
-        screening.subset(few),
-        images[few],
-        (correct.images, correct.labels),
-        filters,
-        settings.blame.random_draws,
-        settings.compute.seed,
-        settings.compute.batch_size,
-        progress,
-        subject.cut(layer.name),
+        _patching(subject, layer), screening.subset(few), images[few], trial, progress
     )
     return _flip_rate(verification, layer, settings)
 
@@ -147,9 +143,7 @@ def shortlist(
     few = _choosing(subject, images)
     filters = engine.most_blamed(sounding.blame, min(settings.inversion.filters, layer.channels))
     patched = engine.patched_margins(
-        subject.cut(name),
-        layer,
-        subject.reference,
+        _patching(subject, layer),
         run_up_to(subject, layer, images[few]),
         screening.true[few],
         [[channel] for channel in filters],

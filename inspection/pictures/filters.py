@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fmi_engine.cache import PrimitiveCache
 from fmi_engine.energy import flatten_maps, isolate, reallocate_at_random, shuffle_maps
-from fmi_engine.inversion import BATCH, Job, invert, invert_codes, source_code
+from fmi_engine.inversion import BATCH, Descent, Job, invert, invert_codes, source_code
 from fmi_engine.patches import Patch, exciting_patches
 from fmi_engine.presets import find_preset
 from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Trust
@@ -206,7 +206,7 @@ def _by_code(work: _Work, step: Step) -> list[Made]:
             name, seeds = batch[0][0].layer.name, [seed for _, _, seed in batch]
             code = source_code(classifier, name, sources[[source for _, source, _ in batch]], preset)
             goal = _changed(work.request, code, [target for target, _, _ in batch], seeds)
-            images, residuals = invert_codes(classifier, name, goal, seeds, preset, sources, advance)
+            images, residuals = invert_codes(classifier, name, goal, Descent(seeds, preset, sources), advance)
             pictures = images.cpu().numpy()
             made += [Made(*each, pictures[i], float(residuals[i])) for i, each in enumerate(batch)]
     return made
