@@ -34,7 +34,7 @@ _PUBLIC = {
         "patch_energy",
     ),
     "errors": ("EngineError", "UnknownLayerError", "ClassifierError", "TooFewReferencesError"),
-    "inversion": ("Job", "Descent", "invert", "invert_codes", "source_code", "descend"),
+    "inversion": ("Job", "Descent", "Run", "invert", "invert_codes", "source_code", "descend"),
     "patches": ("exciting_patches",),
     "presets": ("PRESETS", "Preset", "find_preset"),
     "probe": ("layers_of", "find_layers", "find_layer", "check_filter", "tapped", "truncated", "resumption"),

@@ -49,25 +49,31 @@ class Descent:
     stride: float = 1.0  # pixels: of the layer, for jitter of the picture alone
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How inversions are gone about; nothing in it changes a picture."""
+
+    batch_size: int = BATCH  # pictures of one descent
+    progress: Progress = None  # receives the number of pictures done
+    cache: PrimitiveCache | None = None  # pictures that it holds are not made again
+
+
 def invert(
     classifier: Classifier,
     jobs: Sequence[Job],
     sources: NDArray[np.uint8],
     preset: Preset = PRESETS["default"],
-    batch_size: int = BATCH,
-    progress: Progress = None,
     reference: Reference | None = None,
-    cache: PrimitiveCache | None = None,
+    run: Run = Run(),
 ) -> list[Inversion]:
     """Isolate each job's filter in the code of its source image and find the image with that code.
 
     Minimises ||code(x) - F*||^2 / ||F*||^2 plus priors for every job by itself; only the layers up to
     the target run. `sources` is (images, height, width, channel), 8-bit. The same job gives the same
     picture whatever batch it runs in. `reference` says what is normal for each filter, for presets that
-    weigh filters by it; without one the sources themselves do. Pictures that the cache holds are not made
-    again. `progress` receives the number of pictures done.
+    weigh filters by it; without one the sources themselves do.
     """
-    wanted = list(dict.fromkeys(jobs))
+    wanted, cache, progress = list(dict.fromkeys(jobs)), run.cache, run.progress
     keys = _keys(classifier, wanted, sources, preset, reference) if cache else {}
     done = {job: held for job in wanted if cache and (held := cache.read(keys[job], job)) is not None}
     if progress and done:
@@ -76,8 +82,8 @@ def invert(
         mine = [job for job in wanted if job.filter.layer == layer and job not in done]
         by_sigma = preset.standardised or preset.selectivity > 0
         normal = normal_of(classifier, layer, sources, preset, reference) if mine and by_sigma else None
-        for i in range(0, len(mine), batch_size):
-            batch = mine[i : i + batch_size]
+        for i in range(0, len(mine), run.batch_size):
+            batch = mine[i : i + run.batch_size]
             made = _invert_batch(classifier, batch, sources, preset, normal)
             done |= zip(batch, made, strict=True)
             for job in batch:

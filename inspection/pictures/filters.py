@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fmi_engine.cache import PrimitiveCache
 from fmi_engine.energy import flatten_maps, isolate, reallocate_at_random, shuffle_maps
-from fmi_engine.inversion import BATCH, Descent, Job, invert, invert_codes, source_code
+from fmi_engine.inversion import BATCH, Descent, Job, Run, invert, invert_codes, source_code
 from fmi_engine.patches import Patch, exciting_patches
 from fmi_engine.presets import find_preset
 from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Trust
@@ -166,17 +166,13 @@ def _inverted(work: _Work, untested: Container[str], step: Step) -> list[Inversi
         *(Job(_ref(target), source, seed, layout) for target, source, seed in work.begun),
         *(Job(ref, 0, 0, each) for ref in refs if ref.layer not in untested for each in CONTROLS),
     ]
+    size = CPU_BATCH if model.classifier.device.type == "cpu" else BATCH
+    cache = PrimitiveCache(model.cache) if model.cache else None
+    reference = model.subject.reference if model.subject else None
     with step("Inverting filters", len(jobs)) as advance:
-        return invert(
-            model.classifier,
-            jobs,
-            work.given.source_pixels,
-            find_preset(request.preset),
-            CPU_BATCH if model.classifier.device.type == "cpu" else BATCH,
-            advance,
-            model.subject.reference if model.subject else None,
-            PrimitiveCache(model.cache) if model.cache else None,
-        )
+        run = Run(size, advance, cache)
+        preset = find_preset(request.preset)
+        return invert(model.classifier, jobs, work.given.source_pixels, preset, reference, run)
 
 
 def _which(inversion: Inversion) -> Which:

@@ -18,6 +18,7 @@ from fmi_engine.errors import EngineError, UnknownLayerError
 from fmi_engine.inversion import (
     Descent,
     Job,
+    Run,
     _isolated,
     _looking_at,
     _margin_loss,
@@ -221,7 +222,7 @@ def test_lbfgs_takes_one_picture_at_a_time() -> None:
         "2 pictures given to L-BFGS, which takes one at a time: use a batch size of 1"
     )
     assert hooks(classifier.network) == 0
-    for job, found in zip(PAIR, invert(classifier, PAIR, GREY, LBFGS, batch_size=1), strict=True):
+    for job, found in zip(PAIR, invert(classifier, PAIR, GREY, LBFGS, run=Run(1)), strict=True):
         (alone,) = invert(classifier, [job], GREY, LBFGS)
         assert (found.filter, found.seed) == (job.filter, job.seed)
         assert np.array_equal(found.image, alone.image)
@@ -653,7 +654,7 @@ def test_a_picture_whose_margin_is_sharpened_does_not_depend_on_the_batch(optimi
         SHARPENED, standardised=True, steps=30, learning_rate=0.1, sharpen_most=64.0, optimiser=optimiser
     )
     size = 1 if optimiser == "lbfgs" else 16
-    together = invert(classifier, jobs, sources, preset, size, reference=reference)
+    together = invert(classifier, jobs, sources, preset, reference, Run(size))
     for job, among_others in zip(jobs, together, strict=True):
         (alone,) = invert(classifier, [job], sources, preset, reference=reference)
         assert np.abs(alone.image - among_others.image).max() < 0.25 / 255
@@ -896,7 +897,7 @@ def test_the_default_preset_gives_a_seed_its_picture_whatever_the_batch() -> Non
         (alone,) = invert(classifier, [job], sources)
         assert np.abs(alone.image - among_others.image).max() < 0.25 / 255
         assert alone.residual == pytest.approx(among_others.residual, rel=1e-3)
-    pairs = invert(classifier, jobs, sources, batch_size=2)
+    pairs = invert(classifier, jobs, sources, run=Run(2))
     for one, other in zip(together, pairs, strict=True):
         assert np.abs(one.image - other.image).max() < 0.25 / 255
     (other_seed,) = invert(classifier, [replace(jobs[0], seed=77)], sources)
