@@ -1,6 +1,7 @@
 """Blame: which filters pushed an image to the wrong class. Screened by gradient, verified by patching."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from fmi_engine.classifier import Classifier
 from fmi_engine.energy import energies, patch_energy, patch_every_energy
 from fmi_engine.probe import Resumption, recorded, resumption
-from fmi_engine.reference import Reference
+from fmi_engine.reference import Batch, Reference
 from fmi_engine.types import FloatArray, Layer, Screening, Verification
 
 Progress = Callable[[int], None] | None
@@ -152,39 +153,61 @@ def patch_count(channels: int, wanted: int, largest_share: float) -> int:
     return max(1, min(wanted, int(channels * largest_share)))
 
 
+@dataclass(frozen=True, slots=True)
+class Patching:
+    """A layer whose filters are patched to normal, and the network cut there to go on from it."""
+
+    classifier: Classifier
+    layer: Layer
+    reference: Reference
+    cut: Resumption
+    batch_size: int = 32
+
+    @classmethod
+    def at(
+        cls, classifier: Classifier, layer: Layer, reference: Reference, batch_size: int = 32
+    ) -> "Patching":
+        """Cut the network at a layer."""
+        return cls(classifier, layer, reference, resumption(classifier.network, layer.name), batch_size)
+
+    def run_up(self, images: NDArray[np.uint8]) -> list[Begun]:
+        """Run 8-bit images (images, height, width, channel) up to the layer."""
+        return run_up_to(self.classifier, self.cut, images, self.batch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The filters that are patched, and what the patch is held against."""
+
+    filters: Sequence[int]
+    correct: Batch  # images that the network tells rightly: those that the patch breaks are its collateral
+    random_draws: int = 1  # sets of random filters for each error
+    seed: int = 0
+
+
 def verify(
-    classifier: Classifier,
-    layer: Layer,
-    reference: Reference,
+    patching: Patching,
     screening: Screening,
     images: NDArray[np.uint8],
-    correct: tuple[NDArray[np.uint8], NDArray[np.int64]],
-    filters: Sequence[int],
-    random_draws: int = 1,
-    seed: int = 0,
-    batch_size: int = 32,
+    trial: Trial,
     progress: Progress = None,
-    cut: Resumption | None = None,
 ) -> Verification:
-    """Patch the blamed `filters` of one layer exactly, beside as many of both controls; count the flips.
+    """Patch the blamed filters of one layer exactly, beside as many of both controls; count the flips.
 
-    `images` are the errors of `screening` in the same order; `correct` is (images, classes) on which the
-    collateral is counted: images that the network tells rightly. The random filters are drawn anew for every
+    `images` are the errors of `screening` in the same order. The random filters are drawn anew for every
     error, so that one draw for each is still as many sets as there are errors. Only the layers after the
-    patched one are run again; `cut` is the network cut there, where that is at hand.
+    patched one are run again.
     """
-    rng = np.random.default_rng(seed)
-    blamed, k = list(filters), len(filters)
-    deviating = most_deviating(screening, reference, layer.name, k)
-    cut = cut or resumption(classifier.network, layer.name)
+    rng, layer = np.random.default_rng(trial.seed), patching.layer
+    blamed, k = list(trial.filters), len(trial.filters)
+    deviating = most_deviating(screening, patching.reference, layer.name, k)
     flips, margin = [], []
-    for i in _steps(len(images), batch_size, progress):
-        rows = slice(i, i + batch_size)
-        begun = run_up_to(classifier, cut, images[rows], batch_size)
+    for i in _steps(len(images), patching.batch_size, progress):
+        rows = slice(i, i + patching.batch_size)
         true, predicted = screening.true[rows], screening.predicted[rows]
-        drawn = [_drawn(rng, layer.channels, k, len(true)) for _ in range(random_draws)]
+        drawn = [_drawn(rng, layer.channels, k, len(true)) for _ in range(trial.random_draws)]
         sets: list[Sequence[int] | NDArray[np.int64]] = [blamed, deviating, *drawn]
-        patched = patched_margins(cut, layer, reference, begun, true, sets, predicted)
+        patched = patched_margins(patching, patching.run_up(images[rows]), true, sets, predicted)
         flips.append(patched.right)
         margin.append(patched.margin[0])
     right = np.concatenate(flips, axis=1)
@@ -195,7 +218,7 @@ def verify(
         deviation_flips=right[1],
         random_flips=right[2:].mean(0, dtype=np.float32),
         margin_fall=np.asarray(screening.margin - np.concatenate(margin), np.float32),
-        collateral=_collateral(classifier, cut, layer, reference, correct, blamed, batch_size),
+        collateral=_collateral(patching, trial.correct, blamed),
     )
 
 
@@ -214,20 +237,18 @@ class Patched:
 
 @torch.no_grad()
 def patched_margins(
-    cut: Resumption,
-    layer: Layer,
-    reference: Reference,
+    patching: Patching,
     begun: Sequence[Begun],
     true: NDArray[np.int64],
     sets: Sequence[Sequence[int] | NDArray[np.int64]],
     predicted: NDArray[np.int64],
 ) -> Patched:
-    """Run images, `begun` up to `layer`, on from there once for each set of patched filters.
+    """Run images, begun up to the layer, on from there once for each set of patched filters.
 
     A set holds the filters that are patched in every image, or (images, filters) those of each. The margin
     is measured against `predicted`, the classes that the unpatched network chose.
     """
-    normal = reference.layers[layer.name]
+    layer, normal = patching.layer, patching.reference.layers[patching.layer.name]
     right = np.zeros((len(sets), len(true)), bool)
     margin = np.zeros((len(sets), len(true)), np.float32)
     for rows, (code, *values) in _batches(begun):
@@ -239,26 +260,17 @@ def patched_margins(
                 for each in (normal.energy, normal.spread)
             )
             patched = patch_energy(code, picked, energy, spread, layer.nonnegative)
-            logits = cut.tail(patched, *values)
+            logits = patching.cut.tail(patched, *values)
             right[which, rows] = (logits.argmax(1) == labels).cpu().numpy()
             margin[which, rows] = margins(logits, wrong, labels).cpu().numpy()
     return Patched(right, margin)
 
 
-def _collateral(
-    classifier: Classifier,
-    cut: Resumption,
-    layer: Layer,
-    reference: Reference,
-    correct: tuple[NDArray[np.uint8], NDArray[np.int64]],
-    filters: list[int],
-    batch_size: int,
-) -> float:
+def _collateral(patching: Patching, correct: Batch, filters: list[int]) -> float:
     images, true = correct
     if not len(images):
         return 0.0
-    begun = run_up_to(classifier, cut, images, batch_size)
-    patched = patched_margins(cut, layer, reference, begun, true, [filters], true)
+    patched = patched_margins(patching, patching.run_up(images), true, [filters], true)
     return float(1 - patched.right[0].mean())
 
 

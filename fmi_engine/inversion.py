@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import torch
@@ -39,25 +39,41 @@ class Job:
     layout: Layout = "source"
 
 
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """What pictures descend from, and how; the same seed starts from the same noise."""
+
+    seeds: Sequence[int]  # one for each picture
+    preset: Preset = PRESETS["default"]
+    images: NDArray[np.uint8] | None = None  # real ones, for a parametrisation by their spectrum
+    stride: float = 1.0  # pixels: of the layer, for jitter of the picture alone
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How inversions are gone about; nothing in it changes a picture."""
+
+    batch_size: int = BATCH  # pictures of one descent
+    progress: Progress = None  # receives the number of pictures done
+    cache: PrimitiveCache | None = None  # pictures that it holds are not made again
+
+
 def invert(
     classifier: Classifier,
     jobs: Sequence[Job],
     sources: NDArray[np.uint8],
     preset: Preset = PRESETS["default"],
-    batch_size: int = BATCH,
-    progress: Progress = None,
     reference: Reference | None = None,
-    cache: PrimitiveCache | None = None,
+    run: Run = Run(),
 ) -> list[Inversion]:
     """Isolate each job's filter in the code of its source image and find the image with that code.
 
     Minimises ||code(x) - F*||^2 / ||F*||^2 plus priors for every job by itself; only the layers up to
     the target run. `sources` is (images, height, width, channel), 8-bit. The same job gives the same
     picture whatever batch it runs in. `reference` says what is normal for each filter, for presets that
-    weigh filters by it; without one the sources themselves do. Pictures that the cache holds are not made
-    again. `progress` receives the number of pictures done.
+    weigh filters by it; without one the sources themselves do.
     """
-    wanted = list(dict.fromkeys(jobs))
+    wanted, cache, progress = list(dict.fromkeys(jobs)), run.cache, run.progress
     keys = _keys(classifier, wanted, sources, preset, reference) if cache else {}
     done = {job: held for job in wanted if cache and (held := cache.read(keys[job], job)) is not None}
     if progress and done:
@@ -66,9 +82,9 @@ def invert(
         mine = [job for job in wanted if job.filter.layer == layer and job not in done]
         by_sigma = preset.standardised or preset.selectivity > 0
         normal = normal_of(classifier, layer, sources, preset, reference) if mine and by_sigma else None
-        for i in range(0, len(mine), batch_size):
-            batch = mine[i : i + batch_size]
-            made = _invert_batch(classifier, layer, batch, sources, preset, normal)
+        for i in range(0, len(mine), run.batch_size):
+            batch = mine[i : i + run.batch_size]
+            made = _invert_batch(classifier, batch, sources, preset, normal)
             done |= zip(batch, made, strict=True)
             for job in batch:
                 if cache:
@@ -142,17 +158,16 @@ def _tensor(values: FloatArray, classifier: Classifier) -> Tensor:
 
 def _invert_batch(
     classifier: Classifier,
-    layer: str,
     jobs: Sequence[Job],
     sources: NDArray[np.uint8],
     preset: Preset,
     normal: Normal | None,
 ) -> list[Inversion]:
-    goal = _isolated(classifier, layer, jobs, sources, preset, normal)
-    with _looking_at(classifier, layer, preset) as code:
+    goal = _isolated(classifier, jobs, sources, preset, normal)
+    with _looking_at(classifier, jobs[0].filter.layer, preset) as code:
         stride = classifier.preprocessing.height / goal.targets[0].shape[2]
-        seeds = [job.seed for job in jobs]
-        picture = descend(classifier, goal.loss(code), seeds, preset, images=sources, stride=stride)
+        descent = Descent([job.seed for job in jobs], preset, sources, stride)
+        picture = descend(classifier, goal.loss(code), descent)
         left = goal.residual(code, classifier.preprocessing.normalise(picture))
     return [
         Inversion(job.filter, job.source, job.seed, picture[i].cpu().numpy(), float(left[i]), job.layout)
@@ -243,13 +258,12 @@ class _Sharpness:
 
 def _isolated(
     classifier: Classifier,
-    layer: str,
     jobs: Sequence[Job],
     sources: NDArray[np.uint8],
     preset: Preset,
     normal: Normal | None,
 ) -> _Goal:
-    images = sources[[job.source for job in jobs]]
+    layer, images = jobs[0].filter.layer, sources[[job.source for job in jobs]]
     channels = [job.filter.channel for job in jobs]
     code = source_code(classifier, layer, images, preset)
     scale = code.new_ones(code.shape[1])
@@ -320,22 +334,18 @@ def invert_codes(
     classifier: Classifier,
     layer: str,
     target: Float[Tensor, "batch channel height width"],
-    seeds: Sequence[int],
-    preset: Preset = PRESETS["default"],
-    images: NDArray[np.uint8] | None = None,
+    descent: Descent,
     progress: Progress = None,
 ) -> tuple[Float[Tensor, "batch channel height width"], Float[Tensor, " batch"]]:
     """Find the pictures, in 0 to 1, whose codes at `layer` are the targets; returns them with residuals.
 
-    `images` are real ones (image, height, width, channel), for a parametrisation by their spectrum.
-    `progress` receives 1 after every step. Raises EngineError where the target does not fit the layer.
+    The stride of the descent is that of the layer. `progress` receives 1 after every step. Raises
+    EngineError where the target does not fit the layer.
     """
     goal = _Goal([(0, 0)], [target], target.new_ones(1, 1, 1))
-    stride = classifier.preprocessing.height / target.shape[2]
-    with _looking_at(classifier, layer, preset) as code:
-        picture = descend(
-            classifier, goal.loss(code), seeds, preset, images=images, stride=stride, progress=progress
-        )
+    descent = replace(descent, stride=classifier.preprocessing.height / target.shape[2])
+    with _looking_at(classifier, layer, descent.preset) as code:
+        picture = descend(classifier, goal.loss(code), descent, progress)
         return picture, goal.residual(code, classifier.preprocessing.normalise(picture))
 
 
@@ -352,33 +362,30 @@ def residuals(
 
 
 def descend(
-    classifier: Classifier,
-    loss: Loss,
-    seeds: Sequence[int],
-    preset: Preset,
-    images: NDArray[np.uint8] | None = None,
-    stride: float = 1.0,
-    progress: Progress = None,
+    classifier: Classifier, loss: Loss, descent: Descent, progress: Progress = None
 ) -> Float[Tensor, "batch channel height width"]:
     """Minimise `loss` of the standardised picture plus the preset's priors, each picture by itself.
 
-    Starts from noise of the seeds. `stride`, in pixels, is that of the layer, for jitter of the picture
-    alone. Returns pictures in 0 to 1. L-BFGS searches along a line for one picture at a time.
+    Starts from noise of the seeds. Returns pictures in 0 to 1. L-BFGS searches along a line for one picture
+    at a time.
     """
+    preset, seeds = descent.preset, descent.seeds
     if preset.optimiser == "lbfgs" and len(seeds) > 1:
         raise EngineError(
             f"{len(seeds)} pictures given to L-BFGS, which takes one at a time: use a batch size of 1"
         )
-    written = write_down(preset.parametrization, _start(classifier, seeds, preset), classifier, images)
+    start = _start(classifier, seeds, preset)
+    written = write_down(preset.parametrization, start, classifier, descent.images)
+    objective = _Objective(classifier, loss, preset, written)
     optimiser = _optimiser(written.parameter, preset)
     rolls = [torch.Generator().manual_seed(seed) for seed in seeds] if preset.jitter else []
-    most = max(round(preset.jitter * stride), 1)
+    most = max(round(preset.jitter * descent.stride), 1)
     stopping = _Stopping(preset, written)
     for step in range(preset.steps + preset.fine_steps):
         for group in optimiser.param_groups:
             group["lr"] = _rate(preset, step)
         jitter = [_drawn_offset(roll, most) for roll in rolls] if step < preset.steps else []
-        losses = _step(classifier, loss, preset, written, optimiser, jitter, step)
+        losses = _step(objective, optimiser, jitter, step)
         if progress:
             progress(1)
         if stopping.all_stopped(losses):
@@ -386,24 +393,33 @@ def descend(
     return denoise(stopping.picture(), preset.denoise)
 
 
+@dataclass(frozen=True, slots=True)
+class _Objective:
+    """What a descent minimises, as a function of what its pictures are written down in."""
+
+    classifier: Classifier
+    loss: Loss
+    preset: Preset
+    written: Parametrization
+
+    def losses(self, jitter: Sequence[tuple[int, int]], step: int) -> Float[Tensor, " batch"]:
+        """The loss of each picture, rolled by its jitter, and its priors."""
+        picture = self.written.now()
+        x = self.classifier.preprocessing.normalise(_rolled(picture, jitter))
+        return self.loss(x, step) * self.preset.loss_scale + priors(picture, x, self.preset)
+
+
 def _step(
-    classifier: Classifier,
-    loss: Loss,
-    preset: Preset,
-    written: Parametrization,
-    optimiser: torch.optim.Optimizer,
-    jitter: Sequence[tuple[int, int]],
-    step: int,
+    objective: _Objective, optimiser: torch.optim.Optimizer, jitter: Sequence[tuple[int, int]], step: int
 ) -> Float[Tensor, " batch"]:
     seen: list[Tensor] = []
+    preset, parameter = objective.preset, objective.written.parameter
 
     def closure() -> float:
-        picture = written.now()
-        x = classifier.preprocessing.normalise(_rolled(picture, jitter))
-        each = loss(x, step) * preset.loss_scale + priors(picture, x, preset)
+        each = objective.losses(jitter, step)
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(each.sum())  # each picture's loss stands alone: the sum mixes nothing
-        _clip(written.parameter, preset.clip)
+        _clip(parameter, preset.clip)
         seen.append(each.detach())
         return float(seen[-1].sum()) if preset.optimiser == "lbfgs" else 0.0
 

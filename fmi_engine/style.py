@@ -7,7 +7,7 @@ Using Convolutional Neural Networks, CVPR 2016.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,8 +19,7 @@ from torch import Tensor
 from fmi_engine.classifier import Classifier
 from fmi_engine.energy import rank_match
 from fmi_engine.errors import ClassifierError, EngineError
-from fmi_engine.inversion import Progress, descend, invert_codes, pooling, residuals
-from fmi_engine.presets import Preset
+from fmi_engine.inversion import Descent, Progress, descend, invert_codes, pooling, residuals
 from fmi_engine.probe import find_layer, find_layers, tapped
 from fmi_engine.types import FloatArray, Layer
 
@@ -116,18 +115,9 @@ class Restyled:
     styles: tuple[StyleDistance, ...]  # at each of the style layers
 
 
-def restyle(
-    classifier: Classifier,
-    content: NDArray[np.uint8],
-    style: NDArray[np.uint8],
-    method: str,
-    layer: str | None,
-    seeds: Sequence[int],
-    preset: Preset,
-    content_weight: float = 10.0,
-    progress: Progress = None,
-) -> Restyled:
-    """Draw a content image in the style of another, by reallocating the energy of its code on purpose.
+@dataclass(frozen=True, slots=True)
+class Styling:
+    """A content image, the style that it is drawn in, and how the two are matched.
 
     Both are 8-bit images (height, width, channel) of the classifier's size. `method`:
 
@@ -135,25 +125,40 @@ def restyle(
     - sums: bring the sums of the filters at the style layers to the style's, with weight 1 each, while the
       code at `layer` stays that of the content, with `content_weight`;
     - gram: the same with Gram matrices, to compare.
-
-    `layer` is the content layer of `style_layers` where none is given. Raises EngineError on an unknown
-    method or layer, or an image of another size.
     """
+
+    content: NDArray[np.uint8]
+    style: NDArray[np.uint8]
+    method: str
+    layer: str | None = None  # None: the content layer of `style_layers`
+    content_weight: float = 10.0
+
+
+def restyle(
+    classifier: Classifier, styling: Styling, descent: Descent, progress: Progress = None
+) -> Restyled:
+    """Draw a content image in the style of another, by reallocating the energy of its code on purpose.
+
+    One picture for each seed of the descent, whose real images are these two. Raises EngineError on an
+    unknown method or layer, or an image of another size.
+    """
+    method = styling.method
     if method not in METHODS:
         raise EngineError(f"no method {method!r}; these exist: {', '.join(METHODS)}")
-    both = _both(classifier, content, style)
-    with pooling(classifier, preset):
-        goal = _goal(classifier, both, layer)
-        run = _Run(classifier, seeds, preset, both, progress)
+    both = _both(classifier, styling.content, styling.style)
+    descent = replace(descent, images=both)
+    with pooling(classifier, descent.preset):
+        goal = _goal(classifier, both, styling.layer)
         if method == "rank":
-            picture, loss = _by_rank(run, goal)
+            picture, loss = _by_rank(classifier, goal, descent, progress)
         else:
-            picture, loss = _by_loss(run, goal, STYLE_LOSSES[method], content_weight)
+            style_loss = _style_loss(goal, STYLE_LOSSES[method], styling.content_weight)
+            picture, loss = _by_loss(classifier, goal, style_loss, descent, progress)
         found = _codes(classifier, goal.layers, classifier.preprocessing.normalise(picture))
     left = content_loss(found[goal.at.name], goal.content[goal.at.name])
     styles = tuple(_distance(name, goal, found) for name in goal.style_layers)
     return Restyled(
-        method, goal.at.name, tuple(seeds), _array(picture), _array(loss), _array(left.sqrt()), styles
+        method, goal.at.name, tuple(descent.seeds), _array(picture), _array(loss), _array(left.sqrt()), styles
     )
 
 
@@ -167,15 +172,6 @@ class _Goal:
     @property
     def layers(self) -> tuple[str, ...]:
         return (*self.style_layers, self.at.name)
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    classifier: Classifier
-    seeds: Sequence[int]
-    preset: Preset
-    images: NDArray[np.uint8]
-    progress: Progress
 
 
 def _both(classifier: Classifier, content: NDArray[np.uint8], style: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -205,31 +201,39 @@ def _codes(classifier: Classifier, layers: Sequence[str], x: Tensor) -> Codes:
         return codes(x)
 
 
-def _by_rank(run: _Run, goal: _Goal) -> tuple[Tensor, Tensor]:
+def _by_rank(
+    classifier: Classifier, goal: _Goal, descent: Descent, progress: Progress
+) -> tuple[Tensor, Tensor]:
     name = goal.at.name
     matched = rank_match(goal.content[name], goal.style[name], goal.at.nonnegative)
-    target = repeat(matched, "1 c h w -> s c h w", s=len(run.seeds))
-    return invert_codes(
-        run.classifier, name, target, run.seeds, run.preset, images=run.images, progress=run.progress
-    )
+    target = repeat(matched, "1 c h w -> s c h w", s=len(descent.seeds))
+    return invert_codes(classifier, name, target, descent, progress)
+
+
+def _style_loss(
+    goal: _Goal, distance: Callable[[Tensor, Tensor], Tensor], content_weight: float
+) -> Callable[[Codes], Float[Tensor, " batch"]]:
+    """The loss of codes at the style layers and at that of the content."""
+
+    def loss(found: Codes) -> Float[Tensor, " batch"]:
+        style = [distance(found[name], goal.style[name]) for name in goal.style_layers]
+        content = content_loss(found[goal.at.name], goal.content[goal.at.name])
+        return torch.stack(style).sum(0) + content_weight * content
+
+    return loss
 
 
 def _by_loss(
-    run: _Run, goal: _Goal, style_loss: Callable[[Tensor, Tensor], Tensor], content_weight: float
+    classifier: Classifier,
+    goal: _Goal,
+    style_loss: Callable[[Codes], Tensor],
+    descent: Descent,
+    progress: Progress,
 ) -> tuple[Tensor, Tensor]:
-    with tapped(run.classifier.network, goal.layers) as codes:
-
-        def loss(x: Tensor, _step: int = 0) -> Float[Tensor, " batch"]:
-            found = codes(x)
-            style = [style_loss(found[name], goal.style[name]) for name in goal.style_layers]
-            content = content_loss(found[goal.at.name], goal.content[goal.at.name])
-            return torch.stack(style).sum(0) + content_weight * content
-
-        picture = descend(
-            run.classifier, loss, run.seeds, run.preset, images=run.images, progress=run.progress
-        )
+    with tapped(classifier.network, goal.layers) as codes:
+        picture = descend(classifier, lambda x, _: style_loss(codes(x)), descent, progress)
         with torch.no_grad():
-            return picture, loss(run.classifier.preprocessing.normalise(picture))
+            return picture, style_loss(codes(classifier.preprocessing.normalise(picture)))
 
 
 def _distance(name: str, goal: _Goal, found: Codes) -> StyleDistance:

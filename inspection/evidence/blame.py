@@ -45,17 +45,17 @@ def probe_layers(case: Case) -> tuple[LayerProbe, ...]:
 
     The layers are chosen by the screen's blame; the filters of those that are chosen are blamed anew.
     """
-    few, reference = case.part(_choosing(case)), case.subject.reference
+    few = case.part(_choosing(case))
     scores, run = [], {}
     for layer in case.subject.layers:
-        k, cut = _k(case.subject, layer), case.subject.cut(layer.name)
+        k = _k(case.subject, layer)
         sets = [
             engine.most_blamed(few.screening.blame[layer.name], k),
-            engine.most_deviating(few.screening, reference, layer.name, k),
+            engine.most_deviating(few.screening, case.subject.reference, layer.name, k),
         ]
         run[layer.name] = run_up_to(few, layer)
         patched = engine.patched_margins(
-            cut, layer, reference, run[layer.name], few.true, sets, few.screening.predicted
+            _patching(case.subject, layer), run[layer.name], few.true, sets, few.screening.predicted
         )
         blamed, deviating = (float(rate) for rate in patched.right.mean(1))
         scores.append((blamed - deviating, float(-patched.margin[0].mean()), layer.name))
@@ -80,6 +80,11 @@ def run_up_to(case: Case, layer: Layer) -> list[engine.Begun]:
     return engine.run_up_to(subject.classifier, subject.cut(layer.name), case.images, batch_size)
 
 
+def _patching(subject: Subject, layer: Layer) -> engine.Patching:
+    batch_size = subject.settings.compute.batch_size
+    return engine.Patching(subject.classifier, layer, subject.reference, subject.cut(layer.name), batch_size)
+
+
 def _choosing(case: Case) -> NDArray[np.int64]:
     """Positions of the errors on which filters are chosen."""
     settings = case.subject.settings
@@ -100,19 +105,10 @@ def verify(case: Case, probe: LayerProbe, progress: Progress = None) -> FlipRate
     filters = engine.most_blamed(probe.blame, _k(subject, layer))
     harmless = sample(len(subject.correct), settings.blame.collateral_images, settings.compute.seed)
     correct = subject.correct.subset(harmless)
+    beside = (correct.images, correct.labels)
+    trial = engine.Trial(filters, beside, settings.blame.random_draws, settings.compute.seed)
     verification = engine.verify(
-        subject.classifier,
-        layer,
-        subject.reference,
-        judged.screening,
-        judged.images,
-        (correct.images, correct.labels),
-        filters,
-        settings.blame.random_draws,
-        settings.compute.seed,
-        settings.compute.batch_size,
-        progress,
-        subject.cut(layer.name),
+        _patching(subject, layer), judged.screening, judged.images, trial, progress
     )
     return _flip_rate(verification, layer, settings)
 
@@ -140,9 +136,7 @@ def shortlist(case: Case, probe: LayerProbe) -> tuple[BlamedFilter, ...]:
     few = case.part(_choosing(case))
     filters = engine.most_blamed(probe.blame, min(subject.settings.inversion.filters, layer.channels))
     patched = engine.patched_margins(
-        subject.cut(name),
-        layer,
-        subject.reference,
+        _patching(subject, layer),
         run_up_to(few, layer),
         few.true,
         [[channel] for channel in filters],

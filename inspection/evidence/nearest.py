@@ -167,9 +167,8 @@ class NearestReferences:
         """Rows (errors, filters + entries), positions among the labelled images, and distances."""
         positions = self.responses.drawn[np.sort(self.candidates[:tried])]
         rows, labels = _under(self.subject, change, positions), self.subject.labelled.labels[positions]
-        found, which, distances = nearest_in(
-            self.rows, self.evidence.weights, (self.true, self.true), rows, labels, self.responses.normal
-        )
+        pool = Pool(rows, labels, self.responses.normal)
+        found, which, distances = nearest_in(pool, self.rows, self.evidence.weights, (self.true, self.true))
         return found, positions[which], distances
 
 
@@ -215,10 +214,10 @@ def find_nearest(
     true, predicted = screening.true, screening.predicted
     looks = subject.looks.standardise(images, true)
     rows = np.concatenate([subject.standardise(screening.energy, true), looks], axis=1)
-    known = (responses.known, responses.labels, responses.normal)
-    own, _, _ = nearest_in(rows, evidence.weights, (true, true), *known)
-    either, which, distances = nearest_in(rows, evidence.weights, (true, predicted), *known)
-    candidates, tried = order_candidates(rows - evidence.observed, evidence.weights, true, *known)
+    pool, weights = Pool(responses.known, responses.labels, responses.normal), evidence.weights
+    own, _, _ = nearest_in(pool, rows, weights, (true, true))
+    either, which, distances = nearest_in(pool, rows, weights, (true, predicted))
+    candidates, tried = order_candidates(pool, rows - evidence.observed, weights, true)
     baselines = Baselines(
         evidence.shares(Induced(np.zeros_like(evidence.observed), responses.baseline_shift(true))),
         evidence.shares_alone(own.mean(0)),
@@ -230,29 +229,40 @@ def find_nearest(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Images among which the nearest are sought."""
+
+    rows: FloatArray  # (images, filters + entries of the look), in sigma, from the normal of their classes
+    labels: NDArray[np.int64]  # (images,), classes
+    normal: FloatArray  # (classes, filters + entries): what is normal for each class, in sigma
+
+    def of(self, label: int, *others: int) -> NDArray[np.int64]:
+        """Positions of the images of these classes; of all where none has an image."""
+        among = np.flatnonzero(np.isin(self.labels, (label, *others)))
+        return among if len(among) else np.arange(len(self.labels))
+
+    def seen_from(self, label: int, positions: NDArray[np.int64]) -> FloatArray:
+        """Rows of some of the images, from the normal of one class."""
+        rows = self.rows[positions] + self.normal[self.labels[positions]] - self.normal[label]
+        return np.asarray(rows, np.float32)
+
+
 def nearest_in(
-    errors: FloatArray,
-    weights: FloatArray,
-    classes: tuple[NDArray[np.int64], NDArray[np.int64]],
-    pool: FloatArray,
-    labels: NDArray[np.int64],
-    normal: FloatArray,
+    pool: Pool, errors: FloatArray, weights: FloatArray, classes: tuple[NDArray[np.int64], NDArray[np.int64]]
 ) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
     """The image of the pool, of either class of `classes`, most like each error: row, position, distance.
 
     `errors` (errors, filters + entries) are shifts from the normal of their classes, the first of the two,
-    and so are the rows returned; `pool` (images, filters + entries) are shifts from the normal of `labels`.
-    The distance is the sum of squared differences under `weights`. Where neither class has an image, those
-    of all classes are looked at.
+    and so are the rows returned. The distance is the sum of squared differences under `weights`.
     """
     scale = np.sqrt(weights)
     found, which = np.zeros_like(errors), np.zeros(len(errors), np.int64)
     distances = np.zeros(len(errors), np.float32)
     true, other = classes
     for t, o in np.unique(np.stack([true, other], axis=1), axis=0):
-        among = np.flatnonzero((labels == t) | (labels == o))
-        among = among if len(among) else np.arange(len(labels))
-        parts = pool[among] + normal[labels[among]] - normal[t]
+        among = pool.of(t, o)
+        parts = pool.seen_from(t, among)
         mine = np.flatnonzero((true == t) & (other == o))
         here, there = errors[mine] * scale, parts * scale
         best = ((there**2).sum(1) - 2 * here @ there.T).argmin(1)
@@ -262,30 +272,22 @@ def nearest_in(
 
 
 def order_candidates(
-    before: FloatArray,
-    weights: FloatArray,
-    true: NDArray[np.int64],
-    pool: FloatArray,
-    labels: NDArray[np.int64],
-    normal: FloatArray,
+    pool: Pool, before: FloatArray, weights: FloatArray, true: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], int]:
     """Positions of the images of the pool that an error may have been, and how many of them to try first.
 
-    `before` (errors, filters + entries) are the errors, of classes `true`, with the mean shift taken off;
-    the pool is as in `nearest_in`. The images are of the errors' classes, for a class without any of all:
-    the one most like each error, then the second of each, and so on. `TRIED_REFERENCES` are tried, or one
-    an error.
+    `before` (errors, filters + entries) are the errors, of classes `true`, with the mean shift taken off.
+    The images are of the errors' classes, for a class without any of all: the one most like each error, then
+    the second of each, and so on. `TRIED_REFERENCES` are tried, or one an error.
     """
-    scale = np.sqrt(weights)
-    rank = np.full(len(labels), len(labels))  # the best place that an image takes among those like an error
+    scale, count = np.sqrt(weights), len(pool.labels)
+    rank = np.full(count, count)  # the best place that an image takes among those like an error
     for t in np.unique(true):
-        among = np.flatnonzero(labels == t)
-        among = among if len(among) else np.arange(len(labels))
-        parts = (pool[among] + normal[labels[among]] - normal[t]) * scale
+        among = pool.of(t)
+        parts = pool.seen_from(t, among) * scale
         apart = (parts**2).sum(1) - 2 * (before[true == t] * scale) @ parts.T
         places = apart.argsort(1, kind="stable").argsort(1, kind="stable").min(0)
         rank[among] = np.minimum(rank[among], places)
-    firsts, most = int((rank == 0).sum()), int((rank < len(labels)).sum())
-    return rank.argsort(kind="stable")[:most].astype(np.int64), min(
-        most, max(tuning.TRIED_REFERENCES, firsts)
-    )
+    firsts, most = int((rank == 0).sum()), int((rank < count).sum())
+    ordered = rank.argsort(kind="stable")[:most].astype(np.int64)
+    return ordered, min(most, max(tuning.TRIED_REFERENCES, firsts))

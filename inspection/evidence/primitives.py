@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fmi_engine import trust
 from fmi_engine.cache import PrimitiveCache
 from fmi_engine.classifier import Classifier
-from fmi_engine.inversion import Job, invert
+from fmi_engine.inversion import Job, Run, invert
 from fmi_engine.patches import Patch, exciting_patches
 from fmi_engine.presets import find_preset
 from fmi_engine.probe import find_layer
@@ -42,9 +42,8 @@ def invert_filters(
         _jobs(subject, layer, filters, len(sources)),
         sources.images,
         find_preset(subject.settings.inversion.preset),
-        progress=progress,
-        reference=subject.reference,
-        cache=PrimitiveCache(subject.workspace.primitive_cache),
+        subject.reference,
+        Run(progress=progress, cache=PrimitiveCache(subject.workspace.primitive_cache)),
     )
     trusts = trust_test(subject, made, check_ablation(subject, layer))
     inversions = [each for each in made if each.layout == "source"]

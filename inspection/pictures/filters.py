@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fmi_engine.cache import PrimitiveCache
 from fmi_engine.energy import flatten_maps, isolate, reallocate_at_random, shuffle_maps
-from fmi_engine.inversion import BATCH, Job, invert, invert_codes, source_code
+from fmi_engine.inversion import BATCH, Descent, Job, Run, invert, invert_codes, source_code
 from fmi_engine.patches import Patch, exciting_patches
 from fmi_engine.presets import find_preset
 from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Trust
@@ -166,17 +166,13 @@ def _inverted(work: _Work, untested: Container[str], step: Step) -> list[Inversi
         *(Job(_ref(target), source, seed, layout) for target, source, seed in work.begun),
         *(Job(ref, 0, 0, each) for ref in refs if ref.layer not in untested for each in CONTROLS),
     ]
+    size = CPU_BATCH if model.classifier.device.type == "cpu" else BATCH
+    cache = PrimitiveCache(model.cache) if model.cache else None
+    reference = model.subject.reference if model.subject else None
     with step("Inverting filters", len(jobs)) as advance:
-        return invert(
-            model.classifier,
-            jobs,
-            work.given.source_pixels,
-            find_preset(request.preset),
-            CPU_BATCH if model.classifier.device.type == "cpu" else BATCH,
-            advance,
-            model.subject.reference if model.subject else None,
-            PrimitiveCache(model.cache) if model.cache else None,
-        )
+        run = Run(size, advance, cache)
+        preset = find_preset(request.preset)
+        return invert(model.classifier, jobs, work.given.source_pixels, preset, reference, run)
 
 
 def _which(inversion: Inversion) -> Which:
@@ -206,7 +202,7 @@ def _by_code(work: _Work, step: Step) -> list[Made]:
             name, seeds = batch[0][0].layer.name, [seed for _, _, seed in batch]
             code = source_code(classifier, name, sources[[source for _, source, _ in batch]], preset)
             goal = _changed(work.request, code, [target for target, _, _ in batch], seeds)
-            images, residuals = invert_codes(classifier, name, goal, seeds, preset, sources, advance)
+            images, residuals = invert_codes(classifier, name, goal, Descent(seeds, preset, sources), advance)
             pictures = images.cpu().numpy()
             made += [Made(*each, pictures[i], float(residuals[i])) for i, each in enumerate(batch)]
     return made

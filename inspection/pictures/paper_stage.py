@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fmi_engine.cache import PrimitiveCache
 from fmi_engine.descriptors import Texture, measure_texture, texture_vector
-from fmi_engine.inversion import Job, invert
+from fmi_engine.inversion import Job, Run, invert
 from fmi_engine.presets import find_preset
 from fmi_engine.probe import silenced
 from fmi_engine.texture import auroc, describe, distances, filter_statistics, spectral_statistics
@@ -154,9 +154,8 @@ class Work:
             jobs,
             self.sources,
             find_preset(self.plan.preset),
-            progress=advance,
-            reference=net.reference,
-            cache=self.cache,
+            net.reference,
+            Run(progress=advance, cache=self.cache),
         )
 
 

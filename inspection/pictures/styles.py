@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fmi_engine.inversion import Descent
 from fmi_engine.presets import find_preset
 from fmi_engine.probe import find_layer
-from fmi_engine.style import METHODS, Restyled, restyle
+from fmi_engine.style import METHODS, Restyled, Styling, restyle
 from inspection.errors import ImageError
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import load_images
@@ -71,21 +72,11 @@ def draw_style(model: Model, request: StyleRequest, step: Step) -> Styled:
         find_layer(model.layers, request.layer)
     pixels = load_images([request.content, request.style], model.classifier.preprocessing)
     preset, results = find_preset(request.preset), []
+    descent = Descent(range(request.seeds), preset)
     with step("Restyling", len(request.methods) * (preset.steps + preset.fine_steps)) as advance:
         for method in request.methods:
-            results.append(
-                restyle(
-                    model.classifier,
-                    pixels[0],
-                    pixels[1],
-                    method,
-                    request.layer,
-                    range(request.seeds),
-                    preset,
-                    request.content_weight,
-                    advance,
-                )
-            )
+            styling = Styling(pixels[0], pixels[1], method, request.layer, request.content_weight)
+            results.append(restyle(model.classifier, styling, descent, advance))
     styled = Styled(request, model, pixels, tuple(results))
     write_image(request.out, draw(style_sheet(styled)))
     return styled

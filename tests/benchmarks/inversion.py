@@ -63,7 +63,7 @@ from fmi_engine.classifier import (
     load_classifier,
 )
 from fmi_engine.errors import EngineError
-from fmi_engine.inversion import Job, invert
+from fmi_engine.inversion import Job, Run, invert
 from fmi_engine.presets import PRESETS, Preset
 from fmi_engine.probe import find_layer, find_layers, truncated
 from fmi_engine.reference import Reference, build_reference, measure_energies
@@ -420,10 +420,10 @@ def _our_batch(bench: Bench, kept: Kept, name: str, jobs: Sequence[Job]) -> list
 
     def measure() -> dict[str, NDArray[Any]]:
         normal = bench.reference
-        invert(bench.classifier, jobs, bench.sources, brief(preset, 1), len(jobs), reference=normal)  # warm
+        invert(bench.classifier, jobs, bench.sources, brief(preset, 1), normal, Run(len(jobs)))  # warm
         done, wall, cpu = timed(
             bench.classifier.device,
-            lambda: invert(bench.classifier, jobs, bench.sources, preset, len(jobs), reference=normal),
+            lambda: invert(bench.classifier, jobs, bench.sources, preset, normal, Run(len(jobs))),
         )
         return {"images": np.stack([each.image for each in done]), "spent": np.array([wall, cpu])}
 
@@ -589,7 +589,9 @@ def descend(
 ) -> tuple[float, int]:
     """One batch of ours from source images to pictures: the seconds and the number of steps."""
     jobs = [Job(FilterRef(layer, channel), i, i) for i, channel in enumerate(channels)]
-    _, wall, _ = timed(classifier.device, lambda: invert(classifier, jobs, sources, preset, len(jobs)))
+    _, wall, _ = timed(
+        classifier.device, lambda: invert(classifier, jobs, sources, preset, run=Run(len(jobs)))
+    )
     return wall, preset.steps
 
 

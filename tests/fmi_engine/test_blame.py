@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from fmi_engine.blame import (
+    Patching,
+    Trial,
     blame_midway,
     bootstrap_gain,
     join,
@@ -287,8 +289,8 @@ def test_flips_margins_and_collateral_are_those_of_the_whole_network(which: int)
     screening = screen(classifier, layers, reference, images, true)
     blamed, done = most_blamed(screening.blame[layer.name], 2), list[int]()
     found = verify(
-        classifier, layer, reference, screening, images, (correct, labels), blamed, random_draws=3, seed=6,
-        batch_size=5, progress=done.append,
+        Patching.at(classifier, layer, reference, batch_size=5), screening, images,
+        Trial(blamed, (correct, labels), random_draws=3, seed=6), done.append,
     )  # fmt: skip
 
     def logits(filters: list[int]) -> FloatArray:
@@ -372,7 +374,8 @@ def one_cause(random_draws: int, seed: int) -> Verification:
     reference, true = Reference({"act": normal}, np.array([8, 8])), np.ones(5, np.int64)
     screening = screen(classifier, [layer], reference, images, true)
     nothing = (images[:0], true[:0])
-    return verify(classifier, layer, reference, screening, images, nothing, [0], random_draws, seed)
+    trial = Trial([0], nothing, random_draws, seed)
+    return verify(Patching.at(classifier, layer, reference), screening, images, trial)
 
 
 def test_patching_the_cause_flips_and_random_filters_flip_as_often_as_they_hit_it() -> None:
@@ -397,7 +400,8 @@ def test_verifying_leaves_no_hook() -> None:
     reference, images = references(classifier, layers), varied(3, 8, 3)
     true = runner_up(classifier, images)
     screening = screen(classifier, layers, reference, images, true)
-    verify(classifier, layers[1], reference, screening, images, (images, 1 - true), [1])
+    patching = Patching.at(classifier, layers[1], reference)
+    verify(patching, screening, images, Trial([1], (images, 1 - true)))
     assert hooks(classifier.network) == 0
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from fmi_engine.cache import VERSION, PrimitiveCache, hash_images
 from fmi_engine.classifier import Classifier, Preprocessing
 from fmi_engine.errors import EngineError
-from fmi_engine.inversion import Job, invert
+from fmi_engine.inversion import Job, Run, invert
 from fmi_engine.presets import PARAMETRIZATIONS, Preset
 from fmi_engine.reference import LayerReference, Reference
 from fmi_engine.types import FilterRef, FloatArray, Inversion
@@ -52,7 +52,7 @@ class Asked:
 
     def made(self, cache: PrimitiveCache | None) -> Inversion:
         (found,) = invert(
-            self.classifier, [self.job], self.sources, self.preset, reference=self.reference, cache=cache
+            self.classifier, [self.job], self.sources, self.preset, self.reference, Run(cache=cache)
         )
         return found
 
@@ -92,10 +92,12 @@ def test_a_second_run_makes_no_forward_pass_and_gives_the_very_pictures(tmp_path
     classifier = deep(SIDE)
     begun = passes(classifier.network)
     done: list[int] = []
-    first = invert(classifier, JOBS, SOURCES, SHORT, cache=PrimitiveCache(tmp_path))
+    first = invert(classifier, JOBS, SOURCES, SHORT, run=Run(cache=PrimitiveCache(tmp_path)))
     assert len(begun) > 0
     begun.clear()
-    again = invert(classifier, JOBS, SOURCES, SHORT, progress=done.append, cache=PrimitiveCache(tmp_path))
+    again = invert(
+        classifier, JOBS, SOURCES, SHORT, run=Run(progress=done.append, cache=PrimitiveCache(tmp_path))
+    )
     assert begun == []
     assert done == [4]
     for one, other in zip(first, again, strict=True):
@@ -114,9 +116,9 @@ def test_without_a_cache_nothing_is_kept_and_the_picture_is_the_same(tmp_path: P
 def test_only_what_is_missing_is_made_and_the_order_is_that_of_the_jobs(tmp_path: Path) -> None:
     classifier, cache = deep(SIDE), PrimitiveCache(tmp_path)
     expected = invert(classifier, JOBS, SOURCES, SHORT)
-    invert(classifier, JOBS[1:3], SOURCES, SHORT, cache=cache)
+    invert(classifier, JOBS[1:3], SOURCES, SHORT, run=Run(cache=cache))
     done: list[int] = []
-    found = invert(classifier, [*JOBS, JOBS[1]], SOURCES, SHORT, progress=done.append, cache=cache)
+    found = invert(classifier, [*JOBS, JOBS[1]], SOURCES, SHORT, run=Run(progress=done.append, cache=cache))
     assert done == [2, 2]  # two that are held, then the two of `third`
     for one, other in zip([*expected, expected[1]], found, strict=True):
         assert (one.filter, one.source, one.seed, one.layout) == (
@@ -131,9 +133,9 @@ def test_only_what_is_missing_is_made_and_the_order_is_that_of_the_jobs(tmp_path
 def test_the_same_image_in_another_place_is_the_same_source(tmp_path: Path) -> None:
     classifier, cache = deep(SIDE), PrimitiveCache(tmp_path)
     twice = np.stack([SOURCES[0], SOURCES[0]])
-    (first,) = invert(classifier, [JOB], twice, SHORT, cache=cache)
+    (first,) = invert(classifier, [JOB], twice, SHORT, run=Run(cache=cache))
     begun = passes(classifier.network)
-    (second,) = invert(classifier, [replace(JOB, source=1)], twice, SHORT, cache=cache)
+    (second,) = invert(classifier, [replace(JOB, source=1)], twice, SHORT, run=Run(cache=cache))
     assert begun == []
     assert (first.source, second.source) == (0, 1)
     assert np.array_equal(first.image, second.image)
@@ -207,7 +209,7 @@ def test_the_reference_of_other_layers_and_the_batch_change_nothing(tmp_path: Pa
     begun = passes(asked.classifier.network)
     alone = Reference({"third": reference().layers["third"]}, np.array([9, 9]))
     assert_same(replace(asked, reference=alone).made(cache), before)
-    invert(asked.classifier, [JOB], SOURCES, SHORT, batch_size=1, reference=reference(), cache=cache)
+    invert(asked.classifier, [JOB], SOURCES, SHORT, reference(), Run(1, cache=cache))
     assert begun == []
 
 

@@ -16,7 +16,9 @@ from fmi_engine.classifier import Classifier, Preprocessing
 from fmi_engine.energy import isolate
 from fmi_engine.errors import EngineError, UnknownLayerError
 from fmi_engine.inversion import (
+    Descent,
     Job,
+    Run,
     _isolated,
     _looking_at,
     _margin_loss,
@@ -222,7 +224,7 @@ def test_lbfgs_takes_one_picture_at_a_time() -> None:
         "2 pictures given to L-BFGS, which takes one at a time: use a batch size of 1"
     )
     assert hooks(classifier.network) == 0
-    for job, found in zip(PAIR, invert(classifier, PAIR, GREY, LBFGS, batch_size=1), strict=True):
+    for job, found in zip(PAIR, invert(classifier, PAIR, GREY, LBFGS, run=Run(1)), strict=True):
         (alone,) = invert(classifier, [job], GREY, LBFGS)
         assert (found.filter, found.seed) == (job.filter, job.seed)
         assert np.array_equal(found.image, alone.image)
@@ -249,7 +251,7 @@ def counted(preset: Preset, target: Real, seeds: Sequence[int]) -> tuple[FloatAr
     """The pictures and residuals of a descent towards one target from some seeds, and its steps."""
     done: list[int] = []
     wanted = torch.from_numpy(target).float().expand(len(seeds), *target.shape)
-    picture, left = invert_codes(two_filters(), "act", wanted, seeds, preset, progress=done.append)
+    picture, left = invert_codes(two_filters(), "act", wanted, Descent(seeds, preset), done.append)
     return picture.numpy(), left.numpy(), sum(done)
 
 
@@ -285,7 +287,7 @@ def test_when_a_picture_stops_does_not_depend_on_the_others() -> None:
     targets = np.stack([slow_target(source, channel) for source, channel in ((0, 0), (0, 1), (1, 0))])
     seeds, done = [0, 1, 0], list[int]()
     together, left = invert_codes(
-        two_filters(), "act", torch.from_numpy(targets).float(), seeds, STOPPING, progress=done.append
+        two_filters(), "act", torch.from_numpy(targets).float(), Descent(seeds, STOPPING), done.append
     )
     ends = []
     for i, seed in enumerate(seeds):
@@ -386,7 +388,7 @@ def test_fine_steps_are_made_at_a_tenth_of_the_rate() -> None:
         levels.append(float(x.detach().mean()))
         return x.sum((1, 2, 3)) / 10
 
-    picture = descend(two_filters(), loss, [3], preset)
+    picture = descend(two_filters(), loss, Descent([3], preset))
     levels.append((float(picture.mean()) - MEAN) / STD)
     falls = [before - after for before, after in pairwise(levels)]
     assert falls == pytest.approx([0.05] * 4 + [0.005] * 3, rel=1e-3)
@@ -435,7 +437,7 @@ def test_the_target_of_each_offset_is_that_of_the_rolled_source() -> None:
     classifier, sources = pooled(4), varied(2, 16, 3, seed=3)
     preset = Preset(source_jitter=0.5)
     jobs = [Job(FilterRef("2", 1), 1, 5), Job(FilterRef("2", 0), 0, 6)]
-    goal = _isolated(classifier, "2", jobs, sources, preset, None)
+    goal = _isolated(classifier, jobs, sources, preset, None)
     weight = classifier.network.get_parameter("0.weight")[:, :, 0, 0].double().numpy()
     assert len(goal.targets) == len(goal.offsets) == 8
     for (down, right), target in zip(goal.offsets, goal.targets, strict=True):
@@ -452,7 +454,7 @@ def test_the_loss_of_a_step_is_the_residual_at_its_roll_and_the_one_returned_tha
     classifier, sources = pooled(4), textured(2, 16)
     preset = Preset(source_jitter=0.5, steps=40)
     job = Job(FilterRef("2", 1), 1, 5)
-    goal = _isolated(classifier, "2", [job], sources, preset, None)
+    goal = _isolated(classifier, [job], sources, preset, None)
     x = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(2))
 
     def by_hand(offset: tuple[int, int], x: Tensor) -> float:
@@ -477,7 +479,6 @@ def test_the_loss_of_a_step_is_the_residual_at_its_roll_and_the_one_returned_tha
 def test_less_than_a_pixel_of_jitter_is_none(share: float, stride: int) -> None:
     goal = _isolated(
         pooled(stride),
-        "2",
         [Job(FilterRef("2", 0), 0, 0)],
         varied(1, 16, 3),
         Preset(source_jitter=share),
@@ -502,9 +503,7 @@ def measured() -> Reference:
 @pytest.mark.parametrize("selectivity", [0.0, 0.7])
 def test_the_loss_of_two_filters_worked_out_by_hand(standardised: bool, selectivity: float) -> None:
     classifier, preset = two_filters(), Preset(standardised=standardised, selectivity=selectivity)
-    goal = _isolated(
-        classifier, "act", PAIR, GREY, preset, normal_of(classifier, "act", GREY, preset, measured())
-    )
+    goal = _isolated(classifier, PAIR, GREY, preset, normal_of(classifier, "act", GREY, preset, measured()))
     x = torch.randn(2, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(4))
     with torch.no_grad(), _looking_at(classifier, "act", preset) as look:
         found, left = goal.loss(look)(x, 0), goal.residual(look, x)
@@ -527,9 +526,7 @@ def test_the_loss_of_two_filters_worked_out_by_hand(standardised: bool, selectiv
 
 def test_the_rivals_of_a_filter_are_the_others_and_normal_itself() -> None:
     classifier, preset = two_filters(), Preset(selectivity=1.0)
-    goal = _isolated(
-        classifier, "act", PAIR, GREY, preset, normal_of(classifier, "act", GREY, preset, measured())
-    )
+    goal = _isolated(classifier, PAIR, GREY, preset, normal_of(classifier, "act", GREY, preset, measured()))
     code = torch.tensor(ENERGY)[None, :, None, None].float() + torch.zeros(2, 2, 3, 3)
     code[:, 0] += 4 * 0.5  # sigma
     code[:, 1] += 1 * 0.125
@@ -603,7 +600,7 @@ def test_where_no_sharpening_is_due_every_picture_keeps_a_sharpness_of_one(every
 def test_the_loss_sharpens_from_the_first_third_of_a_descent_on_and_each_descent_anew() -> None:
     classifier = two_filters()
     normal = normal_of(classifier, "act", GREY, SHARPENED, measured())
-    goal = _isolated(classifier, "act", PAIR, GREY, SHARPENED, normal)
+    goal = _isolated(classifier, PAIR, GREY, SHARPENED, normal)
     x = torch.zeros(2, 1, SIDE, SIDE)  # below normal by 0.4 and 0.8 sigma
     code = torch.zeros(2, 2, SIDE, SIDE)
     with torch.no_grad(), _looking_at(classifier, "act", SHARPENED) as look:
@@ -659,7 +656,7 @@ def test_a_picture_whose_margin_is_sharpened_does_not_depend_on_the_batch(optimi
         SHARPENED, standardised=True, steps=30, learning_rate=0.1, sharpen_most=64.0, optimiser=optimiser
     )
     size = 1 if optimiser == "lbfgs" else 16
-    together = invert(classifier, jobs, sources, preset, size, reference=reference)
+    together = invert(classifier, jobs, sources, preset, reference, Run(size))
     for job, among_others in zip(jobs, together, strict=True):
         (alone,) = invert(classifier, [job], sources, preset, reference=reference)
         assert np.abs(alone.image - among_others.image).max() < 0.25 / 255
@@ -708,7 +705,7 @@ def test_a_filter_that_is_to_selectivity_does_so_further() -> None:
         preset = Preset(steps=40, standardised=True, selectivity=weight)
         normal = normal_of(classifier, "first", sources, preset)
         made = invert(classifier, jobs, sources, preset)
-        goal = _isolated(classifier, "first", jobs, sources, preset, normal)
+        goal = _isolated(classifier, jobs, sources, preset, normal)
         with torch.no_grad(), _looking_at(classifier, "first", preset) as look:
             rivals = goal._rivals(look(torch.from_numpy(np.stack([each.image for each in made]))))
             hidden[weight] = _margin_loss(rivals, torch.ones(4))
@@ -748,7 +745,7 @@ def test_each_job_of_a_batch_has_the_layout_it_asks_for() -> None:
     classifier, sources = deep(12), varied(3, 12, 3, seed=2)
     layouts = ("shuffled", "source", "constant", "shuffled")
     jobs = [Job(FilterRef("third", i), i % 3, 10 + i, layout) for i, layout in enumerate(layouts)]  # type: ignore[arg-type]
-    goal = _isolated(classifier, "third", jobs, sources, Preset(), None)
+    goal = _isolated(classifier, jobs, sources, Preset(), None)
     code = source_code(classifier, "third", sources)
     for i, job in enumerate(jobs):
         total = code[job.source].sum(0)
@@ -778,7 +775,7 @@ def test_a_picture_is_denoised_at_the_end_with_the_weight_of_the_preset() -> Non
         assert after.image == pytest.approx(expected, abs=1e-6)
         assert np.abs(after.image - before.image).max() > 0.01
         assert after.residual != before.residual  # that of the picture handed out
-        goal = _isolated(classifier, "third", [job], sources, rough, None)
+        goal = _isolated(classifier, [job], sources, rough, None)
         with _looking_at(classifier, "third", rough) as look:
             x = torch.from_numpy(after.image[None])
             assert after.residual == pytest.approx(float(goal.residual(look, x)), rel=1e-4)
@@ -786,10 +783,14 @@ def test_a_picture_is_denoised_at_the_end_with_the_weight_of_the_preset() -> Non
 
 def test_a_start_is_noise_of_the_input_or_of_the_picture() -> None:
     classifier = two_filters()
-    uniform = descend(classifier, lambda x, _: x.sum((1, 2, 3)), [8], replace(SGD, steps=0, contrast=0.3))
+    uniform = descend(
+        classifier, lambda x, _: x.sum((1, 2, 3)), Descent([8], replace(SGD, steps=0, contrast=0.3))
+    )
     drawn = torch.rand(1, SIDE, SIDE, generator=torch.Generator().manual_seed(8)) * 2 - 1
     assert uniform[0].numpy() == pytest.approx((MEAN + STD * 0.3 * drawn).numpy(), abs=1e-6)
-    normal = descend(classifier, lambda x, _: x.sum((1, 2, 3)), [8], replace(ADAM, steps=0, contrast=0.05))
+    normal = descend(
+        classifier, lambda x, _: x.sum((1, 2, 3)), Descent([8], replace(ADAM, steps=0, contrast=0.05))
+    )
     drawn = torch.randn(1, SIDE, SIDE, generator=torch.Generator().manual_seed(8))
     assert normal[0].numpy() == pytest.approx((0.5 + 0.05 * drawn).numpy(), abs=1e-6)
 
@@ -841,7 +842,7 @@ def test_a_spectrum_of_real_images_asks_for_them(
     classifier = deep(12)
     target = source_code(classifier, "third", varied(1, 12, 3))
     with pytest.raises(EngineError) as refusal:
-        invert_codes(classifier, "third", target, [0], Preset(parametrization, steps=1), images=images)
+        invert_codes(classifier, "third", target, Descent([0], Preset(parametrization, steps=1), images))
     assert str(refusal.value) == (
         f"the parametrisation {parametrization!r} takes its spectrum from real images; none are given"
     )
@@ -852,7 +853,7 @@ def test_a_spectrum_of_real_images_asks_for_them(
 def test_a_target_of_another_shape_is_refused(shape: tuple[int, int, int]) -> None:
     classifier = deep(12)
     with pytest.raises(EngineError) as refusal:
-        invert_codes(classifier, "third", torch.ones(1, *shape), [0], Preset(steps=1))
+        invert_codes(classifier, "third", torch.ones(1, *shape), Descent([0], Preset(steps=1)))
     assert str(refusal.value) == (
         f"a target of shape {shape} given for a code of (6, 6, 6): filters, height, width"
     )
@@ -898,7 +899,7 @@ def test_the_default_preset_gives_a_seed_its_picture_whatever_the_batch() -> Non
         (alone,) = invert(classifier, [job], sources)
         assert np.abs(alone.image - among_others.image).max() < 0.25 / 255
         assert alone.residual == pytest.approx(among_others.residual, rel=1e-3)
-    pairs = invert(classifier, jobs, sources, batch_size=2)
+    pairs = invert(classifier, jobs, sources, run=Run(2))
     for one, other in zip(together, pairs, strict=True):
         assert np.abs(one.image - other.image).max() < 0.25 / 255
     (other_seed,) = invert(classifier, [replace(jobs[0], seed=77)], sources)
@@ -1020,7 +1021,7 @@ def test_the_papers_preset_is_the_papers_run_from_end_to_end(job: Job) -> None:
     """Step by step in float64; that of float32 is another after a while, see `double`."""
     classifier, source, done = vgg(), textured(2)[job.source], list[int]()
     slow = slow_paper(classifier, source, job, PAPER.loss_scale)
-    picture, left = invert_codes(classifier, "7", slow.target, [job.seed], PAPER, progress=done.append)
+    picture, left = invert_codes(classifier, "7", slow.target, Descent([job.seed], PAPER), done.append)
     assert relative_changes(slow.errors)[-1] < 0.99 * 0.005
     assert min(relative_changes(slow.errors)[:-1]) > 1.01 * 0.005
     assert 20 < sum(done) == slow.steps < 1000
@@ -1044,7 +1045,7 @@ def test_the_papers_run_begins_as_the_paper_has_it_and_ends_by_its_rule(job: Job
     assert relative_changes(errors)[-1] < 1.01 * 0.005
     assert min(relative_changes(errors)[:-1]) > 0.99 * 0.005
     target = isolate(source_code(classifier, "7", sources[[job.source]], PAPER), [job.filter.channel])
-    picture, left = invert_codes(classifier, "7", target, [job.seed], PAPER)
+    picture, left = invert_codes(classifier, "7", target, Descent([job.seed], PAPER))
     assert np.array_equal(made[0].image, picture[0].numpy())
     assert made[0].residual == float(left)
     assert torch.equal(last, classifier.preprocessing.normalise(picture))
@@ -1078,5 +1079,5 @@ def test_one_step_is_no_measure_of_the_change() -> None:
     for patience, expected in ((1, 2), (PAPER.patience, slow.steps)):
         done: list[int] = []
         preset = replace(PAPER, patience=patience)
-        invert_codes(classifier, "7", slow.target, [15], preset, progress=done.append)
+        invert_codes(classifier, "7", slow.target, Descent([15], preset), done.append)
         assert sum(done) == expected

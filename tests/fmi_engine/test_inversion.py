@@ -8,7 +8,7 @@ from torch import nn
 
 from fmi_engine.classifier import Classifier, Preprocessing
 from fmi_engine.errors import UnknownLayerError
-from fmi_engine.inversion import Job, invert
+from fmi_engine.inversion import Job, Run, invert
 from fmi_engine.presets import PRESETS, Preset
 from fmi_engine.types import FilterRef, FloatArray
 from tests.fmi_engine.tiny import Readout, deep, hooks, plain, seeded, unit, varied
@@ -61,7 +61,7 @@ def test_a_job_does_not_depend_on_how_jobs_are_batched() -> None:
     classifier, jobs = deep(SIDE), jobs_at("third", 5)
     done: list[int] = []
     whole = invert(classifier, jobs, SOURCES, SHORT)
-    parts = invert(classifier, jobs, SOURCES, SHORT, batch_size=2, progress=done.append)
+    parts = invert(classifier, jobs, SOURCES, SHORT, run=Run(2, done.append))
     for one, other in zip(whole, parts, strict=True):
         assert np.abs(one.image - other.image).max() < 0.25 / 255
     assert done == [2, 2, 1]
@@ -168,7 +168,7 @@ def test_jobs_of_several_layers_keep_their_order() -> None:
         Job(FilterRef("first", 3), 3, 3),
         Job(FilterRef("third", 5), 0, 0),  # the first once more
     ]
-    found = invert(deep(SIDE), jobs, SOURCES, SHORT, batch_size=2)
+    found = invert(deep(SIDE), jobs, SOURCES, SHORT, run=Run(2))
     assert [(each.filter, each.source, each.seed) for each in found] == [
         (job.filter, job.source, job.seed) for job in jobs
     ]

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from fmi_engine.classifier import Classifier, build_network, freeze
 from fmi_engine.errors import ClassifierError, EngineError, UnknownLayerError
+from fmi_engine.inversion import Descent
 from fmi_engine.presets import Preset
 from fmi_engine.probe import find_layers
 from fmi_engine.style import (
     METHODS,
     Restyled,
+    Styling,
     content_loss,
     gram_loss,
     restyle,
@@ -200,7 +202,7 @@ STYLE = picture((190, 60, 120), 20, seed=2)
 def run(
     method: str, classifier: Classifier | None = None, layer: str | None = None, preset: Preset = SHORT
 ) -> Restyled:
-    return restyle(classifier or pyramid(), CONTENT, STYLE, method, layer, [1, 2], preset)
+    return restyle(classifier or pyramid(), Styling(CONTENT, STYLE, method, layer), Descent([1, 2], preset))
 
 
 @torch.no_grad()
@@ -259,7 +261,7 @@ def test_the_loss_of_ranks_is_the_residual_to_the_matched_code() -> None:
 
 @pytest.mark.parametrize("method", ["sums", "gram"])
 def test_pictures_come_near_the_style_in_what_is_matched(method: str) -> None:
-    found = restyle(pyramid(), CONTENT, STYLE, method, None, [1, 2], SHORT, content_weight=0.05)
+    found = restyle(pyramid(), Styling(CONTENT, STYLE, method, content_weight=0.05), Descent([1, 2], SHORT))
     for each in found.styles:
         before, after = {
             "sums": (each.sums_before, each.sums_after),
@@ -278,13 +280,17 @@ def test_pictures_keep_the_content(method: str) -> None:
 
 
 def test_a_style_is_at_no_distance_from_itself() -> None:
-    (first, third) = restyle(pyramid(), STYLE, STYLE, "sums", None, [1], replace(SHORT, steps=0)).styles
+    (first, third) = restyle(
+        pyramid(), Styling(STYLE, STYLE, "sums"), Descent([1], replace(SHORT, steps=0))
+    ).styles
     assert (first.sums_before, first.gram_before, third.sums_before, third.gram_before) == (0, 0, 0, 0)
 
 
 def test_a_greater_content_weight_stays_nearer_to_the_content() -> None:
     def distances(weight: float) -> tuple[float, float]:
-        found = restyle(pyramid(), CONTENT, STYLE, "sums", None, [1], SHORT, content_weight=weight)
+        found = restyle(
+            pyramid(), Styling(CONTENT, STYLE, "sums", content_weight=weight), Descent([1], SHORT)
+        )
         return float(found.content[0]), float(found.styles[0].sums_after[0])
 
     faithful, stylish = distances(100.0), distances(0.01)
@@ -301,7 +307,7 @@ def test_matching_ranks_shifts_a_map_to_the_style_and_keeps_its_layout() -> None
     content[:, 1::2] = (153, 102, 204)
     style[:] = (51, 204, 102)  # 0.2, 0.8, 0.4: the least to green, the middle to red, the most to blue
     style[:, :6, 0] = 0  # 0.05
-    found = restyle(classifier, content, style, "rank", None, [0], replace(SHORT, steps=200))
+    found = restyle(classifier, Styling(content, style, "rank"), Descent([0], replace(SHORT, steps=200)))
     columns = found.images[0].mean(1).reshape(3, 4, 2).mean(1)
     # Green would be -0.15 and 0.25, and is cut at 0 as the layer is rectified: so nothing is left.
     assert columns == pytest.approx(np.array([[0.3, 0.5], [0.0, 0.25], [0.7, 0.9]]), abs=0.03)
@@ -315,7 +321,7 @@ def test_matching_sums_moves_each_filter_to_the_styles_own() -> None:
     style = np.zeros((SIDE, SIDE, 3), np.uint8)
     style[:] = (51, 204, 102)
     preset = replace(SHORT, steps=200)
-    found = restyle(classifier, CONTENT, style, "sums", None, [0], preset, content_weight=0.001)
+    found = restyle(classifier, Styling(CONTENT, style, "sums", content_weight=0.001), Descent([0], preset))
     assert found.images[0].mean((1, 2)) == pytest.approx([0.2, 0.8, 0.4], abs=0.01)
     assert found.styles[0].sums_after[0] < 0.01
 
@@ -334,7 +340,7 @@ def test_a_layer_of_ones_own_holds_the_content(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_seed_gives_its_picture_alone_and_among_others(method: str) -> None:
     together = run(method)
-    alone = restyle(pyramid(), CONTENT, STYLE, method, None, [2], SHORT)
+    alone = restyle(pyramid(), Styling(CONTENT, STYLE, method), Descent([2], SHORT))
     assert np.abs(alone.images[0] - together.images[1]).max() < 0.25 / 255
     assert np.abs(together.images[0] - together.images[1]).max() > 0.01
 
@@ -343,7 +349,7 @@ def test_a_seed_gives_its_picture_alone_and_among_others(method: str) -> None:
 def test_pictures_have_values_from_zero_to_one_and_progress_is_told(method: str) -> None:
     done: list[int] = []
     preset = replace(SHORT, steps=3, learning_rate=5.0)
-    found = restyle(pyramid(), CONTENT, STYLE, method, None, [1, 2], preset, progress=done.append)
+    found = restyle(pyramid(), Styling(CONTENT, STYLE, method), Descent([1, 2], preset), done.append)
     assert found.images.shape == (2, 3, SIDE, SIDE)
     assert found.images.dtype == np.float32
     assert 0 <= found.images.min() < found.images.max() <= 1
@@ -384,7 +390,7 @@ def test_no_hook_is_left_where_a_restyling_is_stopped(method: str) -> None:
     classifier = pyramid(nn.MaxPool2d(2))
     preset = replace(SHORT, average_pooling=True)
     with pytest.raises(Stop):
-        restyle(classifier, CONTENT, STYLE, method, None, [1], preset, progress=stop)
+        restyle(classifier, Styling(CONTENT, STYLE, method), Descent([1], preset), stop)
     assert hooks(classifier.network) == 0
 
 
@@ -414,5 +420,5 @@ def test_images_of_another_size_are_refused(
     content: NDArray[np.uint8], style: NDArray[np.uint8], message: str
 ) -> None:
     with pytest.raises(ClassifierError) as refusal:
-        restyle(pyramid(), content, style, "sums", None, [1], SHORT)
+        restyle(pyramid(), Styling(content, style, "sums"), Descent([1], SHORT))
     assert str(refusal.value) == f"{message}; the classifier takes (8, 8, 3): height, width, channels"

@@ -162,10 +162,11 @@ def _flip_rates(
     world: World, layer: Layer, errors: Labelled, rankings: dict[str, list[int]]
 ) -> dict[str, float]:
     subject = world.subject
-    cut, sets = subject.cut(layer.name), list(rankings.values())
-    begun = engine.run_up_to(subject.classifier, cut, errors.images)
+    sets = list(rankings.values())
+    patching = engine.Patching(subject.classifier, layer, subject.reference, subject.cut(layer.name))
+    begun = patching.run_up(errors.images)
     predicted = subject.classifier.predict(errors.images).argmax(1)
-    patched = engine.patched_margins(cut, layer, subject.reference, begun, errors.labels, sets, predicted)
+    patched = engine.patched_margins(patching, begun, errors.labels, sets, predicted)
     return {name: float(rate) for name, rate in zip(rankings, patched.right.mean(1), strict=True)}
 
 

@@ -13,6 +13,7 @@ from inspection.evidence.case import Case
 from inspection.evidence.nearest import (
     NearestMatch,
     NearestReferences,
+    Pool,
     nearest_in,
     order_candidates,
 )
@@ -36,7 +37,7 @@ def test_the_image_of_a_pool_most_like_an_error_is_found(seed: int) -> None:
     true, other = rng.integers(0, 4, 12), rng.integers(0, 4, 12)
     pool = (plain - normal[labels]).astype(np.float32)
     rows = (errors - normal[true]).astype(np.float32)
-    found, positions, distances = nearest_in(rows, weights, (true, other), pool, labels, normal)
+    found, positions, distances = nearest_in(Pool(pool, labels, normal), rows, weights, (true, other))
     for i, (t, o) in enumerate(zip(true, other, strict=True)):
         among = [j for j in range(20) if labels[j] in (t, o)] or list(range(20))
         apart = {j: float((weights * (plain[j] - errors[i]) ** 2).sum()) for j in among}
@@ -64,14 +65,8 @@ def test_a_change_is_tried_on_the_images_that_the_errors_may_have_been(
         )
         for row, t in zip(before, true, strict=True)
     ]
-    ordered, tried = order_candidates(
-        (before - normal[true]).astype(np.float32),
-        weights,
-        true,
-        (plain - normal[labels]).astype(np.float32),
-        labels,
-        normal,
-    )
+    pool = Pool((plain - normal[labels]).astype(np.float32), labels, normal)
+    ordered, tried = order_candidates(pool, (before - normal[true]).astype(np.float32), weights, true)
     found = ordered[:tried]
     assert sorted(ordered) == np.flatnonzero(np.isin(labels, true)).tolist()
     places = [{order[place] for order in orders if place < len(order)} for place in range(30)]
@@ -86,14 +81,8 @@ def test_a_change_is_tried_on_the_images_that_the_errors_may_have_been(
 
 def test_of_a_class_without_reference_images_those_of_all_are_tried() -> None:
     pool = np.arange(3, dtype=np.float32)[:, None]
-    ordered, tried = order_candidates(
-        pool[:1],
-        np.ones(1, np.float32),
-        np.array([1]),
-        pool,
-        np.zeros(3, np.int64),
-        np.zeros((2, 1), np.float32),
-    )
+    everything = Pool(pool, np.zeros(3, np.int64), np.zeros((2, 1), np.float32))
+    ordered, tried = order_candidates(everything, pool[:1], np.ones(1, np.float32), np.array([1]))
     assert (ordered.tolist(), tried) == ([0, 1, 2], 3)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fmi_engine.classifier import Classifier
 from fmi_engine.energy import flatten_maps, isolate, reallocate_at_random, shuffle_maps
-from fmi_engine.inversion import Job, invert, invert_codes, source_code
+from fmi_engine.inversion import Descent, Job, invert, invert_codes, source_code
 from fmi_engine.probe import find_layer
 from fmi_engine.trust import check_ablation, trust_test
 from fmi_engine.types import FilterRef
@@ -132,7 +132,7 @@ def test_a_code_that_is_no_single_filters_is_inverted_as_the_engine_does(
     answer = told(fmi(*command, "--out", tmp_path / "s.png", "--pictures", tmp_path))
     seeds = [0, 1, 0, 1]
     code = change(source_code(classifier, "stage2", decoded[[0, 0, 1, 1]]), seeds)
-    found, left = invert_codes(classifier, "stage2", code, seeds)
+    found, left = invert_codes(classifier, "stage2", code, Descent(seeds))
     np.testing.assert_allclose(residuals(answer), [left.tolist()], rtol=1e-3)
     (row,) = answer["filters"]
     assert row["channels"] == ([3, 5, 9] if "--together" in asked else [])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fmi_engine.classifier import Classifier
-from fmi_engine.presets import PRESETS
-from fmi_engine.style import Restyled, StyleDistance, restyle
+from fmi_engine.inversion import Descent
+from fmi_engine.style import Restyled, StyleDistance, Styling, restyle
 from inspection.inputs.images import read_image
 from inspection.pictures.styles import style_sentence
 from tests.inspection.conftest import SIZE, Plant
@@ -34,7 +34,7 @@ def test_style_is_the_engines_and_its_sheet_shows_both_images(
     answer = told(fmi("style", *pair, "--out", out, "--json", "--seeds", 2, "-w", site.workspace.root))
     both = content, style = [read_image(path, (SIZE, SIZE), 1) for path in pair]
     for method, said in zip(("rank", "sums", "gram"), answer["methods"], strict=True):
-        made = restyle(classifier, content, style, method, None, (0, 1), PRESETS["default"])
+        made = restyle(classifier, Styling(content, style, method), Descent((0, 1)))
         assert (said["method"], said["content_layer"], said["seeds"]) == (method, made.layer, [0, 1])
         np.testing.assert_allclose(said["loss"], made.loss, rtol=2e-2)
         np.testing.assert_allclose(said["content_distance"], made.content, rtol=2e-2)
