@@ -107,9 +107,7 @@ def verify(case: Case, probe: LayerProbe, progress: Progress = None) -> FlipRate
     correct = subject.correct.subset(harmless)
     beside = (correct.images, correct.labels)
     trial = engine.Trial(filters, beside, settings.blame.random_draws, settings.compute.seed)
-    verification = engine.verify(
-        _patching(subject, layer), judged.screening, judged.images, trial, progress
-    )
+    verification = engine.verify(_patching(subject, layer), judged.screening, judged.images, trial, progress)
     return _flip_rate(verification, layer, settings)
 
 

@@ -1,9 +1,9 @@
 """Whether the bytes of an image file are all there, where OpenCV does not say so, or says so past us.
 
-Of cut, flipped and zeroed files OpenCV 4.10 and 5.0 refuse what the bytes give away, except three kinds.
-A JPEG whose end was never written (zeros) they take, and 4.10 fills a cut one with grey. A TIFF with one
-plane for each colour they fill where it is cut. A damaged PNG they refuse, but libpng prints a line of its
-own, which names no file, over whatever stands on the terminal.
+OpenCV refuses what is cut short, with two exceptions: a TIFF with one plane for each colour, of which it
+fills what is missing, and before 5.0 a JPEG. A JPEG whose end was never written (zeros) it takes to this day.
+A damaged PNG it refuses, but libpng prints a line of its own, which names no file, over whatever stands on
+the terminal. Values that changed inside a whole file are found in PNG alone, which has checksums.
 """
 
 import logging

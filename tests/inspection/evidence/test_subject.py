@@ -12,7 +12,6 @@ from fmi_engine.errors import TooFewReferencesError
 from inspection.evidence.subject import Subject, draw_references, open_subject, subject_of
 from inspection.findings import ReferenceImage
 from inspection.inputs.images import read_image
-from inspection.inputs.labelled import evenly, sample
 from tests.inspection.conftest import Plant
 
 # --- drawing ---
@@ -52,38 +51,6 @@ def test_the_same_seed_draws_the_same_and_another_draws_others() -> None:
 
 def test_nothing_is_drawn_from_nothing() -> None:
     assert draw_references([], 10, 0) == []
-
-
-def test_few_things_are_taken_whole() -> None:
-    assert sample(5, 5, 0).tolist() == [0, 1, 2, 3, 4]
-    assert sample(3, 5, 0).tolist() == [0, 1, 2]
-    assert sample(0, 5, 0).tolist() == []
-
-
-def test_of_many_things_a_sorted_sample_without_repeats() -> None:
-    drawn = sample(100, 7, 1).tolist()
-    assert len(set(drawn)) == 7
-    assert drawn == sorted(drawn)
-    assert set(drawn) <= set(range(100))
-    assert drawn == sample(100, 7, 1).tolist()
-    assert drawn != sample(100, 7, 2).tolist()
-    seen = {i for seed in range(100) for i in sample(100, 7, seed).tolist()}
-    assert len(seen) > 95  # no position is out of reach
-
-
-@pytest.mark.parametrize(
-    ("labels", "count", "expected"),
-    [
-        pytest.param([0, 0, 0, 1, 1, 2], 3, [0, 3, 5], id="one of each class"),
-        pytest.param([0, 0, 0, 1, 1, 2], 4, [0, 1, 3, 5], id="then a second of the first"),
-        pytest.param([0, 0, 0, 1, 1, 2], 5, [0, 1, 3, 4, 5], id="a class that is used up gives no more"),
-        pytest.param([0, 0, 0, 1, 1, 2], 9, [0, 1, 2, 3, 4, 5], id="all there are"),
-        pytest.param([2, 1, 0], 2, [0, 1], id="the first ones where there are too few"),
-        pytest.param([], 3, [], id="none"),
-    ],
-)
-def test_evenly_over_the_classes(labels: list[int], count: int, expected: list[int]) -> None:
-    assert evenly(np.array(labels, np.int64), count).tolist() == expected
 
 
 # --- opened ---

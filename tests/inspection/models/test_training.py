@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,8 @@ from scipy import stats
 from torch import nn
 
 from fmi_engine.classifier import Classifier, Preprocessing, build_network, hash_weights
-from inspection.errors import ImageError
 from inspection.findings import Accuracy
-from inspection.inputs.images import write_image
-from inspection.inputs.labelled import Labelled, load_images
+from inspection.inputs.labelled import Labelled
 from inspection.models.acceptance import compare_answers, judge, mcnemar, paired_interval, right
 from inspection.models.training import Augmentation, Teacher, Training, fit, mixed, plain_augmentation
 from inspection.workspace.settings import AcceptanceSettings
@@ -35,35 +32,6 @@ def grey_set(count: int, seed: int = 0) -> Labelled:
     labels = np.arange(count, dtype=np.int64) % 2
     noise = np.random.default_rng(seed).integers(0, 100, (count, 16, 16, 1))
     return Labelled((noise + 100 * labels[:, None, None, None]).astype(np.uint8), labels)
-
-
-def test_images_are_decoded_in_order_at_the_networks_size(tmp_path: Path) -> None:
-    for level in range(20):
-        write_image(tmp_path / f"{level}.png", np.full((8, 4, 1), 10 * level, np.uint8))
-    counted: list[int] = []
-    images = load_images([tmp_path / f"{level}.png" for level in range(20)], PREPROCESSING, counted.append)
-    expected = np.broadcast_to(10 * np.arange(20, dtype=np.uint8)[:, None, None, None], (20, 16, 16, 1))
-    np.testing.assert_array_equal(images, expected)
-    assert sum(counted) == 20
-
-
-def test_no_images_are_an_empty_set() -> None:
-    assert load_images([], PREPROCESSING).shape == (0, 16, 16, 1)
-
-
-def test_an_image_that_is_missing_stops_the_loading(tmp_path: Path) -> None:
-    write_image(tmp_path / "0.png", np.zeros((4, 4), np.uint8))
-    with pytest.raises(ImageError, match=r"1\.png"):
-        load_images([tmp_path / "0.png", tmp_path / "1.png"], PREPROCESSING)
-
-
-def test_labelled_images_stay_with_their_labels() -> None:
-    data = grey_set(6)
-    some = data.subset(np.array([4, 1]))
-    assert some.labels.tolist() == [0, 1]
-    np.testing.assert_array_equal(some.images, data.images[[4, 1]])
-    masked = data.subset(data.labels == 1)
-    np.testing.assert_array_equal(masked.images, data.images[1::2])
 
 
 # --- augmentation ---

@@ -1,0 +1,153 @@
+"""Findings that the tests keep: every field filled, floats that no short decimal equals."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from inspection.findings import (
+    Accuracy,
+    BlamedFilter,
+    Cause,
+    Comparison,
+    Diagnosis,
+    Doubt,
+    DoubtKind,
+    ErrorKind,
+    FailureMode,
+    FlipRate,
+    LoggedError,
+    Night,
+    NightState,
+    OperationMatch,
+    Primitive,
+    RecipeFile,
+    RegisteredModel,
+    Retraining,
+    SetAside,
+    SuspectLabel,
+    Trend,
+)
+
+STARTED = datetime(2026, 3, 1, 22, 0, 0, 123456, tzinfo=UTC)
+
+
+HOUR = timedelta(hours=1)
+
+
+def an_error(row: int, kind: ErrorKind = ErrorKind.ESCAPE) -> LoggedError:
+    return LoggedError(row, f"id {row}", f"/画像/{row}.png", "scratch", "good", kind, 0.1 + row / 3, "t.webp")
+
+
+def a_rate(layer: str, blame: float, gain_lower: float) -> FlipRate:
+    return FlipRate(layer, 20, 128, blame, 1 / 3, 2 / 3, gain_lower, 0.4, 0.05, 1e-300)
+
+
+def _primitive(seed: int) -> Primitive:
+    return Primitive("p.png", "s.png", seed, 0.1 + 0.2, 2, 7.7, 0.91, True, ("rank", "agreement"), 0.83)
+
+
+def _filter(layer: str, channel: int) -> BlamedFilter:
+    primitives = (_primitive(2**40), _primitive(1))
+    return BlamedFilter(layer, channel, 1, 1.25, 1e17 + 2, -0.5, primitives, ("b.png", "a.png", "b.png"))
+
+
+DOUBTS = (
+    Doubt(DoubtKind.UNCHANGED, ("dim", "blur"), 0.1 + 0.2, 1 / 3, -1 / 7, 20, "x", True),
+    Doubt(DoubtKind.FAINT, ("暗い; it's",), 1e-17, 0.25, 1 / 9, 3, "stops", True),
+)
+
+
+def a_mode(night_id: str, number: int) -> FailureMode:
+    matches = (
+        OperationMatch("gamma", "lighting", 0.7, "exponent", 0.84, 0.7, 0.6, True),
+        OperationMatch("blur", "focus", 2.5, "pixels", -3.5, -4.0, -5.0, True),
+    )
+    pair = (
+        OperationMatch("dim", "lighting", 0.1 + 0.2, "x", 0.95, 1 / 3, 0.7, True),
+        OperationMatch("blur", "focus", 1.5, "pixels", 0.95, 1 / 3, 0.7, True),
+    )
+    diagnosis = Diagnosis(
+        True, "lighting", "dim", 0.4, "x", 0.9, matches, 0.12, 1 / 7, 0.77, DOUBTS,
+        cause=Cause.LABELS, measured="fixed pattern", pair=pair, nearest_operation_share=1 / 9,
+        meaning="暗い", sentence="It's the lamp; 「暗い」", reasons=("a", "b"),
+    )  # fmt: skip
+    suspects = (_suspect("b", 1 / 3), _suspect("a", 0.9))
+    return FailureMode(
+        mode_id=f"{night_id}-{number}",
+        title=f"mode {number}",
+        errors=(an_error(9, ErrorKind.OVERKILL), an_error(3), an_error(4, ErrorKind.CONFUSION), an_error(5)),
+        flip_rates=(a_rate("layer2", 0.85, 0.1), a_rate("layer3", 0.5, -0.1)),
+        filters=(_filter("layer2", 17), _filter("layer1", 17), _filter("layer2", 3)),
+        diagnosis=diagnosis,
+        recipe=RecipeFile("artifacts/r.yaml", "f" * 64, "dim, 0.08 to 0.52", (("a", "b"), ("c", "d"))),
+        lineage=f"first-{number}",
+        trend=Trend.GROWING,
+        previous_errors=2,
+        signature=(1 / 3, -((8 / 9) ** 0.5)),
+        suspects=suspects,
+        comparisons=(
+            Comparison("e.png", "r.png", "c.png", 1 / 3),
+            Comparison("f.png", "r.png", "d.png", 2.5),
+        ),
+    )
+
+
+def _suspect(name: str, score: float) -> SuspectLabel:
+    return SuspectLabel(f"id {name}", f"/画像/{name}.png", f"{name}.png", "scratch", "good", score)
+
+
+def a_bare_mode(night_id: str, number: int) -> FailureMode:
+    nothing = Diagnosis(False, None, None, None, None, -0.25, sentence="not an appearance change")
+    return FailureMode(f"{night_id}-{number}", "too few", (an_error(1),), (), (), nothing, None)
+
+
+def a_night(night_id: str = "2026-03-01", started_at: datetime = STARTED) -> Night:
+    return Night(
+        night_id=night_id,
+        model_hash="ab" * 32,
+        log_path="/logs/夜.csv",
+        log_sha256="cd" * 32,
+        started_at=started_at,
+        finished_at=started_at + HOUR,
+        state=NightState.FINISHED,
+        message="two rows set aside",
+        rows_read=120,
+        errors_read=9,
+        settings={"blame": {"filters": 20, "share": 0.1}, "columns": ["a", None, True], "日": "本"},
+        seconds={"screen": 0.1 + 0.2, "invert": 12.0},
+        report_path="reports/x.html",
+        set_aside=(
+            SetAside(7, "unreadable", "no such file", "/x.png"),
+            SetAside(2, "label", "NG?", "/y.png"),
+        ),
+        modes=(a_mode(night_id, 2), a_mode(night_id, 1), a_bare_mode(night_id, 10)),
+        unclustered=(an_error(8), an_error(6)),
+        gone=("2026-02-27-3", "2026-02-28-1"),
+    )
+
+
+def as_started(night: Night) -> Night:
+    """The night as it is when it starts."""
+    bare = Night(night.night_id, night.model_hash, night.log_path, night.log_sha256, night.started_at, None,
+                 NightState.RUNNING)  # fmt: skip
+    return replace(bare, settings=night.settings)
+
+
+def a_model(model_hash: str = "ab" * 32, registered_at: datetime = STARTED, **more: Any) -> RegisteredModel:
+    model = RegisteredModel(
+        model_hash, "resnet18", ("good", "scratch", "傷"), ("good",), 3, 96, 128, (0.1, 0.2, 0.3), (1 / 3,),
+        "models/x/weights.pt", registered_at, "candidate", "ef" * 32, "first",
+    )  # fmt: skip
+    return replace(model, **more)
+
+
+def a_retraining(retraining_id: str, mode_id: str, started_at: datetime = STARTED) -> Retraining:
+    per_class = {"scratch": (20, 5, 19), "good": (80, 80, 79)}
+    accuracies = (
+        Accuracy("the mode's errors", 100, 85, 98, 14, 1, 1 / 7, 0.05, 0.2, per_class),
+        Accuracy("clean validation", 50, 49, 49, 1, 1, 0.99, -0.01, 0.01, {"good": (50, 49, 49)}),
+    )
+    return Retraining(
+        retraining_id, mode_id, "ab" * 32, "12" * 32, started_at, started_at + HOUR, True, ("errors fell",),
+        accuracies, {"epochs": 4, "rate": 0.0003}, 12,
+    )  # fmt: skip
