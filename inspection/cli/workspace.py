@@ -18,6 +18,7 @@ from inspection.cli.options import (
     size_of,
 )
 from inspection.errors import InspectionError
+from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.workspace.folder import Workspace, create_workspace
 
 
@@ -117,19 +118,15 @@ def train(
     _keep_registered(site, record, plan.references)
 
 
-def _keep_registered(workspace: Workspace, record: object, references: object) -> None:
-    from inspection.findings import ReferenceImage, RegisteredModel
+def _keep_registered(workspace: Workspace, record: RegisteredModel, references: list[ReferenceImage]) -> None:
     from inspection.models.registry import reference_accuracy
     from inspection.workspace.store import Store
 
-    assert isinstance(record, RegisteredModel)
-    assert isinstance(references, list)
-    held: list[ReferenceImage] = references
     store = Store(workspace.store_path)
     store.create()
-    store.add_model(record, held)
-    console.print(f"Model {record.model_hash[:12]} is registered with {len(held)} reference images.")
-    for split, (right, count) in reference_accuracy(workspace, record, held).items():
+    store.add_model(record, references)
+    console.print(f"Model {record.model_hash[:12]} is registered with {len(references)} reference images.")
+    for split, (right, count) in reference_accuracy(workspace, record, references).items():
         console.print(f"  right on {right} of {count} {split} images ({right / count:.1%})")
         if right / count <= 1.5 / len(record.class_names):
             errors.print(

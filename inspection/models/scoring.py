@@ -1,12 +1,13 @@
 """Scoring labelled images with a registered model, as rows of a defect log."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from inspection.findings import RegisteredModel
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.labelled import load_images
 from inspection.models.registry import check_references, load_model
+from inspection.progress import Progress
 from inspection.workspace.folder import Workspace
 
 
@@ -14,7 +15,7 @@ def score(
     workspace: Workspace,
     model: RegisteredModel,
     images: Sequence[LabelledImage],
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
 ) -> list[dict[str, object]]:
     """One row for each image, in order, with the predicted label, its probability and the true label."""
     check_references(images, model.class_names)

@@ -19,12 +19,6 @@ TINY = "tests.inspection.tiny_network:tiny_network"
 CLASSES = "dent,good,pit,scratch,stain"
 
 
-@pytest.fixture
-def site(diagnosed: Diagnosed, tmp_path: Path, prefect: str) -> Diagnosed:
-    """A plant with one finished night, which nothing here may harm."""
-    return diagnosed.copied(tmp_path / "workspace")
-
-
 def refused(answer: Answer, *words: str) -> None:
     """One message that holds the words, exit code 2, and no traceback anywhere."""
     assert answer.returncode == 2, answer.stderr

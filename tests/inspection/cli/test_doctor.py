@@ -1,5 +1,7 @@
 """The examination of this installation, and of one with a clash on its path."""
 
+import re
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -7,6 +9,9 @@ import pytest
 
 from inspection.cli.doctor import PARTS, Finding, examine
 from inspection.operations.catalogue import CATALOGUE
+from tests.conftest import Answer
+
+Fmi = Callable[..., Answer]
 
 
 def found(subject: str) -> Finding:
@@ -66,3 +71,11 @@ def test_a_part_whose_metadata_lost_its_version_is_not_fine(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("inspection.cli.doctor.PARTS", ("half-removed",))
     assert not found("half-removed").fine
+
+
+def test_doctor_finds_this_installation_fine(fmi: Fmi) -> None:
+    answer = fmi("doctor")
+    assert answer.returncode == 0
+    assert "bad" not in answer.stdout
+    for part in ("torch", "prefect", "duckdb", "opencv builds", "compute device"):
+        assert re.search(rf"^ok +{part}: ", answer.stdout, re.MULTILINE)

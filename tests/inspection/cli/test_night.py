@@ -1,0 +1,95 @@
+"""night and retrain: what each does, says and leaves behind."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.night import software
+from inspection.findings import NightState
+from tests.conftest import Answer, Diagnosed, fmi_process, started
+
+Fmi = Callable[..., Answer]
+
+
+def test_night_json_is_for_a_script_and_again_begins_anew(fmi: Fmi, site: Diagnosed, tmp_path: Path) -> None:
+    log = site.log(tmp_path / "log.csv", site.rows[:12])
+    answer = fmi("night", log, "--json", "--workspace", site.root)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    told = json.loads(answer.stdout)
+    assert told["night_id"] == site.store.night().night_id
+    assert (told["state"], told["rows_read"], told["errors_read"]) == ("finished", 12, 12)
+    assert Path(told["report"]).is_file()
+    assert fmi("night", log, "--json", "--workspace", site.root).stdout == answer.stdout
+    anew = json.loads(fmi("night", log, "--again", "--json", "--workspace", site.root).stdout)
+    assert anew["night_id"] == f"{told['night_id']}-2"
+    assert anew["failure_modes"][0]["sentence"] == told["failure_modes"][0]["sentence"]
+
+
+def test_night_tells_a_person_the_cause_with_its_controls(fmi: Fmi, site: Diagnosed) -> None:
+    answer = fmi("night", site.plant.log, "--workspace", site.root)  # finished already: told from the store
+    (mode,) = site.store.night(site.night_id).modes
+    assert mode.recipe is not None
+    assert (answer.returncode, answer.stderr) == (0, "")
+    for line in (
+        f"Night {site.night_id}: {len(site.rows)} errors of {len(site.rows)} rows, 0 set aside",
+        mode.diagnosis.sentence,
+        f"Recipe: {site.root / mode.recipe.path}",
+        f"Report: {site.root / 'reports' / site.night_id}.html",
+    ):
+        assert line in answer.stdout.splitlines()
+    assert "deviation" in answer.stdout
+    assert "random" in answer.stdout
+
+
+def test_retrain_json_is_the_retraining_of_the_newest_mode(fmi: Fmi, site: Diagnosed) -> None:
+    unseen = site.plant.images / "unseen"
+    answer = fmi("retrain", "--holdout", unseen, "--json", "--workspace", site.root)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    told = json.loads(answer.stdout)
+    (done,) = site.store.retrainings()
+    assert told["mode_id"] == f"{site.night_id}-1"
+    assert told["candidate_hash"] == done.candidate_hash
+    images = len(list(unseen.rglob("*.png")))
+    assert [each["images"] for each in told["accuracies"]] == [images, 25]
+    assert [each["after"] for each in told["accuracies"]] == [each.after for each in done.accuracies]
+    assert site.store.model().model_hash == site.plant.model.model_hash  # the candidate is not deployed
+
+
+@pytest.mark.slow
+def test_a_night_needs_no_prefect_server(
+    site: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a plant starts it: from the workspace's folder, with nothing running and nothing set."""
+    monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.delenv("PREFECT_HOME")
+    monkeypatch.chdir(site.root)
+    answer = fmi_process("night", site.log(tmp_path / "log.csv", site.rows[:12]), "--json")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert json.loads(answer.stdout)["errors_read"] == 12
+    results = {path.name for path in (site.root / ".prefect/results").iterdir()}
+    assert f"{site.store.night().night_id}-diagnose-1-{software()}" in results
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_at_once_and_says_that_nothing_is_lost(
+    site: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal sends Ctrl+C to Prefect's temporary server too, and so to both of them here."""
+    monkeypatch.delenv("PREFECT_API_URL")
+    log = site.log(tmp_path / "log.csv", site.rows[:16])
+    pictures = set(site.root.glob("artifacts/*/errors/000016.png"))
+    with started("night", log, "--workspace", site.root) as process:
+        while set(site.root.glob("artifacts/*/errors/000016.png")) == pictures:
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    said = "fmi: interrupted; what was finished is kept, and the same command goes on from there"
+    assert " ".join(err.split()) == said
+    assert process.returncode == 130
+    assert site.store.night().state is NightState.RUNNING
