@@ -2,11 +2,12 @@
 
 It is made once, in a few seconds, and never written to: a test that writes works on a copy of it.
 
-Its model was trained once on these images, and its weights are kept beside this file: a training amplifies the
-rounding in which processors differ, so that trained anew on each it was another model (right on 75 to 82 % of new
-parts), and tests of what is found with it hung on the processor. The weights are one of four trainings that differ in
-the last digit of their steps: the one with which these tests have the widest margins. So they show what the code does
-with one model. That causes are found with any is for the benchmarks of faults to show, not for these tests.
+Its model was trained once on these images, and its weights are kept beside this file: a training amplifies
+the rounding in which processors differ, so that trained anew on each it was another model (right on 75 to
+82 % of new parts), and tests of what is found with it hung on the processor. The weights are one of four
+trainings that differ in the last digit of their steps: the one with which these tests have the widest
+margins. So they show what the code does with one model. That causes are found with any is for the benchmarks
+of faults to show, not for these tests.
 """
 
 import shutil
