@@ -38,7 +38,6 @@ _PUBLIC = {
     "patches": ("exciting_patches",),
     "presets": ("PRESETS", "Preset", "find_preset"),
     "probe": ("layers_of", "find_layers", "find_layer", "check_filter", "tapped", "truncated", "resumption"),
-    "wording": ("reasons",),
     "reference": ("Reference", "build_reference"),
     "response": ("observed_shift", "induced_shift", "blame_weights", "explained_share", "match"),
     "style": ("Styling", "restyle", "style_layers"),
@@ -56,6 +55,7 @@ _PUBLIC = {
         "Verification",
         "Match",
     ),
+    "wording": ("reasons",),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from inspection.pictures.model import registered
 from tests.inspection.conftest import Plant
 from tests.inspection.pictures.command import TINY, Fmi, described, refused, sources
 
@@ -22,3 +23,7 @@ def test_a_model_is_either_registered_or_described(
     refused(fmi(*command, *described(site), "--checkpoint", tmp_path / "w.pt"), "no checkpoint at")
     refused(fmi(*command, *described(site), "--input-size", "big"), "--input-size is 'big'")
     refused(fmi(*command, *described(site), "--channels", 2), "2 channels given")
+
+
+def test_a_models_batches_are_those_of_its_workspace(site: Plant) -> None:
+    assert registered(site.workspace, None, "cpu", None).batch_size == 16
