@@ -1,4 +1,4 @@
-"""How a reviewer's wish for a targeted retraining reaches Prefect, and what Prefect says about it."""
+"""How a reviewer's request for a targeted retraining reaches Prefect, and what Prefect says about it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -23,9 +23,9 @@ from fmi_engine.errors import EngineError
 from fmi_engine.types import Screening
 from inspection.causes import diagnosis
 from inspection.errors import InspectionError, interrupted
-from inspection.evidence import blame, primitives, responses
+from inspection.evidence import blame, primitives, reproduced, responses
 from inspection.evidence.blame import LayerProbe
-from inspection.evidence.reproduced import Admitted, admit
+from inspection.evidence.reproduced import ReproducedErrors
 from inspection.findings import (
     BlamedFilter,
     Comparison,
@@ -81,7 +81,7 @@ def _run(scope: Scope, query: str | None) -> None:
 
 
 def _find_modes(
-    scope: Scope, found: Admitted, seconds: dict[str, float]
+    scope: Scope, found: ReproducedErrors, seconds: dict[str, float]
 ) -> tuple[list[FailureMode], tuple[LoggedError, ...]]:
     with nights.timed(seconds, "blame"):
         batches = range(0, len(found.errors), BATCH)
@@ -179,17 +179,16 @@ def read_log(scope: Scope, query: str | None) -> DefectLog:
 
 
 @night_task
-def reproduce_errors(scope: Scope, log: DefectLog) -> Admitted:
+def reproduce_errors(scope: Scope, log: DefectLog) -> ReproducedErrors:
     """Decode the images and keep the errors that the model makes again."""
     with step("Learning what is normal", None) as advance:
         subject = scope.subject(advance)
     with step("Reading the images", len(log.rows)) as advance:
-        workspace = subject.workspace
-        return admit(workspace, scope.night_id, subject.model, subject.classifier, log, advance)
+        return reproduced.reproduce_errors(subject, scope.night_id, log, advance)
 
 
 @night_task
-def screen_errors(scope: Scope, first: int, found: Admitted) -> Screening:
+def screen_errors(scope: Scope, first: int, found: ReproducedErrors) -> Screening:
     """Blame every filter for one batch of errors."""
     rows = slice(first, first + BATCH)
     images, true = found.images[rows], found.true[rows]
@@ -273,7 +272,7 @@ def write_recipe(
 def finish(
     scope: Scope,
     log: DefectLog,
-    found: Admitted,
+    found: ReproducedErrors,
     modes: Sequence[FailureMode],
     unclustered: Sequence[LoggedError],
     seconds: dict[str, float],

@@ -1,6 +1,6 @@
 """Which errors of a defect log a night works on: those that the registered model reproduces."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine.classifier import Classifier
+from inspection.evidence.subject import Subject
 from inspection.findings import ErrorKind, LoggedError, RegisteredModel, SetAside
 from inspection.inputs.defect_log import DefectLog, LogRow
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import load_images
-from inspection.workspace.folder import Workspace
+from inspection.progress import Progress
 
 THUMBNAIL = 96  # pixels, the longer side
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class ReproducedErrors:
     """The errors a night works on, their images in the same order, and what was set aside."""
 
     errors: tuple[LoggedError, ...]
@@ -26,26 +27,22 @@ class Admitted:
     true: NDArray[np.int64]  # (errors,), class index
     set_aside: tuple[SetAside, ...]
 
-    def subset(self, rows: NDArray[np.int64]) -> "Admitted":
+    def subset(self, rows: NDArray[np.int64]) -> "ReproducedErrors":
         """Some of the errors, by position; what was set aside stays with the whole."""
-        return Admitted(tuple(self.errors[i] for i in rows), self.images[rows], self.true[rows], ())
+        return ReproducedErrors(tuple(self.errors[i] for i in rows), self.images[rows], self.true[rows], ())
 
 
-def admit(
-    workspace: Workspace,
-    night_id: str,
-    model: RegisteredModel,
-    classifier: Classifier,
-    log: DefectLog,
-    progress: Callable[[int], None] | None = None,
-) -> Admitted:
+def reproduce_errors(
+    subject: Subject, night_id: str, log: DefectLog, progress: Progress = None
+) -> ReproducedErrors:
     """Read and decode the log's images, once each, and keep the errors that the model makes again.
 
     A row whose error the model does not reproduce speaks of another model: it is set aside and counted.
     Raises ImageError only where a file vanishes between the log's check and now.
     """
+    workspace, model, classifier = subject.workspace, subject.model, subject.classifier
     images = load_images([row.image_path for row in log.rows], classifier.preprocessing, progress)
-    logits = _logits(classifier, images, workspace.settings.compute.batch_size)
+    logits = _logits(classifier, images, subject.settings.compute.batch_size)
     names = model.class_names
     errors, kept, odd = [], [], []
     for i, row in enumerate(log.rows):
@@ -57,7 +54,7 @@ def admit(
             kept.append(i)
         else:
             odd.append(_not_reproduced(row, predicted, model))
-    return Admitted(
+    return ReproducedErrors(
         tuple(errors),
         images[kept],
         np.array([names.index(error.true_label) for error in errors], np.int64),

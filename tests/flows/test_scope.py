@@ -7,7 +7,7 @@ import pytest
 
 from flows.scope import Errors, Scope
 from fmi_engine.types import Screening
-from inspection.evidence.reproduced import Admitted
+from inspection.evidence.reproduced import ReproducedErrors
 from tests.inspection.conftest import Plant
 
 NIGHT = Scope("/line1", "20260704-0123abcd", "ab" * 32)
@@ -27,8 +27,8 @@ def assert_equal(one: Errors, other: Errors) -> None:
 
 
 @pytest.fixture
-def errors(admitted: Admitted, screening: Screening) -> Errors:
-    return Errors(admitted.errors, admitted.images, screening)
+def errors(reproduced_errors: ReproducedErrors, screening: Screening) -> Errors:
+    return Errors(reproduced_errors.errors, reproduced_errors.images, screening)
 
 
 @pytest.mark.parametrize("scope", [NIGHT, NIGHT.mode(2), NIGHT.part("256"), NIGHT.mode(2).part("layer3")])

@@ -39,7 +39,7 @@ if TYPE_CHECKING:  # torch takes a second to import, and most tests here do with
 
     from fmi_engine.types import Screening
     from inspection.evidence.case import Case
-    from inspection.evidence.reproduced import Admitted
+    from inspection.evidence.reproduced import ReproducedErrors
     from inspection.evidence.responses import Responses
     from inspection.evidence.subject import Subject
 
@@ -186,29 +186,34 @@ def subject(plant: Plant) -> "Subject":
 
 
 @pytest.fixture(scope="session")
-def admitted(plant: Plant, subject: "Subject", tmp_path_factory: pytest.TempPathFactory) -> "Admitted":
+def reproduced_errors(
+    plant: Plant, subject: "Subject", tmp_path_factory: pytest.TempPathFactory
+) -> "ReproducedErrors":
     """The errors of the plant's log, their thumbnails in a workspace of their own."""
-    from inspection.evidence.reproduced import admit
+    from inspection.evidence.reproduced import reproduce_errors
 
-    elsewhere = plant.copied(tmp_path_factory.mktemp("admitted") / "workspace").workspace
-    return admit(elsewhere, "a-night", plant.model, subject.classifier, plant.read_log())
+    elsewhere = plant.copied(tmp_path_factory.mktemp("reproduced_errors") / "workspace").workspace
+    return reproduce_errors(replace(subject, workspace=elsewhere), "a-night", plant.read_log())
 
 
 @pytest.fixture(scope="session")
-def screening(subject: "Subject", admitted: "Admitted") -> "Screening":
+def screening(subject: "Subject", reproduced_errors: "ReproducedErrors") -> "Screening":
     from inspection.evidence.blame import screen
 
-    return screen(subject, admitted.images, admitted.true)
+    return screen(subject, reproduced_errors.images, reproduced_errors.true)
 
 
 @pytest.fixture(scope="session")
 def lamp_case(
-    subject: "Subject", lamp_responses: "Responses", screening: "Screening", admitted: "Admitted"
+    subject: "Subject",
+    lamp_responses: "Responses",
+    screening: "Screening",
+    reproduced_errors: "ReproducedErrors",
 ) -> "Case":
     """The errors of the plant's log, beside one operation."""
     from inspection.evidence.case import Case
 
-    return Case(subject, lamp_responses, screening, admitted.images)
+    return Case(subject, lamp_responses, screening, reproduced_errors.images)
 
 
 @pytest.fixture(scope="session")
@@ -292,7 +297,7 @@ def finished(
 ) -> FinishedNight:
     """A night put together of real parts, all but the diagnosis."""
     from inspection.evidence import blame, primitives
-    from inspection.evidence.reproduced import admit
+    from inspection.evidence.reproduced import reproduce_errors
     from inspection.modes import recipe as mode_recipe
     from inspection.nights import night as nights
 
@@ -301,7 +306,7 @@ def finished(
     night = nights.begin(site, mine.log, None, None, again=False)
     here = replace(subject, workspace=mine.workspace)
     log = nights.read_log(site, night, None)
-    errors = admit(mine.workspace, night.night_id, mine.model, here.classifier, log)
+    errors = reproduce_errors(here, night.night_id, log)
     case = replace(lamp_case, subject=here, images=errors.images)
     probes = blame.probe_layers(case)
     rates = nights.best_first([blame.verify(case, each) for each in probes])

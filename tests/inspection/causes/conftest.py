@@ -9,7 +9,7 @@ from tests.inspection.conftest import Plant
 if TYPE_CHECKING:  # torch takes a second to import
     from fmi_engine.types import Screening
     from inspection.evidence.case import Case
-    from inspection.evidence.reproduced import Admitted
+    from inspection.evidence.reproduced import ReproducedErrors
     from inspection.evidence.responses import Responses
     from inspection.evidence.subject import Subject
 
@@ -31,8 +31,10 @@ def responses(here: "Subject") -> "Responses":
 
 
 @pytest.fixture(scope="session")
-def lamp(here: "Subject", responses: "Responses", screening: "Screening", admitted: "Admitted") -> "Case":
+def lamp(
+    here: "Subject", responses: "Responses", screening: "Screening", reproduced_errors: "ReproducedErrors"
+) -> "Case":
     """The errors of the plant's log."""
     from inspection.evidence.case import Case
 
-    return Case(here, responses, screening, admitted.images)
+    return Case(here, responses, screening, reproduced_errors.images)

@@ -14,7 +14,7 @@ from fmi_engine.probe import find_layer
 from fmi_engine.types import Screening
 from inspection.evidence.blame import LayerProbe, probe_layers, screen, shortlist, verify
 from inspection.evidence.case import Case
-from inspection.evidence.reproduced import Admitted
+from inspection.evidence.reproduced import ReproducedErrors
 from inspection.evidence.subject import Subject, open_subject
 from inspection.inputs.labelled import sample
 from tests.inspection.conftest import Plant
@@ -43,7 +43,7 @@ def patched_logits(
 
 
 def flips_and_margins(
-    subject: Subject, layer: str, filters: Sequence[int], errors: Admitted, few: Sequence[int]
+    subject: Subject, layer: str, filters: Sequence[int], errors: ReproducedErrors, few: Sequence[int]
 ) -> tuple[list[bool], list[float]]:
     """Whether each error turns right, and its margin against the class that was predicted."""
     names = subject.model.class_names
@@ -62,7 +62,7 @@ def top(values: NDArray[np.float32], count: int) -> list[int]:
 
 
 def midway(
-    subject: Subject, screening: Screening, layer: str, errors: Admitted, few: Sequence[int]
+    subject: Subject, screening: Screening, layer: str, errors: ReproducedErrors, few: Sequence[int]
 ) -> NDArray[np.float32]:
     """Mean blame of every filter, its slope taken halfway to the code with all of them patched."""
     normal, found = subject.reference.layers[layer], []
@@ -86,7 +86,7 @@ def midway(
     return np.asarray(np.mean(found, axis=0), np.float32)
 
 
-def halves(errors: Admitted, choosing: int) -> tuple[list[int], list[int]]:
+def halves(errors: ReproducedErrors, choosing: int) -> tuple[list[int], list[int]]:
     """The errors on which filters are chosen, and the others, on which flips are counted."""
     chosen = sample(len(errors.errors), choosing, 0).tolist()
     return chosen, [i for i in range(len(errors.errors)) if i not in chosen]
@@ -104,21 +104,28 @@ def shifts(subject: Subject, screening: Screening, layer: str) -> NDArray[np.flo
 # --- the screen ---
 
 
-def test_the_margins_of_the_screen_are_those_of_admission(screening: Screening, admitted: Admitted) -> None:
-    np.testing.assert_allclose(screening.margin, [error.margin for error in admitted.errors], rtol=1e-4)
-    np.testing.assert_array_equal(screening.true, admitted.true)
+def test_the_margins_of_the_screen_are_those_of_admission(
+    screening: Screening, reproduced_errors: ReproducedErrors
+) -> None:
+    np.testing.assert_allclose(
+        screening.margin, [error.margin for error in reproduced_errors.errors], rtol=1e-4
+    )
+    np.testing.assert_array_equal(screening.true, reproduced_errors.true)
 
 
 @pytest.mark.parametrize("layer", STAGES)
 def test_the_screen_is_the_first_order_change_of_the_margin(
-    subject: Subject, screening: Screening, admitted: Admitted, layer: str
+    subject: Subject, screening: Screening, reproduced_errors: ReproducedErrors, layer: str
 ) -> None:
     """Blame is the slope of the margin along the way from the patched code to the code, filter by filter."""
     names = subject.model.class_names
     normal = subject.reference.layers[layer]
-    for i in (0, len(admitted.errors) // 2):
-        true, predicted = int(admitted.true[i]), names.index(admitted.errors[i].predicted_label)
-        x = subject.classifier.prepare(admitted.images[i : i + 1])
+    for i in (0, len(reproduced_errors.errors) // 2):
+        true, predicted = (
+            int(reproduced_errors.true[i]),
+            names.index(reproduced_errors.errors[i].predicted_label),
+        )
+        x = subject.classifier.prepare(reproduced_errors.images[i : i + 1])
         code = x
         for name, module in subject.classifier.network.named_children():
             x = module(x)
@@ -134,9 +141,9 @@ def test_the_screen_is_the_first_order_change_of_the_margin(
             assert screening.blame[layer][i, c] == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
-def test_progress_counts_every_error(subject: Subject, admitted: Admitted) -> None:
+def test_progress_counts_every_error(subject: Subject, reproduced_errors: ReproducedErrors) -> None:
     counted: list[int] = []
-    screen(subject, admitted.images[:20], admitted.true[:20], counted.append)
+    screen(subject, reproduced_errors.images[:20], reproduced_errors.true[:20], counted.append)
     assert counted == [16, 4]  # batches of 16
 
 
@@ -150,20 +157,20 @@ def probe(case: Case, layer: str) -> LayerProbe:
 
 @pytest.mark.parametrize(("layer", "channels", "k"), [("stage1", 8, 2), ("stage2", 16, 4), ("stage3", 16, 4)])
 def test_flip_rates_against_patching_by_hand(
-    lamp_case: Case, admitted: Admitted, layer: str, channels: int, k: int
+    lamp_case: Case, reproduced_errors: ReproducedErrors, layer: str, channels: int, k: int
 ) -> None:
     """K is a quarter of the layer here, as 20 filters would be more."""
     subject, screening = lamp_case.subject, lamp_case.screening
     found = verify(lamp_case, probe(lamp_case, layer))
-    chosen, judged = halves(admitted, subject.settings.blame.choosing_errors)
+    chosen, judged = halves(reproduced_errors, subject.settings.blame.choosing_errors)
     assert len(judged) > len(chosen) == subject.settings.blame.choosing_errors
-    blamed = top(midway(subject, screening, layer, admitted, chosen), k)
-    flips, margins = flips_and_margins(subject, layer, blamed, admitted, judged)
+    blamed = top(midway(subject, screening, layer, reproduced_errors, chosen), k)
+    flips, margins = flips_and_margins(subject, layer, blamed, reproduced_errors, judged)
     assert (found.layer, found.k, found.channels) == (layer, k, channels)
     assert found.blame == pytest.approx(np.mean(flips))
     assert found.margin_fall == pytest.approx(float(np.mean(screening.margin[judged] - margins)), rel=1e-3)
     deviating = top(np.abs(shifts(subject, screening.subset(np.array(judged)), layer)), k)
-    control, _ = flips_and_margins(subject, layer, deviating, admitted, judged)
+    control, _ = flips_and_margins(subject, layer, deviating, reproduced_errors, judged)
     assert found.deviation == pytest.approx(np.mean(control))
     rng = np.random.default_rng(0)
     size, drawn = subject.settings.compute.batch_size, []
@@ -171,7 +178,7 @@ def test_flip_rates_against_patching_by_hand(
         rows = judged[i : i + size]
         draws = [[rng.choice(channels, k, replace=False).tolist() for _ in rows] for _ in range(3)]
         for row, *sets in zip(rows, *draws, strict=True):
-            turned = [flips_and_margins(subject, layer, each, admitted, [row])[0] for each in sets]
+            turned = [flips_and_margins(subject, layer, each, reproduced_errors, [row])[0] for each in sets]
             drawn.append(float(np.mean(turned)))
     assert found.random == pytest.approx(np.mean(drawn))
     bootstrapped = gains(flips, control, drawn)
@@ -190,13 +197,13 @@ def gains(flips: Sequence[bool], deviation: Sequence[bool], random: Sequence[flo
 
 
 def test_collateral_is_the_share_of_correct_images_that_the_patch_breaks(
-    lamp_case: Case, admitted: Admitted
+    lamp_case: Case, reproduced_errors: ReproducedErrors
 ) -> None:
     subject, screening = lamp_case.subject, lamp_case.screening
     harmless = sample(len(subject.correct), 20, 0)
-    chosen, _ = halves(admitted, subject.settings.blame.choosing_errors)
+    chosen, _ = halves(reproduced_errors, subject.settings.blame.choosing_errors)
     for layer, k in (("stage1", 2), ("stage2", 4)):
-        blamed = top(midway(subject, screening, layer, admitted, chosen), k)
+        blamed = top(midway(subject, screening, layer, reproduced_errors, chosen), k)
         broken = [
             int(
                 patched_logits(
@@ -211,17 +218,17 @@ def test_collateral_is_the_share_of_correct_images_that_the_patch_breaks(
 
 
 def test_of_many_errors_a_sample_is_patched_and_none_on_which_the_filters_were_chosen(
-    plant: Plant, lamp_case: Case, admitted: Admitted, tmp_path: Path
+    plant: Plant, lamp_case: Case, reproduced_errors: ReproducedErrors, tmp_path: Path
 ) -> None:
     changes = "blame.most_errors = 9\nblame.largest_share = 0.125"
     less = plant.copied(tmp_path / "less", changes)
     subject = open_subject(less.workspace, less.model, less.references)
     case, screening, counted = replace(lamp_case, subject=subject), lamp_case.screening, list[int]()
     found = verify(case, probe(case, "stage2"), counted.append)
-    chosen, judged = halves(admitted, 12)
+    chosen, judged = halves(reproduced_errors, 12)
     few = [judged[i] for i in sample(len(judged), 9, 0)]
-    blamed = top(midway(subject, screening, "stage2", admitted, chosen), 2)
-    flips, margins = flips_and_margins(subject, "stage2", blamed, admitted, few)
+    blamed = top(midway(subject, screening, "stage2", reproduced_errors, chosen), 2)
+    flips, margins = flips_and_margins(subject, "stage2", blamed, reproduced_errors, few)
     assert (found.k, sum(counted)) == (2, 9)
     assert not set(few) & set(chosen)
     assert found.blame == pytest.approx(np.mean(flips))
@@ -229,7 +236,7 @@ def test_of_many_errors_a_sample_is_patched_and_none_on_which_the_filters_were_c
 
 
 def test_of_few_errors_all_are_patched(
-    plant: Plant, lamp_case: Case, admitted: Admitted, tmp_path: Path
+    plant: Plant, lamp_case: Case, reproduced_errors: ReproducedErrors, tmp_path: Path
 ) -> None:
     """Where fewer would be left than the filters were chosen on, they are counted on all of them."""
     some = plant.copied(tmp_path / "some", "blame.choosing_errors = 12")
@@ -238,8 +245,8 @@ def test_of_few_errors_all_are_patched(
     part = replace(lamp_case, subject=subject).part(few)
     found = verify(part, probe(part, "stage2"), counted.append)
     chosen = few[sample(23, 12, 0)].tolist()
-    blamed = top(midway(subject, lamp_case.screening, "stage2", admitted, chosen), 4)
-    flips, _ = flips_and_margins(subject, "stage2", blamed, admitted, few.tolist())
+    blamed = top(midway(subject, lamp_case.screening, "stage2", reproduced_errors, chosen), 4)
+    flips, _ = flips_and_margins(subject, "stage2", blamed, reproduced_errors, few.tolist())
     assert sum(counted) == 23
     assert found.blame == pytest.approx(np.mean(flips))
 
@@ -248,41 +255,41 @@ def test_of_few_errors_all_are_patched(
 
 
 def test_the_probe_layers_are_those_that_flip_most_of_a_sample_beyond_the_control(
-    lamp_case: Case, admitted: Admitted
+    lamp_case: Case, reproduced_errors: ReproducedErrors
 ) -> None:
     subject, screening = lamp_case.subject, lamp_case.screening
-    few = sample(len(admitted.errors), 12, 0)
+    few = sample(len(reproduced_errors.errors), 12, 0)
     scores = {}
     for layer, k in zip(STAGES, (2, 4, 4), strict=True):
         blamed = top(screening.blame[layer][few].mean(0), k)
-        flips, margins = flips_and_margins(subject, layer, blamed, admitted, few.tolist())
+        flips, margins = flips_and_margins(subject, layer, blamed, reproduced_errors, few.tolist())
         deviating = top(np.abs(shifts(subject, screening.subset(few), layer)), k)
-        control, _ = flips_and_margins(subject, layer, deviating, admitted, few.tolist())
+        control, _ = flips_and_margins(subject, layer, deviating, reproduced_errors, few.tolist())
         scores[layer] = (np.mean(flips) - np.mean(control), float(np.mean(screening.margin[few] - margins)))
     expected = sorted(STAGES, key=lambda layer: scores[layer], reverse=True)[:2]
     found = probe_layers(lamp_case)
     assert [each.layer for each in found] == expected
     for each in found:
-        blame = midway(subject, screening, each.layer, admitted, few.tolist())
+        blame = midway(subject, screening, each.layer, reproduced_errors, few.tolist())
         assert each.blame.mean(0) == pytest.approx(blame, rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize("layer", ["stage1", "stage2"])
 def test_the_shortlist_names_the_most_blamed_filters_each_patched_alone(
-    lamp_case: Case, admitted: Admitted, layer: str
+    lamp_case: Case, reproduced_errors: ReproducedErrors, layer: str
 ) -> None:
     subject, screening = lamp_case.subject, lamp_case.screening
     found = shortlist(lamp_case, probe(lamp_case, layer))
     shift = shifts(subject, screening, layer)
-    few = sample(len(admitted.errors), subject.settings.blame.choosing_errors, 0)
-    blame = midway(subject, screening, layer, admitted, few.tolist())
+    few = sample(len(reproduced_errors.errors), subject.settings.blame.choosing_errors, 0)
+    blame = midway(subject, screening, layer, reproduced_errors, few.tolist())
     blamed = top(blame, 2)
     assert [(each.layer, each.channel, each.rank) for each in found] == [
         (layer, blamed[0], 1),
         (layer, blamed[1], 2),
     ]
     for each in found:
-        _, margins = flips_and_margins(subject, layer, [each.channel], admitted, few.tolist())
+        _, margins = flips_and_margins(subject, layer, [each.channel], reproduced_errors, few.tolist())
         assert each.blame == pytest.approx(float(blame[each.channel]), rel=1e-3)
         assert each.energy_shift == pytest.approx(float(shift[each.channel]), rel=1e-4)
         assert each.margin_fall == pytest.approx(
@@ -299,14 +306,14 @@ def test_a_layer_with_few_filters_lists_them_all(plant: Plant, lamp_case: Case, 
     assert len(many) == 12
 
 
-def test_a_single_error_is_blamed_too(lamp_case: Case, admitted: Admitted) -> None:
+def test_a_single_error_is_blamed_too(lamp_case: Case, reproduced_errors: ReproducedErrors) -> None:
     subject = lamp_case.subject
-    one = screen(subject, admitted.images[:1], admitted.true[:1])
-    case = replace(lamp_case, screening=one, images=admitted.images[:1])
+    one = screen(subject, reproduced_errors.images[:1], reproduced_errors.true[:1])
+    case = replace(lamp_case, screening=one, images=reproduced_errors.images[:1])
     assert len(probe_layers(case)) == 2
     found = verify(case, probe(case, "stage2"))
-    chosen = top(midway(subject, one, "stage2", admitted, [0]), 4)
-    flips, _ = flips_and_margins(subject, "stage2", chosen, admitted, [0])
+    chosen = top(midway(subject, one, "stage2", reproduced_errors, [0]), 4)
+    flips, _ = flips_and_margins(subject, "stage2", chosen, reproduced_errors, [0])
     assert found.blame == float(flips[0])
     # Resampling one error always draws that one: the interval has no width.
     assert found.gain_lower == found.gain_upper == pytest.approx(found.blame - found.better_control)

@@ -17,7 +17,7 @@ from inspection.evidence.nearest import (
     nearest_in,
     order_candidates,
 )
-from inspection.evidence.reproduced import Admitted
+from inspection.evidence.reproduced import ReproducedErrors
 from inspection.evidence.responses import Induced, standardised
 from inspection.evidence.shift import Shares
 from inspection.evidence.subject import Subject
@@ -202,13 +202,15 @@ def test_errors_of_a_class_without_reference_images_are_looked_for_in_all(
     assert sought.under(lamp).errors == sought.under(lamp, everywhere=True).errors == len(mine)
 
 
-def test_examples_go_from_the_nearest_to_the_farthest(found: NearestReferences, admitted: Admitted) -> None:
+def test_examples_go_from_the_nearest_to_the_farthest(
+    found: NearestReferences, reproduced_errors: ReproducedErrors
+) -> None:
     """Each with a reference image of its class, and the distance by hand."""
     examples, subject = found.examples(dimmed, 4), found.subject
     assert [each.distance for each in examples] == sorted(each.distance for each in examples)
     assert len({each.error for each in examples}) == 4
     for each in examples:
-        label = admitted.true[each.error]
+        label = reproduced_errors.true[each.error]
         own = subject.labelled.images[subject.labelled.labels == label]
         assert any(np.array_equal(each.reference, image) for image in own)
         np.testing.assert_array_equal(each.changed, dimmed(each.reference))

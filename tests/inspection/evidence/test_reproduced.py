@@ -1,12 +1,13 @@
 """Which errors of a log a night works on, from real logs over real images."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inspection.evidence.reproduced import Admitted, admit, error_kind, thumbnail
+from inspection.evidence.reproduced import ReproducedErrors, error_kind, reproduce_errors, thumbnail
 from inspection.evidence.subject import Subject
 from inspection.findings import ErrorKind, SetAside
 from inspection.inputs.defect_log import DefectLog, read_defect_log, write_defect_log
@@ -20,8 +21,8 @@ def mine(plant: Plant, tmp_path: Path) -> Plant:
     return plant.copied(tmp_path / "workspace")
 
 
-def admitted_from(plant: Plant, subject: Subject, log: DefectLog) -> Admitted:
-    return admit(plant.workspace, "n-1", plant.model, subject.classifier, log)
+def reproduced_from(plant: Plant, subject: Subject, log: DefectLog) -> ReproducedErrors:
+    return reproduce_errors(replace(subject, workspace=plant.workspace), "n-1", log)
 
 
 def logged(plant: Plant, folder: Path, rows: list[tuple[Path, str, str]]) -> DefectLog:
@@ -40,24 +41,26 @@ def rows_of(plant: Plant) -> list[tuple[Path, str, str]]:
     return [(row.image_path, row.predicted_label, row.true_label) for row in plant.read_log().rows]
 
 
-def test_every_error_that_the_model_makes_again_is_admitted(plant: Plant, admitted: Admitted) -> None:
+def test_every_error_that_the_model_makes_again_is_admitted(
+    plant: Plant, reproduced_errors: ReproducedErrors
+) -> None:
     log = plant.read_log()
     assert len(log.rows) >= 20
     assert [
         (each.row, each.inspection_id, each.image_path, each.true_label, each.predicted_label)
-        for each in admitted.errors
+        for each in reproduced_errors.errors
     ] == [
         (row.row, row.inspection_id, str(row.image_path), row.true_label, row.predicted_label)
         for row in log.rows
     ]
-    assert admitted.set_aside == ()
+    assert reproduced_errors.set_aside == ()
 
 
 def test_the_images_and_classes_stand_in_the_order_of_the_errors(
     mine: Plant, subject: Subject, tmp_path: Path
 ) -> None:
     rows = rows_of(mine)[::-3]
-    found = admitted_from(mine, subject, logged(mine, tmp_path, rows))
+    found = reproduced_from(mine, subject, logged(mine, tmp_path, rows))
     assert [error.image_path for error in found.errors] == [str(path) for path, _, _ in rows]
     np.testing.assert_array_equal(
         found.images, np.stack([read_image(path, (32, 32), 1) for path, _, _ in rows])
@@ -66,12 +69,12 @@ def test_the_images_and_classes_stand_in_the_order_of_the_errors(
 
 
 def test_the_margin_is_how_far_the_wrong_logit_leads(
-    plant: Plant, subject: Subject, admitted: Admitted
+    plant: Plant, subject: Subject, reproduced_errors: ReproducedErrors
 ) -> None:
     names = plant.model.class_names
-    for i in range(0, len(admitted.errors), 5):
-        error = admitted.errors[i]
-        logits = subject.classifier.logits(subject.classifier.prepare(admitted.images[i : i + 1]))[0]
+    for i in range(0, len(reproduced_errors.errors), 5):
+        error = reproduced_errors.errors[i]
+        logits = subject.classifier.logits(subject.classifier.prepare(reproduced_errors.images[i : i + 1]))[0]
         leads = float(logits[names.index(error.predicted_label)] - logits[names.index(error.true_label)])
         assert error.margin == pytest.approx(leads, rel=1e-4)
         assert error.margin > 0
@@ -85,7 +88,7 @@ def test_an_error_that_the_model_does_not_make_is_set_aside(
     path, predicted, true = rows[2]
     other = next(name for name in names if name not in (predicted, true))
     rows[2] = (path, other, true)
-    found = admitted_from(mine, subject, logged(mine, tmp_path, rows))
+    found = reproduced_from(mine, subject, logged(mine, tmp_path, rows))
     assert [error.row for error in found.errors] == [1, 2, 4, 5, 6]
     np.testing.assert_array_equal(found.images[2], read_image(rows[3][0], (32, 32), 1))
     assert found.set_aside == (
@@ -102,7 +105,7 @@ def test_an_error_that_the_model_does_not_make_is_set_aside(
 def test_rows_that_the_log_set_aside_stay_set_aside(mine: Plant, subject: Subject, tmp_path: Path) -> None:
     rows = rows_of(mine)[:3]
     log = logged(mine, tmp_path, [*rows, (tmp_path / "gone.png", rows[0][1], rows[0][2])])
-    found = admitted_from(mine, subject, log)
+    found = reproduced_from(mine, subject, log)
     assert [error.row for error in found.errors] == [1, 2, 3]
     assert found.set_aside == log.set_aside
     assert [(aside.row, aside.reason) for aside in found.set_aside] == [(4, "missing_image")]
@@ -114,14 +117,14 @@ def test_a_log_of_another_model_leaves_nothing(mine: Plant, subject: Subject, tm
         (path, next(name for name in names if name not in (predicted, true)), true)
         for path, predicted, true in rows_of(mine)[:4]
     ]
-    found = admitted_from(mine, subject, logged(mine, tmp_path, rows))
+    found = reproduced_from(mine, subject, logged(mine, tmp_path, rows))
     assert (found.errors, found.images.shape, found.true.tolist()) == ((), (0, 32, 32, 1), [])
     assert [aside.reason for aside in found.set_aside] == ["not_reproduced"] * 4
 
 
 def test_a_log_without_a_usable_row_leaves_nothing(mine: Plant, subject: Subject, tmp_path: Path) -> None:
     names = mine.model.class_names
-    found = admitted_from(
+    found = reproduced_from(
         mine, subject, logged(mine, tmp_path, [(tmp_path / "gone.png", names[0], names[1])])
     )
     assert (found.errors, found.images.shape) == ((), (0, 32, 32, 1))
@@ -129,7 +132,7 @@ def test_a_log_without_a_usable_row_leaves_nothing(mine: Plant, subject: Subject
 
 
 def test_every_error_has_a_picture_of_its_image(mine: Plant, subject: Subject) -> None:
-    found = admitted_from(mine, subject, mine.read_log())
+    found = reproduced_from(mine, subject, mine.read_log())
     pictures = [error.picture for error in found.errors]
     assert pictures[0] == f"artifacts/n-1/errors/{found.errors[0].row:06d}.png"
     assert len(set(pictures)) == len(pictures)
@@ -140,7 +143,7 @@ def test_every_error_has_a_picture_of_its_image(mine: Plant, subject: Subject) -
 def test_progress_counts_every_row(mine: Plant, subject: Subject) -> None:
     counted: list[int] = []
     log = mine.read_log()
-    admit(mine.workspace, "n-1", mine.model, subject.classifier, log, counted.append)
+    reproduce_errors(replace(subject, workspace=mine.workspace), "n-1", log, counted.append)
     assert sum(counted) == len(log.rows)
 
 
@@ -149,7 +152,7 @@ def test_every_image_is_read_and_decoded_once(
 ) -> None:
     log = mine.read_log()
     with looked_at(monkeypatch) as (read, decoded):
-        admit(mine.workspace, "n-1", mine.model, subject.classifier, log)
+        reproduce_errors(replace(subject, workspace=mine.workspace), "n-1", log)
     assert sorted(read) == sorted(row.image_path for row in log.rows)
     assert len(decoded) == len(log.rows)
 
@@ -160,7 +163,7 @@ def test_the_network_sees_as_many_images_at_once_as_the_setting_says(
     small = plant.copied(tmp_path / "small", "compute.batch_size = 7")
     log, seen = small.read_log(), list[int]()
     with subject.classifier.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0]))):
-        admitted_from(small, subject, log)
+        reproduced_from(small, subject, log)
     assert seen == [7] * (len(log.rows) // 7) + [len(log.rows) % 7] * (len(log.rows) % 7 > 0)
 
 
@@ -181,12 +184,12 @@ def test_error_kind(true: str, predicted: str, good: tuple[str, ...], kind: Erro
     assert error_kind(true, predicted, good) is kind
 
 
-def test_the_kinds_of_the_plants_errors(plant: Plant, admitted: Admitted) -> None:
-    for error in admitted.errors:
+def test_the_kinds_of_the_plants_errors(plant: Plant, reproduced_errors: ReproducedErrors) -> None:
+    for error in reproduced_errors.errors:
         expected = {"good": ErrorKind.OVERKILL}.get(error.true_label, ErrorKind.CONFUSION)
         expected = ErrorKind.ESCAPE if error.predicted_label == "good" else expected
         assert error.kind is expected
-    assert any(error.kind is not ErrorKind.CONFUSION for error in admitted.errors)
+    assert any(error.kind is not ErrorKind.CONFUSION for error in reproduced_errors.errors)
 
 
 def checkered(height: int, width: int, channels: int) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from inspection.evidence.reproduced import Admitted, error_kind
+from inspection.evidence.reproduced import ReproducedErrors, error_kind
 from inspection.findings import Cause, LoggedError
 from inspection.inputs.image_sets import read_image_set
 from inspection.inputs.labelled import load_images
@@ -99,7 +99,9 @@ def test_the_most_suspect_are_listed_with_what_the_model_suggests(subject: "Subj
     assert (first.true_label, first.suggested_label) == (error.true_label, error.predicted_label)
 
 
-def test_where_the_images_changed_no_label_is_suspected(lamp_case: "Case", admitted: Admitted) -> None:
-    assert suspect_labels(lamp_case, admitted.errors, DIMMED) == ()
+def test_where_the_images_changed_no_label_is_suspected(
+    lamp_case: "Case", reproduced_errors: ReproducedErrors
+) -> None:
+    assert suspect_labels(lamp_case, reproduced_errors.errors, DIMMED) == ()
     labels = replace(DIMMED, claimed=False, cause=Cause.LABELS)
-    assert len(suspect_labels(lamp_case.part(np.arange(3)), admitted.errors[:3], labels)) == 3
+    assert len(suspect_labels(lamp_case.part(np.arange(3)), reproduced_errors.errors[:3], labels)) == 3
