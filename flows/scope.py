@@ -34,9 +34,9 @@ class Scope:
         return replace(self, within=within)
 
     @property
-    def place(self) -> str:
-        """Tells it from every other part of the same night."""
-        return f"{self.number or ''}-{self.within}"
+    def place(self) -> tuple[str, ...]:
+        """Distinguishes it from every other part of the same night."""
+        return tuple(str(part) for part in (self.number, self.within) if part)
 
     @property
     def mode_id(self) -> str:

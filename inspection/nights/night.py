@@ -60,12 +60,12 @@ def begin(site: Site, log: Path, model_hash: str | None, query: str | None, agai
         return fingerprint(log.absolute(), log_sha256, registration, of, query)
 
     earlier = [
-        night
-        for night in map(site.store.night, (each.night_id for each in site.store.nights()))
-        if f"-{mark(night.settings)}" in night.night_id and current_names(night.settings) == settings
+        night_id
+        for night_id, held in site.store.settings_of_nights(model.model_hash, log_sha256).items()
+        if f"-{mark(held)}" in night_id and current_names(held) == settings
     ]
     if earlier and not again:
-        night = earlier[0]
+        night = site.store.night(earlier[0])
         if night.state is NightState.FINISHED:
             return night
         night = replace(night, state=NightState.RUNNING, message="", finished_at=None)

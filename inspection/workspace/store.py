@@ -4,6 +4,7 @@ A DuckDB file is open in one writing process or in several reading ones, never b
 the file, does one short transaction and closes it; where another process holds the file, it waits its turn.
 """
 
+import json
 import os
 import random
 import re
@@ -70,6 +71,12 @@ _HOLDER = re.compile(r"(?:held in|open in)\s+(.+?\(PID \d+\))", re.DOTALL)
 _TURN = threading.Lock()
 # A generator of our own: the global one belongs to the night, whose draws must not depend on waiting.
 _JITTER = random.Random()
+
+_NIGHTS_OVER_A_LOG = """
+SELECT night_id, settings FROM nights
+WHERE model_hash = ? AND log_sha256 = ?
+ORDER BY started_at DESC, night_id DESC
+"""
 
 _KNOWN_MODES = """
 WITH earlier AS (
@@ -249,6 +256,12 @@ class Store:
             nights = fetch(connection, "FROM night_overview ORDER BY started_at DESC, night_id DESC")
             modes = grouped(fetch(connection, "FROM mode_overview ORDER BY position"), ("night_id",))
         return [_night_overview(row, modes[row["night_id"],]) for row in nights]
+
+    def settings_of_nights(self, model_hash: str, log_sha256: str) -> dict[str, dict[str, Any]]:
+        """Return the settings of every night over a log with a model, by the nights' ids, newest first."""
+        with self._transaction(read_only=True) as connection:
+            rows = fetch(connection, _NIGHTS_OVER_A_LOG, model_hash, log_sha256)
+        return {row["night_id"]: json.loads(row["settings"]) for row in rows}
 
     def mode(self, mode_id: str) -> FailureMode:
         """Return one failure mode with everything found about it."""
