@@ -22,6 +22,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 DATA_SETS = ("xsdd_hot_rolled_steel", "elpv_solar_cells")
 _HOME = Path(tempfile.mkdtemp(prefix="fmi-tests-"))
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # of several processes each computes in one thread, unless told else
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Set before anything imports Prefect, and inherited by every process that a test starts.
 os.environ |= {
     "PREFECT_HOME": str(_HOME),
