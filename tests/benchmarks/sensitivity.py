@@ -18,7 +18,7 @@ import json
 import os
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -368,17 +368,27 @@ def _claims(result: Result, key: str) -> list[tuple[Any, ...]]:
 
 def _scores(result: Result) -> Result:
     found = [each["night"] for each in result["nights"].values()]
-    of_kind: Callable[..., list[Result]] = lambda *kinds: [one for one in found if one["kind"] in kinds]  # noqa: E731
-    single, double_ = scores.single(of_kind("single")), scores.double(of_kind("double"))
-    none = scores.clean(of_kind("clean", "labels"))
+    single, double, none = (
+        score([night for night in found if night["kind"] in kinds])
+        for score, kinds in (
+            (scores.single, ("single",)),
+            (scores.double, ("double",)),
+            (scores.clean, ("clean", "labels")),
+        )
+    )
     return {
-        "one_cause": round(single["top1"] * single["nights"]),
-        "wrong_claims": round(single["wrong_claim"] * single["nights"]),
-        "two_causes": round(double_["both"] * double_["nights"]),
-        "purity": round(double_["purity"], 3),
-        "false_causes": round(none["false_cause"] * none["nights"]),
+        "one_cause": _count(single, "top1"),
+        "wrong_claims": _count(single, "wrong_claim"),
+        "two_causes": _count(double, "both"),
+        "purity": round(double["purity"], 3) if double["nights"] else None,
+        "false_causes": _count(none, "false_cause"),
         "nights": len(found),
     }
+
+
+def _count(found: Result, name: str) -> int:
+    """How many nights a share of them is."""
+    return round(found[name] * found["nights"]) if found["nights"] else 0
 
 
 def _show(answer: Result) -> None:
