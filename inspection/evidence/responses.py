@@ -252,12 +252,12 @@ def _response_key(subject: Subject) -> str:
     constants = [tuning.REFERENCE_POOL, tuning.CERTAIN_WEIGHT, tuning.BASELINE_PARTS]
     held = hashlib.sha256(pool.images.tobytes() + pool.labels.tobytes()).hexdigest()
     settings = [subject.settings.matching.reference_images, subject.settings.compute.seed]
-    text = json.dumps([_software(), catalogue, held, _normal_hash(subject), settings, constants])
+    text = json.dumps([_measured_by(), catalogue, held, _normal_hash(subject), settings, constants])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @cache
-def _software() -> list[str]:
+def _measured_by() -> list[str]:
     """What an operation does, and what measures it: the hash of both sources, and the libraries' versions."""
     packages = ("inspection.operations", *MEASURING)
     files = [path for name in packages for path in _sources(name)]

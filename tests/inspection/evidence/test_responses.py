@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fmi_engine.texture import ANGULAR_BINS, RADIAL_BINS
 from inspection import tuning
+from inspection.evidence import responses
 from inspection.evidence.responses import (
     Induced,
     Responses,
@@ -396,3 +397,28 @@ def test_the_parts_of_any_day_are_the_wrong_ones_and_at_least_eight_of_the_least
         )
         look = subject.looks.standardise(hardest, np.full(len(hardest), label)).mean(0)
         np.testing.assert_allclose(found[label], [*filters, *look], atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "changed", ["inspection/operations/exposure.py", "inspection/evidence/look.py", "fmi_engine/reference.py"]
+)
+@pytest.mark.usefixtures("few_operations")
+def test_what_an_operation_does_is_measured_again_where_its_source_has_changed(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    """Its name, its strengths and its unit stay as they were."""
+    subject = opened(plant, tmp_path / "workspace")
+    measure_responses(subject)
+    (before,) = kept(subject)
+    read = Path.read_bytes
+
+    def edited(path: Path) -> bytes:
+        return read(path) + (b"\n# mended" if path.as_posix().endswith(changed) else b"")
+
+    monkeypatch.setattr(Path, "read_bytes", edited)
+    responses._measured_by.cache_clear()
+    measure_responses(subject)
+    monkeypatch.undo()
+    responses._measured_by.cache_clear()
+    assert len(kept(subject)) == 2
+    assert before in kept(subject)

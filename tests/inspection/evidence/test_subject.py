@@ -1,6 +1,8 @@
 """What is known of a model before the first error: its references, drawn and measured."""
 
 from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from fmi_engine.errors import TooFewReferencesError
 from inspection.evidence.subject import Subject, draw_references, open_subject, subject_of
 from inspection.findings import ReferenceImage
 from inspection.inputs.images import read_image
-from tests.inspection.conftest import Plant
+from tests.inspection.conftest import Plant, rewrite_settings
 
 # --- drawing ---
 
@@ -132,3 +134,19 @@ def test_the_subject_of_a_workspace_is_opened_once(plant: Plant, subject: Subjec
         np.testing.assert_array_equal(
             opened.reference.layers[name].energy, subject.reference.layers[name].energy
         )
+
+
+def test_changed_settings_and_another_registration_open_it_anew(plant: Plant, tmp_path: Path) -> None:
+    """As in a worker that runs for days."""
+    mine = plant.copied(tmp_path / "workspace")
+    root, model = mine.workspace.root, mine.model
+    opened = subject_of(root, model.model_hash)
+    rewrite_settings(root, "reference.images_per_class = 3")
+    fewer = subject_of(root, model.model_hash)
+    assert fewer.settings.reference.images_per_class == 3
+    assert len(fewer.labelled) == 15 < len(opened.labelled)
+    later = replace(model, registered_at=model.registered_at + timedelta(days=1))
+    mine.store.add_model(later, mine.references[:60])
+    again = subject_of(root, model.model_hash)
+    assert again.model == later
+    assert again is subject_of(root, model.model_hash)
