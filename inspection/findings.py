@@ -138,9 +138,9 @@ class BlamedFilter:
 class OperationMatch:
     """How much of the observed shift one operation explains at its fitted strength.
 
-    Of an operation that was tried on them, the shares are those of the reference images most like the
-    errors. Of the others they are those of the mean shift, with which as much as fits counts of where the
-    images stood before that it makes fail.
+    Of an operation that was tried on them, the shares are those of the reference images nearest to the
+    errors. Of the others they are those of the mean shift, with a fitted multiple of the offset of the images
+    that it makes fail.
     """
 
     operation: str

@@ -11,7 +11,7 @@ EXAMINED_ERRORS = 200  # errors of a group, at most, whose look is measured and 
 REFERENCE_POOL = 1000  # reference images, at most, among which the one nearest to an error is sought
 CERTAIN_WEIGHT = 0.02  # weight of a reference image that a change does not make fail at all
 BASELINE_PARTS = 8  # hardest parts of a class, at least, that stand for the errors made without any change
-MOST_STANDING = 2.0  # times where failing parts stand before a change, at most, that go along with its shift
+MOST_OFFSET = 2.0  # times where failing parts stand before a change, at most, that go along with its shift
 UNEXPLAINED_FLOOR = 0.005  # of a view: less unexplained is noise, and ranks no cause before another
 NOT_NEARER_FLOOR = 0.02  # of the errors: the same for those that are not nearer under a change
 
@@ -34,10 +34,10 @@ NEARER_SIGNIFICANCE = 0.1  # of a sign test: eight of ten errors, or all of four
 
 TRIED_OPERATIONS = 6  # operations that are tried on the nearest reference images, at most
 TRIED_MARGIN = 0.1  # mean share behind the best, at most, of an operation that is tried
-CONTESTED = 30.0  # times what the best promises to leave unexplained, at most, of a rival that is refined
+RIVAL_WITHIN = 30.0  # times what the best promises to leave unexplained, at most, of a rival that is refined
 PAIRED_OPERATIONS = 5  # of the best: those that are paired with every other
 TRIED_PAIRS = 2  # pairs that are tried, at most
-TAKES_OF_REST = 0.5  # of what the best account leaves unexplained: a better one takes at least so much
+TAKEN_OF_REST = 0.5  # of what the best account leaves unexplained: a better one takes at least so much
 CONTROL_LOGS = 200  # logs without a change, drawn for the control of the explained share
 CONTROL_QUANTILE = 0.95  # of their highest explained shares
 
@@ -49,7 +49,7 @@ PATTERN_GAIN = 0.03  # mean share beyond a pattern's that a measured change need
 # --- changes measured on the errors (causes) ---
 
 MEASURED_ERRORS = 400  # errors, at most, that a change is measured and judged on
-MAKES_UP = 0.05  # of the mean share: what the second half, beyond the first, does not make up for
+HALVES_DIFFER = 0.05  # of the mean share: what the second half, beyond the first, does not make up for
 EXCESS = 1.5  # times the normal power: a residual texture below it is within what parts differ by
 CERTAIN = 2.0  # times the power that the mean of as many normal images has: a fixed pattern below is chance
 COARSEST = 4  # cosine periods: coarser than two waves across the image is lighting, not texture
@@ -76,11 +76,11 @@ ONE_WAY_ON = 0.5  # times how far a tone curve's differences spread: a mean abov
 COMPONENTS = 12  # of the shifts, in which groups are looked for
 NEIGHBOURS = 3  # HDBSCAN's min_samples: how dense a group's middle has to be
 SMALLEST_GROUP = 0.1  # of a night's errors: HDBSCAN's min_cluster_size, or twice the fewest errors
-SPEAKS = 0.5  # mean explained share from which an operation speaks for a group
+GROUP_EXPLAINED = 0.5  # mean explained share from which an operation speaks for a group
 SAME_DIRECTION = 0.7  # cosine from which the shifts of two groups without an operation are one
 JOIN_LOSS = 0.15  # of the mean explained share, at most, where one operation is to explain two groups
 MINOR_GROUP = 0.2  # of a night's errors: a smaller group has to lose twice as much to stay by itself
-REACH = 1.5  # times as far from a group as nearly all its members may an error lie that joins it
+JOIN_DISTANCE = 1.5  # times as far from a group as nearly all its members may an error lie that joins it
 SPLIT_SHARE = 0.1  # of a group's errors, at least, are those of a cause that it is split by
 
 # --- from night to night (nights) ---

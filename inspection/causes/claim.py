@@ -14,6 +14,12 @@ from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind
 from inspection.operations.catalogue import find_operation
 from inspection.workspace.settings import MatchingSettings
 
+SHORT = {
+    "blamed": DoubtKind.BLAMED_SHARE,
+    "overall": DoubtKind.OVERALL_SHARE,
+    "look": DoubtKind.LOOK_SHARE,
+}
+
 
 def claim(case: Case, ranking: Ranking, control: float) -> Diagnosis:
     """The diagnosis by the catalogue: the best account, where nothing speaks against it.
@@ -53,13 +59,8 @@ def _doubts(case: Case, ranking: Ranking, control: float) -> Iterator[Doubt]:
     if len(case) < settings.fewest_errors:
         yield Doubt(DoubtKind.TOO_FEW_ERRORS, (), len(case), settings.fewest_errors)
     yield from _doubts_beside(settings, named, ranking.nearest, case.nearest.baselines)
-    for kind, share, needed in (
-        (DoubtKind.BLAMED_SHARE, shares.blamed, settings.claim_share),
-        (DoubtKind.OVERALL_SHARE, shares.overall, settings.overall_share),
-        (DoubtKind.LOOK_SHARE, shares.look, settings.look_share),
-    ):
-        if share < needed:
-            yield Doubt(kind, named, share, needed)
+    for view, (share, needed) in shares.short_of(settings).items():
+        yield Doubt(SHORT[view], named, share, needed)
     if shares.blamed <= control:
         yield Doubt(DoubtKind.CHANCE, named, shares.blamed, control)
     smallest = find_operation(best.operation).grid[0]

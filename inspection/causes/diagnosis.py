@@ -32,7 +32,7 @@ def diagnose(case: Case) -> Diagnosis:
     if found.claimed:
         enough = bool(ranking.pair) or ranking.shares.mean + _gain(case, found.family) > 1
         return found if enough else _with_measured(case, found)
-    if ranking.shares.reach(case.settings) or len(case) < case.settings.fewest_errors:
+    if not ranking.shares.short_of(case.settings) or len(case) < case.settings.fewest_errors:
         return found  # what an operation explains, and is doubted all the same, is too faint to be a cause
     best = match_measured(case, case.settings.measured_share)
     doubt = doubt_of_measured(case.settings, best)
@@ -44,10 +44,10 @@ def diagnose(case: Case) -> Diagnosis:
 def _with_measured(case: Case, found: Diagnosis) -> Diagnosis:
     """Put one measured change beside a claimed operation, where it explains other errors as well as that.
 
-    Where it takes half of what the operation leaves unexplained, and is of another family, it is the cause,
-    and that but the nearest.
-    So it is where the operation is a shadow or a hot spot and the shape of the measured change is that of
-    specks or drops: a band that lies anywhere explains a good deal of them.
+    Where it takes half of what the operation leaves unexplained, and is of another family, the measured
+    change is the cause, and the operation only the nearest of the catalogue. So it is where the operation is
+    a shadow or a hot spot and the measured change has the shape of specks or drops: a band that may lie
+    anywhere explains a good deal of them.
     Dust lies where it lies: drawn anew on every training image it teaches less than its measured pattern
     and it in turn. Steel, 10 logged images, accuracy under dust: .46 with the operation alone, .55 with the
     pattern alone, .63 with both.
@@ -59,7 +59,7 @@ def _with_measured(case: Case, found: Diagnosis) -> Diagnosis:
     if shares.mean < alone.mean or doubt_of_measured(case.settings, best):
         return found
     gain = _gain(case, found.family)
-    takes_half = shares.mean > alone.mean + gain and shares.beyond(alone) >= tuning.TAKES_OF_REST
+    takes_half = shares.mean > alone.mean + gain and shares.beyond(alone) >= tuning.TAKEN_OF_REST
     if takes_half or found.family in LOCAL:
         family = _family(case, best, found)
         if family != found.family and (takes_half or family == "dust"):

@@ -53,11 +53,7 @@ def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
         return nearest if name != FIXED_PATTERN or nearest in OF_LIGHT else _light(change.pattern.sum(2))
     if shape.one_way >= tuning.ONE_WAY and shape.one_wave >= tuning.ONE_WAVE:
         return "line pattern"
-    if (
-        name == FIXED_PATTERN
-        and nearest == "geometry"
-        and tuning.OTHER_SIGN < _brighter(change.pattern) < 1 - tuning.OTHER_SIGN
-    ):
+    if name == FIXED_PATTERN and nearest == "geometry" and _has_both_signs(change.pattern):
         return "geometry"
     if tuning.WHITE[0] <= shape.wave_number <= tuning.WHITE[1] and shape.one_way < tuning.NO_WAY:
         return "noise"

@@ -44,10 +44,10 @@ def match_measured(
         half.try_each(names)
         halves.append(half)
         found = _together(halves)
-        if found.nearest.shares.mean < least - tuning.MAKES_UP:
+        if found.nearest.shares.mean < least - tuning.HALVES_DIFFER:
             break
         most = max(shares.mean for shares in half.tried.values())
-        names = [name for name in names if half.tried[name].mean >= most - 2 * tuning.MAKES_UP]
+        names = [name for name in names if half.tried[name].mean >= most - 2 * tuning.HALVES_DIFFER]
     return found
 
 

@@ -8,12 +8,12 @@ import numpy as np
 from fmi_engine.response import fit_strengths
 from inspection import tuning
 from inspection.evidence.case import Case
-from inspection.evidence.nearest import NearestMatch, Trial
+from inspection.evidence.nearest import NearestMatch, TriedOperation
 from inspection.evidence.shift import Shares
 from inspection.findings import OperationMatch
 from inspection.operations.catalogue import Steps, find_operation
 
-Trials = Mapping[str, Trial]
+TriedOperations = Mapping[str, TriedOperation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def rank(case: Case) -> Ranking:
     return Ranking(matches, together or (leading.match if leading else None), pair)
 
 
-def try_leading(case: Case) -> dict[str, Trial]:
+def try_leading(case: Case) -> dict[str, TriedOperation]:
     """Try the operations whose mean shift explains most on the nearest reference images.
 
     Where another family promises to explain about as much as the best, or does explain more before the best
@@ -68,7 +68,7 @@ def try_leading(case: Case) -> dict[str, Trial]:
     leading = sorted(fitted, key=lambda name: -fitted[name].share)[: tuning.TRIED_OPERATIONS]
     near = [name for name in leading if fitted[name].share >= fitted[leading[0]].share - tuning.TRIED_MARGIN]
     found = {
-        name: nearest.at(name, fitted[name].strengths[0], case.catalogue[name])
+        name: nearest.at(name, fitted[name].strengths[0], case.effects[name])
         for name in near
         if fitted[name].strengths[0] > 0
     }
@@ -77,35 +77,35 @@ def try_leading(case: Case) -> dict[str, Trial]:
         return found
     best, *others = promising
     promised = found[best].promise.unexplained
-    if any(_contests(found, name, best, promised) or _is_ahead(found, name, best) for name in others):
-        found[best] = nearest.refined(best, case.catalogue[best], found[best])
+    if any(_rivals(found, name, best, promised) or _is_ahead(found, name, best) for name in others):
+        found[best] = nearest.refined(best, case.effects[best], found[best])
         for name in others:
-            if _contests(found, name, best, found[best].match.unexplained):
-                found[name] = nearest.refined(name, case.catalogue[name], found[name])
+            if _rivals(found, name, best, found[best].match.unexplained):
+                found[name] = nearest.refined(name, case.effects[name], found[name])
                 best = min(best, name, key=lambda each: found[each].match.unexplained)
     return found
 
 
-def _contests(trials: Trials, name: str, best: str, left: float) -> bool:
+def _rivals(trials: TriedOperations, name: str, best: str, left: float) -> bool:
     """Whether an operation of another family promises about as little unexplained as the best leaves."""
     family = find_operation(name).family
-    contested = trials[name].promise.unexplained <= tuning.CONTESTED * left
+    contested = trials[name].promise.unexplained <= tuning.RIVAL_WITHIN * left
     return family != find_operation(best).family and contested
 
 
-def _is_ahead(trials: Trials, name: str, best: str) -> bool:
+def _is_ahead(trials: TriedOperations, name: str, best: str) -> bool:
     """Whether an operation of another family leaves less unexplained as tried."""
     family = find_operation(name).family
     less = trials[name].match.unexplained < trials[best].match.unexplained
     return family != find_operation(best).family and less
 
 
-def _too_few_nearer(case: Case, best: OperationMatch, trials: Trials) -> bool:
+def _too_few_nearer(case: Case, best: OperationMatch, trials: TriedOperations) -> bool:
     """Whether the best operation explains enough, but has too few errors nearer."""
     trial = trials.get(best.operation)
     return (
         trial is not None
-        and trial.match.shares.reach(case.settings)
+        and not trial.match.shares.short_of(case.settings)
         and not trial.match.exceeds(case.settings.nearer_share)
     )
 
@@ -129,7 +129,7 @@ def shares_of(match: OperationMatch) -> Shares:
     return Shares(match.share, match.overall_share, match.look_share)
 
 
-def _in_order(case: Case, trials: Trials) -> tuple[OperationMatch, ...]:
+def _in_order(case: Case, trials: TriedOperations) -> tuple[OperationMatch, ...]:
     """Those tried first, the least unexplained first; alternatives cannot be distinguished in any view.
 
     Of those tried, what they leave of the nearest reference images counts: it sees which part each error is,
@@ -137,15 +137,15 @@ def _in_order(case: Case, trials: Trials) -> tuple[OperationMatch, ...]:
     strength, which cannot be distinguished from the parts' own variation, comes after those that were tried
     and have more.
     """
-    fitted, known = case.fitted, case.catalogue
-    shares = {name: case.evidence.shares(fitted[name].at(known[name])) for name in known}
+    fitted, effects = case.fitted, case.effects
+    shares = {name: case.evidence.shares(fitted[name].at(effects[name])) for name in effects}
     left = {name: each.unexplained for name, each in shares.items()}
     left |= {name: trial.match.unexplained for name, trial in trials.items()}
     shares |= {name: trial.match.shares for name, trial in trials.items()}
     strengths = {name: fit.strengths[0] for name, fit in fitted.items()}
     strengths |= {name: trial.strength for name, trial in trials.items()}
     faint = {name for name in trials if strengths[name] < find_operation(name).grid[0]}
-    order = sorted(known, key=lambda name: (name not in trials, name in faint, left[name]))
+    order = sorted(effects, key=lambda name: (name not in trials, name in faint, left[name]))
     best, *others = [match_of(name, strengths[name], shares[name]) for name in order]
     return best, *(replace(each, alternative=_alternative(case, best, each)) for each in others)
 
@@ -171,7 +171,7 @@ def _best_pair(
         if all(strength >= find_operation(name).grid[0] for name, strength in steps):
             match = case.nearest.under(Steps(steps))
             shares = match.shares
-            if shares.mean > alone.mean + gain and shares.beyond(alone) >= tuning.TAKES_OF_REST:
+            if shares.mean > alone.mean + gain and shares.beyond(alone) >= tuning.TAKEN_OF_REST:
                 found.append((match, steps))
     if not found:
         return (), None
@@ -184,14 +184,14 @@ def _promising_pairs(
 ) -> list[tuple[tuple[str, float], tuple[str, float]]]:
     """The pairs, of different families, whose mean shift explains clearly more than that of any one."""
     leading = [each.operation for each in matches[: tuning.PAIRED_OPERATIONS]]
-    pairs = {(one, other) for one in leading for other in case.catalogue if one != other}
+    pairs = {(one, other) for one in leading for other in case.effects if one != other}
     together = []
     for one, other in sorted(pairs):
         if other in leading and other < one:
             continue  # the same two, the other way round
         if find_operation(one).family != find_operation(other).family:
-            known, before = case.catalogue, case.fitted[one].before
-            fit = case.evidence.fit_pair(known[one], known[other], before)
+            effects, offset = case.effects, case.fitted[one].offset
+            fit = case.evidence.fit_pair(effects[one], effects[other], offset)
             together.append((fit.share, ((one, fit.strengths[0]), (other, fit.strengths[1]))))
     enough = max(fit.share for fit in case.fitted.values()) + case.settings.pair_gain
     promising = sorted((each for each in together if each[0] > enough), reverse=True)
@@ -202,7 +202,7 @@ def control_share(case: Case) -> float:
     """The explained share that logs of as many correct images, without any change, reach by chance."""
     rng = np.random.default_rng(case.subject.settings.compute.seed)
     induced, blame = case.responses.of_filters(case.true), case.evidence.blame
-    unchanged = case.responses.known[case.responses.right, : len(blame)]
+    unchanged = case.responses.references[case.responses.right, : len(blame)]
     draws = rng.integers(0, len(unchanged), (tuning.CONTROL_LOGS, min(len(case), 1000)))
     drawn = np.stack([np.bincount(draw, minlength=len(unchanged)) for draw in draws])
     logs = np.asarray(drawn @ unchanged / draws.shape[1], np.float32)

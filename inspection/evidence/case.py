@@ -66,14 +66,14 @@ class Case:
         return Evidence(self.observed, weights, self.subject.looks.weights)
 
     @cached_property
-    def catalogue(self) -> ResponsePaths:
+    def effects(self) -> ResponsePaths:
         """What every operation induces, for errors of these classes."""
         return self.responses.paths(self.true)
 
     @cached_property
     def fitted(self) -> dict[str, Fit]:
         """How much of the shift every operation explains at its best strength, by its mean shift alone."""
-        return self.evidence.fit_each(self.catalogue)
+        return self.evidence.fit_each(self.effects)
 
     @cached_property
     def nearest(self) -> NearestReferences:

@@ -63,13 +63,13 @@ class NearestMatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class TriedOperation:
     """An operation as it was tried on the nearest reference images."""
 
     strength: float
     match: NearestMatch
-    further: float  # how much stronger it would have to be for nothing to be left along its path
-    promise: NearestMatch  # what it would explain there, were the same reference images most like the errors
+    missing: float  # strength that would have to be added for nothing to be unexplained along its path
+    promise: NearestMatch  # what it would explain with that, if the nearest reference images stayed the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +113,16 @@ class NearestReferences:
         match = NearestMatch(self.evidence.shares_alone(shift), nearer, len(self.rows))
         return match, self.evidence.observed - shift
 
-    def at(self, operation: str, strength: float, path: ResponsePath) -> Trial:
+    def at(self, operation: str, strength: float, path: ResponsePath) -> TriedOperation:
         """An operation, whose `path` is that of the catalogue, at a strength."""
         match, left = self._match(Steps(((operation, strength),)), self.tried)
         slope = slope_at(strength, path[0], [each.shift for each in path[1]])
         weighed = self.evidence.weights * slope
-        further = float(weighed @ left) / max(float(weighed @ slope), LITTLE)
-        shares = self.evidence.shares_alone(self.evidence.observed - left + np.float32(further) * slope)
-        return Trial(strength, match, further, replace(match, shares=shares))
+        missing = float(weighed @ left) / max(float(weighed @ slope), LITTLE)
+        shares = self.evidence.shares_alone(self.evidence.observed - left + np.float32(missing) * slope)
+        return TriedOperation(strength, match, missing, replace(match, shares=shares))
 
-    def refined(self, operation: str, path: ResponsePath, first: Trial) -> Trial:
+    def refined(self, operation: str, path: ResponsePath, first: TriedOperation) -> TriedOperation:
         """The operation at the strength, about that of a first trial, at which it accounts best.
 
         The mean shift of all reference images tells a strength roughly: which of them a log holds changes
@@ -172,14 +172,14 @@ class NearestReferences:
         return found, positions[which], distances
 
 
-def _next(trials: Sequence[Trial]) -> float:
+def _next(trials: Sequence[TriedOperation]) -> float:
     """The strength to try next: where what is left along the path would be nothing."""
     last = trials[-1]
     if len(trials) > 1:
-        fallen = trials[-2].further - last.further
+        fallen = trials[-2].missing - last.missing
         rise = last.strength - trials[-2].strength
-        return last.strength + (last.further * rise / fallen if fallen else 0.0)
-    return last.strength + last.further
+        return last.strength + (last.missing * rise / fallen if fallen else 0.0)
+    return last.strength + last.missing
 
 
 def _under(subject: Subject, change: Change, positions: NDArray[np.int64]) -> FloatArray:
@@ -214,7 +214,7 @@ def find_nearest(
     true, predicted = screening.true, screening.predicted
     looks = subject.looks.standardise(images, true)
     rows = np.concatenate([subject.standardise(screening.energy, true), looks], axis=1)
-    pool, weights = Pool(responses.known, responses.labels, responses.normal), evidence.weights
+    pool, weights = Pool(responses.references, responses.labels, responses.normal), evidence.weights
     own, _, _ = nearest_in(pool, rows, weights, (true, true))
     either, which, distances = nearest_in(pool, rows, weights, (true, predicted))
     candidates, tried = order_candidates(pool, rows - evidence.observed, weights, true)
@@ -272,11 +272,11 @@ def nearest_in(
 
 
 def order_candidates(
-    pool: Pool, before: FloatArray, weights: FloatArray, true: NDArray[np.int64]
+    pool: Pool, errors: FloatArray, weights: FloatArray, true: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], int]:
     """Positions of the images of the pool that an error may have been, and how many of them to try first.
 
-    `before` (errors, filters + entries) are the errors, of classes `true`, with the mean shift taken off.
+    `errors` (errors, filters + entries), of classes `true`, are without their mean shift.
     The images are of the errors' classes, for a class without any of all: the one most like each error, then
     the second of each, and so on. `TRIED_REFERENCES` are tried, or one an error.
     """
@@ -285,7 +285,7 @@ def order_candidates(
     for t in np.unique(true):
         among = pool.of(t)
         parts = pool.seen_from(t, among) * scale
-        apart = (parts**2).sum(1) - 2 * (before[true == t] * scale) @ parts.T
+        apart = (parts**2).sum(1) - 2 * (errors[true == t] * scale) @ parts.T
         places = apart.argsort(1, kind="stable").argsort(1, kind="stable").min(0)
         rank[among] = np.minimum(rank[among], places)
     firsts, most = int((rank == 0).sum()), int((rank < count).sum())

@@ -44,12 +44,12 @@ LIBRARIES = (
 class Induced:
     """What a change does to the images that it makes fail: those are what a log holds.
 
-    The parts of a class are not all alike, and it is not any of them that a fault makes fail. Every image
-    counts by how unsure of its class the model is when it is changed: 1 - p(class).
+    The parts of a class are not all alike, and a fault makes only some of them fail. Every image counts by
+    how unsure of its class the model is when it is changed: 1 - p(class).
     """
 
     shift: FloatArray  # (filters + entries of the look,), in sigma: how far they move
-    before: FloatArray  # (filters + entries,), in sigma: where they stand before, from what is normal
+    offset: FloatArray  # (filters + entries,), in sigma: how far from normal they are without it
 
 
 ResponsePath = tuple[Sequence[float], Sequence[Induced]]  # measured strengths, and what each induces
@@ -62,13 +62,13 @@ class Responses:
 
     shifts: dict[str, FloatArray]  # operation -> (strengths, classes, filters of all layers), in sigma
     looks: dict[str, FloatArray]  # operation -> (strengths, classes, entries of the look), in sigma
-    stood: dict[str, FloatArray]  # operation -> (strengths, classes, filters + entries): `Induced.before`
+    offsets: dict[str, FloatArray]  # operation -> (strengths, classes, filters + entries): `Induced.offset`
     classes: NDArray[np.bool_]  # (classes,): measured
     positions: NDArray[np.int64]  # among the subject's correct images: those that were changed
-    before: FloatArray  # (positions, filters + entries of the look), in sigma, unchanged
+    unchanged: FloatArray  # (positions, filters + entries of the look), in sigma: the same images as they are
     baseline: FloatArray  # (classes, filters + entries of the look), in sigma: errors without any change
     drawn: NDArray[np.int64]  # (images,), among the subject's labelled images: those of the next three
-    known: FloatArray  # (images, filters + entries), in sigma: reference images themselves, right and wrong
+    references: FloatArray  # (images, filters + entries), in sigma: reference images, right and wrong
     labels: NDArray[np.int64]  # (images,) of them
     right: NDArray[np.bool_]  # (images,): the model classifies them correctly
     normal: FloatArray  # (classes, filters + entries): what is normal for each class, in sigma
@@ -85,19 +85,19 @@ class Responses:
             name: (find_operation(name).grid, self._mixed(rows, true)) for name, rows in self.looks.items()
         }
 
-    def of_standing(self, true: NDArray[np.int64]) -> dict[str, list[FloatArray]]:
-        """Where the images that each strength makes fail stand before (filters + entries,)."""
-        return {name: self._mixed(rows, true) for name, rows in self.stood.items()}
+    def of_offsets(self, true: NDArray[np.int64]) -> dict[str, list[FloatArray]]:
+        """How far from normal the images are without a change that each strength of it makes fail."""
+        return {name: self._mixed(rows, true) for name, rows in self.offsets.items()}
 
     def paths(self, true: NDArray[np.int64]) -> ResponsePaths:
         """Every operation's strengths and what they induce, for errors of these true classes."""
-        looks, stood = self.of_looks(true), self.of_standing(true)
+        looks, offsets = self.of_looks(true), self.of_offsets(true)
         return {
             name: (
                 strengths,
                 [
-                    Induced(np.concatenate([filters, look]), before)
-                    for filters, look, before in zip(shifts, looks[name][1], stood[name], strict=True)
+                    Induced(np.concatenate([filters, look]), offset)
+                    for filters, look, offset in zip(shifts, looks[name][1], offsets[name], strict=True)
                 ],
             )
             for name, (strengths, shifts) in self.of_filters(true).items()
@@ -136,7 +136,7 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
     classes = np.isin(np.arange(len(subject.model.class_names)), chosen.labels)
     before, _ = standardised(subject, chosen.images, chosen.labels)
     filters = sum(layer.channels for layer in subject.layers)
-    shifts, looks, stood = {}, {}, {}
+    shifts, looks, offsets = {}, {}, {}
     for operation in operations_for(subject.model.channels):
         rows: tuple[list[FloatArray], ...] = ([], [], [])
         for strength in operation.grid:
@@ -147,20 +147,20 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
                 rows[kind].append(_by_class(values, chosen.labels, classes, failing))
             if progress:
                 progress(1)
-        shifts[operation.name], looks[operation.name], stood[operation.name] = map(np.stack, rows)
+        shifts[operation.name], looks[operation.name], offsets[operation.name] = map(np.stack, rows)
     drawn = evenly(subject.labelled.labels, tuning.REFERENCE_POOL)
     pool = subject.labelled.subset(drawn)
-    known, _ = standardised(subject, pool.images, pool.labels)
+    references, _ = standardised(subject, pool.images, pool.labels)
     return Responses(
         shifts,
         looks,
-        stood,
+        offsets,
         classes,
         positions,
         before,
         _baseline_errors(subject),
         drawn,
-        known,
+        references,
         pool.labels,
         subject.reference.correct[drawn],
         _normal(subject),
@@ -183,8 +183,8 @@ def measure_change_of(
     counts = counts if counts[chosen.labels].any() else np.ones_like(counts)
     weight = counts[chosen.labels] * failing / np.bincount(chosen.labels, failing)[chosen.labels]
     weight /= weight.sum()
-    shift = weight @ (after - responses.before)
-    return Induced(shift.astype(np.float32), (weight @ responses.before).astype(np.float32))
+    shift = weight @ (after - responses.unchanged)
+    return Induced(shift.astype(np.float32), (weight @ responses.unchanged).astype(np.float32))
 
 
 def _baseline_errors(subject: Subject) -> FloatArray:
@@ -290,16 +290,16 @@ def _normal_hash(subject: Subject) -> str:
 def _write_responses(path: Path, responses: Responses) -> None:
     arrays = {f"shift/{name}": rows for name, rows in responses.shifts.items()}
     arrays |= {f"look/{name}": rows for name, rows in responses.looks.items()}
-    arrays |= {f"stood/{name}": rows for name, rows in responses.stood.items()}
+    arrays |= {f"offsets/{name}": rows for name, rows in responses.offsets.items()}
     with replacing(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
             classes=responses.classes,
             positions=responses.positions,
-            before=responses.before,
+            unchanged=responses.unchanged,
             baseline=responses.baseline,
             drawn=responses.drawn,
-            known=responses.known,
+            references=responses.references,
             labels=responses.labels,
             right=responses.right,
             normal=responses.normal,
@@ -311,20 +311,20 @@ def _read_responses(path: Path) -> Responses | None:
     """What was kept, or None where nothing was or the file is damaged: then it is measured again."""
     try:
         with path.open("rb") as file, np.load(file) as held:
-            shifts, looks, stood = (
+            shifts, looks, offsets = (
                 {name.removeprefix(kind): held[name] for name in held if name.startswith(kind)}
-                for kind in ("shift/", "look/", "stood/")
+                for kind in ("shift/", "look/", "offsets/")
             )
             return Responses(
                 shifts,
                 looks,
-                stood,
+                offsets,
                 held["classes"],
                 held["positions"],
-                held["before"],
+                held["unchanged"],
                 held["baseline"],
                 held["drawn"],
-                held["known"],
+                held["references"],
                 held["labels"],
                 held["right"],
                 held["normal"],

@@ -1,8 +1,8 @@
 """Evidence: what moved, seen by the blamed filters, by all filters and by the images themselves, in one row.
 
 Three explained shares have to agree before a cause is claimed. They are fitted together, so that a strength
-is the one that all three can live with. It is not any part that a fault makes fail: as much as fits of where
-those parts stand that a change makes fail, before it comes, is taken along with that change.
+is the one that all three can live with. Parts that fail under a change differ from the normal already without
+it: a multiple of that offset, fitted between 0 and `MOST_OFFSET`, is added to the change's shift.
 """
 
 from dataclasses import dataclass
@@ -42,13 +42,15 @@ class Shares:
         """How much of what the other leaves unexplained (mean share) is explained here."""
         return (self.mean - other.mean) / max(1 - other.mean, LITTLE)
 
-    def reach(self, settings: MatchingSettings) -> bool:
-        """Whether each is as high as a claim needs."""
-        return (
-            self.blamed >= settings.claim_share
-            and self.overall >= settings.overall_share
-            and self.look >= settings.look_share
-        )
+    def short_of(self, settings: MatchingSettings) -> dict[str, tuple[float, float]]:
+        """The views that explain less than a claim needs: by name, the share and what is needed."""
+        needed = {
+            "blamed": settings.claim_share,
+            "overall": settings.overall_share,
+            "look": settings.look_share,
+        }
+        found = {view: (float(getattr(self, view)), least) for view, least in needed.items()}
+        return {view: (share, least) for view, (share, least) in found.items() if share < least}
 
     @property
     def unexplained(self) -> float:
@@ -78,32 +80,32 @@ class Evidence:
     def fit(self, path: ResponsePath) -> "Fit":
         """The strength of a change that explains most.
 
-        As much as fits counts along of where the images that fail stand before, at any of its strengths.
+        A fitted multiple of an offset goes with it: of the images that one of its strengths makes fail.
         """
         strengths, induced = path
-        stood = np.stack([each.before for each in induced])
+        offsets = np.stack([each.offset for each in induced])
         shifts = [each.shift for each in induced]
         strength, which, share = fit_beside(
-            self.observed, (strengths, shifts), stood, tuning.MOST_STANDING, self.weights
+            self.observed, (strengths, shifts), offsets, tuning.MOST_OFFSET, self.weights
         )
-        return Fit((strength,), share, stood[which])
+        return Fit((strength,), share, offsets[which])
 
     def fit_each(self, catalogue: ResponsePaths) -> dict[str, "Fit"]:
         """The fit of every operation by itself."""
         return {name: self.fit(path) for name, path in catalogue.items()}
 
-    def fit_pair(self, one: ResponsePath, other: ResponsePath, before: FloatArray) -> "Fit":
-        """The strengths of two changes that explain most together, with as much as fits of `before`."""
+    def fit_pair(self, one: ResponsePath, other: ResponsePath, offset: FloatArray) -> "Fit":
+        """The strengths of two changes that explain most together with a fitted multiple of an offset."""
         shifts: list[ShiftPath] = [
             (strengths, [each.shift for each in induced]) for strengths, induced in (one, other)
         ]
-        strengths, share = fit_together(self.observed, [*shifts, _scaled(before)], self.weights)
-        return Fit(strengths[:-1], share, before)
+        strengths, share = fit_together(self.observed, [*shifts, _scaled(offset)], self.weights)
+        return Fit(strengths[:-1], share, offset)
 
     def shares(self, induced: Induced) -> Shares:
-        """How much of each view a change explains, with as much as fits of where failing images stand."""
-        some, _ = fit_strength(self.observed - induced.shift, *_scaled(induced.before), self.weights)
-        return self.shares_alone(induced.shift + np.float32(some) * induced.before)
+        """How much of each view a change explains with a fitted multiple of its offset."""
+        some, _ = fit_strength(self.observed - induced.shift, *_scaled(induced.offset), self.weights)
+        return self.shares_alone(induced.shift + np.float32(some) * induced.offset)
 
     def shares_alone(self, shift: FloatArray) -> Shares:
         """The same for a shift by itself."""
@@ -122,14 +124,14 @@ class Fit:
 
     strengths: tuple[float, ...]
     share: float  # mean of the three
-    before: FloatArray  # where the images stand before that fail under them
+    offset: FloatArray  # of the images that fail under them, without them
 
     def at(self, path: ResponsePath) -> Induced:
         """What the first change induces at its strength."""
         strengths, induced = path
         shift = shift_at(self.strengths[0], strengths, [each.shift for each in induced])
-        return Induced(shift, self.before)
+        return Induced(shift, self.offset)
 
 
-def _scaled(before: FloatArray) -> ShiftPath:
-    return (tuning.MOST_STANDING,), [np.float32(tuning.MOST_STANDING) * before]
+def _scaled(offset: FloatArray) -> ShiftPath:
+    return (tuning.MOST_OFFSET,), [np.float32(tuning.MOST_OFFSET) * offset]

@@ -113,7 +113,7 @@ class _Candidate:
         Of groups that no operation explains: 0 where their shifts point the same way, else 1.
         """
         mine, others = max(self.shares.values()), max(other.shares.values())
-        if min(mine, others) >= tuning.SPEAKS:
+        if min(mine, others) >= tuning.GROUP_EXPLAINED:
             return min(max(mine - self.shares[name], others - other.shares[name]) for name in self.shares)
         return 0.0 if _cosine(self.evidence, other.evidence) >= tuning.SAME_DIRECTION else 1.0
 
@@ -144,7 +144,7 @@ def _absorbed(shifts: FloatArray, groups: Sequence[Rows]) -> list[Rows]:
         distances.append(near.kneighbors(shifts[outside])[0][:, -1])
     relative = np.stack(distances) / np.maximum(np.array(reaches)[:, None], 1e-12)
     nearest = relative.argmin(0)
-    joins = relative.min(0) <= tuning.REACH
+    joins = relative.min(0) <= tuning.JOIN_DISTANCE
     return [
         np.sort(np.concatenate([rows, outside[joins & (nearest == which)]]))
         for which, rows in enumerate(groups)

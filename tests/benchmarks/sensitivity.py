@@ -1,7 +1,7 @@
 """How much every constant of the diagnosis matters: each halved and doubled, on nights with planted faults.
 
     python -m tests.benchmarks.sensitivity --images DIR --json OUT
-    python -m tests.benchmarks.sensitivity --images DIR --json OUT --only CONTESTED matching.pair_gain
+    python -m tests.benchmarks.sensitivity --images DIR --json OUT --only RIVAL_WITHIN matching.pair_gain
 
 The nights are those of `python -m tests.benchmarks.faults --quick`: with one cause, with two, with none, and
 with wrong labels. What is printed for each constant is in how many nights other causes are claimed, and the
@@ -203,17 +203,20 @@ def _changed(changes: Mapping[str, Value], subject: Subject) -> Iterator[Subject
     )
     for name, value in own.items():
         setattr(tuning, name, value)
-    look.forget()
+    looks_else = any(name.startswith("LOOK_") for name in own)
+    if looks_else:
+        look.forget()
     try:
         looks = subject.looks
-        if any(name.startswith("LOOK_") for name in own):
+        if looks_else:
             classes, fewest = len(subject.model.class_names), subject.settings.reference.minimum_per_class
             looks = look.normal_looks(subject.correct, classes, fewest)
         yield replace(subject, workspace=workspace, looks=looks)
     finally:
         for name, value in before.items():
             setattr(tuning, name, value)
-        look.forget()
+        if looks_else:
+            look.forget()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from fmi_engine.types import FloatArray
 from inspection.causes.diagnosis import diagnose
 from inspection.causes.ranking import rank
 from inspection.evidence.case import Case
-from inspection.evidence.nearest import NearestMatch, NearestReferences, Trial
+from inspection.evidence.nearest import NearestMatch, NearestReferences, TriedOperation
 from inspection.evidence.responses import ResponsePath
 from inspection.evidence.shift import Evidence
 from inspection.evidence.subject import Subject
@@ -24,7 +24,7 @@ def by_hand(
 ) -> tuple[float, float, float]:
     """Three times 1 - sum w (o - d)^2 / sum w o^2: by blame, of all filters alike, of the look.
 
-    With the shift goes as much of where the failing images stood, nought to twice, as leaves least.
+    With the shift goes as much of where the failing images offsets, nought to twice, as leaves least.
     """
     n, weights = before, evidence.weights
     other = (
@@ -53,7 +53,7 @@ def test_the_shares_are_those_of_the_formula_at_the_strength_that_suits_all_thre
     """
     found, evidence = diagnose(lamp), lamp.evidence
     assert found.matches == rank(lamp).matches
-    known = lamp.catalogue
+    known = lamp.effects
     fitted = {name: evidence.fit(path) for name, path in known.items()}
     first = sorted(fitted, key=lambda name: -fitted[name].share)[:6]
     near = {name for name in first if fitted[name].share >= fitted[first[0]].share - 0.1}
@@ -63,7 +63,7 @@ def test_the_shares_are_those_of_the_formula_at_the_strength_that_suits_all_thre
     for each in found.matches:
         knots, induced = known[each.operation]
         shifts = {0.0: 0 * evidence.observed} | {s: i.shift for s, i in zip(knots, induced, strict=True)}
-        stood = [i.before for i in induced]
+        offsets = [i.offset for i in induced]
 
         def at(strength: float, shifts: dict[float, FloatArray] = shifts) -> FloatArray:
             ordered = sorted(shifts)
@@ -73,18 +73,18 @@ def test_the_shares_are_those_of_the_formula_at_the_strength_that_suits_all_thre
             return (1 - along) * shifts[low] + along * shifts[high]
 
         reported = (each.share, each.overall_share, each.look_share)
-        here_stood = [by_hand(evidence.observed, at(each.strength), evidence, before) for before in stood]
+        here_offset = [by_hand(evidence.observed, at(each.strength), evidence, before) for before in offsets]
         grid = [
             np.mean(by_hand(evidence.observed, at(strength), evidence, before))
             for strength in np.linspace(0, max(shifts), 60)
-            for before in stood
+            for before in offsets
         ]
-        assert max(np.mean(shares) for shares in here_stood) >= max(grid) - 5e-3, each.operation
+        assert max(np.mean(shares) for shares in here_offset) >= max(grid) - 5e-3, each.operation
         if each.operation in near:
             under = lamp.nearest.under(Steps(((each.operation, each.strength),))).shares
             assert reported == pytest.approx((under.blamed, under.overall, under.look), abs=1e-3)
         else:
-            assert any(reported == pytest.approx(shares, abs=1e-3) for shares in here_stood), each.operation
+            assert any(reported == pytest.approx(shares, abs=1e-3) for shares in here_offset), each.operation
 
 
 def test_where_too_few_errors_are_nearer_every_reference_image_is_looked_at(
@@ -99,7 +99,9 @@ def test_where_too_few_errors_are_nearer_every_reference_image_is_looked_at(
 
     at = NearestReferences.at
 
-    def few_nearer(self: NearestReferences, operation: str, strength: float, path: ResponsePath) -> Trial:
+    def few_nearer(
+        self: NearestReferences, operation: str, strength: float, path: ResponsePath
+    ) -> TriedOperation:
         trial = at(self, operation, strength, path)
         return replace(trial, match=replace(trial.match, nearer=0))
 
@@ -123,11 +125,11 @@ def test_the_least_unexplained_comes_first_and_alternatives_are_those_near_it(
         views = (*shares, shares[2])
         return float(np.prod([max(1 - share, 0.005) for share in views]))
 
-    known, ranks = lamp.catalogue, []
+    known, ranks = lamp.effects, []
     for place, each in enumerate(found.matches):
         fit = evidence.fit(known[each.operation])
         induced = fit.at(known[each.operation])
-        plain = left(by_hand(evidence.observed, induced.shift, evidence, induced.before))
+        plain = left(by_hand(evidence.observed, induced.shift, evidence, induced.offset))
         steps = [(each.operation, each.strength)]
         under = lamp.nearest.under(Steps(tuple(steps))) if place < 4 else None
         reported = (each.share, each.overall_share, each.look_share)
@@ -153,11 +155,11 @@ def test_the_least_unexplained_comes_first_and_alternatives_are_those_near_it(
 def test_a_share_that_faultless_logs_reach_by_chance_is_not_claimed(here: Subject, lamp: Case) -> None:
     responses = lamp.responses
     dark = responses.of_filters(lamp.true)["dimmer lamp"][1][2]
-    looks = responses.known[:, len(dark) :]
+    looks = responses.references[:, len(dark) :]
     pool = np.concatenate([np.tile(dark, (len(looks), 1)), looks], axis=1)  # all faultless ones as if dimmed
     settings = here.settings.model_copy(update={"matching": MatchingSettings(measured_share=1.0)})
     strict = replace(here, workspace=replace(here.workspace, settings=settings))
-    found = worded(diagnose(replace(lamp, subject=strict, responses=replace(responses, known=pool))))
+    found = worded(diagnose(replace(lamp, subject=strict, responses=replace(responses, references=pool))))
     assert not found.claimed
     assert found.control_share == pytest.approx(1.0, abs=1e-3)
     assert any("by chance" in reason for reason in found.reasons)

@@ -17,7 +17,7 @@ from inspection.evidence.shift import Evidence
 from inspection.inputs.labelled import sample
 from inspection.operations.catalogue import Steps
 
-VIEWS = ("examined", "observed", "evidence", "catalogue", "fitted", "nearest")
+VIEWS = ("examined", "observed", "evidence", "effects", "fitted", "nearest")
 
 
 def test_a_part_is_a_case_of_those_errors_alone(lamp_case: Case) -> None:
@@ -94,5 +94,5 @@ def test_a_change_is_measured_for_errors_of_the_same_classes(lamp_case: Case) ->
     found = part.induced_by(change)
     expected = measure_change_of(lamp_case.subject, lamp_case.responses, change, np.array([1]))
     np.testing.assert_allclose(found.shift, expected.shift, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(found.before, expected.before, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.offset, expected.offset, rtol=1e-4, atol=1e-4)
     assert not np.allclose(found.shift, lamp_case.induced_by(change).shift)

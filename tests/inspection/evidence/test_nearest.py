@@ -103,7 +103,7 @@ def test_the_reference_image_most_like_an_error_is_sought_in_both_its_classes(
     moved = np.arange(len(rows)) % 3 == 0
     responses = replace(
         empty_responses(),
-        known=rows,
+        references=rows,
         labels=np.where(moved, screening.predicted, screening.true),
         right=np.zeros(len(rows), bool),
         drawn=np.arange(len(rows)),
@@ -157,7 +157,7 @@ def test_errors_are_nearer_to_reference_images_of_their_classes_that_are_changed
         apart = [float((weights * (part - row) ** 2).sum()) for part in own]
         as_they_are = [
             float((weights * (part + normal[label] - normal[t] - row) ** 2).sum())
-            for part, label in zip(responses.known, responses.labels.tolist(), strict=True)
+            for part, label in zip(responses.references, responses.labels.tolist(), strict=True)
             if label in (t, p)
         ]
         nearest.append(own[int(np.argmin(apart))])
@@ -193,7 +193,7 @@ def test_errors_of_a_class_without_reference_images_are_looked_for_in_all(
     only = replace(
         lamp_responses,
         drawn=lamp_responses.drawn[known],
-        known=lamp_responses.known[known],
+        references=lamp_responses.references[known],
         labels=lamp_responses.labels[known],
         right=lamp_responses.right[known],
     )
@@ -259,7 +259,7 @@ def test_a_strength_is_refined_on_the_nearest_reference_images(
         key=lambda each: found.under(Steps((("dimmer lamp", float(each)),))).unexplained,
     )
     assert refined.strength == pytest.approx(best, abs=0.15)
-    assert (first.further > 0) == (best > start)
+    assert (first.missing > 0) == (best > start)
 
 
 def test_what_a_trial_promises_is_what_is_left_once_its_path_is_taken_off(
@@ -278,8 +278,8 @@ def test_what_a_trial_promises_is_what_is_left_once_its_path_is_taken_off(
     )
     slope = slope_at(1.0, path[0], [each.shift for each in path[1]])
     explained = [
-        explained_share(observed, rows.mean(0) + np.float32(further) * slope, weights)
-        for further in (trial.further - 0.1, trial.further, trial.further + 0.1)
+        explained_share(observed, rows.mean(0) + np.float32(missing) * slope, weights)
+        for missing in (trial.missing - 0.1, trial.missing, trial.missing + 0.1)
     ]
     assert explained[1] == max(explained)
     assert trial.promise.shares.mean == pytest.approx(explained[1], abs=1e-3)

@@ -71,16 +71,16 @@ def test_a_shift_is_the_mean_change_of_energy_of_the_images_that_fail(
     assert np.bincount(subject.correct.labels[chosen]).tolist() == [2] * 5
     operation = find_operation(name)
     normal = np.concatenate([subject.reference.layers[each].energy[label] for each in subject.layer_names])
-    changes, stood, failing = [], [], []
+    changes, offsets, failing = [], [], []
     for seed, i in enumerate(chosen):
         image = subject.correct.images[i]
         if subject.correct.labels[i] == label:
             changed = operation.apply(image, operation.grid[step], seed)
             changes.append((energies(subject, changed) - energies(subject, image)) / sigmas(subject))
-            stood.append((energies(subject, image) - normal) / sigmas(subject))
+            offsets.append((energies(subject, image) - normal) / sigmas(subject))
             failing.append(1.02 - subject.classifier.predict(changed[None])[0, label])
     assert len(changes) == 2
-    for rows, expected in ((found.shifts, changes), (found.stood, stood)):
+    for rows, expected in ((found.shifts, changes), (found.offsets, offsets)):
         mean = sum(w * row for w, row in zip(failing, expected, strict=True)) / sum(failing)
         np.testing.assert_allclose(rows[name][step, label, :40], mean, rtol=5e-3, atol=5e-3)
 
@@ -114,7 +114,7 @@ def test_the_reference_images_themselves_are_kept_in_sigma(
     found = measure_responses(subject)
     pool, chosen = subject.labelled, evenly(subject.labelled.labels, 30)
     looks = subject.looks
-    assert found.known.shape == (30, 8 + 16 + 16 + len(looks.sigma))
+    assert found.references.shape == (30, 8 + 16 + 16 + len(looks.sigma))
     np.testing.assert_array_equal(found.labels, pool.labels[chosen])
     assert set(np.bincount(found.labels)) == {6}
     for row, i in enumerate(chosen):
@@ -123,9 +123,9 @@ def test_the_reference_images_themselves_are_kept_in_sigma(
         layers = [subject.reference.layers[f"stage{n}"].energy[label] for n in (1, 2, 3)]
         sigma = sigmas(subject)
         expected = (energies(subject, image) - np.concatenate(layers)) / sigma
-        np.testing.assert_allclose(found.known[row, :40], expected, rtol=2e-3, atol=2e-3)
+        np.testing.assert_allclose(found.references[row, :40], expected, rtol=2e-3, atol=2e-3)
         look = looks.standardise(image[None], pool.labels[i : i + 1])[0]
-        np.testing.assert_allclose(found.known[row, 40:], look, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found.references[row, 40:], look, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(found.normal[label, :40], np.concatenate(layers) / sigma, rtol=1e-4)
         np.testing.assert_allclose(found.normal[label, 40:], looks.mean[label] / looks.sigma, rtol=1e-4)
 
@@ -199,7 +199,7 @@ def test_one_step_is_what_the_catalogue_measured(plant: Plant, tmp_path: Path) -
     found = measured_under(subject, responses, [("dimmer lamp", 1.0)], true)
     held = [of(true)["dimmer lamp"][1][2] for of in (responses.of_filters, responses.of_looks)]
     np.testing.assert_allclose(found.shift, np.concatenate(held), atol=1e-4)
-    np.testing.assert_allclose(found.before, responses.of_standing(true)["dimmer lamp"][2], atol=1e-4)
+    np.testing.assert_allclose(found.offset, responses.of_offsets(true)["dimmer lamp"][2], atol=1e-4)
 
 
 @pytest.mark.usefixtures("few_operations")
@@ -221,7 +221,7 @@ def test_errors_of_a_class_without_references_are_judged_by_all_others(plant: Pl
         for true in ([3, 4], [0, 1, 2])
     )
     np.testing.assert_allclose(only.shift, nobody.shift, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(only.before, nobody.before, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(only.offset, nobody.offset, rtol=1e-5, atol=1e-5)
     assert np.abs(only.shift).max() > 1
 
 
@@ -241,8 +241,8 @@ def test_the_second_night_reads_what_the_first_measured(plant: Plant, tmp_path: 
         np.testing.assert_array_equal(read.looks[name], first.looks[name])
     np.testing.assert_array_equal(read.classes, first.classes)
     np.testing.assert_array_equal(read.positions, first.positions)
-    np.testing.assert_array_equal(read.before, first.before)
-    for name in ("known", "labels", "right", "normal"):
+    np.testing.assert_array_equal(read.unchanged, first.unchanged)
+    for name in ("references", "labels", "right", "normal"):
         np.testing.assert_array_equal(getattr(read, name), getattr(first, name))
     # A file with other numbers in it is what is read: nothing is measured anew.
     with np.load(path) as held:
@@ -299,7 +299,7 @@ def test_what_was_measured_under_other_settings_is_not_used(
     assert len(kept(other)) == 2
     fresh = measure_responses(opened(plant, tmp_path / "fresh", change))
     np.testing.assert_array_equal(found.shifts["sensor noise"], fresh.shifts["sensor noise"])
-    np.testing.assert_array_equal(found.known, fresh.known)
+    np.testing.assert_array_equal(found.references, fresh.references)
     assert not np.array_equal(found.shifts["sensor noise"], first.shifts["sensor noise"])
 
 
@@ -326,13 +326,13 @@ def by_hand(classes: Sequence[bool]) -> Responses:
     return Responses(
         shifts={"lower contrast": shift},
         looks={"lower contrast": 3 * shift},
-        stood={"lower contrast": np.zeros((2, 3, 2), np.float32)},
+        offsets={"lower contrast": np.zeros((2, 3, 2), np.float32)},
         classes=np.array(classes),
         positions=np.zeros(0, np.int64),
-        before=np.zeros((0, 2), np.float32),
+        unchanged=np.zeros((0, 2), np.float32),
         baseline=np.array([[1, 3], [10, 30], [100, 300]], np.float32),
         drawn=np.zeros(0, np.int64),
-        known=np.zeros((0, 2), np.float32),
+        references=np.zeros((0, 2), np.float32),
         labels=np.zeros(0, np.int64),
         right=np.zeros(0, bool),
         normal=np.zeros((3, 2), np.float32),

@@ -113,13 +113,13 @@ def empty_responses() -> Responses:
     return Responses(
         shifts={},
         looks={},
-        stood={},
+        offsets={},
         classes=np.array([True, True]),
         positions=nobody,
-        before=np.zeros((0, 3), np.float32),
+        unchanged=np.zeros((0, 3), np.float32),
         baseline=np.zeros((2, 3), np.float32),
         drawn=nobody,
-        known=np.zeros((0, 3), np.float32),
+        references=np.zeros((0, 3), np.float32),
         labels=nobody,
         right=np.zeros(0, bool),
         normal=np.zeros((2, 3), np.float32),
@@ -132,23 +132,23 @@ def test_a_path_is_the_shift_of_the_filters_then_of_the_look_by_the_classes_of_t
         empty_responses(),
         shifts={"defocus": shift},
         looks={"defocus": -shift[..., :1]},
-        stood={"defocus": (0.5 * np.concatenate([shift, shift[..., :1]], axis=2)).astype(np.float32)},
+        offsets={"defocus": (0.5 * np.concatenate([shift, shift[..., :1]], axis=2)).astype(np.float32)},
     )
     strengths, induced = responses.paths(np.array([0, 1, 1, 1]))["defocus"]
     weak = [(1 + 3 * 10) / 4, (2 + 3 * 20) / 4, -(1 + 3 * 10) / 4]
     strong = [(3 + 3 * 30) / 4, (4 + 3 * 40) / 4, -(3 + 3 * 30) / 4]
     np.testing.assert_allclose([each.shift for each in induced], [weak, strong])
     halves = [[each[0] / 2, each[1] / 2, -each[2] / 2] for each in (weak, strong)]
-    np.testing.assert_allclose([each.before for each in induced], halves)
+    np.testing.assert_allclose([each.offset for each in induced], halves)
     assert strengths[0] < strengths[1]
 
 
-# --- on top of where the images stood that fail ---
+# --- on top of where the images offsets that fail ---
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_strength_is_recovered_where_the_images_that_fail_were_not_any(seed: int) -> None:
-    """Fitted alone it would not be: where they stood lies partly along the change."""
+    """Fitted alone it would not be: where they offsets lies partly along the change."""
     rng = np.random.default_rng(seed)
     change = row(*rng.normal(size=FILTERS + LOOK))
     before = np.float32(0.7) * change + row(*rng.normal(size=FILTERS + LOOK))
@@ -158,7 +158,7 @@ def test_a_strength_is_recovered_where_the_images_that_fail_were_not_any(seed: i
     fit = evidence.fit(path)
     assert fit.strengths[0] == pytest.approx(1.5, abs=0.15)
     assert fit.share == pytest.approx(1, abs=0.01)
-    np.testing.assert_array_equal(fit.before, before)
+    np.testing.assert_array_equal(fit.offset, before)
     induced = fit.at(path)
     np.testing.assert_allclose(induced.shift, np.float32(fit.strengths[0]) * change, rtol=1e-4)
     assert evidence.shares(induced).mean == pytest.approx(fit.share, abs=0.01)
