@@ -1,1 +1,9 @@
-"""The review dashboard: server-rendered pages over the findings. Never loads torch."""
+"""The dashboard on this machine: review, verdicts, retraining. Never loads torch.
+
+- app: every route, page by page. To add a page, add a route here and a template beside the others
+- pages: how a template becomes an answer; what templates may use comes from `inspection.nights`
+- guard: who may ask, and what a page may load
+- retraining: a reviewer's request for a retraining, and what Prefect says about it
+- serve: the server
+- templates/, static/: what a page is made of
+"""

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from cachetools import LRUCache
@@ -107,6 +108,7 @@ def draw_references(references: Sequence[ReferenceImage], per_class: int, seed: 
 
 
 _opened: dict[str, Subject] = {}  # of this process; a second task needs not measure again
+_OPENING = Lock()  # several steps of a night may run in threads
 
 
 def subject_of(root: Path, model_hash: str, progress: Progress = None) -> Subject:
@@ -115,7 +117,8 @@ def subject_of(root: Path, model_hash: str, progress: Progress = None) -> Subjec
     store = Store(workspace.store_path)
     model = store.model(model_hash)
     key = repr((root, model, workspace.settings))
-    if key not in _opened:
-        _opened.clear()  # one at a time: its reference images stay in memory
-        _opened[key] = open_subject(workspace, model, store.references(model_hash), progress)
-    return _opened[key]
+    with _OPENING:
+        if key not in _opened:
+            _opened.clear()  # one at a time: its reference images stay in memory
+            _opened[key] = open_subject(workspace, model, store.references(model_hash), progress)
+        return _opened[key]
