@@ -1,7 +1,7 @@
 """Image files, decoded by OpenCV into 8-bit arrays.
 
-To add a format that OpenCV reads, add its suffix to IMAGE_SUFFIXES, by which images are found in folders; where
-OpenCV accepts a file of it that was cut short, add a check to `integrity` as well.
+To add a format that OpenCV reads, add its suffix to IMAGE_SUFFIXES, by which images are found in folders;
+where OpenCV accepts a file of it that was cut short, add a check to `integrity` as well.
 """
 
 import hashlib
