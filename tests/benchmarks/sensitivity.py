@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -275,8 +276,10 @@ def _run(options: argparse.Namespace) -> Result:
     baseline = _variant(bench, kept, AS_IT_IS, {}, None)
     jobs = [(name, way) for name in names for way in ("half", "double")]
     if options.processes > 1:
+        # Of the module as it is imported, not of the program: what this process holds is not sent along.
+        run = import_module("tests.benchmarks.sensitivity")._elsewhere
         parallel = joblib.Parallel(options.processes, return_as="generator_unordered", batch_size=1)
-        done = parallel(joblib.delayed(_elsewhere)(options, *job) for job in jobs)
+        done = parallel(joblib.delayed(run)(options, *job) for job in jobs)
     else:
         done = (_elsewhere(options, *job) for job in jobs)
     for number, (name, way) in enumerate(done, 1):
