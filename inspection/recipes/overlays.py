@@ -87,7 +87,7 @@ def light_around(image: Image | FloatArray) -> FloatArray:
     """The light around each place of an image (height, width, channel): 1 at mid-grey, never 0.
 
     A texture of the surface, or of the lamp, is as strong as the light that falls on it; what the sensor adds
-    by itself is told apart badly enough from it on parts that are not black.
+    by itself is distinguished badly enough from it on parts that are not black.
     """
     sigma = min(image.shape[:2]) * AROUND
     around = cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)

@@ -4,7 +4,7 @@
     python -m tests.benchmarks.faults --images DIR --faults FILE.py --json OUT --quick
 
 DIR is any set of labelled images that `fmi train` takes: a folder for each class, with or without train,
-val and test folders above them. The images are parted anew: 60 % train and validate the model, 40 % are the
+val and test folders above them. The images are split anew: 60 % train and validate the model, 40 % are the
 line's, of which one half is logged under the faults and the other judges the candidates. Every night is
 kept in the cache folder as it comes; a stopped run goes on there, and a change of the code starts afresh.
 With --processes, several nights run at once, which uses the cores of a machine better than one night does.

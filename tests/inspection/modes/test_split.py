@@ -1,4 +1,4 @@
-"""A group of errors in which two causes lie: parted by both, and whole where one is enough."""
+"""A group of errors in which two causes lie: split by both, and whole where one is enough."""
 
 import numpy as np
 import pytest
