@@ -9,11 +9,13 @@ claim, on nights with one cause, with two and with none, and says what changes.
 
 EXAMINED_ERRORS = 200  # errors of a group, at most, whose look is measured and that are compared one by one
 REFERENCE_POOL = 1000  # reference images, at most, among which the one nearest to an error is sought
-CERTAIN_WEIGHT = 0.02  # weight of a reference image that a change does not make fail at all
 BASELINE_PARTS = 8  # hardest parts of a class, at least, that stand for the errors made without any change
 MOST_OFFSET = 2.0  # times where failing parts stand before a change, at most, that go along with its shift
-UNEXPLAINED_FLOOR = 0.005  # of a view: less unexplained is noise, and ranks no cause before another
-NOT_NEARER_FLOOR = 0.02  # of the errors: the same for those that are not nearer under a change
+# One rule for every share that is multiplied or weighed: what lies below the resolution is not distinguished
+# from none. No cause is ranked before another because it leaves .003 of a view unexplained where the other
+# leaves .006, or has every error nearer where the other lacks one of two hundred; and a reference image that
+# a change does not make fail at all still counts a little.
+RESOLUTION = 0.01  # of a share
 
 # --- the look of images (evidence) ---
 

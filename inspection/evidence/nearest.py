@@ -55,7 +55,7 @@ class NearestMatch:
     @property
     def unexplained(self) -> float:
         """What the shares leave over, times the share of errors that are not nearer."""
-        return self.shares.unexplained * max(1 - self.nearer_share, tuning.NOT_NEARER_FLOOR)
+        return self.shares.unexplained * max(1 - self.nearer_share, tuning.RESOLUTION)
 
     def exceeds(self, share: float) -> bool:
         """Whether that share is higher than one given, beyond chance: an exact binomial test, one-sided."""

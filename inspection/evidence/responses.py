@@ -242,14 +242,14 @@ def standardised(
         with_spread=False,
     )
     rows = [subject.standardise(energy, labels), subject.looks.standardise(images, labels)]
-    failing = 1 - softmax(logits, axis=1)[np.arange(len(labels)), labels] + tuning.CERTAIN_WEIGHT
+    failing = 1 - softmax(logits, axis=1)[np.arange(len(labels)), labels] + tuning.RESOLUTION
     return np.concatenate(rows, axis=1), failing
 
 
 def _response_key(subject: Subject) -> str:
     catalogue = [(op.name, op.grid, op.unit) for op in operations_for(subject.model.channels)]
     pool = subject.labelled
-    constants = [tuning.REFERENCE_POOL, tuning.CERTAIN_WEIGHT, tuning.BASELINE_PARTS]
+    constants = [tuning.REFERENCE_POOL, tuning.RESOLUTION, tuning.BASELINE_PARTS]
     held = hashlib.sha256(pool.images.tobytes() + pool.labels.tobytes()).hexdigest()
     settings = [subject.settings.matching.reference_images, subject.settings.compute.seed]
     text = json.dumps([_measured_by(), catalogue, held, _normal_hash(subject), settings, constants])

@@ -56,7 +56,7 @@ class Shares:
     def unexplained(self) -> float:
         """The product of what the views leave over, the two of the network and, twice, that of the images."""
         views = (self.blamed, self.overall, self.look, self.look)
-        return float(np.prod([max(1 - share, tuning.UNEXPLAINED_FLOOR) for share in views]))
+        return float(np.prod([max(1 - share, tuning.RESOLUTION) for share in views]))
 
 
 @dataclass(frozen=True, slots=True)

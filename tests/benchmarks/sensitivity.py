@@ -229,8 +229,7 @@ def _remembering(memo: LRUCache[bytes, Any]) -> Iterator[None]:
         subject: Subject, images: NDArray[np.uint8], labels: NDArray[np.int64]
     ) -> tuple[FloatArray, FloatArray]:
         look_of = repr(
-            [getattr(tuning, name) for name in dir(tuning) if name.startswith("LOOK_")]
-            + [tuning.CERTAIN_WEIGHT]
+            [getattr(tuning, name) for name in dir(tuning) if name.startswith("LOOK_")] + [tuning.RESOLUTION]
         )
         key = blake2b(images.tobytes() + labels.tobytes() + look_of.encode()).digest()
         if key not in memo:

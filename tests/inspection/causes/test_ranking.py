@@ -123,7 +123,7 @@ def test_the_least_unexplained_comes_first_and_alternatives_are_those_near_it(
 
     def left(shares: tuple[float, float, float]) -> float:
         views = (*shares, shares[2])
-        return float(np.prod([max(1 - share, 0.005) for share in views]))
+        return float(np.prod([max(1 - share, 0.01) for share in views]))
 
     known, ranks = lamp.effects, []
     for place, each in enumerate(found.matches):
@@ -137,7 +137,7 @@ def test_the_least_unexplained_comes_first_and_alternatives_are_those_near_it(
             (under.shares.blamed, under.shares.overall, under.shares.look), abs=1e-6
         )
         if under is not None and tried:
-            plain *= left(reported) * max(1 - under.nearer / under.errors, 0.02)
+            plain *= left(reported) * max(1 - under.nearer / under.errors, 0.01)
         ranks.append((not tried, plain))
     assert ranks == sorted(ranks)
     assert not ranks[1][0]

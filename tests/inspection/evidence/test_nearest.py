@@ -314,4 +314,4 @@ def test_what_is_unexplained_falls_with_the_errors_that_are_nearer() -> None:
     """The shares leave 0.1 * 0.2 * 0.5 * 0.5; of ten errors four are not nearer, or none."""
     shares = Shares(0.9, 0.8, 0.5)
     assert NearestMatch(shares, 6, 10).unexplained == pytest.approx(0.005 * 0.4)
-    assert NearestMatch(shares, 10, 10).unexplained == pytest.approx(0.005 * 0.02)
+    assert NearestMatch(shares, 10, 10).unexplained == pytest.approx(0.005 * 0.01)

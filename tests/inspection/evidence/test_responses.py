@@ -78,7 +78,7 @@ def test_a_shift_is_the_mean_change_of_energy_of_the_images_that_fail(
             changed = operation.apply(image, operation.grid[step], seed)
             changes.append((energies(subject, changed) - energies(subject, image)) / sigmas(subject))
             offsets.append((energies(subject, image) - normal) / sigmas(subject))
-            failing.append(1.02 - subject.classifier.predict(changed[None])[0, label])
+            failing.append(1.01 - subject.classifier.predict(changed[None])[0, label])
     assert len(changes) == 2
     for rows, expected in ((found.shifts, changes), (found.offsets, offsets)):
         mean = sum(w * row for w, row in zip(failing, expected, strict=True)) / sum(failing)
@@ -185,7 +185,7 @@ def test_operations_one_after_the_other_weighted_by_the_classes_of_the_errors(
             filters[label].append((energies(subject, changed) - energies(subject, image)) / sigmas(subject))
             both = subject.looks.standardise(np.stack([image, changed]), np.array([label, label]))
             looks[label].append(both[1] - both[0])
-            failing[label].append(1.02 - float(subject.classifier.predict(changed[None])[0, label]))
+            failing[label].append(1.01 - float(subject.classifier.predict(changed[None])[0, label]))
     for part, rows in ((found.shift[:40], filters), (found.shift[40:], looks)):
         one, other = (np.average(rows[t], axis=0, weights=failing[t]) for t in (1, 4))
         expected = (3 * one + other) / 4

@@ -69,7 +69,7 @@ def test_a_view_in_which_nothing_moved_explains_nothing_and_keeps_the_weights_fi
     ("shares", "left"),
     [
         (Shares(0.9, 0.8, 0.5), 0.1 * 0.2 * 0.5 * 0.5),
-        (Shares(1.0, 0.999, 0.5), 0.005 * 0.005 * 0.25),  # less than half a percent is noise
+        (Shares(1.0, 0.999, 0.5), 0.01 * 0.01 * 0.25),  # less than a hundredth is noise
         (Shares(0.9, -1.0, 0.5), 0.1 * 2 * 0.25),  # worse than nothing
         (Shares(0.0, 0.0, 0.0), 1.0),
     ],
