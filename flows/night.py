@@ -138,7 +138,7 @@ def _diagnose_mode(
 def _key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     """The night, the step, the part of it and the software: what a stored result may be used again for."""
     scope: Scope = parameters["scope"]
-    return "-".join([scope.night_id, context.task.name, *scope.place, software()])
+    return "-".join([scope.night_id, context.task.name, scope.place, software()])
 
 
 @cache

@@ -34,9 +34,9 @@ class Scope:
         return replace(self, within=within)
 
     @property
-    def place(self) -> tuple[str, ...]:
-        """Distinguishes it from every other part of the same night."""
-        return tuple(str(part) for part in (self.number, self.within) if part)
+    def place(self) -> str:
+        """Distinguishes it from every other part of the night: of mode 1 "1-", of batch 1 "-1"."""
+        return f"{self.number or ''}-{self.within}"
 
     @property
     def mode_id(self) -> str:

@@ -40,9 +40,9 @@ Answer = subprocess.CompletedProcess[str]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first, so that no process is left alone with one at the end."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Files with slow tests first, real data before the others: none is left alone at the end."""
+    slow = [*dict.fromkeys(item.path for item in items if item.get_closest_marker("slow"))]
+    items.sort(key=lambda item: -slow.index(item.path) if item.path in slow else 1)
 
 
 def pytest_unconfigure() -> None:

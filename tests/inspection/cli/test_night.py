@@ -72,7 +72,7 @@ def test_a_night_needs_no_prefect_server(
     assert (answer.returncode, answer.stderr) == (0, "")
     assert json.loads(answer.stdout)["errors_read"] == 12
     results = {path.name for path in (site.root / ".prefect/results").iterdir()}
-    assert f"{site.store.night().night_id}-diagnose-1-{software()}" in results
+    assert f"{site.store.night().night_id}-diagnose-1--{software()}" in results
 
 
 @pytest.mark.slow
