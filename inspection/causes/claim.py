@@ -49,7 +49,7 @@ def _without_cause(case: Case, ranking: Ranking) -> Cause:
     """A matter of labels where the errors look like parts of the predicted class, as they are."""
     baselines = case.nearest.baselines
     like_predicted = baselines.like_predicted >= tuning.LIKE_PREDICTED
-    as_well = baselines.either_class.mean >= ranking.matches[0].mean_share
+    as_well = baselines.either_class.mean >= ranking.best.mean_share
     return Cause.LABELS if like_predicted and as_well else Cause.UNKNOWN
 
 

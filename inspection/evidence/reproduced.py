@@ -27,10 +27,6 @@ class ReproducedErrors:
     true: NDArray[np.int64]  # (errors,), class index
     set_aside: tuple[SetAside, ...]
 
-    def subset(self, rows: NDArray[np.int64]) -> "ReproducedErrors":
-        """Some of the errors, by position; what was set aside stays with the whole."""
-        return ReproducedErrors(tuple(self.errors[i] for i in rows), self.images[rows], self.true[rows], ())
-
 
 def reproduce_errors(
     subject: Subject, night_id: str, log: DefectLog, progress: Progress = None

@@ -12,7 +12,7 @@ from fmi_engine.descriptors import hierarchy
 from inspection.errors import InspectionError
 from inspection.pictures.paper_networks import Plan
 from inspection.pictures.paper_stage import PICTURES, Stage
-from inspection.workspace.files import replacing
+from inspection.workspace.files import replacing, write_whole
 
 
 def results_of(plan: Plan, stages: Sequence[Stage], accuracy: dict[str, float]) -> dict[str, object]:
@@ -56,10 +56,8 @@ def check_writable(plan: Plan, json_path: Path) -> None:
 def write_json(path: Path, results: dict[str, object]) -> None:
     """Write the results as a whole or not at all. Raises InspectionError where that cannot be."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial:
-            text = json.dumps(_plain(results), indent=1, allow_nan=False)
-            partial.write_text(text + "\n", encoding="utf-8")
+        text = json.dumps(_plain(results), indent=1, allow_nan=False)
+        write_whole(path, f"{text}\n".encode())
     except OSError as error:
         raise InspectionError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -76,7 +76,7 @@ from inspection.inputs.image_sets import read_image_set
 from inspection.inputs.labelled import Labelled, evenly, load_images
 from inspection.inputs.sample_line import DEFECTS, SampleLine, write_images
 from inspection.models import first_model
-from inspection.workspace.files import replacing
+from inspection.workspace.files import replacing, write_whole
 from inspection.workspace.settings import ComputeSettings, Settings
 
 ARCHITECTURE = "resnet18"
@@ -210,9 +210,7 @@ class Kept:
 def write_json(path: Path, value: Json) -> None:
     """Write a file as a whole or not at all. Raises BenchmarkError where it cannot be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial:
-            partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_whole(path, f"{json.dumps(value, indent=2, allow_nan=False)}\n".encode())
     except OSError as error:
         raise BenchmarkError(f"{path} cannot be written: {error.strerror}") from None
 

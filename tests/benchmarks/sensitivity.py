@@ -40,7 +40,7 @@ from inspection.errors import InspectionError
 from inspection.evidence import blame, look, nearest, responses
 from inspection.evidence.case import Case
 from inspection.evidence.subject import Subject
-from inspection.workspace.files import replacing
+from inspection.workspace.files import write_whole
 from inspection.workspace.settings import MatchingSettings
 from tests.benchmarks import planted
 from tests.benchmarks.faults import __main__ as faults
@@ -69,9 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("interrupted; every finished constant is kept, and the same command goes on from there")
         return 130
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(options.json) as partial:
-        partial.write_text(json.dumps(answer, indent=1), encoding="utf-8")
+    write_whole(options.json, json.dumps(answer, indent=1).encode())
     _show(answer)
     return 0
 
@@ -336,9 +334,7 @@ def _variant(
             night, read = bench.run(key, changes)
             found[key] = {"night": night, "read": read}
     result: Result = {"changes": dict(changes), "nights": found}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(result), encoding="utf-8")
+    write_whole(path, json.dumps(result).encode())
     return result
 
 

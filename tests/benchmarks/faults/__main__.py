@@ -40,7 +40,7 @@ import inspection
 from fmi_engine.classifier import Classifier
 from inspection.errors import InspectionError
 from inspection.evidence.responses import measure_responses
-from inspection.workspace.files import replacing
+from inspection.workspace.files import replacing, write_whole
 from tests.benchmarks import planted
 from tests.benchmarks.faults import nights, scores, speed
 from tests.benchmarks.faults.diagnosing import describe, find_modes, flip_rate, recipe_of
@@ -80,9 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("interrupted; every finished night is kept, and the same command goes on from there")
         return 130
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(options.json) as partial_file:
-        partial_file.write_text(json.dumps(_without_nan(answer), indent=1, allow_nan=False), encoding="utf-8")
+    write_whole(options.json, json.dumps(_without_nan(answer), indent=1, allow_nan=False).encode())
     _show(answer)
     return 0
 
@@ -351,10 +349,8 @@ class _Kept:
     def put(self, key: str, result: Result) -> Result:
         """Keep a night."""
         path = self.folder / f"{key}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
         result = {"seed": self.world.seed, **result}
-        with replacing(path) as partial_file:
-            partial_file.write_text(json.dumps(result, indent=1), encoding="utf-8")
+        write_whole(path, json.dumps(result, indent=1).encode())
         return result
 
     def candidate(self, key: str, train: Callable[[], Classifier]) -> Classifier:
