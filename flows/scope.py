@@ -1,6 +1,7 @@
 """What the night's tasks hand to each other: a part of a night, and its errors. Both can be pickled."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from fmi_engine.types import Screening
 from inspection.evidence.case import Case
-from inspection.evidence.responses import measure_responses
+from inspection.evidence.responses import Responses, measure_responses
 from inspection.evidence.subject import Subject, subject_of
 from inspection.findings import LoggedError
 from inspection.nights.night import mode_id
@@ -50,7 +51,13 @@ class Scope:
     def case(self, errors: "Errors") -> Case:
         """The errors with all that they are compared with."""
         subject = self.subject()
-        return Case(subject, measure_responses(subject), errors.screening, errors.images)
+        return Case(subject, _responses(subject), errors.screening, errors.images)
+
+
+@lru_cache(maxsize=1)
+def _responses(subject: Subject) -> Responses:
+    """What was measured of a subject: read once in a process, not by every step."""
+    return measure_responses(subject)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from inspection.workspace.store import Store
 RECENT = 16  # changes under which labelled images are kept
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # one is another where it was opened another time
 class Subject:
     """A model under diagnosis with everything that is known of it before the first error."""
 
