@@ -15,7 +15,6 @@ from inspection.inputs.labelled import sample
 from inspection.operations.catalogue import Change, Steps
 
 LOCAL = ("shadow", "hot spot")  # families of operations that change one place of an image
-PATTERNS = ("line pattern", "texture", "dust")  # families of operations that a measured change tells better
 
 
 def diagnose(case: Case) -> Diagnosis:
@@ -30,7 +29,7 @@ def diagnose(case: Case) -> Diagnosis:
     ranking = rank(case)
     found = claim(case, ranking, control_share(case))
     if found.claimed:
-        enough = bool(ranking.pair) or ranking.shares.mean + _gain(case, found.family) > 1
+        enough = bool(ranking.pair) or ranking.shares.mean + case.settings.pair_gain > 1
         return found if enough else _with_measured(case, found)
     if not ranking.shares.short_of(case.settings) or len(case) < case.settings.fewest_errors:
         return found  # what an operation explains, and is doubted all the same, is too faint to be a cause
@@ -58,22 +57,12 @@ def _with_measured(case: Case, found: Diagnosis) -> Diagnosis:
     shares = best.nearest.shares
     if shares.mean < alone.mean or doubt_of_measured(case.settings, best):
         return found
-    gain = _gain(case, found.family)
-    takes_half = shares.mean > alone.mean + gain and shares.beyond(alone) >= tuning.TAKEN_OF_REST
+    takes_half = shares.mean > alone.mean + case.settings.pair_gain and shares.beyond(alone) >= tuning.MOSTLY
     if takes_half or found.family in LOCAL:
         family = _family(case, best, found)
         if family != found.family and (takes_half or family == "dust"):
             return _measured(best, family, found)
     return replace(found, measured=best.name)
-
-
-def _gain(case: Case, family: str | None) -> float:
-    """How much more, on the mean of the shares, a measured change has to explain than an operation alone.
-
-    Less where the operation is one of patterns: their shapes come near to each other (stripes one way explain
-    .95 of waves that cross), and a measured change tells the shape itself.
-    """
-    return tuning.PATTERN_GAIN if family in PATTERNS else case.settings.pair_gain
 
 
 def _measured(best: MeasuredMatch, family: str, found: Diagnosis) -> Diagnosis:
@@ -96,7 +85,7 @@ def _measured(best: MeasuredMatch, family: str, found: Diagnosis) -> Diagnosis:
 
 
 def _family(case: Case, best: MeasuredMatch, found: Diagnosis) -> str:
-    few = case.part(sample(len(case), tuning.MEASURED_ERRORS, case.subject.settings.compute.seed))
+    few = case.part(sample(len(case), tuning.EXAMINED_ERRORS, case.subject.settings.compute.seed))
     change = measure_change(few.images, few.true, case.subject.correct)
     return family_of(change, best.name, found.matches[0].family)
 

@@ -96,7 +96,7 @@ def tone_curve(images: NDArray[np.uint8], true: NDArray[np.int64], correct: Labe
 
     Histogram specification (Gonzalez and Woods, Digital Image Processing, 3.3.2), channel by channel:
     curve(v) = F_failing^-1(F_normal(v)) with the cumulative histograms F, the normal one of the errors' mix
-    of classes. Beyond the 0.5 % darkest and brightest normal pixels curve(v) - v stays what it is there.
+    of classes. Beyond the 1 % darkest and brightest normal pixels curve(v) - v stays what it is there.
     """
     normal = _class_means(_histograms(correct.images), correct.labels, true)[true].mean(0)
     failing = _histograms(images).mean(0)
@@ -126,7 +126,7 @@ def _matched(normal: FloatArray, failing: FloatArray) -> NDArray[np.float64]:
     seen = normal > 0
     became = np.diff(reached[seen], prepend=0.0) / np.diff(share[seen], prepend=0.0)
     curve = np.maximum.accumulate(np.interp(levels, levels[seen], became))
-    ends = np.clip(np.arange(256), *np.searchsorted(share, (tuning.RARE, 1 - tuning.RARE)))
+    ends = np.clip(np.arange(256), *np.searchsorted(share, (tuning.RESOLUTION, 1 - tuning.RESOLUTION)))
     return np.clip(curve[ends] + levels - levels[ends], 0, 255)
 
 
@@ -144,7 +144,7 @@ def fixed_pattern(images: NDArray[np.uint8], true: NDArray[np.int64], correct: L
     spectrum = fft.dctn(mean, axes=(0, 1), norm="ortho")
     by_chance = _smooth((fft.dctn(within, axes=(1, 2), norm="ortho") ** 2).mean(0)) / len(images)
     ratio = _smooth(spectrum**2) / np.maximum(by_chance, 1e-9)
-    kept = spectrum * np.maximum(0.0, 1.0 - tuning.CERTAIN / np.maximum(ratio, 1e-9))
+    kept = spectrum * np.maximum(0.0, 1.0 - tuning.BEYOND_CHANCE / np.maximum(ratio, 1e-9))
     return np.asarray(fft.idctn(kept, axes=(0, 1), norm="ortho"), np.float32)
 
 
@@ -152,7 +152,7 @@ def residual_textures(images: FloatArray, true: NDArray[np.int64], correct: Labe
     """What each failing image holds beside what is normal for its class, wherever it lies, in grey levels.
 
     The mean power spectrum of the images is set against that of correct images of the same classes, and
-    each image passes a Wiener filter that lets through only the excess: W^2 = 1 - 1.5 / ratio. The phases
+    each image passes a Wiener filter that lets through only the excess: W^2 = 1 - 2 / ratio. The phases
     are kept, so lines stay lines and specks stay specks. The cosine transform has no seam at the border.
     """
     normal = np.asarray(
@@ -161,7 +161,7 @@ def residual_textures(images: FloatArray, true: NDArray[np.int64], correct: Labe
     expected = _class_means(normal, correct.labels, true)[true].mean(0)
     spectra = fft.dctn(images.astype(np.float32), axes=(1, 2), norm="ortho")
     ratio = _smooth((spectra**2).mean(0)) / np.maximum(_smooth(expected), 1e-6)
-    gain = np.sqrt(np.maximum(0.0, 1.0 - tuning.EXCESS / np.maximum(ratio, 1e-6)))
+    gain = np.sqrt(np.maximum(0.0, 1.0 - tuning.BEYOND_CHANCE / np.maximum(ratio, 1e-6)))
     gain[_radius(gain) < tuning.COARSEST] = 0.0
     return np.asarray(fft.idctn(spectra * gain, axes=(1, 2), norm="ortho"), np.float32)
 

@@ -47,17 +47,17 @@ def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
     if name == TONE_CURVE:
         return nearest if nearest in OF_TONES else _tones(change.tones)
     shape = describe(change.pattern[None] if name == FIXED_PATTERN else change.residuals)
-    if shape.coarse <= 1 - tuning.LINED and shape.straight >= tuning.STRAIGHT:
+    if shape.coarse < tuning.NEARLY_ALL <= shape.straight:
         return "line pattern"
-    if shape.coarse >= tuning.LIGHTING:
+    if shape.coarse >= tuning.MOSTLY:
         return nearest if name != FIXED_PATTERN or nearest in OF_LIGHT else _light(change.pattern.sum(2))
-    if shape.one_way >= tuning.ONE_WAY and shape.one_wave >= tuning.ONE_WAVE:
+    if shape.one_way >= tuning.NEARLY_ALL and shape.one_wave >= tuning.MOSTLY:
         return "line pattern"
     if name == FIXED_PATTERN and nearest == "geometry" and _has_both_signs(change.pattern):
         return "geometry"
-    if tuning.WHITE[0] <= shape.wave_number <= tuning.WHITE[1] and shape.one_way < tuning.NO_WAY:
+    if tuning.WHITE[0] <= shape.wave_number <= tuning.WHITE[1] and shape.one_way < 1 - tuning.NEARLY_ALL:
         return "noise"
-    if shape.dense >= tuning.SPARSE:
+    if shape.dense >= tuning.MOSTLY:
         return _specks(shape, change.pattern)
     return "texture"
 
@@ -65,14 +65,13 @@ def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
 def _tones(tones: FloatArray) -> str:
     """Brighter or darker, or, where the levels do not go one way, contrast.
 
-    The mean of curve(v) - v over the grey levels v from 32 to 223 and the channels has to be at least half
-    of the standard deviation that it has over these levels.
+    One way go nearly all squares of curve(v) - v over the grey levels v from 32 to 223, the mean of the
+    channels.
     """
     moved = (tones - LEVELS).mean(1)[MIDDLE_TONES]
-    mean = float(moved.mean())
-    if mean == 0 or abs(mean) < tuning.ONE_WAY_ON * float(moved.std()):
+    if not moved.any() or _has_both_signs(moved):
         return "contrast"
-    return "brighter" if mean > 0 else "darker"
+    return "brighter" if _brighter(moved) >= tuning.NEARLY_ALL else "darker"
 
 
 def _light(field: FloatArray) -> str:
@@ -86,12 +85,12 @@ def _light(field: FloatArray) -> str:
     rings = np.minimum(np.hypot(rows[:, None], columns) / np.sqrt(2) * RINGS, RINGS - 1).astype(int)
     counts = np.bincount(rings.ravel(), minlength=RINGS)
     profile = np.bincount(rings.ravel(), away.ravel(), RINGS) / np.maximum(counts, 1)
-    if float((counts * profile**2).sum()) >= tuning.SHAPED * total and profile[-1] < profile[0]:
+    if float((counts * profile**2).sum()) >= tuning.MOSTLY * total and profile[-1] < profile[0]:
         return "vignette"
     ramps = (np.broadcast_to(rows[:, None], field.shape), np.broadcast_to(columns, field.shape))
     if (
         sum(float((away * ramp).sum()) ** 2 / float((ramp**2).sum()) for ramp in ramps)
-        >= tuning.SHAPED * total
+        >= tuning.MOSTLY * total
     ):
         return "side light"
     return "hot spot" if field.max() > -field.min() else "shadow"
@@ -100,15 +99,15 @@ def _light(field: FloatArray) -> str:
 def _specks(shape: Shape, pattern: FloatArray) -> str:
     if shape.wave_number < tuning.SMOOTH:
         brighter = _brighter(pattern)
-        if brighter >= 1 - tuning.OTHER_SIGN:
+        if brighter >= tuning.NEARLY_ALL:
             return "hot spot"
-        if brighter <= tuning.OTHER_SIGN and shape.one_way >= tuning.ELONGATED:
+        if brighter <= 1 - tuning.NEARLY_ALL and shape.one_way >= tuning.MOSTLY:
             return "shadow"
     return "dust"
 
 
 def _has_both_signs(pattern: FloatArray) -> bool:
-    return tuning.OTHER_SIGN < _brighter(pattern) < 1 - tuning.OTHER_SIGN
+    return 1 - tuning.NEARLY_ALL < _brighter(pattern) < tuning.NEARLY_ALL
 
 
 def _brighter(pattern: FloatArray) -> float:

@@ -36,7 +36,7 @@ def match_measured(
     (mean of three shares), or than another, by so much that the second would not make up for it, it is not
     tried on the second.
     """
-    case = case.part(sample(len(case), tuning.MEASURED_ERRORS, case.subject.settings.compute.seed))
+    case = case.part(sample(len(case), tuning.EXAMINED_ERRORS, case.subject.settings.compute.seed))
     halves: list[_Half] = []
     for one, other in _halves(case.true):
         change = measure_change(case.images[one], case.true[one], case.subject.correct)
@@ -44,10 +44,10 @@ def match_measured(
         half.try_each(names)
         halves.append(half)
         found = _together(halves)
-        if found.nearest.shares.mean < least - tuning.HALVES_DIFFER:
+        if found.nearest.shares.mean < least - tuning.TRIED_MARGIN:
             break
         most = max(shares.mean for shares in half.tried.values())
-        names = [name for name in names if half.tried[name].mean >= most - 2 * tuning.HALVES_DIFFER]
+        names = [name for name in names if half.tried[name].mean >= most - tuning.TRIED_MARGIN]
     return found
 
 

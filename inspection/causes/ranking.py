@@ -171,7 +171,7 @@ def _best_pair(
         if all(strength >= find_operation(name).grid[0] for name, strength in steps):
             match = case.nearest.under(Steps(steps))
             shares = match.shares
-            if shares.mean > alone.mean + gain and shares.beyond(alone) >= tuning.TAKEN_OF_REST:
+            if shares.mean > alone.mean + gain and shares.beyond(alone) >= tuning.MOSTLY:
                 found.append((match, steps))
     if not found:
         return (), None
@@ -183,7 +183,7 @@ def _promising_pairs(
     case: Case, matches: tuple[OperationMatch, ...]
 ) -> list[tuple[tuple[str, float], tuple[str, float]]]:
     """The pairs, of different families, whose mean shift explains clearly more than that of any one."""
-    leading = [each.operation for each in matches[: tuning.PAIRED_OPERATIONS]]
+    leading = [each.operation for each in matches[: tuning.TRIED_OPERATIONS]]
     pairs = {(one, other) for one in leading for other in case.effects if one != other}
     together = []
     for one, other in sorted(pairs):
@@ -203,8 +203,8 @@ def control_share(case: Case) -> float:
     rng = np.random.default_rng(case.subject.settings.compute.seed)
     induced, blame = case.responses.of_filters(case.true), case.evidence.blame
     unchanged = case.responses.references[case.responses.right, : len(blame)]
-    draws = rng.integers(0, len(unchanged), (tuning.CONTROL_LOGS, min(len(case), 1000)))
-    drawn = np.stack([np.bincount(draw, minlength=len(unchanged)) for draw in draws])
-    logs = np.asarray(drawn @ unchanged / draws.shape[1], np.float32)
+    alike = np.full(len(unchanged), 1 / len(unchanged))
+    drawn = rng.multinomial(len(case), alike, tuning.CONTROL_LOGS)
+    logs = np.asarray(drawn @ unchanged / len(case), np.float32)
     shares = [fit_strengths(logs, *path, blame)[1] for path in induced.values()]
-    return float(np.quantile(np.max(shares, axis=0), tuning.CONTROL_QUANTILE))
+    return float(np.quantile(np.max(shares, axis=0), 1 - tuning.SIGNIFICANCE))

@@ -18,7 +18,7 @@ from inspection.inputs.labelled import Labelled
 TOGETHER = 16  # images that are described at a time; of more, the arrays leave the cache
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 BLOCK = 8  # pixels, of JPEG
-WHITEST, BLACKEST = 254 / 255, 1 / 255
+GREY_LEVEL = 1 / 255  # of full scale; added before a logarithm: fainter light, or steps, are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +108,21 @@ def _block_means(grey: FloatArray, side: int) -> FloatArray:
 def _field(grey: FloatArray) -> FloatArray:
     """Where the light falls: the logarithm of 4 x 4 block means against the image's mean."""
     level = grey.mean((1, 2))[:, None]
-    return np.asarray(np.log((_block_means(grey, 4) + tuning.LOOK_FAINT) / (level + tuning.LOOK_FAINT)))
+    return np.asarray(np.log((_block_means(grey, 4) + GREY_LEVEL) / (level + GREY_LEVEL)))
 
 
 def _unevenness(grey: FloatArray) -> FloatArray:
     """How unevenly, wherever: spread, highest and lowest of 8 x 8 block means against their median."""
     blocks = _block_means(grey, 8)
-    stops = np.log(
-        (blocks + tuning.LOOK_FAINT) / (np.median(blocks, axis=1, keepdims=True) + tuning.LOOK_FAINT)
-    )
+    stops = np.log((blocks + GREY_LEVEL) / (np.median(blocks, axis=1, keepdims=True) + GREY_LEVEL))
     return np.stack([stops.std(1), stops.max(1), stops.min(1)], axis=1)
 
 
 def _tones(grey: FloatArray) -> FloatArray:
     """Quantiles of the grey values, and the logarithm of the shares that are burnt out and black."""
-    clipped = np.stack([(grey >= WHITEST).mean((1, 2)), (grey <= BLACKEST).mean((1, 2))], axis=1)
+    clipped = np.stack([(grey >= 1 - GREY_LEVEL).mean((1, 2)), (grey <= GREY_LEVEL).mean((1, 2))], axis=1)
     quantiles = np.quantile(grey.reshape(len(grey), -1), QUANTILES, axis=1).T
-    return np.concatenate([4 * quantiles, np.log(clipped + tuning.LOOK_FINE)], axis=1)
+    return np.concatenate([4 * quantiles, np.log(clipped + GREY_LEVEL)], axis=1)
 
 
 def _specks(grey: FloatArray) -> FloatArray:
@@ -151,9 +149,10 @@ def _specks(grey: FloatArray) -> FloatArray:
 
 
 def _inside(image: FloatArray) -> FloatArray:
-    """An image (height, width) without a margin of a sixteenth of its sides."""
-    down, across = (side // tuning.LOOK_BORDER for side in image.shape)
-    return image[down : image.shape[0] - down, across : image.shape[1] - across]
+    """An image (height, width) without a margin of half a window."""
+    height, width = image.shape
+    margin = min(tuning.LOOK_WINDOW, height // 2, width // 2) // 2
+    return image[margin : height - margin, margin : width - margin]
 
 
 def _blocks(grey: FloatArray) -> FloatArray:
@@ -163,11 +162,9 @@ def _blocks(grey: FloatArray) -> FloatArray:
     for steps in (across, down.transpose(0, 2, 1)):
         seam = (np.arange(steps.shape[2]) + 1) % BLOCK == 0
         at_seams = steps[..., seam] if seam.any() else steps
-        found.append(
-            np.log((_means(at_seams) + tuning.LOOK_FINE) / (_means(steps[..., ~seam]) + tuning.LOOK_FINE))
-        )
-    found += [np.log(_means(steps) + tuning.LOOK_FINE) for steps in (across, down)]
-    return np.stack([*found, np.log((across < 1 / 255).mean((1, 2)) + tuning.LOOK_FAINT)], axis=1)
+        found.append(np.log((_means(at_seams) + GREY_LEVEL) / (_means(steps[..., ~seam]) + GREY_LEVEL)))
+    found += [np.log(_means(steps) + GREY_LEVEL) for steps in (across, down)]
+    return np.stack([*found, np.log((across < GREY_LEVEL).mean((1, 2)) + GREY_LEVEL)], axis=1)
 
 
 def _means(values: FloatArray) -> FloatArray:
@@ -180,13 +177,13 @@ def _lines(grey: FloatArray) -> FloatArray:
     found = []
     for axis in (2, 1):
         means = grey.mean(axis)
-        slow = np.stack([cv2.blur(each[:, None], (1, tuning.LOOK_LINE_WIDTH))[:, 0] for each in means])
+        slow = np.stack([cv2.blur(each[:, None], (1, tuning.LOOK_WINDOW))[:, 0] for each in means])
         found.append(np.log((means - slow).std(1) + 1e-3))
     return np.stack(found, axis=1)
 
 
 def _colour(light: FloatArray) -> FloatArray:
     """Red and blue against green, and the distance between the strongest and the weakest channel."""
-    red, green, blue = (light.mean((2, 3)) + tuning.LOOK_FAINT).T
-    vivid = (light.max(1) - light.min(1)).mean((1, 2)) + tuning.LOOK_FAINT
+    red, green, blue = (light.mean((2, 3)) + GREY_LEVEL).T
+    vivid = (light.max(1) - light.min(1)).mean((1, 2)) + GREY_LEVEL
     return np.asarray(np.log(np.stack([red / green, blue / green, vivid], axis=1)))

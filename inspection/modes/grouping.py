@@ -84,9 +84,7 @@ def _joined(case: Case, groups: Sequence[Rows]) -> list[Rows]:
     while len(left) > 1:
         losses = {(i, j): left[i].loss(left[j]) for j in range(len(left)) for i in range(j)}
         (i, j), least = min(losses.items(), key=lambda item: item[1])
-        smaller = min(len(left[i].rows), len(left[j].rows))
-        minor = smaller < tuning.MINOR_GROUP * len(case)
-        if least > (2 * tuning.JOIN_LOSS if minor else tuning.JOIN_LOSS):
+        if least > tuning.JOIN_LOSS:
             break
         left[i] = _Candidate.of(case, np.sort(np.concatenate([left[i].rows, left[j].rows])))
         del left[j]
@@ -113,9 +111,9 @@ class _Candidate:
         Of groups that no operation explains: 0 where their shifts point the same way, else 1.
         """
         mine, others = max(self.shares.values()), max(other.shares.values())
-        if min(mine, others) >= tuning.GROUP_EXPLAINED:
+        if min(mine, others) >= tuning.MOSTLY:
             return min(max(mine - self.shares[name], others - other.shares[name]) for name in self.shares)
-        return 0.0 if _cosine(self.evidence, other.evidence) >= tuning.SAME_DIRECTION else 1.0
+        return 0.0 if _cosine(self.evidence, other.evidence) >= tuning.SAME_SHIFT else 1.0
 
 
 def _cosine(one: Evidence, other: Evidence) -> float:
@@ -132,7 +130,7 @@ def _cosine(one: Evidence, other: Evidence) -> float:
 
 
 def _absorbed(shifts: FloatArray, groups: Sequence[Rows]) -> list[Rows]:
-    """Add to every group the errors without one that lie nearly as close as its own members do."""
+    """Add to every group the errors without one that lie as close as its own members do."""
     outside = np.setdiff1d(np.arange(len(shifts)), np.concatenate(groups))
     if not len(outside):
         return list(groups)
@@ -140,11 +138,11 @@ def _absorbed(shifts: FloatArray, groups: Sequence[Rows]) -> list[Rows]:
     for rows in groups:
         count = min(tuning.NEIGHBOURS, len(rows) - 1)
         near = NearestNeighbors(n_neighbors=count).fit(shifts[rows])
-        reaches.append(float(np.quantile(near.kneighbors()[0][:, -1], 0.95)))
+        reaches.append(float(near.kneighbors()[0][:, -1].max()))
         distances.append(near.kneighbors(shifts[outside])[0][:, -1])
     relative = np.stack(distances) / np.maximum(np.array(reaches)[:, None], 1e-12)
     nearest = relative.argmin(0)
-    joins = relative.min(0) <= tuning.JOIN_DISTANCE
+    joins = relative.min(0) <= 1
     return [
         np.sort(np.concatenate([rows, outside[joins & (nearest == which)]]))
         for which, rows in enumerate(groups)

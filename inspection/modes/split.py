@@ -35,7 +35,7 @@ def split(case: Case) -> Split:
     error is of the cause under which it is nearer.
     """
     examined, nearest = case.examined, case.nearest
-    few = max(2 * case.settings.fewest_errors, round(tuning.SPLIT_SHARE * len(examined)))
+    few = max(2 * case.settings.fewest_errors, round(tuning.SMALLEST_GROUP * len(examined)))
 
     def claimed(rows: NDArray[np.int64]) -> tuple[Diagnosis, Change] | None:
         if len(rows) < few:

@@ -40,7 +40,7 @@ def recognise(
     found: list[KnownMode | None] = [None] * len(signatures)
     if known and signatures:
         # What may not be matched earns nothing, so that it cannot push out a pair that may.
-        allowed = np.where(cosines >= tuning.RECOGNISED, cosines, 0)
+        allowed = np.where(cosines >= tuning.SAME_SHIFT, cosines, 0)
         rows, columns = linear_sum_assignment(allowed, maximize=True)
         for mine, other in zip(rows.tolist(), columns.tolist(), strict=True):
             if allowed[mine, other] > 0:
@@ -61,7 +61,7 @@ def trend(now: int, before: int) -> Trend:
     Poisson series, 1940). Nights are taken to inspect about as many parts; a log of errors alone does not
     say how many.
     """
-    if binomtest(now, now + before, 0.5).pvalue >= tuning.TREND_SIGNIFICANCE:
+    if binomtest(now, now + before, 0.5).pvalue >= tuning.SIGNIFICANCE:
         return Trend.STEADY
     return Trend.GROWING if now > before else Trend.SHRINKING
 
