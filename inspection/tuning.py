@@ -62,6 +62,7 @@ COMPONENTS = 12  # of the shifts, in which groups are looked for
 NEIGHBOURS = 3  # HDBSCAN's min_samples: how dense a group's middle has to be
 SMALLEST_GROUP = 0.1  # of a night's errors, or of those of a group that is split; or twice the fewest errors
 JOIN_LOSS = 0.15  # of the mean explained share, at most, where one operation is to explain two groups
+JOIN_DISTANCE = 1.5  # times as far from a group as nearly all its members may an error lie that joins it
 
 # --- from night to night (nights) ---
 

@@ -130,7 +130,7 @@ def _cosine(one: Evidence, other: Evidence) -> float:
 
 
 def _absorbed(shifts: FloatArray, groups: Sequence[Rows]) -> list[Rows]:
-    """Add to every group the errors without one that lie as close as its own members do."""
+    """Add to every group the errors without one that lie nearly as close as its own members do."""
     outside = np.setdiff1d(np.arange(len(shifts)), np.concatenate(groups))
     if not len(outside):
         return list(groups)
@@ -138,11 +138,11 @@ def _absorbed(shifts: FloatArray, groups: Sequence[Rows]) -> list[Rows]:
     for rows in groups:
         count = min(tuning.NEIGHBOURS, len(rows) - 1)
         near = NearestNeighbors(n_neighbors=count).fit(shifts[rows])
-        reaches.append(float(near.kneighbors()[0][:, -1].max()))
+        reaches.append(float(np.quantile(near.kneighbors()[0][:, -1], 1 - tuning.SIGNIFICANCE)))
         distances.append(near.kneighbors(shifts[outside])[0][:, -1])
     relative = np.stack(distances) / np.maximum(np.array(reaches)[:, None], 1e-12)
     nearest = relative.argmin(0)
-    joins = relative.min(0) <= 1
+    joins = relative.min(0) <= tuning.JOIN_DISTANCE
     return [
         np.sort(np.concatenate([rows, outside[joins & (nearest == which)]]))
         for which, rows in enumerate(groups)
