@@ -20,7 +20,7 @@ PATTERN_GAIN is not measured yet.
 RESOLUTION = 0.01  # of a share
 MOSTLY = 0.5  # of an energy, or of what there is to explain
 NEARLY_ALL = 0.8  # of an energy; what is left over is next to none
-SIGNIFICANCE = 0.05  # of every test and control
+SIGNIFICANCE = 0.05  # of tests and controls
 
 # --- shifts and explained shares (evidence) ---
 
@@ -36,6 +36,8 @@ LOOK_WINDOW = 9  # pixels; what varies more slowly across lines is lighting, and
 
 TRIED_REFERENCES = 128  # reference images that a change is tried on, or one an error where those are more
 REFINEMENTS = 2  # strengths, at most, that are tried after the first
+REFINED_RANGE = 2.0  # times the strength that a refinement begins with, or one part in as many, at most
+NEARER_SIGNIFICANCE = 0.1  # of a sign test: eight of ten errors, or all of four
 
 # --- ranking of operations (causes) ---
 
@@ -51,7 +53,7 @@ LIKE_PREDICTED = 0.8  # of the errors nearest to a reference image of the predic
 
 # --- changes measured on the errors (causes) ---
 
-BEYOND_CHANCE = 2.0  # times the power that normal images have by chance: what lies below is no change
+BEYOND_CHANCE = 1.5  # times the power that normal images have by chance: what lies below is no change
 COARSEST = 4  # cosine periods: coarser than two waves across the image is lighting, not texture
 WHITE = (0.68, 0.85)  # mean wave number, in sides of the image, of what differs from pixel to pixel
 SMOOTH = 0.2  # mean wave number, in sides, below which specks are large and soft

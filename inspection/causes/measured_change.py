@@ -152,7 +152,7 @@ def residual_textures(images: FloatArray, true: NDArray[np.int64], correct: Labe
     """What each failing image holds beside what is normal for its class, wherever it lies, in grey levels.
 
     The mean power spectrum of the images is set against that of correct images of the same classes, and
-    each image passes a Wiener filter that lets through only the excess: W^2 = 1 - 2 / ratio. The phases
+    each image passes a Wiener filter that lets through only the excess: W^2 = 1 - 1.5 / ratio. The phases
     are kept, so lines stay lines and specks stay specks. The cosine transform has no seam at the border.
     """
     normal = np.asarray(

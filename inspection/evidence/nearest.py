@@ -59,7 +59,7 @@ class NearestMatch:
 
     def exceeds(self, share: float) -> bool:
         """Whether that share is higher than one given, beyond chance: an exact binomial test, one-sided."""
-        return bool(binomtest(self.nearer, self.errors, share, "greater").pvalue < tuning.SIGNIFICANCE)
+        return bool(binomtest(self.nearer, self.errors, share, "greater").pvalue < tuning.NEARER_SIGNIFICANCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +129,11 @@ class NearestReferences:
         with it. What the changed reference images leave of the shift tells how much further to go, and again
         the same at two strengths (a secant).
         """
-        known = find_operation(operation)
-        weakest = min(first.strength, known.grid[0])
+        weakest = first.strength / tuning.REFINED_RANGE
+        strongest = min(first.strength * tuning.REFINED_RANGE, find_operation(operation).limit)
         trials = [first]
         while len(trials) <= tuning.REFINEMENTS:
-            strength = float(np.clip(_next(trials), weakest, known.limit))
+            strength = float(np.clip(_next(trials), weakest, strongest))
             if any(abs(strength - each.strength) < tuning.RESOLUTION * each.strength for each in trials):
                 break
             trials.append(self.at(operation, strength, path))

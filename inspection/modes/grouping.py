@@ -84,7 +84,8 @@ def _joined(case: Case, groups: Sequence[Rows]) -> list[Rows]:
     while len(left) > 1:
         losses = {(i, j): left[i].loss(left[j]) for j in range(len(left)) for i in range(j)}
         (i, j), least = min(losses.items(), key=lambda item: item[1])
-        if least > tuning.JOIN_LOSS:
+        minor = min(len(left[i].rows), len(left[j].rows)) < 2 * tuning.SMALLEST_GROUP * len(case)
+        if least > (2 * tuning.JOIN_LOSS if minor else tuning.JOIN_LOSS):
             break
         left[i] = _Candidate.of(case, np.sort(np.concatenate([left[i].rows, left[j].rows])))
         del left[j]
