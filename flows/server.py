@@ -1,7 +1,8 @@
-"""The Prefect server and the worker that the dashboard's buttons need, as child processes."""
+"""The Prefect server and the worker of one start, as child processes that answer nobody else."""
 
+import base64
 import ctypes
-import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -9,64 +10,110 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
+from flows.environment import AUTH, SECRET, URL, environment
 from inspection.errors import FlowError
 
 HOST = "127.0.0.1"
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 STARTING = 120  # seconds a server may take to answer, the first time on a slow disk
+LAST_LINES = 5  # of what a part said before it stopped
 
 
 @contextmanager
-def prefect_server(home: Path, port: int, *, services: bool = True) -> Iterator[str]:
-    """Run a Prefect server on loopback while the block lasts; gives its API's address.
+def prefect_server(home: Path, *, services: bool = True) -> Iterator[dict[str, str]]:
+    """Run a Prefect server on loopback while the block lasts; gives the variables by which it is reached.
 
-    Without `services` it only keeps book of runs that this process makes, and starts sooner. Raises
-    FlowError where the port is taken, and with the place of its log where it does not come up.
+    It answers only those who know the secret among them, which no other start has. With `services` its
+    database is that of `home`, and it starts what is due; without, it keeps book of the runs that this
+    process makes, in a copy that goes with it, and starts sooner. Raises FlowError with what it said last
+    where it does not come up.
     """
-    _check_free(port)
-    url = f"http://{HOST}:{port}/api"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    with _child(command + ([] if services else ["--no-services"]), home / "server.log", {}) as server:
-        _wait_for(url, server, home / "server.log")
-        yield url
+    secret = f"fmi:{secrets.token_urlsafe(32)}"
+    home.mkdir(parents=True, exist_ok=True)
+    template = [] if services else ["--template", str(home / f"fresh-{version('prefect')}")]
+    with socket.create_server((HOST, 0)) as listener:
+        command = ["flows.api", str(listener.fileno()), str(home), *template]
+        own = environment(home) | {SECRET: secret}
+        with _child("the Prefect server", command, home / "server.log", own, [listener.fileno()]) as server:
+            reached = {URL: f"http://{HOST}:{listener.getsockname()[1]}/api", AUTH: secret}
+            server.wait_until(lambda: answers(reached), STARTING)
+            yield reached
 
 
 @contextmanager
-def worker(home: Path, workspace: Path, url: str) -> Iterator[None]:
+def worker(home: Path, workspace: Path) -> Iterator[None]:
     """Run a worker that executes the flows of this workspace while the block lasts."""
-    command = [sys.executable, "-m", "inspection.cli", "worker", "--workspace", str(workspace)]
-    with _child(command, home / "worker.log", {"PREFECT_API_URL": url}):
+    command = ["inspection.cli", "worker", "--workspace", str(workspace)]
+    with _child("the worker", command, home / "worker.log", environment(home)):
         yield
+
+
+class _Child:
+    """A process started for ourselves, and what it has written since."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path, begins_at: int) -> None:
+        self.name = name
+        self.process = process
+        self.log = log
+        self.begins_at = begins_at
+
+    def wait_until(self, holds: Callable[[], bool], seconds: float) -> None:
+        """Wait for what it is to do. Raises FlowError with its last words where it stops, or takes longer."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            if self.process.poll() is not None:
+                raise FlowError(
+                    f"{self.name} stopped while starting, with exit code {self.process.returncode}. "
+                    f"It said:\n{self.last_words()}\nAll that it said is in {self.log}."
+                )
+            if time.monotonic() > deadline:
+                raise FlowError(
+                    f"{self.name} was not ready within {seconds:.0f} s. It said:\n{self.last_words()}\n"
+                    f"All that it said is in {self.log}."
+                )
+            time.sleep(0.1)
+
+    def last_words(self) -> str:
+        """The last lines that it has written."""
+        with self.log.open("rb") as log:
+            log.seek(self.begins_at)
+            lines = log.read().decode("utf-8", "replace").split("\n")
+        said = [line.rstrip() for line in lines if line.strip()]
+        return "\n".join(said[-LAST_LINES:]) or "(nothing)"
 
 
 @contextmanager
 def _child(
-    command: list[str], log: Path, environment: Mapping[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
+    name: str, module: Sequence[str], log: Path, variables: Mapping[str, str], lent: Sequence[int] = ()
+) -> Iterator[_Child]:
+    """Run a module of ours with these variables while the block lasts; it keeps the open files `lent`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        child = subprocess.Popen(
-            command,
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", *module],  # -P: nothing is imported from the current folder
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **environment},
+            cwd=log.parent,
+            env=dict(variables),
+            pass_fds=lent,
             start_new_session=True,  # Ctrl+C in the terminal is for the parent, which ends its children
             preexec_fn=_ends_with_its_parent,
         )
         try:
-            yield child
+            yield _Child(name, process, log, output.tell())
         finally:
-            child.terminate()
+            process.terminate()
             try:
-                child.wait(timeout=20)
+                process.wait(timeout=20)
             except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+                process.kill()
+                process.wait()
 
 
 def _ends_with_its_parent() -> None:
@@ -75,40 +122,12 @@ def _ends_with_its_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _check_free(port: int) -> None:
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((HOST, port))
-        except OSError:
-            raise FlowError(
-                f"port {port} of {HOST} is taken, perhaps by another `fmi serve`: end that, or set another "
-                "prefect_port under [serve] in fmi.toml"
-            ) from None
-
-
-def free_port() -> int:
-    """A port of loopback that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])
-
-
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + STARTING
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            raise FlowError(f"the Prefect server stopped while starting; see {log}. Is its port taken?")
-        if answers(url):
-            return
-        time.sleep(0.3)
-    raise FlowError(f"the Prefect server did not answer within {STARTING} s; see {log}")
-
-
-def answers(url: str) -> bool:
-    """Whether a Prefect API answers at this address."""
+def answers(reached: Mapping[str, str]) -> bool:
+    """Whether a Prefect API answers where, and to whom, these variables say."""
+    secret = base64.b64encode(reached.get(AUTH, "").encode()).decode()
+    question = urllib.request.Request(f"{reached[URL]}/health", headers={"Authorization": f"Basic {secret}"})
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=3) as answer:
+        with urllib.request.urlopen(question, timeout=3) as answer:
             return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
+    except (OSError, ValueError, urllib.error.URLError):
         return False

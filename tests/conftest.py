@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,6 @@ os.environ |= {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PYTHONPATH": str(REPOSITORY),  # so that a child process finds the tiny network
 }
 os.environ.pop("PREFECT_API_URL", None)
@@ -63,17 +63,32 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def prefect_api() -> Iterator[str]:
     """One real Prefect server for the session; gives its address, and makes this process use it."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
 
-    from flows.server import free_port, prefect_server
+    from flows.server import prefect_server
 
-    with (
-        prefect_server(_HOME, free_port()) as url,
-        temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),  # 1 s a flow
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setenv("PREFECT_API_URL", url)
-        yield url
+    with prefect_server(_HOME) as reached, pytest.MonkeyPatch.context() as patch:
+        for name, value in reached.items():
+            patch.setenv(name, value)
+        settings = {
+            PREFECT_API_URL: reached["PREFECT_API_URL"],
+            PREFECT_API_AUTH_STRING: reached["PREFECT_API_AUTH_STRING"],
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # costs 1 s a flow
+        }
+        with temporary_settings(settings):
+            yield reached["PREFECT_API_URL"]
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @pytest.fixture

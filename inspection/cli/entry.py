@@ -85,9 +85,5 @@ def _crash_file() -> str:
 def _quiet_parts() -> None:
     """Settings that the parts read from the environment, before any of them is imported."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # busy waiting starves whatever else runs here
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # errors are told here, once, in words
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # so that `module:function` finds the user's own file

@@ -19,33 +19,39 @@ def prefect_at_hand(workspace: Workspace, *, own_server: bool = True) -> Iterato
     """Run Prefect at home in the workspace, or against the server that PREFECT_API_URL names.
 
     With `own_server`, a server of this command's own keeps book while the block lasts. It ends with the
-    command, killed or not, which the temporary one that Prefect would start by itself does not.
+    command, killed or not, which the temporary one that Prefect would start by itself does not. Nothing else
+    of the plant's Prefect, and no proxy, stands between; paths have to be absolute before.
     """
+    from flows.environment import URL, apart
+
     workspace.check_writable()
-    os.environ.setdefault("PREFECT_HOME", str(workspace.prefect_home))
-    os.environ.setdefault("PREFECT_LOCAL_STORAGE_PATH", str(workspace.prefect_home / "results"))
-    url = os.environ.get("PREFECT_API_URL")
-    if url:
-        from flows.server import answers
-
-        if not answers(url):
-            raise FlowError(
-                f"no Prefect server answers at {url} (PREFECT_API_URL). "
-                "Start it with `prefect server start`, or unset PREFECT_API_URL: "
-                "fmi then runs a server of its own."
-            )
     logging.getLogger("prefect").setLevel(logging.CRITICAL)
-    if url or not own_server:
-        yield
-        return
-    from flows.server import free_port, prefect_server
+    with apart(workspace.prefect_home):
+        if URL in os.environ:
+            _check_answers()
+        if URL in os.environ or not own_server:
+            yield
+            return
+        from flows.server import prefect_server
 
-    with ExitStack() as running:
-        with errors.status("Starting Prefect ..."):
-            own = prefect_server(workspace.prefect_home, free_port(), services=False)
-            os.environ["PREFECT_API_URL"] = running.enter_context(own)
-        running.callback(os.environ.pop, "PREFECT_API_URL")
-        yield
+        with ExitStack() as running:
+            with errors.status("Starting Prefect ..."):
+                own = prefect_server(workspace.prefect_home, services=False)
+                os.environ.update(running.enter_context(own))
+            yield
+
+
+def _check_answers() -> None:
+    from flows.environment import AUTH, URL
+    from flows.server import answers
+
+    reached = {name: os.environ[name] for name in (URL, AUTH) if name in os.environ}
+    if not answers(reached):
+        raise FlowError(
+            f"no Prefect server answers at {reached[URL]} (PREFECT_API_URL). "
+            "Start it with `prefect server start`, or unset PREFECT_API_URL: "
+            "fmi then runs a server of its own."
+        )
 
 
 @app.command()
@@ -66,16 +72,16 @@ def serve(
     Store(site.store_path).models()  # a store that cannot be read is told now, not on every page
     with prefect_at_hand(site, own_server=False), ExitStack() as running:
         from dashboards.serve import serve as run_dashboard
+        from flows.environment import URL
         from flows.server import prefect_server, worker
 
-        url = os.environ.get("PREFECT_API_URL")
-        if not url:
+        if URL not in os.environ:
             errors.print("Starting Prefect (up to half a minute the first time) ...")
-            url = running.enter_context(prefect_server(site.prefect_home, site.settings.serve.prefect_port))
-        running.enter_context(worker(site.prefect_home, site.root, url))
+            os.environ.update(running.enter_context(prefect_server(site.prefect_home)))
+        running.enter_context(worker(site.prefect_home, site.root))
         chosen = port or site.settings.serve.port
         console.print(f"The dashboard is at http://127.0.0.1:{chosen} - end it with Ctrl+C")
-        run_dashboard(site, chosen, url)
+        run_dashboard(site, chosen, os.environ[URL])
 
 
 @app.command()

@@ -185,7 +185,6 @@ class ServeSettings(Section):
     """The dashboard, on this machine only."""
 
     port: int = Field(8321, ge=1, le=65535, description="of the dashboard on 127.0.0.1")
-    prefect_port: int = Field(4287, ge=1, le=65535, description="of the Prefect server that serve starts")
 
 
 class Settings(BaseSettings):
@@ -223,6 +222,7 @@ RETIRED = (
     ("blame", "sounding_errors"),
     ("matching", "rival_margin"),
     ("matching", "beyond_either"),
+    ("serve", "prefect_port"),
 )  # stood in every fmi.toml of an earlier version
 RENAMED = {
     ("matching", "beyond_any_day"): "beyond_baseline",

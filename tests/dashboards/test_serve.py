@@ -12,10 +12,10 @@ import pytest
 
 from dashboards.retraining import PrefectRetraining
 from dashboards.serve import serve
-from flows.server import free_port
 from inspection.errors import FlowError, WorkspaceError
 from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
+from tests.conftest import free_port
 from tests.dashboards.hand_made import MODE_ID
 
 NOWHERE = "http://127.0.0.1:9/api"  # the discard port: nothing listens

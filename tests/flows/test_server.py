@@ -9,17 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.server import free_port, prefect_server
-from inspection.errors import FlowError
-from tests.conftest import Diagnosed, started
+from flows.environment import AUTH, URL
+from tests.conftest import Diagnosed, free_port, started
 from tests.dashboards.conftest import Visitor
-from tests.inspection.conftest import rewrite_settings
-
-
-def test_a_taken_port_is_told_before_another_server_is_used(tmp_path: Path, prefect_api: str) -> None:
-    taken = int(prefect_api.removesuffix("/api").rpartition(":")[2])
-    with pytest.raises(FlowError, match=f"port {taken} .*taken"), prefect_server(tmp_path, taken):
-        pass
 
 
 @pytest.mark.slow
@@ -28,8 +20,7 @@ def test_the_button_retrains_and_ctrl_c_ends_every_process(
 ) -> None:
     """A reviewer presses it in the page; the page shows the run, and then what the candidate achieves."""
     site = diagnosed.copied(tmp_path / "workspace")
-    rewrite_settings(site.root, f"serve.prefect_port = {free_port()}")
-    for name in ("PREFECT_API_URL", "PREFECT_HOME"):
+    for name in (URL, AUTH, "PREFECT_HOME"):
         monkeypatch.delenv(name, raising=False)
     port, page = free_port(), f"/modes/{site.night_id}-1"
     with (

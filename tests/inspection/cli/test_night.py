@@ -66,6 +66,7 @@ def test_a_night_needs_no_prefect_server(
 ) -> None:
     """As a plant starts it: from the workspace's folder, with nothing running and nothing set."""
     monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.delenv("PREFECT_API_AUTH_STRING")
     monkeypatch.delenv("PREFECT_HOME")
     monkeypatch.chdir(site.root)
     answer = fmi_process("night", site.log(tmp_path / "log.csv", site.rows[:12]), "--json")
@@ -81,6 +82,7 @@ def test_ctrl_c_leaves_at_once_and_says_that_nothing_is_lost(
 ) -> None:
     """A terminal sends Ctrl+C to Prefect's temporary server too, and so to both of them here."""
     monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.delenv("PREFECT_API_AUTH_STRING")
     log = site.log(tmp_path / "log.csv", site.rows[:16])
     pictures = set(site.root.glob("artifacts/*/errors/000016.png"))
     with started("night", log, "--workspace", site.root) as process:

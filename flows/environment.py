@@ -1,0 +1,74 @@
+"""What Prefect and the processes started for ourselves see of the plant's environment.
+
+Prefect reads its settings from variables PREFECT_..., and from prefect.toml, pyproject.toml and .env in the
+current folder. Those of the plant's own Prefect are not meant for ours; where the plant wants the nights to
+run on its own server, it names that in PREFECT_API_URL, and how to reach it counts.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+URL = "PREFECT_API_URL"
+AUTH = "PREFECT_API_AUTH_STRING"
+SECRET = "PREFECT_SERVER_API_AUTH_STRING"
+CONNECTION = (
+    URL,
+    AUTH,
+    "PREFECT_API_KEY",
+    "PREFECT_API_SSL_CERT_FILE",
+    "PREFECT_API_TLS_INSECURE_SKIP_VERIFY",
+    "PREFECT_CLIENT_CUSTOM_HEADERS",
+)  # how a Prefect server is reached
+OURS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",  # errors are told once, in words, by the command
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "false",  # for browsers, which the server refuses
+    "PREFECT_SERVER_UI_ENABLED": "false",
+}
+LOOPBACK = "127.0.0.1,localhost,::1"
+
+
+@contextmanager
+def apart(home: Path) -> Iterator[None]:
+    """Keep the plant's environment and current folder away from Prefect, at home in `home`, for the block.
+
+    Paths have to be absolute before: the block runs in `home`.
+    """
+    before, folder = dict(os.environ), Path.cwd()
+    home.mkdir(parents=True, exist_ok=True)
+    own = environment(home)
+    for name in set(before) - set(own):
+        del os.environ[name]
+    os.environ.update(own)
+    os.chdir(home)
+    try:
+        yield
+    finally:
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The variables of a process that runs Prefect: the plant's, but for those of its Prefect, and ours.
+
+    No proxy is asked for this machine itself.
+    """
+    reached = CONNECTION if os.environ.get(URL) else ()
+    plants = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith("PREFECT_") or name in reached
+    }
+    spared = ",".join(filter(None, [plants.get("no_proxy") or plants.get("NO_PROXY"), LOOPBACK]))
+    return {
+        **plants,
+        **OURS,
+        "no_proxy": spared,
+        "NO_PROXY": spared,
+        "PREFECT_HOME": str(home),
+        "PREFECT_LOCAL_STORAGE_PATH": str(home / "results"),
+    }
