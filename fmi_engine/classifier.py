@@ -171,7 +171,7 @@ def _from_factory(architecture: str, classes: int, channels: int) -> nn.Module:
     except Exception as error:  # importing runs the user's module: anything may be raised
         raise ClassifierError(
             f"{architecture!r} cannot be imported: {_first_line(error)}. Expected module:function, with the "
-            "module on the Python path (the current folder is on it)."
+            "module installed, or in the workspace's folder (the current one, where none is used)."
         ) from None
     network = _call_factory(architecture, factory, classes, channels)
     if not isinstance(network, nn.Module):

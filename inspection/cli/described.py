@@ -1,5 +1,6 @@
 """A model as the options of a command describe it."""
 
+import sys
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ class DescribedModel:
                 f"{' and '.join(missing)} missing: a model in no workspace is described by --architecture, "
                 "--checkpoint and --classes; without any of these the workspace's model is asked"
             )
+        sys.path.append(str(Path.cwd()))  # for a module of the user's own, after everything installed
         return self.checkpoint
 
     def completed(self) -> "DescribedModel":

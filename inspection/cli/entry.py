@@ -85,5 +85,3 @@ def _crash_file() -> str:
 def _quiet_parts() -> None:
     """Settings that the parts read from the environment, before any of them is imported."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # busy waiting starves whatever else runs here
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # so that `module:function` finds the user's own file

@@ -113,7 +113,7 @@ def train(
     with step("Reading the images", len(plan.train) + len(plan.validation)) as advance:
         data = first_model.load_splits(plan, advance)
     with step("Training", len(plan.train) * plan.epochs) as advance:
-        network, spec = first_model.train(site.settings, plan, data, advance)
+        network, spec = first_model.train(site.settings, plan, data, advance, site.unfinished)
     record = models.keep(site, network, spec, models.Origin(note=f"trained on {images}"))
     _keep_registered(site, record, plan.references)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ from fmi_engine.response import ShiftPath
 from fmi_engine.types import FloatArray
 from inspection import tuning
 from inspection.evidence.subject import Subject
-from inspection.inputs.labelled import evenly
+from inspection.inputs.labelled import Labelled, evenly
 from inspection.operations.catalogue import Change, Steps, find_operation, operations_for
 from inspection.progress import Progress
 from inspection.workspace.files import replacing
+from inspection.workspace.lease import lease
 
 MEASURING = (
     "fmi_engine.energy",
@@ -117,19 +119,26 @@ def measure_responses(subject: Subject, progress: Progress = None) -> Responses:
     """Measure every operation of the catalogue on correct reference images, or read what was kept.
 
     The responses depend on the model, its references, the catalogue and the settings; a second night of
-    the same model reads them from the model's folder.
+    the same model reads them from the model's folder. Every operation is kept as it is measured: a run that
+    ends on the way goes on there. Of several processes one measures, and the others wait for it.
     """
-    path = (
-        subject.workspace.model_folder(subject.model.model_hash) / f"responses-{_response_key(subject)}.npz"
-    )
+    folder, name = subject.workspace.model_folder(subject.model.model_hash), _response_key(subject)
+    path, unfinished = folder / f"responses-{name}.npz", folder / f"measuring-{name}"
     kept = _read_responses(path)
-    if kept is None:
-        kept = _measure(subject, progress)
-        _write_responses(path, kept)
+    if kept is not None:
+        return kept
+    with lease(subject.workspace.leases, f"responses-{name}"):
+        kept = _read_responses(path)
+        if kept is None:
+            kept = _measure(subject, unfinished, progress)
+            _write_responses(path, kept)
+            shutil.rmtree(unfinished)
     return kept
 
 
-def _measure(subject: Subject, progress: Progress) -> Responses:
+def _measure(subject: Subject, unfinished: Path, progress: Progress) -> Responses:
+    """Measure what the folder `unfinished` does not hold yet, and keep it there."""
+    unfinished.mkdir(parents=True, exist_ok=True)
     count = subject.settings.matching.reference_images
     positions = evenly(subject.correct.labels, count)
     chosen = subject.correct.subset(positions)
@@ -137,17 +146,19 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
     before, _ = standardised(subject, chosen.images, chosen.labels)
     filters = sum(layer.channels for layer in subject.layers)
     shifts, looks, offsets = {}, {}, {}
-    for operation in operations_for(subject.model.channels):
-        rows: tuple[list[FloatArray], ...] = ([], [], [])
-        for strength in operation.grid:
-            changed = Steps(((operation.name, strength),))(chosen.images)
-            after, failing = standardised(subject, changed, chosen.labels)
-            shift = after - before
-            for kind, values in enumerate((shift[:, :filters], shift[:, filters:], before)):
-                rows[kind].append(_by_class(values, chosen.labels, classes, failing))
-            if progress:
-                progress(1)
-        shifts[operation.name], looks[operation.name], offsets[operation.name] = map(np.stack, rows)
+    for number, operation in enumerate(operations_for(subject.model.channels)):
+        path = unfinished / f"{number}.npy"
+        rows = _read_rows(path)
+        if rows is None:
+            rows = np.stack(
+                [_induced(subject, chosen, before, operation.name, each, classes) for each in operation.grid]
+            )
+            with replacing(path, durable=False) as partial, partial.open("wb") as file:
+                np.save(file, rows)
+        if progress:
+            progress(len(operation.grid))
+        moved, offsets[operation.name] = rows[:, 0], rows[:, 1]
+        shifts[operation.name], looks[operation.name] = moved[..., :filters], moved[..., filters:]
     drawn = evenly(subject.labelled.labels, tuning.REFERENCE_POOL)
     pool = subject.labelled.subset(drawn)
     references, _ = standardised(subject, pool.images, pool.labels)
@@ -164,6 +175,30 @@ def _measure(subject: Subject, progress: Progress) -> Responses:
         pool.labels,
         subject.reference.correct[drawn],
         _normal(subject),
+    )
+
+
+def _read_rows(path: Path) -> FloatArray | None:
+    """What was measured of one operation, or None where nothing was or the file is damaged."""
+    try:
+        rows: FloatArray = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return rows
+
+
+def _induced(
+    subject: Subject,
+    chosen: Labelled,
+    before: FloatArray,
+    operation: str,
+    strength: float,
+    classes: NDArray[np.bool_],
+) -> FloatArray:
+    """Shift and offset, (2, classes, filters + entries), of one operation at one strength."""
+    after, failing = standardised(subject, Steps(((operation, strength),))(chosen.images), chosen.labels)
+    return np.stack(
+        [_by_class(values, chosen.labels, classes, failing) for values in (after - before, before)]
     )
 
 

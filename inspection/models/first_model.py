@@ -16,7 +16,7 @@ from inspection.inputs.image_sets import LabelledImage, class_names
 from inspection.inputs.images import read_image
 from inspection.inputs.labelled import Labelled, load_images
 from inspection.models.registry import ModelSpec, check_classes, reference_images
-from inspection.models.training import Training, fit
+from inspection.models.training import Training, fit, unfinished_training
 from inspection.progress import Progress
 from inspection.workspace.settings import Settings
 
@@ -115,9 +115,17 @@ def load_splits(plan: TrainingPlan, progress: Progress = None) -> tuple[Labelled
 
 
 def train(
-    settings: Settings, plan: TrainingPlan, data: tuple[Labelled, Labelled], progress: Progress = None
+    settings: Settings,
+    plan: TrainingPlan,
+    data: tuple[Labelled, Labelled],
+    progress: Progress = None,
+    unfinished: Path | None = None,
 ) -> tuple[nn.Module, ModelSpec]:
-    """Train the planned network, normalised by the training images' own mean and spread."""
+    """Train the planned network, normalised by the training images' own mean and spread.
+
+    Where a folder for what is `unfinished` is given, a training that ended on the way goes on after its last
+    epoch.
+    """
     images = data[0].images
     preprocessing = Preprocessing(
         plan.height,
@@ -128,5 +136,8 @@ def train(
     )
     torch.manual_seed(settings.compute.seed)
     network = build_network(plan.architecture, len(plan.class_names), plan.channels)
-    fit(network, preprocessing, data[0], Training.first(settings, plan.epochs), progress)
+    training = Training.first(settings, plan.epochs)
+    made_of = [plan.architecture, *plan.class_names]
+    path = unfinished and unfinished_training(unfinished, "first", data[0], training, made_of)
+    fit(network, preprocessing, data[0], training, progress, path)
     return network, ModelSpec(plan.architecture, plan.class_names, plan.good_classes, preprocessing)

@@ -23,7 +23,7 @@ from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.labelled import Labelled, load_images
 from inspection.models.acceptance import compare_models, judge
 from inspection.models.registry import Origin, check_references, keep, load_model, spec_of
-from inspection.models.training import Augmentation, Training, fit, mixed
+from inspection.models.training import Augmentation, Training, fit, mixed, unfinished_training
 from inspection.progress import Progress
 from inspection.recipes.recipe import Recipe, RecipeTransform, load_recipe
 from inspection.workspace.files import sha256_of
@@ -171,7 +171,7 @@ def retrain(
             "reference set that has a train split (or none, and one image in five is kept for validation)"
         )
     deployed = load_model(workspace.root, model, settings.compute.device)
-    candidate = _fine_tuned(deployed, material, settings, progress)
+    candidate = _fine_tuned(workspace, deployed, material, progress)
     origin = Origin("candidate", model.model_hash, f"retrained for {mode_id}")
     record = keep(workspace, candidate.network, spec_of(model), origin)
     failing, clean, *others = accuracies = _accuracies(
@@ -197,16 +197,18 @@ def retrain(
 
 
 def _fine_tuned(
-    deployed: Classifier, material: Material, settings: Settings, progress: Progress
+    workspace: Workspace, deployed: Classifier, material: Material, progress: Progress
 ) -> Classifier:
     """A copy of the deployed model, trained on the training images, the logged ones and the recipe."""
-    spec = spec_of(material.model)
+    spec, settings = spec_of(material.model), workspace.settings
     network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
     load_weights(network, deployed.network.state_dict(), material.model.weights_path)
     data = mixed(material.train, material.logged, settings.recipe.logged_share, settings.compute.seed)
     changes = [with_recipe(material.recipe, material.recipe_folder)] if material.recipe else []
     training = Training.fine_tuning(settings, epochs(material, settings), deployed, changes)
-    fit(network, spec.preprocessing, data, training, progress)
+    made_of = [material.model.model_hash, material.mode.recipe.sha256 if material.mode.recipe else ""]
+    unfinished = unfinished_training(workspace.unfinished, material.mode.mode_id, data, training, made_of)
+    fit(network, spec.preprocessing, data, training, progress, unfinished)
     return Classifier(network, spec.class_names, spec.preprocessing, deployed.device)
 
 

@@ -1,7 +1,10 @@
 """Training and targeted fine-tuning, with a teacher where there is one."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import albumentations as A
 import numpy as np
@@ -14,6 +17,7 @@ from fmi_engine.classifier import Classifier, Preprocessing, choose_device, free
 from inspection.inputs.labelled import Labelled
 from inspection.progress import Progress
 from inspection.recipes.recipe import sample_generators
+from inspection.workspace.files import replacing
 from inspection.workspace.settings import Settings
 
 TEMPERATURE = 4.0  # of a teacher's answers: what it thinks of the other classes counts, too
@@ -151,8 +155,12 @@ def fit(
     data: Labelled,
     training: Training,
     progress: Progress = None,
+    unfinished: Path | None = None,
 ) -> nn.Module:
     """Train a network in place with AdamW and one learning-rate cycle; returns it frozen.
+
+    After every epoch the file `unfinished` holds where the training stands: one that ends on the way goes on
+    there, to the same network. It goes at the end.
 
     In every step the network sees a batch of images, augmented, and those of them that the changes touched
     once more, changed: learnt in place of the unchanged ones they would cost accuracy on unchanged images.
@@ -168,7 +176,7 @@ def fit(
         shuffle=True,
         drop_last=len(data) > training.batch_size,  # a last batch of one would break batch normalisation
         collate_fn=_collate,
-        generator=torch.Generator().manual_seed(training.seed),
+        generator=samples.order,
     )
     optimiser = torch.optim.AdamW(
         network.parameters(), training.learning_rate, weight_decay=training.weight_decay
@@ -176,7 +184,11 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, training.learning_rate, total_steps=max(6, training.epochs * len(loader)), pct_start=0.2
     )
-    for epoch in range(training.epochs):
+    standing = _Standing(network, optimiser, schedule, samples.order)
+    begun = standing.read(unfinished) if unfinished else 0
+    if progress and begun:
+        progress(begun * len(data))
+    for epoch in range(begun, training.epochs):
         samples.epoch = epoch
         for batch in loader:
             optimiser.zero_grad(set_to_none=True)
@@ -185,7 +197,71 @@ def fit(
             schedule.step()
             if progress:
                 progress(len(batch.images))
+        if unfinished:
+            standing.write(unfinished, epoch + 1)
+    if unfinished:
+        unfinished.unlink(missing_ok=True)
     return freeze(network)
+
+
+def unfinished_training(
+    folder: Path, name: str, data: Labelled, training: Training, made_of: Sequence[str]
+) -> Path:
+    """The file that holds an unfinished training `name`; those of another training of that name are removed.
+
+    It is the same training where the images, the settings and `made_of` (hashes of the rest) are the same.
+    """
+    plain = [training.epochs, training.learning_rate, training.weight_decay, training.batch_size]
+    plain += [training.seed, training.unchanged_weight]
+    plain += [training.teacher.weight] if training.teacher else []
+    text = json.dumps([plain, str(training.device), torch.__version__, *made_of])
+    source = Path(__file__).read_bytes()
+    held = data.images.tobytes() + data.labels.tobytes()
+    path = folder / f"{name}-{hashlib.sha256(text.encode() + source + held).hexdigest()[:12]}.pt"
+    for other in folder.glob(f"{name}-*.pt"):
+        if other != path:
+            other.unlink(missing_ok=True)
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """All that changes while a network is trained."""
+
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    order: torch.Generator  # of the images
+
+    def write(self, path: Path, epochs: int) -> None:
+        """Keep where the training stands after some epochs."""
+        held = {
+            "epochs": epochs,
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "order": self.order.get_state(),
+            "draws": torch.get_rng_state(),
+            "draws of the device": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path, durable=False) as partial:
+            torch.save(held, partial)
+
+    def read(self, path: Path) -> int:
+        """Take up a training that was kept: how many epochs are done; 0 where none can be read."""
+        try:
+            held = torch.load(path, weights_only=True)
+        except Exception:  # damaged bytes make the unpickler raise nearly anything: then it begins anew
+            return 0
+        self.network.load_state_dict(held["network"])
+        self.optimiser.load_state_dict(held["optimiser"])
+        self.schedule.load_state_dict(held["schedule"])
+        self.order.set_state(held["order"])
+        torch.set_rng_state(held["draws"])
+        if held["draws of the device"]:
+            torch.cuda.set_rng_state_all(held["draws of the device"])
+        return int(held["epochs"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +288,7 @@ class _Samples(Dataset[_Sample]):
         self.data = data
         self.training = training
         self.epoch = 0
+        self.order = torch.Generator().manual_seed(training.seed)
 
     def __len__(self) -> int:
         return len(self.data)

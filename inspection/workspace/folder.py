@@ -1,6 +1,7 @@
 """A workspace: the folder that holds the settings, the store, artifacts, reports and models."""
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +31,19 @@ class Workspace:
         return self.root / ".prefect"
 
     @property
+    def leases(self) -> Path:
+        """Where it is noted which process does what."""
+        return self.prefect_home / "leases"
+
+    @property
     def primitive_cache(self) -> Path:
         """Where inverted pictures are kept: a filter that is known costs nothing a second night."""
         return self.root / "cache" / "primitives"
+
+    @property
+    def unfinished(self) -> Path:
+        """Where trainings stand that have not ended yet."""
+        return self.root / "cache" / "training"
 
     def night_folder(self, night_id: str) -> Path:
         """The folder of a night's pictures and recipe."""
@@ -59,6 +70,7 @@ class Workspace:
 def create_workspace(root: Path) -> Workspace:
     """Make fmi.toml and the folders; what is there already is kept. Raises WorkspaceError."""
     root = root.absolute()
+    _check_name(root)
     try:
         for name in FOLDERS:
             (root / name).mkdir(parents=True, exist_ok=True)
@@ -73,13 +85,20 @@ def create_workspace(root: Path) -> Workspace:
 
 
 def open_workspace(root: Path) -> Workspace:
-    """Open the workspace at `root`. Raises WorkspaceError where there is none."""
+    """Open the workspace at `root`. Raises WorkspaceError where there is none.
+
+    A workspace is code: the `module:function` of its models is looked for in its folder, after everything
+    that is installed.
+    """
     root = root.absolute()
+    _check_name(root)
     settings = root / SETTINGS_FILE
     if not settings.is_file():
         raise WorkspaceError(
             f"{root} is no workspace: it has no {SETTINGS_FILE}. Make one with `fmi init {root}`."
         )
+    if str(root) not in sys.path:
+        sys.path.append(str(root))
     return Workspace(root, load_settings(settings))
 
 
@@ -93,6 +112,12 @@ def find_workspace(start: Path) -> Workspace:
         f"neither {start} nor a folder above it holds {SETTINGS_FILE}. "
         "Make a workspace with `fmi init DIR`, or name one with --workspace DIR."
     )
+
+
+def _check_name(root: Path) -> None:
+    """DuckDB takes what follows a `?` for options of the file."""
+    if "?" in str(root):
+        raise WorkspaceError(f"{root} cannot be a workspace: its path holds '?'. Give one without.")
 
 
 def _try_writing(folder: Path) -> None:

@@ -1,7 +1,9 @@
 """What operations do to a model's filters, against one image and one filter at a time."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -266,6 +268,68 @@ def test_a_damaged_file_is_measured_again(plant: Plant, tmp_path: Path, content:
     counted: list[int] = []
     measure_responses(subject, counted.append)
     assert counted == []
+
+
+class EndedError(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_measuring_that_was_ended_goes_on_after_the_last_operation(plant: Plant, tmp_path: Path) -> None:
+    subject, undisturbed = (
+        opened(plant, tmp_path / "mine"),
+        measure_responses(opened(plant, tmp_path / "other")),
+    )
+
+    def ends(_measured: int) -> None:
+        raise EndedError
+
+    for _ in range(2):  # each time one operation further
+        with pytest.raises(EndedError):
+            measure_responses(subject, ends)
+    (unfinished,) = subject.workspace.model_folder(subject.model.model_hash).glob("measuring-*")
+    assert len(list(unfinished.glob("*.npy"))) == 1
+    (unfinished / "0.npy").write_bytes(b"cut short")
+    found = measure_responses(subject)
+    for name in FEW:
+        np.testing.assert_array_equal(found.shifts[name], undisturbed.shifts[name])
+        np.testing.assert_array_equal(found.looks[name], undisturbed.looks[name])
+        np.testing.assert_array_equal(found.offsets[name], undisturbed.offsets[name])
+    assert not unfinished.exists()
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_what_was_measured_before_the_end_is_not_measured_again(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject, measured, again = opened(plant, tmp_path / "mine"), list[str](), list[bool]()
+    induced = responses._induced
+
+    def counted(*given: Any) -> NDArray[np.float32]:
+        measured.append(given[3])
+        if given[3] == FEW[2] and not again:
+            raise EndedError
+        return induced(*given)
+
+    monkeypatch.setattr(responses, "_induced", counted)
+    with pytest.raises(EndedError):
+        measure_responses(subject)
+    assert set(measured) == set(FEW)
+    again.append(True)
+    measured.clear()
+    measure_responses(subject)
+    assert set(measured) == {FEW[2]}
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_of_two_at_once_one_measures_and_the_other_waits(plant: Plant, tmp_path: Path) -> None:
+    subject = opened(plant, tmp_path / "mine")
+    other = open_subject(subject.workspace, subject.model, plant.references)
+    counted: list[int] = []
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda each: measure_responses(each, counted.append), (subject, other)))
+    assert sum(counted) == count_measurements(subject)
+    np.testing.assert_array_equal(both[0].shifts["sensor noise"], both[1].shifts["sensor noise"])
 
 
 @pytest.mark.usefixtures("few_operations")

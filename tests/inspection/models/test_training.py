@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,15 @@ from torch import nn
 from fmi_engine.classifier import Classifier, Preprocessing, build_network, hash_weights
 from inspection.inputs.labelled import Labelled
 from inspection.models.acceptance import right
-from inspection.models.training import Augmentation, Teacher, Training, fit, mixed, plain_augmentation
+from inspection.models.training import (
+    Augmentation,
+    Teacher,
+    Training,
+    fit,
+    mixed,
+    plain_augmentation,
+    unfinished_training,
+)
 
 pytestmark = pytest.mark.numeric
 
@@ -116,6 +125,65 @@ def test_fitting_lowers_the_loss_and_learns_images_with_their_labels() -> None:
     assert right(classifier, fresh, 8).all()
     swapped = Labelled(fresh.images, 1 - fresh.labels)
     assert not right(classifier, swapped, 8).any()
+
+
+class EndedError(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("after", [0, 3, 4, 7, 11])
+def test_a_training_that_was_ended_goes_on_to_the_same_weights(tmp_path: Path, after: int) -> None:
+    """Of 4 epochs of 3 steps: ended before the first was over, at its end, and in the last."""
+    data, unfinished = grey_set(24), tmp_path / "unfinished.pt"
+    steps: list[int] = []
+    changed = replace(PLAIN, epochs=4, augmentations=(plain_augmentation(0),))
+
+    def ends(images: int) -> None:
+        steps.append(images)
+        if len(steps) > after:
+            raise EndedError
+
+    with pytest.raises(EndedError):
+        fit(tiny(7), PREPROCESSING, data, changed, ends, unfinished)
+    assert unfinished.exists() == (after >= 3)
+    told: list[int] = []
+    torch.rand(5)  # another process has drawn other numbers
+    done = fit(tiny(8 if after >= 3 else 7), PREPROCESSING, data, changed, told.append, unfinished)
+    undisturbed = fit(tiny(7), PREPROCESSING, data, changed)
+    assert hash_weights(done.state_dict()) == hash_weights(undisturbed.state_dict())
+    assert sum(told) == 4 * 24
+    assert told[0] == (24 * (after // 3) or 8)  # what was done before counts at once
+    assert not unfinished.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04"])
+def test_a_damaged_unfinished_training_begins_anew(tmp_path: Path, content: bytes) -> None:
+    data, unfinished = grey_set(24), tmp_path / "unfinished.pt"
+    unfinished.write_bytes(content)
+    done = fit(tiny(7), PREPROCESSING, data, PLAIN, None, unfinished)
+    assert hash_weights(done.state_dict()) == hash_weights(fitted(data).state_dict())
+
+
+def test_an_unfinished_training_is_taken_up_by_the_same_only(tmp_path: Path) -> None:
+    data = grey_set(24)
+    mine = unfinished_training(tmp_path, "mode-1", data, PLAIN, ["model", "recipe"])
+    mine.touch()
+    other = tmp_path / "mode-2-0123456789ab.pt"
+    other.touch()
+    assert unfinished_training(tmp_path, "mode-1", data, PLAIN, ["model", "recipe"]) == mine
+    assert mine.exists()
+    for changed, data_now, made_of in (
+        ({"epochs": 3}, data, ["model", "recipe"]),
+        ({"seed": 1}, data, ["model", "recipe"]),
+        ({}, grey_set(24, seed=1), ["model", "recipe"]),
+        ({}, data, ["model", "another"]),
+    ):
+        mine.touch()
+        found = unfinished_training(tmp_path, "mode-1", data_now, replace(PLAIN, **changed), made_of)  # type: ignore[arg-type]
+        assert found != mine
+        assert not mine.exists()
+    assert other.exists()
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -1,6 +1,8 @@
 """A workspace on a real disk: made, found, and refused where it cannot be written to."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from inspection.errors import WorkspaceError
 from inspection.workspace.folder import FOLDERS, create_workspace, find_workspace, open_workspace
 from inspection.workspace.settings import default_toml
+from inspection.workspace.store import Store
 
 root_writes_anywhere = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind this user"
@@ -130,3 +133,37 @@ def test_a_read_only_workspace_is_refused(tmp_path: Path) -> None:
             workspace.check_writable()
     finally:
         (tmp_path / "reports").chmod(0o755)
+
+
+@pytest.mark.parametrize("name", ["a?b", "what?/plant"])
+def test_a_path_that_duckdb_would_read_otherwise_is_refused_before_anything_is_made(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(WorkspaceError, match="its path holds '\\?'"):
+        create_workspace(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["c%41d", "e#f", "g*h", "i'j", "k[l]m", "n o", "ü日", "a;b", "$HOME", "{x}"])
+def test_other_names_are_as_good_as_any(tmp_path: Path, name: str) -> None:
+    root = create_workspace(tmp_path / name).root
+    Store(root / "fmi.duckdb").create()
+    assert Store(open_workspace(root).store_path).models() == []
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_module_in_the_workspace_comes_after_everything_installed(tmp_path: Path) -> None:
+    """`module:function` is looked for there; a duckdb.py beside it, or in the current folder, is not run."""
+    create_workspace(tmp_path / "site")
+    for folder in (tmp_path / "site", tmp_path):
+        (folder / "duckdb.py").write_text("raise SystemExit('taken over')", encoding="utf-8")
+    (tmp_path / "site" / "own_network.py").write_text("made = 'in the workspace'", encoding="utf-8")
+    (tmp_path / "elsewhere.py").write_text("", encoding="utf-8")
+    code = (
+        "import sys; from pathlib import Path; from inspection.workspace.folder import open_workspace;"
+        "open_workspace(Path(sys.argv[1])); import duckdb, own_network; print(own_network.made);"
+        "import importlib.util as u; print(u.find_spec('elsewhere'))"
+    )
+    command = [sys.executable, "-P", "-c", code, str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["in the workspace", "None"]
