@@ -6,8 +6,8 @@ run on its own server, it names that in PREFECT_API_URL, and how to reach it cou
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 
 URL = "PREFECT_API_URL"
@@ -35,21 +35,34 @@ LOOPBACK = "127.0.0.1,localhost,::1"
 def apart(home: Path) -> Iterator[None]:
     """Keep the plant's environment and current folder away from Prefect, at home in `home`, for the block.
 
-    Paths have to be absolute before: the block runs in `home`.
+    Paths have to be absolute before: the block runs in `home`, which nobody else may read or write: what
+    stands there is run.
     """
-    before, folder = dict(os.environ), Path.cwd()
     home.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # of another user's workspace
+        home.chmod(0o700)
     own = environment(home)
-    for name in set(before) - set(own):
-        del os.environ[name]
-    os.environ.update(own)
-    os.chdir(home)
+    with chdir(home), variables({name: own.get(name) for name in {*os.environ, *own}}):
+        yield
+
+
+@contextmanager
+def variables(wanted: Mapping[str, str | None]) -> Iterator[None]:
+    """Set variables of this process, or unset them (None), for the block."""
+    before = {name: os.environ.get(name) for name in wanted}
+    _set(wanted)
     try:
         yield
     finally:
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(before)
+        _set(before)
+
+
+def _set(wanted: Mapping[str, str | None]) -> None:
+    for name, value in wanted.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def environment(home: Path) -> dict[str, str]:

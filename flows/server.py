@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from flows.environment import AUTH, SECRET, URL, environment
+from flows.environment import AUTH, SECRET, URL, environment, variables
 from inspection.errors import FlowError
 
 HOST = "127.0.0.1"
@@ -25,13 +25,15 @@ LAST_LINES = 5  # of what a part said before it stopped
 
 
 @contextmanager
-def prefect_server(home: Path, *, services: bool = True) -> Iterator[dict[str, str]]:
-    """Run a Prefect server on loopback while the block lasts; gives the variables by which it is reached.
+def prefect_server(
+    home: Path, *, services: bool = True, meanwhile: Callable[[], object] | None = None
+) -> Iterator[None]:
+    """Run a Prefect server on loopback while the block lasts, reached by this process and its children.
 
-    It answers only those who know the secret among them, which no other start has. With `services` its
-    database is that of `home`, and it starts what is due; without, it keeps book of the runs that this
-    process makes, in a copy that goes with it, and starts sooner. Raises FlowError with what it said last
-    where it does not come up.
+    It answers only those who know the secret in their environment, which no other start has. With `services`
+    its database is that of `home`, and it starts what is due; without, it keeps book of the runs that this
+    process makes, in a copy that goes with it, and starts sooner. It takes seconds to come up, in which
+    `meanwhile` is done. Raises FlowError with what it said last where it does not come up.
     """
     secret = f"fmi:{secrets.token_urlsafe(32)}"
     home.mkdir(parents=True, exist_ok=True)
@@ -41,8 +43,11 @@ def prefect_server(home: Path, *, services: bool = True) -> Iterator[dict[str, s
         own = environment(home) | {SECRET: secret}
         with _child("the Prefect server", command, home / "server.log", own, [listener.fileno()]) as server:
             reached = {URL: f"http://{HOST}:{listener.getsockname()[1]}/api", AUTH: secret}
-            server.wait_until(lambda: answers(reached), STARTING)
-            yield reached
+            with variables(reached):
+                if meanwhile:
+                    meanwhile()
+                server.wait_until(lambda: answers(reached), STARTING)
+                yield
 
 
 @contextmanager
@@ -89,7 +94,7 @@ class _Child:
 
 @contextmanager
 def _child(
-    name: str, module: Sequence[str], log: Path, variables: Mapping[str, str], lent: Sequence[int] = ()
+    name: str, module: Sequence[str], log: Path, own: Mapping[str, str], lent: Sequence[int] = ()
 ) -> Iterator[_Child]:
     """Run a module of ours with these variables while the block lasts; it keeps the open files `lent`."""
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +105,7 @@ def _child(
             stderr=output,
             stdin=subprocess.DEVNULL,
             cwd=log.parent,
-            env=dict(variables),
+            env=dict(own),
             pass_fds=lent,
             start_new_session=True,  # Ctrl+C in the terminal is for the parent, which ends its children
             preexec_fn=_ends_with_its_parent,

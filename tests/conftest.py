@@ -72,16 +72,14 @@ def prefect_api() -> Iterator[str]:
 
     from flows.server import prefect_server
 
-    with prefect_server(_HOME) as reached, pytest.MonkeyPatch.context() as patch:
-        for name, value in reached.items():
-            patch.setenv(name, value)
+    with prefect_server(_HOME):
         settings = {
-            PREFECT_API_URL: reached["PREFECT_API_URL"],
-            PREFECT_API_AUTH_STRING: reached["PREFECT_API_AUTH_STRING"],
+            PREFECT_API_URL: os.environ["PREFECT_API_URL"],
+            PREFECT_API_AUTH_STRING: os.environ["PREFECT_API_AUTH_STRING"],
             PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # costs 1 s a flow
         }
         with temporary_settings(settings):
-            yield reached["PREFECT_API_URL"]
+            yield os.environ["PREFECT_API_URL"]
 
 
 def free_port() -> int:

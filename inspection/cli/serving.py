@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -36,9 +37,14 @@ def prefect_at_hand(workspace: Workspace, *, own_server: bool = True) -> Iterato
 
         with ExitStack() as running:
             with errors.status("Starting Prefect ..."):
-                own = prefect_server(workspace.prefect_home, services=False)
-                os.environ.update(running.enter_context(own))
+                own = prefect_server(workspace.prefect_home, services=False, meanwhile=_import_flows)
+                running.enter_context(own)
             yield
+
+
+def _import_flows() -> None:
+    """What takes as long to import as a server to start."""
+    import_module("flows.night")
 
 
 def _check_answers() -> None:
@@ -77,7 +83,7 @@ def serve(
 
         if URL not in os.environ:
             errors.print("Starting Prefect (up to half a minute the first time) ...")
-            os.environ.update(running.enter_context(prefect_server(site.prefect_home)))
+            running.enter_context(prefect_server(site.prefect_home))
         running.enter_context(worker(site.prefect_home, site.root))
         chosen = port or site.settings.serve.port
         console.print(f"The dashboard is at http://127.0.0.1:{chosen} - end it with Ctrl+C")

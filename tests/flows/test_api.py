@@ -51,8 +51,12 @@ def reached(
 ) -> Iterator[Mapping[str, str]]:
     """How a server is reached: one of a night by itself, and one of `fmi serve`."""
     home = tmp_path_factory.mktemp("a home % 41? #") / ".prefect"
-    with prefect_server(home, services=request.param == "of the dashboard") as found:
-        yield found
+    with prefect_server(home, services=request.param == "of the dashboard"):
+        yield reached_now()
+
+
+def reached_now() -> dict[str, str]:
+    return {name: os.environ[name] for name in (URL, AUTH)}
 
 
 def ask(
@@ -117,7 +121,8 @@ def test_another_process_cannot_have_the_worker_run_a_script(
 
 
 def test_each_start_has_a_secret_of_its_own(reached: Mapping[str, str], tmp_path: Path) -> None:
-    with prefect_server(tmp_path, services=False) as other:
+    with prefect_server(tmp_path, services=False):
+        other = reached_now()
         assert other[AUTH] != reached[AUTH]
         assert len(other[AUTH]) > 40
         assert ask(other, "GET", "/health", reached[AUTH]).status_code == 403
