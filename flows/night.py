@@ -6,7 +6,8 @@ pickled, so that they may run as they are called or be submitted to any of Prefe
 """
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 from prefect import flow, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 from prefect.tasks import Task
 
-from flows.progress import step
+from flows.progress import say, step
 from flows.scope import Errors, Scope
 from fmi_engine.blame import join
 from fmi_engine.errors import EngineError
@@ -44,6 +46,7 @@ from inspection.modes.grouping import Grouping
 from inspection.nights import night as nights
 
 BATCH = 256  # errors screened in one task
+RESULT = re.compile(r"(\d{8}-[0-9a-f]{8}(?:-\d+)?)-[a-z_]+-")  # the name of what a step of a night kept
 
 
 @flow(name="night", validate_parameters=False)
@@ -55,16 +58,31 @@ def night(
     A night that fails is marked as failed with the reason, and goes on from there when started again.
     """
     site = nights.open_site(workspace)
-    begun = nights.begin(site, Path(log), model_hash, query, again)
-    if begun.state is NightState.FINISHED:
-        return begun.night_id
-    try:
-        _run(Scope(str(site.workspace.root), begun.night_id, begun.model_hash), query)
-    except Exception as error:
-        if not interrupted(error):
-            site.store.fail_night(begun.night_id, f"{error}")
-        raise
+    with nights.turn(site, Path(log), _say_who_runs_it):
+        nights.settle(site)
+        begun = nights.begin(site, Path(log), model_hash, query, again)
+        if begun.state is NightState.FINISHED:
+            return begun.night_id
+        try:
+            _run(Scope(str(site.workspace.root), begun.night_id, begun.model_hash), query)
+        except Exception as error:
+            if not interrupted(error):
+                site.store.fail_night(begun.night_id, f"{error}")
+            raise
+        _forget_finished(site.store.states())
     return begun.night_id
+
+
+def _say_who_runs_it(holder: str) -> None:
+    say(f"This night is being run by {holder}; waiting until it has ended.")
+
+
+def _forget_finished(states: Mapping[str, NightState]) -> None:
+    """Remove what the steps of finished nights kept: nobody goes on there."""
+    for path in PREFECT_LOCAL_STORAGE_PATH.value().glob("*"):
+        known = RESULT.match(path.name)
+        if known and states.get(known[1]) is NightState.FINISHED:
+            path.unlink(missing_ok=True)
 
 
 # --- the night's order ---

@@ -1,4 +1,4 @@
-"""Progress of a flow's steps on the terminal; nothing where there is no terminal."""
+"""Progress of a flow's steps on the terminal, bars only where there is one; and what it has to say."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +7,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 _console = Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """Tell the operator, on the terminal or in the log of an unattended run."""
+    _console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -35,17 +35,18 @@ def night(
     The same log with the same model and settings is the same night: started again, it resumes after the
     last finished step, or shows what it found. Bad rows are set aside with the reason.
     """
-    from inspection.nights.night import check_start, open_site
+    from inspection.nights.night import finished, open_site
     from inspection.nights.summary import summary
-    from inspection.workspace.store import Store
 
     site = open_given(workspace)
-    check_start(open_site(site.root), log, model)
-    with prefect_at_hand(site):
-        from flows.night import night as night_flow
+    opened = open_site(site.root)
+    done = finished(opened, log, model, query)
+    if done is None or again:
+        with prefect_at_hand(site):
+            from flows.night import night as night_flow
 
-        night_id = night_flow(str(site.root), str(log.absolute()), model, query, again)
-    done = Store(site.store_path).night(night_id)
+            night_id = night_flow(str(site.root), str(log.absolute()), model, query, again)
+        done = opened.store.night(night_id)
     if as_json:
         typer.echo(json.dumps(summary(done, site), ensure_ascii=False, indent=2))
     else:

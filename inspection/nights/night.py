@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -27,8 +27,13 @@ from inspection.nights.report import write_report
 from inspection.progress import Progress
 from inspection.workspace.files import sha256_of
 from inspection.workspace.folder import Workspace, open_workspace
+from inspection.workspace.lease import holder, lease
 from inspection.workspace.settings import current_names
 from inspection.workspace.store import Store
+
+INTERRUPTED = (
+    "its process was ended before the night was; the same command goes on after the last finished step"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +56,8 @@ def begin(site: Site, log: Path, model_hash: str | None, query: str | None, agai
     A night is known by its log, its model and its settings: the same three are the same night, so a
     second run resumes or costs nothing. `again` asks for a fresh one. Raises LogError or StoreError.
     """
-    model = check_start(site, log, model_hash)
-    settings = site.workspace.settings.model_dump(mode="json")
-    log_sha256 = sha256_of(log)
-    registration = f"{model.model_hash} {model.registered_at.isoformat()}"
-
-    def mark(of: dict[str, object]) -> str:
-        return fingerprint(log.absolute(), log_sha256, registration, of, query)
-
-    earlier = [
-        night_id
-        for night_id, held in site.store.settings_of_nights(model.model_hash, log_sha256).items()
-        if f"-{mark(held)}" in night_id and current_names(held) == settings
-    ]
+    asked = _asked(site, log, model_hash, query)
+    earlier = asked.nights(site.store)
     if earlier and not again:
         night = site.store.night(earlier[0])
         if night.state is NightState.FINISHED:
@@ -71,17 +65,79 @@ def begin(site: Site, log: Path, model_hash: str | None, query: str | None, agai
         night = replace(night, state=NightState.RUNNING, message="", finished_at=None)
     else:
         night = Night(
-            night_id=_new_id(mark(settings), len(earlier)),
-            model_hash=model.model_hash,
+            night_id=_new_id(asked.mark(asked.settings), len(earlier)),
+            model_hash=asked.model.model_hash,
             log_path=str(log.absolute()),
-            log_sha256=log_sha256,
+            log_sha256=asked.log_sha256,
             started_at=datetime.now(UTC),
             finished_at=None,
             state=NightState.RUNNING,
-            settings=settings,
+            settings=asked.settings,
         )
     site.store.start_night(night)
     return night
+
+
+def finished(site: Site, log: Path, model_hash: str | None, query: str | None) -> Night | None:
+    """The night that `begin` would start, where it is finished already. Raises as `begin`."""
+    earlier = _asked(site, log, model_hash, query).nights(site.store)
+    night = site.store.night(earlier[0]) if earlier else None
+    return night if night and night.state is NightState.FINISHED else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What tells the night that is asked for from any other."""
+
+    model: RegisteredModel
+    log: Path
+    log_sha256: str
+    settings: dict[str, object]
+    query: str | None
+
+    def mark(self, settings: dict[str, object]) -> str:
+        """The fingerprint that a night with these settings has in its id."""
+        registration = f"{self.model.model_hash} {self.model.registered_at.isoformat()}"
+        return fingerprint(self.log.absolute(), self.log_sha256, registration, settings, self.query)
+
+    def nights(self, store: Store) -> list[str]:
+        """The ids of those in the store, newest first."""
+        return [
+            night_id
+            for night_id, held in store.settings_of_nights(self.model.model_hash, self.log_sha256).items()
+            if f"-{self.mark(held)}" in night_id and current_names(held) == self.settings
+        ]
+
+
+def _asked(site: Site, log: Path, model_hash: str | None, query: str | None) -> _Asked:
+    model = check_start(site, log, model_hash)
+    return _Asked(model, log, sha256_of(log), site.workspace.settings.model_dump(mode="json"), query)
+
+
+@contextmanager
+def turn(site: Site, log: Path, waiting: Callable[[str], None]) -> Iterator[None]:
+    """The only right to run a night over this log, for the block.
+
+    Waits while another process has it; `waiting` is told who that is.
+    """
+    with lease(site.workspace.leases, _lease_of(sha256_of(log)), waiting):
+        yield
+
+
+def settle(site: Site) -> None:
+    """Mark nights that were ended on the way as failed: those that are said to run, and that nobody runs."""
+    for night_id, state in site.store.states().items():
+        if state is NightState.RUNNING and runs_now(site, night_id) is None:
+            site.store.fail_night(night_id, INTERRUPTED)
+
+
+def runs_now(site: Site, night_id: str) -> str | None:
+    """Which process runs a night now, in words; None where none does."""
+    return holder(site.workspace.leases, _lease_of(site.store.night(night_id).log_sha256))
+
+
+def _lease_of(log_sha256: str) -> str:
+    return f"night-{log_sha256[:16]}"
 
 
 def check_start(site: Site, log: Path, model_hash: str | None) -> RegisteredModel:

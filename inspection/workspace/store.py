@@ -257,6 +257,12 @@ class Store:
             modes = grouped(fetch(connection, "FROM mode_overview ORDER BY position"), ("night_id",))
         return [_night_overview(row, modes[row["night_id"],]) for row in nights]
 
+    def states(self) -> dict[str, NightState]:
+        """Return where every night stands, by its id."""
+        with self._transaction(read_only=True) as connection:
+            rows = fetch(connection, "SELECT night_id, state FROM nights")
+        return {row["night_id"]: NightState(row["state"]) for row in rows}
+
     def settings_of_nights(self, model_hash: str, log_sha256: str) -> dict[str, dict[str, Any]]:
         """Return the settings of every night over a log with a model, by the nights' ids, newest first."""
         with self._transaction(read_only=True) as connection:

@@ -5,11 +5,13 @@ import time
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 
 from flows.night import night
 from flows.retrain import retrain
 from inspection.errors import LogError
 from inspection.findings import NightState
+from inspection.nights.night import INTERRUPTED
 from inspection.nights.summary import summary
 from inspection.recipes.recipe import load_recipe
 from tests.conftest import Diagnosed, fmi_process, started
@@ -69,6 +71,49 @@ def test_a_night_that_was_killed_goes_on_after_its_last_finished_step(site: Diag
     assert json.loads(resumed.stdout)["night_id"] == stopped.night_id
     assert site.store.night(stopped.night_id).state is NightState.FINISHED
     assert thumbnails.stat().st_mtime_ns == written  # the images were not read a second time
+
+
+def test_what_steps_kept_goes_when_the_night_is_finished(site: Diagnosed) -> None:
+    kept = PREFECT_LOCAL_STORAGE_PATH.value()
+    kept.mkdir(parents=True, exist_ok=True)
+    (kept / f"{site.night_id}-read_log---00000000").touch()  # of a finished night, by an earlier version
+    (kept / "20260101-0a1b2c3d-read_log---00000000").touch()  # of a night that this store does not know
+    (kept / "somebody-elses").touch()
+    finished = night(str(site.root), str(site.log(site.root / "some.csv", site.rows[:12])))
+    assert sorted(path.name for path in kept.iterdir()) == [
+        "20260101-0a1b2c3d-read_log---00000000",
+        "somebody-elses",
+    ]
+    assert site.store.night(finished).state is NightState.FINISHED
+
+
+def test_a_night_that_another_process_runs_is_waited_for_and_not_run_twice(
+    site: Diagnosed, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = site.log(site.root / "twice.csv", site.rows[:13])
+    with started("night", log, "--workspace", site.root) as other:
+        _wait_for(site.root / "artifacts", "*/errors/000013.png")
+        running = site.store.nights()[0]
+        mine = night(str(site.root), str(log))
+        other.wait(60)
+    assert mine == running.night_id
+    assert f"This night is being run by process {other.pid} on " in " ".join(capfd.readouterr().err.split())
+    assert len([each for each in site.store.nights() if each.log_path == str(log)]) == 1
+    assert site.store.night(mine).state is NightState.FINISHED
+
+
+def test_the_next_start_says_of_a_killed_night_what_happened(site: Diagnosed) -> None:
+    killed = site.log(site.root / "killed.csv", site.rows[:14])
+    with started("night", killed, "--workspace", site.root):  # kill -9 at the end of the block
+        _wait_for(site.root / "artifacts", "*/errors/000014.png")
+    left = site.store.nights()[0]
+    assert left.state is NightState.RUNNING
+    night(str(site.root), str(site.log(site.root / "other.csv", site.rows[:12])))
+    told = site.store.night(left.night_id)
+    assert (told.state, told.message) == (NightState.FAILED, INTERRUPTED)
+    assert night(str(site.root), str(killed)) == left.night_id
+    resumed = site.store.night(left.night_id)
+    assert (resumed.state, resumed.message) == (NightState.FINISHED, "")
 
 
 def _wait_for(folder: Path, pattern: str) -> Path:

@@ -1,7 +1,7 @@
 """A night's steps on a real Prefect: which run, which are only read again, and what a failure leaves."""
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,15 @@ BEFORE_PRIMITIVES = (
 )
 
 
+@pytest.fixture
+def kept_results() -> Iterator[None]:
+    """What the steps of a finished night kept, which goes at its end, stays here to be looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flows.night, "_forget_finished", lambda _: None)
+        yield
+
+
+@pytest.mark.usefixtures("kept_results")
 def test_a_night_that_failed_goes_on_after_its_last_finished_step(
     diagnosed: Diagnosed, tmp_path: Path, prefect: str
 ) -> None:
@@ -63,6 +72,7 @@ def test_a_night_that_failed_goes_on_after_its_last_finished_step(
     assert task_runs_of_the_newest_flow_run() == 0
 
 
+@pytest.mark.usefixtures("kept_results")
 def test_after_an_update_a_night_starts_again(
     diagnosed: Diagnosed, tmp_path: Path, prefect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,7 +158,7 @@ def test_a_step_can_be_submitted(diagnosed: Diagnosed, tmp_path: Path) -> None:
     assert steps == {"screen_errors--submitted", "screen_errors--called"}
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("prefect", "kept_results")
 @pytest.mark.parametrize("on_the_way", [True, False])
 def test_a_group_that_was_diagnosed_on_the_way_is_not_diagnosed_again(
     diagnosed: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_the_way: bool

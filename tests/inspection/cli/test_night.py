@@ -3,13 +3,14 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from flows.night import software
 from inspection.findings import NightState
 from tests.conftest import Answer, Diagnosed, fmi_process, started
 
@@ -72,8 +73,19 @@ def test_a_night_needs_no_prefect_server(
     answer = fmi_process("night", site.log(tmp_path / "log.csv", site.rows[:12]), "--json")
     assert (answer.returncode, answer.stderr) == (0, "")
     assert json.loads(answer.stdout)["errors_read"] == 12
-    results = {path.name for path in (site.root / ".prefect/results").iterdir()}
-    assert f"{site.store.night().night_id}-diagnose-1--{software()}" in results
+    assert list((site.root / ".prefect/results").iterdir()) == []  # of a finished night nothing is kept
+    assert (site.root / ".prefect").stat().st_mode & 0o77 == 0
+
+
+def test_a_finished_night_is_shown_without_prefect_and_torch(site: Diagnosed) -> None:
+    code = (
+        "import sys; from inspection.cli.entry import run; sys.argv = ['fmi', *sys.argv[1:]]; run();"
+        "print(sorted({'prefect', 'torch', 'albumentations'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, "night", str(site.plant.log), "--workspace", str(site.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"Night {site.night_id}: ")
+    assert done.stdout.endswith("[]\n")
 
 
 @pytest.mark.slow
