@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from flows.environment import AUTH, SECRET, URL, environment, variables
 from inspection.errors import FlowError
@@ -48,6 +49,25 @@ def prefect_server(
                     meanwhile()
                 server.wait_until(lambda: answers(reached), STARTING)
                 yield
+
+
+def take_up_left_runs() -> None:
+    """Have the worker run again what ran when the last one was ended: runs go on after their last step.
+
+    For a server of our own, which no other worker has.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import State, StateType
+    from prefect.states import Scheduled
+
+    left = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=left))):
+            state: State[Any] = Scheduled(
+                message="its process was ended; it goes on after its last finished step"
+            )
+            client.set_flow_run_state(run.id, state, force=True)
 
 
 @contextmanager

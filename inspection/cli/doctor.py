@@ -1,20 +1,32 @@
-"""`fmi doctor`: the parts of this installation, their versions, the device, and known clashes."""
+"""`fmi doctor`: this installation's parts, device and known clashes; what a workspace holds and waits for."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 import typer
 from rich.markup import escape
 
 from inspection.cli.app import app, console
+from inspection.cli.options import WorkspaceOption, open_given
+from inspection.errors import WorkspaceError
+from inspection.findings import NightState
+from inspection.nights.night import INTERRUPTED, Site, open_site, runs_now
+from inspection.workspace.folder import Workspace
 
 
 @app.command()
-def doctor() -> None:
-    """Check this installation: the parts, their versions, the device, and known clashes."""
+def doctor(workspace: WorkspaceOption = None) -> None:
+    """Check this installation: the parts, their versions, the device, and known clashes.
+
+    Of the workspace, where there is one: what takes its space, and which nights were ended on the way.
+    """
     findings = examine()
+    with suppress(WorkspaceError) if workspace is None else nullcontext():
+        findings += examine_workspace(open_given(workspace))
     for finding in findings:
         mark = "[green]ok[/]  " if finding.fine else "[red]bad[/] "
         console.print(f"{mark} {escape(finding.subject)}: {escape(finding.detail)}", soft_wrap=True)
@@ -22,6 +34,7 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+MOST_FOLDERS = 6  # the largest, that are named
 PARTS = ("torch", "torchvision", "prefect", "opencv-python-headless", "albumentations", "duckdb", "fastapi")
 
 
@@ -44,6 +57,36 @@ def examine() -> list[Finding]:
         _tried("compute device", _device),
         _tried("albumentations", _albumentations),
     ]
+
+
+def examine_workspace(workspace: Workspace) -> list[Finding]:
+    """What takes a workspace's space, and which nights it says run."""
+    sizes = {path.name: _bytes_of(path) for path in workspace.root.iterdir()}
+    largest = sorted(sizes.items(), key=lambda item: -item[1])[:MOST_FOLDERS]
+    told = ", ".join(f"{name} {_readable(size)}" for name, size in largest)
+    space = f"{workspace.root} takes {_readable(sum(sizes.values()))}: {told}"
+    return [Finding("workspace", space, True), *_running(open_site(workspace.root))]
+
+
+def _running(site: Site) -> Iterator[Finding]:
+    for night_id, state in site.store.states().items():
+        if state is NightState.RUNNING:
+            log, process = site.store.night(night_id).log_path, runs_now(site, night_id)
+            detail = f"is being run by {process}" if process else f"{INTERRUPTED}: fmi night {log}"
+            yield Finding(f"night {night_id}", detail, process is not None)
+
+
+def _bytes_of(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.lstat().st_size for file in files if file.is_file())
+
+
+def _readable(size: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
 
 
 def _version(part: str) -> Finding:

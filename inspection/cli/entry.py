@@ -15,6 +15,8 @@ from fmi_engine.errors import EngineError
 from inspection.cli.app import INTERRUPTED, app, errors
 from inspection.errors import InspectionError, interrupted
 
+RESUMED = {"night", "retrain", "train"}  # commands that go on where they were ended
+
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
@@ -39,8 +41,8 @@ def run() -> int:
             return _usage_or_crash(error)
         left = INTERRUPTED
     if left == INTERRUPTED:  # typer, too, turns Ctrl+C into this exit code
-        word = "fmi: interrupted; what was finished is kept, and the same command goes on from there"
-        errors.print(word, soft_wrap=True)
+        resumed = "; what was finished is kept, and the same command goes on from there"
+        errors.print(f"fmi: interrupted{resumed if set(sys.argv[1:2]) & RESUMED else ''}", soft_wrap=True)
     return left if isinstance(left, int) else 0
 
 

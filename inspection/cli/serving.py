@@ -79,11 +79,12 @@ def serve(
     with prefect_at_hand(site, own_server=False), ExitStack() as running:
         from dashboards.serve import serve as run_dashboard
         from flows.environment import URL
-        from flows.server import prefect_server, worker
+        from flows.server import prefect_server, take_up_left_runs, worker
 
         if URL not in os.environ:
             errors.print("Starting Prefect (up to half a minute the first time) ...")
             running.enter_context(prefect_server(site.prefect_home))
+            take_up_left_runs()
         running.enter_context(worker(site.prefect_home, site.root))
         chosen = port or site.settings.serve.port
         console.print(f"The dashboard is at http://127.0.0.1:{chosen} - end it with Ctrl+C")

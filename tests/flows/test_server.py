@@ -42,6 +42,30 @@ def test_the_button_retrains_and_ctrl_c_ends_every_process(
         until(lambda: nobody_left(serve.pid), 10)
 
 
+@pytest.mark.slow
+def test_a_retraining_that_was_killed_with_everything_goes_on_when_it_is_served_again(
+    diagnosed: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = diagnosed.copied(tmp_path / "workspace")
+    for name in (URL, AUTH, "PREFECT_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    port, page = free_port(), f"/modes/{site.night_id}-1"
+    serving = ("serve", "--port", port, "--workspace", site.root)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        reviewer = Visitor(client)
+        with started(*serving):  # kill -9 at the end of the block
+            until(lambda: answers(client))
+            until(lambda: reviewer.post(f"{page}/retraining", csrf=reviewer.token(page)).status_code == 303)
+            until(lambda: list((site.root / "cache" / "training").glob("*.pt")))
+        assert site.store.retrainings() == []
+        with started(*serving):
+            until(lambda: answers(client))
+            until(lambda: site.store.retrainings())
+            until(lambda: "Completed" in reviewer.get(page).text)
+    assert len(site.store.retrainings()) == 1
+    assert list((site.root / "cache" / "training").iterdir()) == []
+
+
 def nobody_left(group: int) -> bool:
     try:
         os.killpg(group, 0)
@@ -57,7 +81,7 @@ def answers(client: httpx.Client) -> bool:
         return False
 
 
-def until(holds: Callable[[], bool], seconds: float = 90) -> None:
+def until(holds: Callable[[], object], seconds: float = 90) -> None:
     """Wait until it holds."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -1,5 +1,6 @@
 """The examination of this installation, and of one with a clash on its path."""
 
+import os
 import re
 from collections.abc import Callable
 from importlib import metadata
@@ -7,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from inspection.cli.doctor import PARTS, Finding, examine
+from inspection.cli.doctor import PARTS, Finding, examine, examine_workspace
+from inspection.nights.night import INTERRUPTED, begin, open_site, turn
 from inspection.operations.catalogue import CATALOGUE
-from tests.conftest import Answer
+from tests.conftest import Answer, Diagnosed
 
 Fmi = Callable[..., Answer]
 
@@ -35,6 +37,26 @@ def test_this_installation_is_fine() -> None:
     assert [pair for pair in said if pair[0] in PARTS and pair[1][0].isdigit()][: len(PARTS)] == [
         (part, metadata.version(part)) for part in PARTS
     ]
+
+
+def test_of_a_workspace_it_tells_the_space_and_the_nights_that_were_ended(
+    diagnosed: Diagnosed, tmp_path: Path
+) -> None:
+    site = diagnosed.copied(tmp_path / "workspace")
+    opened = open_site(site.root)
+    assert [finding.subject for finding in examine_workspace(opened.workspace)] == ["workspace"]
+    log = site.log(tmp_path / "log.csv", site.rows[:12])
+    begun = begin(opened, log, None, None, again=False)
+    ended = examine_workspace(opened.workspace)[-1]
+    assert (ended.subject, ended.fine) == (f"night {begun.night_id}", False)
+    assert ended.detail == f"{INTERRUPTED}: fmi night {log}"
+    with turn(opened, log, print):
+        running = examine_workspace(opened.workspace)[-1]
+    assert running.fine
+    assert running.detail.startswith(f"is being run by process {os.getpid()} on ")
+    space = examine_workspace(opened.workspace)[0].detail
+    assert space.startswith(f"{site.root} takes ")
+    assert "fmi.duckdb " in space
 
 
 def test_the_catalogue_and_the_architectures_are_counted() -> None:
