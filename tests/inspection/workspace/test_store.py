@@ -28,8 +28,10 @@ from inspection.findings import (
     Trend,
     Verdict,
 )
+from inspection.workspace import reader as reader_module
 from inspection.workspace import store as store_module
-from inspection.workspace.store import ModeOverview, NightOverview, Store
+from inspection.workspace.reader import ModeOverview, NightOverview
+from inspection.workspace.store import Store
 from tests.conftest import REPOSITORY
 from tests.inspection.workspace.records import (
     HOUR,
@@ -309,7 +311,7 @@ def test_an_empty_store_says_so(store: Store) -> None:
 
 
 def test_a_long_list_of_ids_is_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "MOST_LISTED", 2)
+    monkeypatch.setattr(reader_module, "MOST_LISTED", 2)
     for number in range(5):
         store.add_model(a_model(f"m{number}", STARTED + number * HOUR), [])
 
