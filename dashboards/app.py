@@ -1,5 +1,7 @@
 """The dashboard's addresses: nights, failure modes, verdicts, retraining, models, pictures and reports."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +17,16 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from dashboards.guard import REPORT_POLICY, guard, own_form, secured
 from dashboards.pages import Pages
 from dashboards.retraining import RetrainingRun, RetrainingStarter
-from inspection.errors import FlowError, InspectionError
-from inspection.findings import FailureMode, Judgement, Retraining, Verdict
+from inspection.errors import FlowError, InspectionError, StoreBusyError, UnknownIdError
+from inspection.findings import FailureMode, Judgement, Night, NightState, Retraining, Verdict
+from inspection.nights.night import Site, settle
 from inspection.nights.report import PICTURE_TYPE, stylesheet
 from inspection.workspace.folder import Workspace
-from inspection.workspace.store import ModeOverview, NightOverview, Store
+from inspection.workspace.live_copy import LiveCopy
+from inspection.workspace.reader import Reader
+from inspection.workspace.store import Store
 
+NIGHTS_LISTED = 50  # on one page
 LONGEST_NAME = 80  # characters of a reviewer's name
 LONGEST_COMMENT = 2000  # characters
 TITLES = {403: "Not accepted", 404: "Not found", 405: "Not possible", 409: "Not possible now"}
@@ -31,7 +37,7 @@ class Desk:
     """What the pages of one workspace work with."""
 
     workspace: Workspace
-    store: Store
+    live: LiveCopy
     retraining: RetrainingStarter
     pages: Pages
 
@@ -54,7 +60,8 @@ class Panel:
 def create_app(workspace: Workspace, store: Store, retraining: RetrainingStarter) -> FastAPI:
     """Return the dashboard of a workspace."""
     app = FastAPI(title="fmi", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk = Desk(workspace, store, retraining, Pages(workspace))
+    live = LiveCopy(store)
+    app.state.desk = Desk(workspace, live, retraining, Pages(workspace, lambda: live.behind))
     guard(app)
     _answer_problems(app)
     app.include_router(router)
@@ -66,8 +73,14 @@ def _desk(request: Request) -> Desk:
     return cast(Desk, request.app.state.desk)
 
 
+def _findings(request: Request) -> Reader:
+    """The findings of one moment for all of one page."""
+    return _desk(request).live.newest()
+
+
 router = APIRouter(default_response_class=HTMLResponse)
 AtDesk = Annotated[Desk, Depends(_desk)]
+Findings = Annotated[Reader, Depends(_findings)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME)]
 Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_COMMENT)]
 
@@ -76,37 +89,45 @@ Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LON
 
 
 @router.get("/")
-def nights_page(desk: AtDesk) -> Response:
-    """List the nights, newest first."""
-    return desk.pages.page("nights.html", nights=desk.store.nights(), reports=_reports(desk))
+def nights_page(desk: AtDesk, findings: Findings, before: str = "") -> Response:
+    """List the nights, newest first, from the newest or from the first before a night."""
+    findings = _settled(desk, findings)
+    with _known(f"night {before}"):
+        nights = findings.nights(NIGHTS_LISTED + 1, before or None)
+    return desk.pages.page(
+        "nights.html",
+        nights=nights[:NIGHTS_LISTED],
+        older=len(nights) > NIGHTS_LISTED,
+        before=before,
+        reports=_reports(desk),
+    )
 
 
 @router.get("/nights/{night_id}")
-def night_page(night_id: str, desk: AtDesk) -> Response:
+def night_page(night_id: str, desk: AtDesk, findings: Findings) -> Response:
     """Show a night with its failure modes."""
-    overview = _night(desk, night_id)
+    night = _night(findings, night_id)
     return desk.pages.page(
         "night.html",
-        night=desk.store.night(night_id),
-        model=desk.store.model(overview.model_hash),
-        judgements={mode.mode_id: mode.judgement for mode in overview.modes},
+        night=night,
+        model=findings.model(night.model_hash),
+        judgements=findings.judgements(night_id),
         report=night_id in _reports(desk),
     )
 
 
 @router.get("/modes/{mode_id}")
-def mode_page(request: Request, mode_id: str, desk: AtDesk, saved: str = "") -> Response:
+def mode_page(request: Request, mode_id: str, desk: AtDesk, findings: Findings, saved: str = "") -> Response:
     """Show a failure mode with its verdicts and retrainings."""
-    night, overview = _mode(desk, mode_id)
-    mode = desk.store.mode(mode_id)
+    mode = _mode(findings, mode_id)
+    verdicts = findings.verdicts(mode_id)
     return desk.pages.form_page(
         request,
         "mode.html",
-        night=night,
-        overview=overview,
         mode=mode,
-        verdicts=desk.store.verdicts(mode_id),
-        panel=_panel(desk, mode, overview.judgement),
+        started_at=findings.started_at(mode.night_id),
+        verdicts=verdicts,
+        panel=_panel(desk, findings, mode, verdicts),
         saved=saved,
         longest_name=LONGEST_NAME,
         longest_comment=LONGEST_COMMENT,
@@ -114,18 +135,17 @@ def mode_page(request: Request, mode_id: str, desk: AtDesk, saved: str = "") -> 
 
 
 @router.get("/modes/{mode_id}/retraining")
-def retraining_fragment(request: Request, mode_id: str, desk: AtDesk) -> Response:
+def retraining_fragment(request: Request, mode_id: str, desk: AtDesk, findings: Findings) -> Response:
     """Return the retraining part of a failure mode's page, to refresh it without the rest."""
-    _, overview = _mode(desk, mode_id)
-    mode = desk.store.mode(mode_id)
-    panel = _panel(desk, mode, overview.judgement)
+    mode = _mode(findings, mode_id)
+    panel = _panel(desk, findings, mode, findings.verdicts(mode_id))
     return desk.pages.form_page(request, "retraining.html", mode=mode, panel=panel)
 
 
 @router.get("/models")
-def models_page(desk: AtDesk) -> Response:
+def models_page(desk: AtDesk, findings: Findings) -> Response:
     """List the models."""
-    return desk.pages.page("models.html", models=desk.store.models())
+    return desk.pages.page("models.html", models=findings.models())
 
 
 # --- forms ---
@@ -135,21 +155,21 @@ def models_page(desk: AtDesk) -> Response:
 def give_verdict(
     mode_id: str,
     desk: AtDesk,
+    findings: Findings,
     judgement: Annotated[Judgement, Form()],
     reviewer: Annotated[Name, Form()],
     comment: Annotated[Comment, Form()] = "",
 ) -> Response:
     """Add a reviewer's verdict."""
-    _mode(desk, mode_id)
-    desk.store.add_verdict(Verdict(mode_id, judgement, comment, reviewer, datetime.now(UTC)))
+    _mode(findings, mode_id)
+    desk.live.add_verdict(Verdict(mode_id, judgement, comment, reviewer, datetime.now(UTC)))
     return RedirectResponse(f"/modes/{mode_id}?saved=verdict#verdicts", 303)
 
 
 @router.post("/modes/{mode_id}/retraining", dependencies=[Depends(own_form)])
-def start_retraining(mode_id: str, desk: AtDesk) -> Response:
+def start_retraining(mode_id: str, desk: AtDesk, findings: Findings) -> Response:
     """Start a targeted retraining."""
-    _mode(desk, mode_id)
-    blocked = _blocked(desk.store.mode(mode_id), desk.retraining.runs(mode_id))
+    blocked = _blocked(_mode(findings, mode_id), desk.retraining.runs(mode_id))
     if blocked:
         raise HTTPException(409, blocked)
     desk.retraining.start(mode_id)
@@ -195,19 +215,34 @@ def health() -> Response:
 # --- what the pages need to know ---
 
 
-def _night(desk: Desk, night_id: str) -> NightOverview:
-    for night in desk.store.nights():
-        if night.night_id == night_id:
-            return night
-    raise HTTPException(404, f"There is no night {night_id} in this workspace.")
+def _settled(desk: Desk, findings: Reader) -> Reader:
+    """The findings, after nights that were ended on the way have been marked as such."""
+    if NightState.RUNNING in findings.states().values():
+        with suppress(StoreBusyError):  # then the next reader does it
+            settle(Site(desk.workspace, desk.live.store))
+        return desk.live.newest()
+    return findings
 
 
-def _mode(desk: Desk, mode_id: str) -> tuple[NightOverview, ModeOverview]:
-    for night in desk.store.nights():
-        for mode in night.modes:
-            if mode.mode_id == mode_id:
-                return night, mode
-    raise HTTPException(404, f"There is no failure mode {mode_id} in this workspace.")
+@contextmanager
+def _known(what: str) -> Iterator[None]:
+    try:
+        yield
+    except UnknownIdError:
+        raise HTTPException(404, f"There is no {what} in this workspace.") from None
+
+
+def _night(findings: Reader, night_id: str) -> Night:
+    with _known(f"night {night_id}"):
+        night = findings.night(night_id)
+        if night.night_id != night_id:  # short ids are for the command line
+            raise UnknownIdError(night_id)
+        return night
+
+
+def _mode(findings: Reader, mode_id: str) -> FailureMode:
+    with _known(f"failure mode {mode_id}"):
+        return findings.mode(mode_id)
 
 
 def _reports(desk: Desk) -> set[str]:
@@ -215,13 +250,14 @@ def _reports(desk: Desk) -> set[str]:
     return {path.stem for path in (desk.workspace.root / "reports").glob("*.html")}
 
 
-def _panel(desk: Desk, mode: FailureMode, judgement: Judgement | None) -> Panel:
-    finished = desk.store.retrainings(mode.mode_id)
+def _panel(desk: Desk, findings: Reader, mode: FailureMode, verdicts: list[Verdict]) -> Panel:
+    finished = findings.retrainings(mode.mode_id)
+    warnings = _warnings(mode, verdicts)
     try:
         runs = desk.retraining.runs(mode.mode_id)
     except FlowError as error:
-        return Panel([], finished, str(error), _warnings(mode, judgement))
-    return Panel(runs, finished, _blocked(mode, runs), _warnings(mode, judgement))
+        return Panel([], finished, str(error), warnings)
+    return Panel(runs, finished, _blocked(mode, runs), warnings)
 
 
 def _blocked(mode: FailureMode, runs: list[RetrainingRun]) -> str:
@@ -236,9 +272,9 @@ def _blocked(mode: FailureMode, runs: list[RetrainingRun]) -> str:
     return ""
 
 
-def _warnings(mode: FailureMode, judgement: Judgement | None) -> list[str]:
+def _warnings(mode: FailureMode, verdicts: list[Verdict]) -> list[str]:
     warnings = []
-    if judgement is Judgement.REJECT:
+    if verdicts and verdicts[0].judgement is Judgement.REJECT:  # the newest
         warnings.append(
             "A reviewer rejected this failure mode: retraining follows a diagnosis held to be wrong."
         )

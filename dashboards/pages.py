@@ -1,5 +1,6 @@
 """The pages: the shared macros of the report, with pictures served instead of embedded."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,11 +16,12 @@ from inspection.workspace.folder import Workspace
 class Pages:
     """Renders the templates of one workspace."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, behind: Callable[[], str]) -> None:
         self.artifacts = workspace.root / "artifacts"
         self._templates = environment(self.picture_url, "dashboards")
         self._templates.globals["workspace_name"] = workspace.root.name
         self._templates.globals["workspace_path"] = str(workspace.root)
+        self._templates.globals["behind"] = behind
 
     def picture_url(self, path: str) -> str | None:
         """Map a picture's path, relative to the workspace, to its address; None where it is missing."""

@@ -32,6 +32,14 @@ class StoreError(InspectionError):
     """The DuckDB store cannot be opened, migrated or written."""
 
 
+class StoreBusyError(StoreError):
+    """Others hold the store's file, and it did not come free in time."""
+
+
+class UnknownIdError(StoreError):
+    """The store holds no record of the id given."""
+
+
 class WorkspaceError(InspectionError):
     """A workspace that is missing, incomplete or read-only."""
 

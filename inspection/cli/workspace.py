@@ -175,9 +175,17 @@ def sql(
         bool, typer.Option("--csv", help="Print CSV, as a pipe or a file gets it by itself.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object for each row.")] = False,
+    files: Annotated[
+        bool,
+        typer.Option(
+            "--files",
+            help="Let the SQL also read and write files as this user (read_csv, COPY TO, ATTACH) and change "
+            "DuckDB's settings. Without it the SQL reaches the store and nothing else.",
+        ),
+    ] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Ask the DuckDB store of the findings anything, read-only.
+    """Ask the DuckDB store of the findings anything: it is read, and nothing is written.
 
     SHOW TABLES lists what there is to ask, DESCRIBE errors the columns of a table.
     Which confusions come most often?
@@ -194,7 +202,7 @@ def sql(
 
     if as_csv and as_json:
         raise InspectionError("--csv and --json are two forms of one answer; give one of them")
-    columns, rows = Store(open_given(workspace).store_path).query(query)
+    columns, rows = Store(open_given(workspace).store_path).query(query, files=files)
     if as_json:
         typer.echo(answer.as_json(columns, rows), nl=False)
     elif as_csv or not console.is_terminal:

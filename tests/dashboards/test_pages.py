@@ -4,14 +4,20 @@ import html
 import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dashboards import app
 from dashboards.retraining import RetrainingRun
 from inspection.findings import Accuracy, Judgement, NightState, Retraining, Verdict
+from inspection.nights.night import INTERRUPTED
+from inspection.workspace import store as store_module
 from inspection.workspace.folder import Workspace
+from inspection.workspace.lease import lease
 from inspection.workspace.store import Store
 from tests.dashboards.conftest import BEGUN, Visitor, Workbench
 from tests.dashboards.hand_made import (
@@ -24,6 +30,7 @@ from tests.dashboards.hand_made import (
     WITHHELD_ID,
     make_night,
 )
+from tests.inspection.workspace.processes import held, writing
 
 
 def words(page: str) -> str:
@@ -35,6 +42,21 @@ def test_an_empty_store_teaches_the_next_command(visitor: Visitor, store: Store)
     assert "No night has run yet" in visitor.get("/").text
     assert "<code>fmi night " in visitor.get("/").text
     assert "No model is registered yet" in visitor.get("/models").text
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_a_night_that_was_killed_does_not_stay_running(
+    visitor: Visitor, store: Store, workspace: Workspace
+) -> None:
+    """One that a process runs does: it holds the lease of its log."""
+    night = make_night(workspace)
+    begun = replace(night, night_id="20260705-0a1b2c3d", log_sha256="c" * 64, modes=(), set_aside=())
+    store.start_night(replace(begun, state=NightState.RUNNING, finished_at=None, unclustered=(), gone=()))
+    with lease(workspace.leases, f"night-{'c' * 16}"):
+        assert "its process was ended" not in visitor.get("/").text
+        assert store.night(begun.night_id).state is NightState.RUNNING
+    assert INTERRUPTED in words(visitor.get("/").text)
+    assert store.night(begun.night_id).state is NightState.FAILED
 
 
 @pytest.mark.usefixtures("reviewed")
@@ -66,6 +88,24 @@ def test_the_newest_night_comes_first_and_states_are_told(
     assert page.index("2026-07-05 02:00") < page.index("2026-07-04 02:00")
     assert "start <code>fmi serve</code>" in page
     assert "The night failed before it was done." not in page
+
+
+def test_many_nights_are_listed_page_by_page(
+    visitor: Visitor, workspace: Workspace, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "NIGHTS_LISTED", 2)
+    night = replace(make_night(workspace), modes=(), unclustered=(), gone=())
+    for day in range(3):
+        store.finish_night(replace(night, night_id=f"n{day}", started_at=STARTED + timedelta(days=day)))
+
+    newest = visitor.get("/").text
+    (older,) = re.findall(r'href="(/\?before=[^"]+)">Older nights', newest)
+    rest = visitor.get(older).text
+
+    assert re.findall(r'href="/nights/([^"]+)"', newest) == ["n2", "n1"]
+    assert re.findall(r'href="/nights/([^"]+)"', rest) == ["n0"]
+    assert "Older nights" not in rest
+    assert "There is no older night." in visitor.get("/?before=n0").text
 
 
 def test_the_newest_verdict_is_the_badge(visitor: Visitor, reviewed: Store) -> None:
@@ -191,6 +231,7 @@ def test_which_runs_may_still_change(state: str, live: bool) -> None:
     [
         ("/nope", "There is no page /nope here."),
         ("/nights/2026", "There is no night 2026 in this workspace."),
+        ("/?before=2026", "There is no night 2026 in this workspace."),
         ("/modes/x-1", "There is no failure mode x-1 in this workspace."),
         ("/reports/x", "There is no report of night x."),
     ],
@@ -207,6 +248,67 @@ def test_an_unusable_store_says_what_to_do(visitor: Visitor, store: Store) -> No
     answer = visitor.get("/")
     assert answer.status_code == 503
     assert "Make one with <code>fmi init</code>." in answer.text
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_a_short_id_of_a_night_is_no_address(visitor: Visitor) -> None:
+    answer = visitor.get("/nights/2026-07")
+    assert answer.status_code == 404
+    assert "There is no night 2026-07 in this workspace." in words(answer.text)
+
+
+# --- beside a writer ---
+
+PAGES = ("/", f"/nights/{NIGHT_ID}", f"/modes/{MODE_ID}", f"/modes/{MODE_ID}/retraining", "/models")
+
+
+def test_readers_beside_a_writer_get_their_pages(visitor: Visitor, reviewed: Store) -> None:
+    expected = {path: visitor.get(path).status_code for path in PAGES}
+    with held(reviewed.path), ThreadPoolExecutor(8) as threads:
+        begun = time.monotonic()
+        answers = list(threads.map(lambda path: visitor.get(path).status_code, PAGES * 4))
+        assert time.monotonic() - begun < 10  # today's wait for one page
+    assert answers == [expected[path] for path in PAGES * 4] == [200] * 20
+
+
+def test_a_page_of_an_older_store_says_so(visitor: Visitor, reviewed: Store) -> None:
+    assert "This is the store of" not in words(visitor.get("/").text)
+    with writing(reviewed.path, MODE_ID):
+        late = words(visitor.get(f"/modes/{MODE_ID}").text)
+    assert re.search(
+        r"This is the store of \d{4}-\d\d-\d\d [\d:]+ UTC: since then the store .* is held by", late
+    )
+    assert "None yet. Verdicts are only ever added" in late
+    soon = words(visitor.get(f"/modes/{MODE_ID}").text)
+    assert "This is the store of" not in soon
+    assert "rejected Berg its" in soon
+
+
+def test_an_own_verdict_is_on_the_next_page_whoever_writes_then(visitor: Visitor, reviewed: Store) -> None:
+    path = f"/modes/{MODE_ID}"
+    sent = visitor.post(
+        f"{path}/verdicts", csrf=visitor.token(path), judgement="confirm", reviewer="Aoki", comment="lamp 3"
+    )
+    assert sent.status_code == 303
+    with held(reviewed.path):
+        assert "confirmed Aoki lamp 3" in words(visitor.get(path).text)
+        assert "low contrast on scratch confirmed" in words(visitor.get(f"/nights/{NIGHT_ID}").text)
+    assert [verdict.comment for verdict in reviewed.verdicts(MODE_ID)] == ["lamp 3"]
+
+
+def test_a_verdict_that_cannot_be_written_says_why(
+    visitor: Visitor, reviewed: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "WAIT_SECONDS", 0.1)
+    path = f"/modes/{MODE_ID}"
+    token = visitor.token(path)
+    with held(reviewed.path) as holder:
+        sent = visitor.post(
+            f"{path}/verdicts", csrf=token, judgement="confirm", reviewer="Aoki", comment="lost?"
+        )
+    assert sent.status_code == 503
+    assert f"(PID {holder.pid}) and did not come free within 0.1 s. Wait for that program" in words(sent.text)
+    assert "lost?" not in visitor.get(path).text
 
 
 @pytest.mark.usefixtures("reviewed")

@@ -3,7 +3,10 @@
 import csv
 import json
 import re
+import signal
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -11,13 +14,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import duckdb
 import pytest
 from rich.console import Console
 
 from inspection.cli import answer, workspace
 from inspection.workspace.folder import create_workspace
 from inspection.workspace.store import Store
-from tests.conftest import Answer
+from tests.conftest import Answer, started
 
 Fmi = Callable[..., Answer]
 Show = Callable[..., tuple[str, str]]
@@ -217,6 +221,55 @@ def test_a_terminal_gets_a_table(fmi: Fmi, root: Path, monkeypatch: pytest.Monke
     assert fmi("sql", "SELECT '[red]' AS text, NULL AS note", "-w", root).stdout == ""
     assert table(screen.getvalue()) == [["text", "note"], ["[red]", "NULL"]]
     assert fmi("sql", "SELECT 1 AS n", "-w", root, "--csv").stdout == "n\n1\n"  # asked for, even there
+
+
+# --- nothing but the store ---
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["COPY nights TO '{file}'", "FROM read_text('/etc/passwd')", "ATTACH '{file}' AS x", "SET threads = 1"],
+)
+def test_sql_is_kept_to_the_store(fmi: Fmi, root: Path, tmp_path: Path, sql: str) -> None:
+    file = tmp_path / "new.csv"
+    said = fmi("sql", sql.format(file=file), "-w", root)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert "`fmi sql` reads the store and nothing else." in said.stderr
+    assert "give --files." in said.stderr
+    assert not file.exists()
+
+
+def test_sql_may_be_given_files(fmi: Fmi, root: Path, tmp_path: Path) -> None:
+    file = tmp_path / "new.csv"
+    assert fmi("sql", f"COPY (SELECT 7 AS n) TO '{file}'", "--files", "-w", root).returncode == 0
+    assert file.read_text() == "n\n7\n"
+    assert fmi("sql", f"FROM '{file}'", "--files", "-w", root).stdout == "n\n7\n"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT count(*) FROM range(10000000) AS a, range(10000000) AS b", "FROM range(3000000000)"],
+    ids=["while DuckDB works", "while rows come"],
+)
+def test_ctrl_c_ends_a_query_at_once(root: Path, sql: str) -> None:
+    with started("sql", sql, "-w", root) as process:
+        _wait_until_held(root / "fmi.duckdb")
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        _, said = process.communicate(timeout=30)
+    assert time.monotonic() - begun < 10
+    assert process.returncode == 130
+    assert said.startswith("fmi: interrupted")
+
+
+def _wait_until_held(file: Path) -> None:
+    deadline = time.monotonic() + 30
+    with suppress(duckdb.IOException):
+        while True:
+            duckdb.connect(file).close()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_the_help_teaches_by_an_example_that_runs(fmi: Fmi, root: Path) -> None:

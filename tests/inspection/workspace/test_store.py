@@ -2,23 +2,20 @@
 
 import os
 import random
-import subprocess
-import sys
 import tempfile
-import textwrap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from inspection.errors import StoreError
+from inspection.errors import StoreError, UnknownIdError
 from inspection.findings import (
     Cause,
     Judgement,
@@ -28,9 +25,11 @@ from inspection.findings import (
     Trend,
     Verdict,
 )
+from inspection.workspace import reader as reader_module
 from inspection.workspace import store as store_module
-from inspection.workspace.store import ModeOverview, NightOverview, Store
-from tests.conftest import REPOSITORY
+from inspection.workspace.reader import ModeOverview, NightOverview
+from inspection.workspace.store import Store
+from tests.inspection.workspace.processes import expect, python, tell
 from tests.inspection.workspace.records import (
     HOUR,
     STARTED,
@@ -43,9 +42,6 @@ from tests.inspection.workspace.records import (
     an_error,
     as_started,
 )
-
-ROOT = REPOSITORY
-
 
 # Verdicts.
 
@@ -169,6 +165,52 @@ def test_without_an_id_the_newest_night_is_meant(store: Store) -> None:
 
     assert store.night().night_id == "c"
     assert [night.night_id for night in store.nights()] == ["c", "b", "a"]
+
+
+def test_a_list_of_nights_can_be_read_page_by_page(store: Store) -> None:
+    for night_id, days in (("b", 2), ("c", 3), ("a", 1), ("d", 3)):
+        store.start_night(as_started(a_night(night_id, STARTED + days * 24 * HOUR)))
+    store.finish_night(a_night())
+
+    def listed(most: int | None, before: str | None = None) -> list[str]:
+        return [night.night_id for night in store.nights(most, before)]
+
+    assert listed(2) == ["d", "c"]
+    assert listed(2, "d") == ["c", "b"]  # of one moment the id decides
+    assert listed(2, "b") == ["a", "2026-03-01"]
+    assert listed(None, "c") == ["b", "a", "2026-03-01"]
+    assert listed(2, "2026-03-01") == []
+    assert [len(night.modes) for night in store.nights(1, "a")] == [3]
+    with pytest.raises(UnknownIdError, match="no night 'x'; the store has: d, c, b, a, 2026-03-01"):
+        store.nights(2, "x")
+
+
+# What a page asks by an id.
+
+
+def test_a_page_finds_by_id_what_belongs_to_it(store: Store) -> None:
+    store.finish_night(a_night())
+    store.finish_night(a_night("2026-03-02", STARTED + 24 * HOUR))
+    for mode_id, judgement, hours in (
+        ("2026-03-01-1", Judgement.CONFIRM, 1),
+        ("2026-03-01-1", Judgement.REJECT, 2),
+        ("2026-03-01-2", Judgement.CONFIRM, 1),
+        ("2026-03-02-1", Judgement.CONFIRM, 1),
+    ):
+        store.add_verdict(Verdict(mode_id, judgement, "", "Aoki", STARTED + hours * HOUR))
+    for retraining_id, mode_id in (("r1", "2026-03-01-1"), ("r2", "2026-03-02-1"), ("r3", "2026-03-01-1")):
+        store.add_retraining(a_retraining(retraining_id, mode_id), a_model())
+
+    assert store.judgements("2026-03-01") == {
+        "2026-03-01-1": Judgement.REJECT,
+        "2026-03-01-2": Judgement.CONFIRM,
+    }
+    assert store.judgements("x") == {}
+    assert [each.retraining_id for each in store.retrainings("2026-03-01-1")] == ["r3", "r1"]
+    assert [each.retraining_id for each in store.retrainings()] == ["r3", "r2", "r1"]
+    assert store.started_at("2026-03-02") == STARTED + 24 * HOUR
+    with pytest.raises(UnknownIdError, match="no night '2026-03'"):
+        store.started_at("2026-03")
 
 
 # Failure modes from night to night.
@@ -309,7 +351,7 @@ def test_an_empty_store_says_so(store: Store) -> None:
 
 
 def test_a_long_list_of_ids_is_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "MOST_LISTED", 2)
+    monkeypatch.setattr(reader_module, "MOST_LISTED", 2)
     for number in range(5):
         store.add_model(a_model(f"m{number}", STARTED + number * HOUR), [])
 
@@ -410,14 +452,104 @@ def test_a_query_that_duckdb_refuses_is_explained(store: Store, sql: str, said: 
     assert store.night() == a_night()
 
 
+OUTSIDE = (
+    "FROM read_text('{file}')",
+    "FROM read_blob('{file}')",
+    "FROM read_csv('{file}')",
+    "FROM read_json('{file}')",
+    "FROM '{file}'",
+    "FROM sniff_csv('{file}')",
+    "FROM glob('{folder}/*')",
+    "WITH t AS (FROM read_text('{file}')) SELECT count(*) FROM t",
+    "SELECT 1; FROM read_text('{file}')",
+    "EXPLAIN ANALYZE COPY nights TO '{folder}/new.csv'",
+    "COPY nights TO '{folder}/new.csv'",
+    "COPY (SELECT 1) TO '{folder}/new.parquet'",
+    "COPY verdicts FROM '{file}'",
+    "EXPORT DATABASE '{folder}/new'",
+    "IMPORT DATABASE '{folder}'",
+    "ATTACH '{folder}/new.duckdb' AS other",
+    "ATTACH '{folder}/other.duckdb' AS other (READ_ONLY)",
+    "ATTACH ':memory:' AS other",
+    "CREATE PERSISTENT SECRET s (TYPE s3, KEY_ID 'a', SECRET 'b')",
+    "INSTALL httpfs",
+    "FORCE INSTALL httpfs",
+    "LOAD httpfs",
+    "LOAD '{file}'",
+    "CALL start_ui()",
+    "FROM 'https://example.com/t.csv'",
+    "SET enable_external_access = true",
+    "RESET enable_external_access",
+    "SET lock_configuration = false",
+    "SET temp_directory = '{folder}'",
+    "SET python_enable_replacements = true",
+    "PRAGMA profiling_output = '{folder}/new.json'",
+    "PRAGMA enable_profiling = 'json'",
+    "CALL enable_logging(storage = 'file', storage_path = '{folder}')",
+    "SELECT getenv('HOME')",
+    "FROM sql",
+    "CREATE TABLE own (n INTEGER)",
+    "UPDATE errors SET margin = 0",
+)
+
+
+@pytest.mark.parametrize("sql", OUTSIDE)
+def test_sql_reaches_nothing_but_the_store(store: Store, tmp_path: Path, sql: str) -> None:
+    file, folder = tmp_path / "given.csv", tmp_path
+    file.write_text("n\n1\n")
+    duckdb.connect(tmp_path / "other.duckdb").close()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    with pytest.raises(StoreError):
+        store.query(sql.format(file=file, folder=folder))
+
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "sql", ["FROM read_text('/etc/passwd')", "COPY nights TO 'x.csv'", "SET threads = 1"]
+)
+def test_sql_that_wants_more_than_the_store_is_told_the_way(store: Store, sql: str) -> None:
+    with pytest.raises(StoreError, match=r"(?s)wants more than the store: .*nothing else.*give --files\.$"):
+        store.query(sql)
+
+
+def test_sql_with_files_reads_and_writes_them_and_leaves_the_store(store: Store, tmp_path: Path) -> None:
+    store.finish_night(a_night())
+    target = tmp_path / "new.csv"
+
+    store.query(f"COPY (SELECT night_id FROM nights) TO '{target}'", files=True)
+
+    assert target.read_text() == "night_id\n2026-03-01\n"
+    assert store.query(f"FROM '{target}'", files=True)[1] == [(date(2026, 3, 1),)]
+    with pytest.raises(StoreError, match="read-only mode"):
+        store.query("DELETE FROM nights", files=True)
+
+
+@pytest.mark.parametrize("sql", ["", ";", "SET VARIABLE n = 1"])
+def test_sql_that_answers_nothing_has_no_columns(store: Store, sql: str) -> None:
+    assert store.query(sql)[1] == []
+
+
+def test_what_a_killed_writer_committed_is_read(store: Store) -> None:
+    store.finish_night(a_night())
+    code = "c = duckdb.connect(sys.argv[1]); c.execute('DELETE FROM nights'); say('ok'); hear()"
+    with python(code, store.path) as writer:
+        expect(writer, "ok")
+        writer.kill()
+        writer.wait()
+
+    assert store.query("SELECT count(*) FROM nights")[1] == [(0,)]
+
+
 def test_a_snapshot_holds_everything_and_can_be_renewed_while_it_is_read(
     store: Store, tmp_path: Path
 ) -> None:
     target = tmp_path / "it's a snapshot.duckdb"
     store.finish_night(a_night())
     store.snapshot(target)
-    with _python("c = duckdb.connect(sys.argv[1], read_only=True); say('open'); hear()", target) as reader:
-        _expect(reader, "open")
+    with python("c = duckdb.connect(sys.argv[1], read_only=True); say('open'); hear()", target) as reader:
+        expect(reader, "open")
         store.add_verdict(Verdict("2026-03-01-1", Judgement.CONFIRM, "", "Aoki", STARTED))
 
         store.snapshot(target)
@@ -454,11 +586,11 @@ def test_after_an_exception_the_file_is_free_and_unchanged(store: Store) -> None
     with pytest.raises(ZeroDivisionError), store._transaction() as connection:
         _fail_after(connection.execute("DELETE FROM errors"))
 
-    with _python(
+    with python(
         "c = duckdb.connect(sys.argv[1]); say(c.execute('SELECT count(*) FROM errors').fetchall()[0][0])",
         store.path,
     ) as other:
-        _expect(other, "11")
+        expect(other, "11")
 
     assert store.night() == a_night()
 
@@ -467,8 +599,8 @@ def test_after_a_refused_statement_the_file_is_free(store: Store) -> None:
     with pytest.raises(StoreError):
         store.query("FROM nowhere")
 
-    with _python("c = duckdb.connect(sys.argv[1]); say('mine')", store.path) as other:
-        _expect(other, "mine")
+    with python("c = duckdb.connect(sys.argv[1]); say('mine')", store.path) as other:
+        expect(other, "mine")
 
 
 def test_a_killed_writer_leaves_the_earlier_state(store: Store) -> None:
@@ -481,8 +613,8 @@ def test_a_killed_writer_leaves_the_earlier_state(store: Store) -> None:
             say('written')
             hear()
     """
-    with _python(writing, store.path) as writer:
-        _expect(writer, "written")
+    with python(writing, store.path) as writer:
+        expect(writer, "written")
         writer.kill()
         assert writer.wait() == -9
 
@@ -502,13 +634,13 @@ def test_two_processes_write_at_the_same_time(store: Store) -> None:
             store.add_verdict(Verdict('2026-03-01-1', Judgement.CONFIRM, str(number), sys.argv[2], now))
         say('done')
     """
-    with _python(writing, store.path, "Aoki") as one, _python(writing, store.path, "Berg") as other:
+    with python(writing, store.path, "Aoki") as one, python(writing, store.path, "Berg") as other:
         for process in (one, other):
-            _expect(process, "ready")
+            expect(process, "ready")
         for process in (one, other):
-            _tell(process)
+            tell(process)
         for process in (one, other):
-            _expect(process, "done")
+            expect(process, "done")
 
     given = {(verdict.reviewer, int(verdict.comment)) for verdict in store.verdicts("2026-03-01-1")}
     assert given == {(reviewer, number) for reviewer in ("Aoki", "Berg") for number in range(10)}
@@ -529,21 +661,33 @@ def test_threads_of_one_process_take_turns(store: Store) -> None:
     assert len({verdict.reviewer for verdict in store.verdicts("2026-03-01-1")}) == 8
 
 
+def test_readers_of_one_process_read_together_and_keep_the_file(store: Store) -> None:
+    store.finish_night(a_night())
+    with store._transaction(read_only=True), ThreadPoolExecutor(8) as threads:
+        nights = list(threads.map(lambda _: store.night(), range(40)))
+
+        assert nights == [a_night()] * 40
+        try_writing = """
+            try: duckdb.connect(sys.argv[1]); say('mine')
+            except duckdb.IOException: say('held')
+        """
+        with python(try_writing, store.path) as other:  # what the others closed has not let go of it
+            expect(other, "held")
+
+
 def test_a_held_file_is_waited_for(store: Store) -> None:
-    with _python(
+    with python(
         "c = duckdb.connect(sys.argv[1]); say('held'); time.sleep(0.5); c.close(); hear()", store.path
     ) as holder:
-        _expect(holder, "held")
+        expect(holder, "held")
 
         assert store.nights() == []
 
 
 def test_a_file_held_too_long_names_its_holder(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "WAIT_SECONDS", 0.2)
-    with _python(
-        "c = duckdb.connect(sys.argv[1], read_only=True); say('held'); hear()", store.path
-    ) as holder:
-        _expect(holder, "held")
+    with python("c = duckdb.connect(sys.argv[1], read_only=True); say('held'); hear()", store.path) as holder:
+        expect(holder, "held")
 
         assert store.nights() == []  # readers do not shut out readers
         with pytest.raises(StoreError, match=rf"held by .*\(PID {holder.pid}\) and did not .* 0\.2 s"):
@@ -574,50 +718,13 @@ def test_waiting_draws_nothing_from_the_global_generator(store: Store) -> None:
     random.seed(5)
     expected = random.random()
     random.seed(5)
-    with _python(
+    with python(
         "c = duckdb.connect(sys.argv[1]); say('held'); time.sleep(0.2); c.close(); hear()", store.path
     ) as holder:
-        _expect(holder, "held")
+        expect(holder, "held")
         store.nights()
 
     assert random.random() == expected
-
-
-# Helpers for other processes.
-
-_PRELUDE = """
-import sys, time
-from datetime import UTC, datetime
-from pathlib import Path
-import duckdb
-from inspection.findings import Judgement, Verdict
-from inspection.workspace.store import Store
-def say(word): print(word, flush=True)
-def hear(): sys.stdin.readline()
-"""
-
-
-@contextmanager
-def _python(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Run code in a process of its own, which is gone afterwards."""
-    command = [sys.executable, "-c", _PRELUDE + textwrap.dedent(code), *map(str, arguments)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def _expect(process: subprocess.Popen[str], word: str) -> None:
-    assert process.stdout is not None
-    assert process.stdout.readline().strip() == word
-
-
-def _tell(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
 
 
 @contextmanager

@@ -1,0 +1,94 @@
+"""A copy of the store in memory for many readers at once, who wait for no writer."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from inspection.errors import StoreBusyError, StoreError
+from inspection.findings import Verdict
+from inspection.workspace.reader import Reader
+from inspection.workspace.rows import insert, row_of
+from inspection.workspace.store import WAIT_SECONDS, Stamp, Store
+
+PATIENCE = 0.5  # seconds that one reader waits for a file that others hold before it takes the older copy
+
+
+@dataclass(frozen=True, slots=True)
+class Copy(Reader):
+    """The findings as they were at one moment, with the verdicts that were given through this copy since."""
+
+    path: Path  # of the store
+    taken_at: datetime  # UTC
+    stamp: Stamp
+    connection: DuckDBPyConnection
+
+    @contextmanager
+    def _reading(self) -> Iterator[DuckDBPyConnection]:
+        try:
+            with closing(self.connection.cursor()) as cursor:
+                yield cursor
+        except duckdb.Error as error:
+            raise StoreError(f"the copy of the store {self.path} in memory refused: {error}") from error
+
+    def add_verdict(self, verdict: Verdict) -> None:
+        """Add a verdict that the store has accepted."""
+        with self._reading() as connection:
+            insert(connection, "verdicts", [row_of(verdict)])
+
+
+class LiveCopy:
+    """The newest copy of a store: renewed by the reader who finds that the store has changed.
+
+    While one reader renews the copy, the others read the one before. Where another program holds the file,
+    that one goes on being read, and `behind` says so.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.behind = ""  # why the copy is older than the store; empty where it is not
+        self._copy: Copy | None = None
+        self._renewing = threading.Lock()
+
+    def newest(self) -> Copy:
+        """Return the newest copy that can be had now. Only before the first one the file is waited for."""
+        kept = self._copy
+        if kept and kept.stamp == self.store.stamp():
+            return kept
+        if not self._renewing.acquire(timeout=0 if kept else WAIT_SECONDS):
+            if kept:
+                return kept
+            raise StoreBusyError(
+                f"the store {self.store.path} is still being read for the first time. Reload this page."
+            )
+        try:
+            return self._renewed()
+        finally:
+            self._renewing.release()
+
+    def add_verdict(self, verdict: Verdict) -> None:
+        """Add a verdict to the store; whoever reads the copy next sees it."""
+        with self._renewing:
+            self.store.add_verdict(verdict)
+            if self._copy:
+                self._copy.add_verdict(verdict)
+
+    def _renewed(self) -> Copy:
+        kept = self._copy
+        if kept and kept.stamp == self.store.stamp():  # another reader was faster
+            return kept
+        try:
+            connection, stamp = self.store.load(PATIENCE if kept else WAIT_SECONDS)
+        except StoreBusyError as error:
+            if kept is None:
+                raise
+            self.behind = f"This is the store of {kept.taken_at:%Y-%m-%d %H:%M:%S} UTC: since then {error}"
+            return kept
+        self.behind = ""
+        self._copy = Copy(self.store.path, datetime.now(UTC), stamp, connection)
+        return self._copy

@@ -1,0 +1,349 @@
+"""What can be read of the findings, whatever connection they are read through."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from duckdb import DuckDBPyConnection
+
+from inspection.errors import StoreError, UnknownIdError
+from inspection.findings import (
+    Cause,
+    FailureMode,
+    Judgement,
+    KnownMode,
+    LoggedError,
+    Night,
+    NightState,
+    ReferenceImage,
+    RegisteredModel,
+    Retraining,
+    Trend,
+    Verdict,
+)
+from inspection.workspace.rows import (
+    Row,
+    error_of,
+    fetch,
+    grouped,
+    read_modes,
+    read_night,
+    read_retraining,
+    record_of,
+    select,
+    value_of,
+)
+
+MOST_LISTED = 20  # ids that an error message lists
+REMEMBERED = 30  # nights of a model in which a failure mode is recognised
+
+_NIGHTS_OVER_A_LOG = """
+SELECT night_id, settings FROM nights
+WHERE model_hash = ? AND log_sha256 = ?
+ORDER BY started_at DESC, night_id DESC
+"""
+
+_KNOWN_MODES = """
+WITH earlier AS (
+    SELECT
+        night_id, started_at,
+        row_number() OVER (ORDER BY started_at DESC, night_id DESC)::INTEGER AS nights_ago
+    FROM nights
+    WHERE model_hash = ? AND started_at < ? AND state = 'finished'
+)
+SELECT
+    mode.lineage,
+    mode.signature,
+    (SELECT count(*) FROM errors AS e WHERE e.mode_id = mode.mode_id) AS errors,
+    earlier.started_at,
+    earlier.nights_ago
+FROM failure_modes AS mode
+JOIN earlier USING (night_id)
+WHERE earlier.nights_ago <= ? AND len(mode.signature) > 0
+QUALIFY row_number() OVER (PARTITION BY mode.lineage ORDER BY earlier.nights_ago, mode.position) = 1
+ORDER BY earlier.nights_ago, mode.position
+"""
+
+_OTHER_ERRORS = """
+WITH RECURSIVE mine AS (
+    SELECT mode.lineage, night.model_hash
+    FROM failure_modes AS mode JOIN nights AS night USING (night_id)
+    WHERE mode.mode_id = ?
+), line AS (
+    SELECT model_hash FROM mine
+    UNION
+    SELECT model.parent_hash FROM models AS model JOIN line USING (model_hash)
+    WHERE model.parent_hash IS NOT NULL
+), found AS (
+    SELECT
+        error.*,
+        night.started_at,
+        mode.lineage = (SELECT lineage FROM mine) AS own
+    FROM errors AS error
+    JOIN failure_modes AS mode USING (mode_id)
+    JOIN nights AS night ON night.night_id = error.night_id
+    WHERE night.state = 'finished' AND night.model_hash IN (SELECT model_hash FROM line)
+)
+SELECT * EXCLUDE (started_at, own)
+FROM found
+WHERE image_path NOT IN (SELECT image_path FROM found WHERE own)
+QUALIFY row_number() OVER (PARTITION BY image_path ORDER BY started_at DESC, position) = 1
+ORDER BY started_at DESC, night_id, mode_id, position
+"""
+
+_NIGHTS_BEFORE = """
+FROM night_overview
+WHERE $1::VARCHAR IS NULL OR (started_at, night_id) < (
+    SELECT (started_at, night_id) FROM nights WHERE night_id = $1
+)
+ORDER BY started_at DESC, night_id DESC
+LIMIT $2
+"""
+
+_MODES_OF_NIGHTS = "FROM mode_overview WHERE list_contains(?, night_id) ORDER BY position"
+
+_JUDGEMENTS = """
+SELECT mode_id, judgement
+FROM latest_verdicts JOIN failure_modes USING (mode_id)
+WHERE night_id = ?
+"""
+
+_RETRAININGS = """
+FROM retrainings
+WHERE $1::VARCHAR IS NULL OR mode_id = $1
+ORDER BY started_at DESC, rowid DESC
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ModeOverview:
+    """One failure mode on a page that lists nights; flip rates are those of its best layer."""
+
+    mode_id: str
+    title: str
+    errors: int
+    escapes: int
+    overkills: int
+    family: str | None  # None where no cause is claimed
+    share: float  # explained share of the best operation
+    flip_rate: float | None  # None where no layer was verified; so for the next two
+    better_control: float | None
+    withheld: bool | None
+    judgement: Judgement | None  # the newest verdict's
+    retrainings: int
+    accepted: int  # retrainings whose candidate model was accepted
+    lineage: str
+    trend: Trend
+    previous_errors: int | None  # on the night before that has it
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class NightOverview:
+    """One night on a page that lists nights."""
+
+    night_id: str
+    started_at: datetime  # UTC
+    finished_at: datetime | None
+    state: NightState
+    message: str
+    log_path: str
+    model_hash: str
+    rows_read: int
+    errors_read: int
+    set_aside: int  # rows
+    modes: tuple[ModeOverview, ...]
+    retrainings: int  # over all its modes
+    accepted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """Where the ids of one kind of record stand, and how they are sorted: newest first."""
+
+    noun: str
+    table: str
+    column: str
+    order: str
+
+
+NIGHT_IDS = Ids("night", "nights", "night_id", "started_at DESC, night_id DESC")
+MODE_IDS = Ids(
+    "failure mode",
+    "failure_modes JOIN nights USING (night_id)",
+    "mode_id",
+    "started_at DESC, night_id DESC, position",
+)
+MODEL_IDS = Ids("model", "models", "model_hash", "registered_at DESC, rowid DESC")
+
+
+class Reader(ABC):
+    """The findings of one workspace, to be read. Every method raises StoreError where that is impossible."""
+
+    path: Path  # of the store
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[DuckDBPyConnection]:
+        """Lend a connection to the findings, of one moment."""
+
+    def model(self, model_hash: str | None = None) -> RegisteredModel:
+        """Return the model whose hash begins so; None: the newest deployed one."""
+        with self._reading() as connection:
+            if model_hash is not None:
+                chosen = _resolve(connection, MODEL_IDS, model_hash)
+                rows = select(connection, "models", MODEL_IDS.column, chosen, MODEL_IDS.order)
+            else:
+                rows = select(connection, "models", "role", "deployed", MODEL_IDS.order)
+        if not rows:
+            raise StoreError(f"no deployed model in the store {self.path}. Register one first.")
+        return record_of(RegisteredModel, rows[0])
+
+    def models(self) -> list[RegisteredModel]:
+        """Return every model, newest first."""
+        with self._reading() as connection:
+            rows = fetch(connection, f"FROM models ORDER BY {MODEL_IDS.order}")
+        return [record_of(RegisteredModel, row) for row in rows]
+
+    def references(self, model_hash: str) -> list[ReferenceImage]:
+        """Return the labelled images of a model, in the order registered."""
+        with self._reading() as connection:
+            rows = select(connection, "reference_images", "model_hash", model_hash, order="rowid")
+        return [record_of(ReferenceImage, row) for row in rows]
+
+    def night(self, night_id: str | None = None) -> Night:
+        """Return the night whose id begins so, with everything found; None: the newest started."""
+        with self._reading() as connection:
+            if night_id is None and not _ids(connection, NIGHT_IDS):
+                raise StoreError(f"no night in the store {self.path}. Run one over a defect log first.")
+            chosen = (
+                _ids(connection, NIGHT_IDS)[0]
+                if night_id is None
+                else _resolve(connection, NIGHT_IDS, night_id)
+            )
+            return read_night(connection, chosen)
+
+    def nights(self, most: int | None = None, before: str | None = None) -> list[NightOverview]:
+        """Return what a list of nights shows, newest first: at most so many, from before another night."""
+        with self._reading() as connection:
+            if before is not None:
+                require(connection, NIGHT_IDS, before)
+            nights = fetch(connection, _NIGHTS_BEFORE, before, most)
+            listed = [row["night_id"] for row in nights]
+            modes = grouped(fetch(connection, _MODES_OF_NIGHTS, listed), ("night_id",))
+        return [_night_overview(row, modes[row["night_id"],]) for row in nights]
+
+    def started_at(self, night_id: str) -> datetime:
+        """Return when a night began, UTC."""
+        with self._reading() as connection:
+            require(connection, NIGHT_IDS, night_id)
+            (row,) = select(connection, "nights", "night_id", night_id, NIGHT_IDS.order)
+        return cast(datetime, value_of(row["started_at"]))
+
+    def states(self) -> dict[str, NightState]:
+        """Return where every night stands, by its id."""
+        with self._reading() as connection:
+            rows = fetch(connection, "SELECT night_id, state FROM nights")
+        return {row["night_id"]: NightState(row["state"]) for row in rows}
+
+    def settings_of_nights(self, model_hash: str, log_sha256: str) -> dict[str, dict[str, Any]]:
+        """Return the settings of every night over a log with a model, by the nights' ids, newest first."""
+        with self._reading() as connection:
+            rows = fetch(connection, _NIGHTS_OVER_A_LOG, model_hash, log_sha256)
+        return {row["night_id"]: json.loads(row["settings"]) for row in rows}
+
+    def mode(self, mode_id: str) -> FailureMode:
+        """Return one failure mode with everything found about it."""
+        with self._reading() as connection:
+            require(connection, MODE_IDS, mode_id)
+            return read_modes(connection, "mode_id", mode_id)[0]
+
+    def known_modes(self, model_hash: str, before: datetime) -> list[KnownMode]:
+        """Return each lineage of a model's finished nights before a moment, as the latest of them saw it.
+
+        The last 30 such nights count, and only failure modes with a signature; newest first.
+        """
+        with self._reading() as connection:
+            rows = fetch(connection, _KNOWN_MODES, model_hash, before, REMEMBERED)
+        return [record_of(KnownMode, row) for row in rows]
+
+    def other_errors(self, mode_id: str) -> list[LoggedError]:
+        """Return the errors of the other failure modes that a model and those before it had, newest first.
+
+        Those before it are the models that it was retrained from. An image that stands in several nights
+        counts once, and none of the mode's own does, under whatever night it was found.
+        """
+        with self._reading() as connection:
+            require(connection, MODE_IDS, mode_id)
+            return [error_of(row) for row in fetch(connection, _OTHER_ERRORS, mode_id)]
+
+    def verdicts(self, mode_id: str) -> list[Verdict]:
+        """Return the verdicts on a failure mode, newest first."""
+        with self._reading() as connection:
+            rows = select(connection, "verdicts", "mode_id", mode_id, order="given_at DESC, rowid DESC")
+        return [record_of(Verdict, row, judgement=Judgement(row["judgement"])) for row in rows]
+
+    def judgements(self, night_id: str) -> dict[str, Judgement]:
+        """Return the newest verdict's judgement on each failure mode of a night that has one."""
+        with self._reading() as connection:
+            rows = fetch(connection, _JUDGEMENTS, night_id)
+        return {row["mode_id"]: Judgement(row["judgement"]) for row in rows}
+
+    def retrainings(self, mode_id: str | None = None) -> list[Retraining]:
+        """Return the retrainings of a failure mode, or all of them, newest first."""
+        with self._reading() as connection:
+            rows = fetch(connection, _RETRAININGS, mode_id)
+            return [read_retraining(connection, row) for row in rows]
+
+
+# Which ids there are, and what to say about one that is not among them.
+
+
+def require(connection: DuckDBPyConnection, ids: Ids, given: str) -> None:
+    """Raise UnknownIdError where there is no such id."""
+    if not fetch(connection, f"SELECT 1 FROM {ids.table} WHERE {ids.column} = ? LIMIT 1", given):
+        raise _unknown(connection, ids, given)
+
+
+def _resolve(connection: DuckDBPyConnection, ids: Ids, prefix: str) -> str:
+    """Return the one id that is `prefix` or begins so."""
+    found = _ids(connection, ids, prefix)
+    if prefix in found or len(found) == 1:
+        return prefix if prefix in found else found[0]
+    if found:
+        raise StoreError(
+            f"{ids.noun} '{prefix}' is ambiguous; so begin: {_listed(found)}. Give more of the id."
+        )
+    raise _unknown(connection, ids, prefix)
+
+
+def _ids(connection: DuckDBPyConnection, ids: Ids, prefix: str = "") -> list[str]:
+    """Return the ids that begin so, newest first."""
+    beginning = (
+        f"SELECT {ids.column} FROM {ids.table} WHERE starts_with({ids.column}, ?) ORDER BY {ids.order}"
+    )
+    return [row[ids.column] for row in fetch(connection, beginning, prefix)]
+
+
+def _unknown(connection: DuckDBPyConnection, ids: Ids, given: str) -> UnknownIdError:
+    return UnknownIdError(f"no {ids.noun} '{given}'; the store has: {_listed(_ids(connection, ids))}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return (", ".join(names[:MOST_LISTED]) or "none yet") + more
+
+
+def _night_overview(row: Row, modes: Sequence[Row]) -> NightOverview:
+    overviews = tuple(_mode_overview(mode) for mode in modes)
+    return record_of(NightOverview, row, state=NightState(row["state"]), modes=overviews)
+
+
+def _mode_overview(row: Row) -> ModeOverview:
+    judgement = Judgement(row["judgement"]) if row["judgement"] else None
+    trend, cause = Trend(row["trend"]), Cause(row["cause"])
+    return record_of(ModeOverview, row, judgement=judgement, trend=trend, cause=cause)
