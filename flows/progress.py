@@ -1,17 +1,23 @@
-"""Progress of a flow's steps on the terminal; nothing where there is no terminal."""
+"""What a long command says on stderr while it works: progress, on a terminal, and remarks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 _console = Console(stderr=True)
 
 
+def remark(sentence: str) -> None:
+    """Say what the user should know and what stops nothing."""
+    _console.print(f"[yellow]{escape(sentence)}[/]", soft_wrap=True)
+
+
 @contextmanager
 def step(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a bar for one step; the function given advances it by a number of images or steps.
+    """Show a bar for one step, on a terminal; the function given advances it by a number of images or steps.
 
     Where the total is not known beforehand (None) the bar only shows that something moves, and the count.
     """

@@ -194,10 +194,10 @@ def test_the_first_name_wins(tmp_path: Path) -> None:
 
 def test_labels_and_names_stay_texts(tmp_path: Path) -> None:
     draw(tmp_path, "007", "1.50")
-    (tmp_path / "t.csv").write_text("image,Label,split\n007,TRUE,2.0\n1.50,FALSE,1e3\n")
+    (tmp_path / "t.csv").write_text("image,Label\n007,TRUE\n1.50,1e3\n")
     assert listed(tmp_path, read_image_set(tmp_path / "t.csv")) == [
-        ("007", "TRUE", "2.0"),
-        ("1.50", "FALSE", "1e3"),
+        ("007", "TRUE", None),
+        ("1.50", "1e3", None),
     ]
 
 
@@ -229,15 +229,19 @@ def test_a_row_written_twice_counts_once(tmp_path: Path) -> None:
         ("t.csv", "image,label\n1.png,good\n1.png,\n,bad\n", "2 of 3 rows lack an image or a label"),
         ("t.csv", "image,label\n1.png,good\n1.png,bad\n", "1.png stands there twice, with two labels"),
         ("t.csv", "image,label,split\n1.png,a,train\n1.png,a,test\n", "stands there twice, .* two splits"),
-        ("t.csv", 'image,label\n1.png,good\n"2.png,bad\n"3.png,bad\n', "cannot be read|do not exist"),
-        ("t.csv", "\0\0", "not UTF-8, UTF-16 or cp932 text"),
+        (
+            "t.csv",
+            'image,label\n1.png,good\n"2.png,bad\n"3.png,bad\n',
+            r"2 lines are no rows: line 3 \(a quotation mark is not closed",
+        ),
+        ("t.csv", "\0\0", "not UTF-8, UTF-16, cp932 or cp1252 text"),
         ("t.parquet", "nonsense", r"the table cannot be read: .*'t\.parquet'"),
         (
             "t.jsonl",
             '{"image": "1.png", "label"\n',
-            r"the table cannot be read: Invalid Input Error: .*t\.jsonl",
+            "no image column; .* found none",
         ),
-        ("t.xlsx", "PK", r"a table of images ends in \.csv, .*not in '\.xlsx'"),
+        ("t.xlsx", "PK", r"a table ends in \.csv, .*not in '\.xlsx'"),
     ],
 )
 def test_a_table_that_cannot_be_used(tmp_path: Path, name: str, content: str, says: str) -> None:
@@ -263,9 +267,7 @@ def test_a_source_that_does_not_exist(tmp_path: Path, name: str) -> None:
         read_image_set(tmp_path / name)
 
 
-@pytest.mark.parametrize(
-    "files", [[], ["1.png"], ["a/b/c/1.png"]], ids=["empty", "no class folder", "too deep"]
-)
+@pytest.mark.parametrize("files", [[], ["1.png"], ["masks/1.png"]], ids=["empty", "no class folder", "masks"])
 def test_a_folder_without_images_in_class_folders(tmp_path: Path, files: list[str]) -> None:
     draw(tmp_path, *files)
     with pytest.raises(ImageSetError, match="no images found; expected one folder for each class"):
