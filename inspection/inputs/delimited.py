@@ -99,10 +99,11 @@ def records(lines: Sequence[str], header: Header) -> Iterator[Record]:
         try:
             for cells in reader:
                 ends = start + reader.line_num
-                if len(cells) != len(header.columns) or ends > line + 1:
-                    why = _misfit(cells, header, several_lines=ends > line + 1)
-                    if why == _UNCLOSED:
-                        break
+                if ends > line + 1 and _hides_rows(cells, lines[line + 1 : ends], header):
+                    why = _UNCLOSED
+                    break
+                if len(cells) != len(header.columns):
+                    why = _misfit(cells, header)
                 yield line, ends, cells, why
                 line, why = ends, ""
             else:
@@ -114,13 +115,21 @@ def records(lines: Sequence[str], header: Header) -> Iterator[Record]:
         start = line + 1
 
 
-def _misfit(cells: Sequence[str], header: Header, *, several_lines: bool) -> str:
+def _hides_rows(cells: Sequence[str], further: Sequence[str], header: Header) -> bool:
+    """Whether a cell over several lines swallowed rows: a quotation mark before it was not closed."""
+    needed = header.needed or ()
+    if len(cells) != len(header.columns) or any("\n" in cells[place] for place in needed):
+        return True
+    parted = (line.split(header.delimiter) for line in further)
+    return any(
+        len(each) == len(header.columns) > 1 and all(each[place].strip() for place in needed)
+        for each in parted
+    )
+
+
+def _misfit(cells: Sequence[str], header: Header) -> str:
     """Say why cells are no row of the table; empty where they are one, or all blank."""
     columns = len(header.columns)
-    if several_lines and (
-        len(cells) != columns or any("\n" in cells[place] for place in header.needed or ())
-    ):
-        return _UNCLOSED  # it hid the rows that follow
     lacks = len(cells) < header.least and any(map(str.strip, cells))
     if lacks or any(map(str.strip, cells[columns:])):
         return f"Expected Number of Columns: {columns} Found: {len(cells)}"
