@@ -47,7 +47,7 @@ class ClassFolders:
         """What was not read, in words; empty where all was."""
         parts = [f"{count:,} {kind}" for kind, count in sorted(self.passed.items())]
         if self.kinds:
-            named = ", ".join(kind for kind, _ in self.kinds.most_common(_NAMED))
+            named = ", ".join(sorted(kind for kind, _ in self.kinds.most_common(_NAMED)))
             parts.append(f"{self.kinds.total():,} files that are no images by their name ({named})")
         if self.empty:
             more = f" and {len(self.empty) - _NAMED} more" if len(self.empty) > _NAMED else ""

@@ -122,7 +122,9 @@ def _hides_rows(cells: Sequence[str], further: Sequence[str], header: Header) ->
         return True
     parted = (line.split(header.delimiter) for line in further)
     return any(
-        len(each) == len(header.columns) > 1 and all(each[place].strip() for place in needed)
+        len(each) == len(header.columns) > 1
+        and all(each[place].strip() for place in needed)
+        and '"' not in each[0]  # which would end a cell of the first column
         for each in parted
     )
 

@@ -31,7 +31,7 @@ class Text:
     def no_text(self) -> str:
         """Says that the file is no text, for its first bad line."""
         line, why = next(iter(self.bad.items()))
-        return f"not UTF-8, UTF-16, cp932 or cp1252 text (line {line + 1}: {why})"
+        return f"not a text file, or not UTF-8, UTF-16, cp932 or cp1252 text (line {line + 1}: {why})"
 
     def why_bad(self, line: int, ends: int) -> str:
         """Why one of some lines could not be read; empty where all could."""

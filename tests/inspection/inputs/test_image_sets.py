@@ -251,6 +251,71 @@ def test_a_table_that_cannot_be_used(tmp_path: Path, name: str, content: str, sa
         read_image_set(tmp_path / name)
 
 
+def test_no_row_of_a_table_is_lost(tmp_path: Path) -> None:
+    draw(tmp_path, *(f"{number}.png" for number in range(1, 41)))
+    rows = [f"{number}.png,ok\n" for number in range(1, 21)]
+    wider = [f"{number}.png,ng,7\n" for number in range(21, 41)]
+    (tmp_path / "t.csv").write_text("".join(["image,label\n", *rows, "image,label,lot\n", *wider]))
+    with pytest.raises(
+        ImageSetError, match=r"21 lines are no rows: line 22 \(.* and 16 more; mend or remove"
+    ):
+        read_image_set(tmp_path / "t.csv")
+    notes = "".join(f"{'#' * (number % 3 == 0)}{number},{number}.png,ok\n" for number in range(1, 21))
+    (tmp_path / "t.csv").write_text(f"note,image,label\n{notes}")
+    assert len(read_image_set(tmp_path / "t.csv")) == 20
+
+
+def test_rows_that_lack_something_are_named(tmp_path: Path) -> None:
+    draw(tmp_path, "1.png")
+    table = tmp_path / "t.csv"
+    table.write_text('lot,image,label\n"a\nb",1.png,ok\n\nx,,ok\n')
+    with pytest.raises(ImageSetError, match="1 of 2 rows lack an image or a label: line 5;"):
+        read_image_set(table)
+    assert len(read_image_set(table, "image IS NOT NULL")) == 1
+    table.write_text("image,label,split\n1.png,ok,train\n1.png,ok,\n")
+    with pytest.raises(ImageSetError, match="1 of 2 rows have no split: line 3;"):
+        read_image_set(table)
+
+
+@pytest.mark.parametrize(
+    ("word", "split"),
+    [
+        ("training", "train"),
+        ("TRN", "train"),
+        ("valid", "val"),
+        (" Testing ", "test"),
+        ("tst", "test"),
+        ("", None),
+    ],
+)
+def test_the_words_of_the_split_column(tmp_path: Path, word: str, split: str | None) -> None:
+    draw(tmp_path, "1.png")
+    (tmp_path / "t.csv").write_text(f"image,label,split\n1.png,ok,{word}\n")
+    assert listed(tmp_path, read_image_set(tmp_path / "t.csv")) == [("1.png", "ok", split)]
+
+
+@pytest.mark.parametrize("word", ["eval", "holdout", "2.0", "line A"])
+def test_an_unknown_split_is_refused(tmp_path: Path, word: str) -> None:
+    draw(tmp_path, "1.png", "2.png")
+    (tmp_path / "t.csv").write_text(f"image,label,split\n1.png,ok,{word}\n2.png,ok,train\n")
+    with pytest.raises(ImageSetError, match=f"the split column holds '{word}'; known are: train, training, "):
+        read_image_set(tmp_path / "t.csv")
+    assert len(read_image_set(tmp_path / "t.csv", "split = 'train'")) == 1
+
+
+@pytest.mark.parametrize("header", ["image,label,Label ", "Image,image,label", "image,label,split,SPLIT"])
+def test_a_column_that_stands_twice(tmp_path: Path, header: str) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\na,b,c\n")
+    with pytest.raises(ImageSetError, match="the same column stands there 2 times"):
+        read_image_set(tmp_path / "t.csv")
+
+
+def test_a_class_of_another_row_is_not_its_number(tmp_path: Path) -> None:
+    draw(tmp_path, "1.png", "2.png")
+    (tmp_path / "t.csv").write_text("image,label\n1.png,007\n2.png,7\n")
+    assert [image.label for image in read_image_set(tmp_path / "t.csv", "label = 7")] == ["7"]
+
+
 def test_missing_images_are_counted_and_the_first_are_named(tmp_path: Path) -> None:
     draw(tmp_path, "0.png")
     rows = "".join(f"{number}.png,good\n" for number in range(8))

@@ -186,7 +186,8 @@ def test_a_table_that_is_too_large_is_refused_at_once(plant: Path, monkeypatch: 
         with pytest.raises(LogError, match=r"has 100,00\d columns; at most 2,000 are read"):
             read(logged(plant, text, name))
     path = plant / "log.parquet"
-    duckdb.sql("SELECT 'x' AS a, 'y' AS b FROM range(3)").write_parquet(str(path))
+    with duckdb.connect() as connection:
+        connection.query("SELECT 'x' AS a, 'y' AS b FROM range(3)").write_parquet(str(path))
     monkeypatch.setattr(tables, "MOST_CELLS", 5)
     with pytest.raises(LogError, match="has more than 2 rows of 2 columns"):
         read(path)
