@@ -17,7 +17,7 @@ KNOWN_SPLITS = ", ".join(SPLITS)
 # Words for a split that mean validation to some and test to others.
 _UNCLEAR = re.compile(r"eval(uation)?|dev(elopment)?|hold[-_ ]?out", re.IGNORECASE)
 _MASKS = re.compile(r"(ground[-_ ]?truth|masks?|gt|annotations?)", re.IGNORECASE)
-_MASK_OF = re.compile(r"(.+?)[-_ ](ground[-_ ]?truth|masks?|gt|label)", re.IGNORECASE)
+_MASK_OF = re.compile(r"(.+?)[-_ ](ground[-_ ]?truth|masks?|gt|label)([-_ ]?\d+)?", re.IGNORECASE)
 _NAMED = 5  # folders and kinds of files that are named
 
 
@@ -45,10 +45,10 @@ class ClassFolders:
 
     def passed_over(self) -> str:
         """What was not read, in words; empty where all was."""
-        parts = [f"{count:,} {kind}" for kind, count in sorted(self.passed.items())]
+        parts = [f"{kind}: {count:,}" for kind, count in sorted(self.passed.items())]
         if self.kinds:
             named = ", ".join(sorted(kind for kind, _ in self.kinds.most_common(_NAMED)))
-            parts.append(f"{self.kinds.total():,} files that are no images by their name ({named})")
+            parts.append(f"files that are no images by their names: {self.kinds.total():,} ({named})")
         if self.empty:
             more = f" and {len(self.empty) - _NAMED} more" if len(self.empty) > _NAMED else ""
             parts.append(f"folders without an image: {', '.join(sorted(self.empty)[:_NAMED])}{more}")

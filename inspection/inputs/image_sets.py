@@ -156,7 +156,10 @@ def _selected(path: Path, table: Table, places: Sequence[int | None], where: str
     """The rows that meet the condition. A row that is malformed cannot be asked, so there must be none."""
     if table.malformed:
         bad = [f"{table.place_of(aside.row)} ({aside.detail})" for aside in table.malformed]
-        raise ImageSetError(f"{path}: {_some(bad, 'no rows')}; mend or remove them, and no image is lost")
+        raise ImageSetError(
+            f"{path}: these lines are no rows of the table: {_some(bad)}. No image may be lost unseen: mend "
+            "the lines, or remove them"
+        )
     try:
         kept = range(len(table.rows)) if where is None else rows_that_meet(table, where)
     except ConditionError as error:
@@ -170,9 +173,9 @@ def _selected(path: Path, table: Table, places: Sequence[int | None], where: str
     ]
 
 
-def _some(places: Sequence[str], are: str) -> str:
+def _some(places: Sequence[str]) -> str:
     more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
-    return f"{len(places)} lines are {are}: {', '.join(places[:_NAMED])}{more}"
+    return f"{', '.join(places[:_NAMED])}{more}"
 
 
 def _check_rows(path: Path, rows: Sequence[_Row]) -> None:
@@ -181,7 +184,7 @@ def _check_rows(path: Path, rows: Sequence[_Row]) -> None:
     if lacking:
         raise ImageSetError(
             f"{path}: {len(lacking)} of {len(rows)} rows lack an image or a label: "
-            f"{', '.join(lacking[:_NAMED])}{', ...' if len(lacking) > _NAMED else ''}; "
+            f"{_some(lacking)}; "
             "fill them in, or leave them out with a condition"
         )
     unknown = sorted({row.split for row in rows if row.split and split_name(row.split) is None})
@@ -193,8 +196,8 @@ def _check_rows(path: Path, rows: Sequence[_Row]) -> None:
     without = [row.place for row in rows if not row.split]
     if 0 < len(without) < len(rows):
         raise ImageSetError(
-            f"{path}: {len(without)} of {len(rows)} rows have no split: {', '.join(without[:_NAMED])}"
-            f"{', ...' if len(without) > _NAMED else ''}; fill it in, or leave them out with a condition"
+            f"{path}: {len(without)} of {len(rows)} rows have no split: {_some(without)}; "
+            "fill it in, or leave them out with a condition"
         )
 
 

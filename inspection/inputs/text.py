@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
+_DOS_END = b"\x1a"  # programs of old write it where a file ends
 _REPLACED = "\ufffd"  # what stands for bytes that are no text
 _OTHER = re.compile(r"[^\x00-\x7f]")
 # What plants write in cp1252: an accented letter or two in a Latin word, and a letter or a sign by itself.
@@ -46,6 +47,7 @@ def read_text(data: bytes) -> Text:
     Which of them is told by all lines together; a line that is none in it is bad, as one with NUL bytes is
     (a file system leaves them after a power loss).
     """
+    data = data.removesuffix(_DOS_END)
     try:
         if b"\0" not in data:
             return Text(_parted(data.decode("utf-8-sig")), {})

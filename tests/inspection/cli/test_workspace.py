@@ -64,7 +64,7 @@ def test_what_a_folder_of_images_holds_besides_is_told(
     shutil.copy(next((images / "good").glob("*.png")), images / "good_mask" / "1.png")
     answer = fmi("train", images, "--epochs", 1, "--workspace", fresh)
     assert answer.returncode == 0
-    assert f"{images}: not read: 1 masks; 1 files that are no images by their name (.txt)" in answer.stderr
+    assert f"{images}: not read: masks: 1; files that are no images by their names: 1 (.txt)" in answer.stderr
     assert "registered with 120 reference images" in answer.stdout
 
 

@@ -33,13 +33,16 @@ def test_folders_inside_a_class_folder_belong_to_the_class(tmp_path: Path) -> No
     [
         (
             ["good/notes.txt", "good/Thumbs.db", "a.json"],
-            r"3 files that are no images by their name (.db, .json, .txt)",
+            r"files that are no images by their names: 3 (.db, .json, .txt)",
         ),
-        (["good/.DS_Store", ".cache/x.png", "good/._1.png"], "3 hidden files or folders"),
-        (["2.png", "3.png"], "2 images in no folder of a class"),
-        (["masks/1.png", "ground_truth/good/1_mask.png"], "2 masks"),
-        (["good_mask/1.png", "good/masks/1.png", "good/1_mask.png", "good/1-GT.png"], "4 masks"),
-        (["notes/a.gif"], "1 files that are no images by their name (.gif); folders without an image: notes"),
+        (["good/.DS_Store", ".cache/x.png", "good/._1.png"], "hidden files or folders: 3"),
+        (["2.png", "3.png"], "images in no folder of a class: 2"),
+        (["masks/1.png", "ground_truth/good/1_mask.png"], "masks: 2"),
+        (["good_mask/1.png", "good/masks/1.png", "good/1_mask_1.png", "good/1-GT.png"], "masks: 4"),
+        (
+            ["notes/a.gif"],
+            "files that are no images by their names: 1 (.gif); folders without an image: notes",
+        ),
     ],
 )
 def test_what_is_passed_over_is_counted(tmp_path: Path, others: list[str], told: str) -> None:
@@ -72,7 +75,7 @@ def test_split_folders_by_their_usual_words(tmp_path: Path, words: tuple[str, st
         "test": (f"{test}/bad/2.png", "bad"),
     }
     assert said == [
-        f"{tmp_path}: not read: 2 images beside the folders of the splits; 1 images in no folder of a class"
+        f"{tmp_path}: not read: images beside the folders of the splits: 2; images in no folder of a class: 1"
     ]
 
 
@@ -90,7 +93,7 @@ def test_split_folders_by_their_usual_words(tmp_path: Path, words: tuple[str, st
         ),
         (
             ["good/1.gif", "2.png"],
-            r"no images found; .* What is there: 1 images in no folder of a class; 1 files",
+            r"no images found; .* What is there: images in no folder of a class: 1; files",
         ),
     ],
 )

@@ -232,7 +232,7 @@ def test_a_row_written_twice_counts_once(tmp_path: Path) -> None:
         (
             "t.csv",
             'image,label\n1.png,good\n"2.png,bad\n"3.png,bad\n',
-            r"2 lines are no rows: line 3 \(a quotation mark is not closed",
+            r"these lines are no rows of the table: line 3 \(a quotation mark is not closed",
         ),
         ("t.csv", "\0\0", "not UTF-8, UTF-16, cp932 or cp1252 text"),
         ("t.parquet", "nonsense", r"the table cannot be read: .*'t\.parquet'"),
@@ -257,7 +257,7 @@ def test_no_row_of_a_table_is_lost(tmp_path: Path) -> None:
     wider = [f"{number}.png,ng,7\n" for number in range(21, 41)]
     (tmp_path / "t.csv").write_text("".join(["image,label\n", *rows, "image,label,lot\n", *wider]))
     with pytest.raises(
-        ImageSetError, match=r"21 lines are no rows: line 22 \(.* and 16 more; mend or remove"
+        ImageSetError, match=r"these lines are no rows of the table: line 22 \(.* and 16 more"
     ):
         read_image_set(tmp_path / "t.csv")
     notes = "".join(f"{'#' * (number % 3 == 0)}{number},{number}.png,ok\n" for number in range(1, 21))

@@ -63,6 +63,10 @@ def test_a_line_says_why_it_is_bad() -> None:
     assert text.lines == ["plain\n", "a\ufffd\n"]
 
 
+def test_the_end_of_a_dos_file_is_no_line() -> None:
+    assert read_text(b"a,b\r\n1,2\r\n\x1a").lines == ["a,b\n", "1,2\n"]
+
+
 def test_utf16_that_was_cut_in_a_character() -> None:
     text = read_text("plain\nlast".encode("utf-16")[:-1])
     assert next(iter(text.lines)) == "plain\n"
