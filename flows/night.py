@@ -18,7 +18,7 @@ from prefect.context import TaskRunContext
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 from prefect.tasks import Task
 
-from flows.progress import say, step
+from flows.progress import remark, step
 from flows.scope import Errors, Scope
 from fmi_engine.blame import join
 from fmi_engine.errors import EngineError
@@ -74,7 +74,7 @@ def night(
 
 
 def _say_who_runs_it(holder: str) -> None:
-    say(f"This night is being run by {holder}; waiting until it has ended.")
+    remark(f"This night is being run by {holder}; waiting until it has ended.")
 
 
 def _forget_finished(states: Mapping[str, NightState]) -> None:

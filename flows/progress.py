@@ -1,4 +1,4 @@
-"""Progress of a flow's steps on the terminal, bars only where there is one; and what it has to say."""
+"""What a long command says on stderr while it works: progress, on a terminal, and remarks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,14 +9,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 _console = Console(stderr=True)
 
 
-def say(text: str) -> None:
-    """Tell the operator, on the terminal or in the log of an unattended run."""
-    _console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+def remark(sentence: str) -> None:
+    """Say what the user should know and what stops nothing."""
+    _console.print(sentence, style="yellow", markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def step(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a bar for one step; the function given advances it by a number of images or steps.
+    """Show a bar for one step, on a terminal; the function given advances it by a number of images or steps.
 
     Where the total is not known beforehand (None) the bar only shows that something moves, and the count.
     """

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prefect import flow, task
 
-from flows.progress import step
+from flows.progress import remark, step
 from inspection.inputs.image_sets import read_image_set
 from inspection.models import retraining
 from inspection.models.retraining import RetrainingRequest
@@ -33,5 +33,5 @@ def retrain(
     logged_images: int | None = None,
 ) -> str:
     """Retrain for one failure mode; returns the retraining's id."""
-    images = read_image_set(Path(holdout), where, split) if holdout else []
+    images = read_image_set(Path(holdout), where, split, remark) if holdout else []
     return fine_tune(workspace, RetrainingRequest(mode_id, images, logged_images))

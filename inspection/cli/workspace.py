@@ -70,6 +70,7 @@ def register(
     its class order, input size and normalisation must be those it was trained with: the share of right
     answers printed at the end is the check.
     """
+    from flows.progress import remark
     from inspection.inputs.image_sets import read_image_set
     from inspection.models import registry as models
 
@@ -77,7 +78,7 @@ def register(
     site.check_writable()
     given = DescribedModel(architecture, checkpoint, classes, input_size, channels, mean, std)
     spec = given.spec(good)
-    references = models.reference_images(read_image_set(reference, where))
+    references = models.reference_images(read_image_set(reference, where, tell=remark))
     record = models.register(site, spec, checkpoint, references)
     _keep_registered(site, record, references)
 
@@ -99,14 +100,14 @@ def train(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Train a model for those who have none, and register it with its images as the reference set."""
-    from flows.progress import step
+    from flows.progress import remark, step
     from inspection.inputs.image_sets import read_image_set
     from inspection.models import first_model
     from inspection.models import registry as models
 
     site = open_given(workspace)
     site.check_writable()
-    labelled = read_image_set(images, where)
+    labelled = read_image_set(images, where, tell=remark)
     size = size_of(input_size) if input_size else None
     request = first_model.FirstModelRequest(names_of(good), architecture, size, channels, epochs)
     plan = first_model.plan_training(site.settings, labelled, request)
@@ -149,7 +150,7 @@ def evaluate(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Score labelled images with a registered model and write its errors as a defect log."""
-    from flows.progress import step
+    from flows.progress import remark, step
     from inspection.inputs.defect_log import write_defect_log
     from inspection.inputs.image_sets import read_image_set
     from inspection.models.scoring import score
@@ -157,7 +158,7 @@ def evaluate(
 
     site = open_given(workspace)
     record = Store(site.store_path).model(model)
-    labelled = read_image_set(images, where, split)
+    labelled = read_image_set(images, where, split, remark)
     with step("Scoring", len(labelled)) as advance:
         rows = score(site, record, labelled, advance)
     wrong = [row for row in rows if row["predicted_label"] != row["true_label"]]

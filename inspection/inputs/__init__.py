@@ -2,7 +2,11 @@
 
 - defect_log: the log, row by row, with what is set aside and why
 - tables: files that hold a table, as text
+- text: the lines of a file whose encoding nobody states
+- delimited: the header and the records of CSV
 - image_sets: folders and tables of labelled images
+- class_folders: what is read in folders of images, and what is passed over
+- condition: an SQL condition on a table, compared exactly
 - images: one image file, decoded and written
 - integrity: whether an image file is all there, where OpenCV does not say so
 - labelled: labelled images in memory

@@ -14,7 +14,7 @@ import pyarrow as pa
 from inspection.errors import ImageError, LogError
 from inspection.findings import SetAside
 from inspection.inputs.images import check_image, is_file, locate_image
-from inspection.inputs.tables import JSON_LINES, PARQUET, Table, read_table
+from inspection.inputs.tables import JSON_LINES, PARQUET, Table, Use, check_once, folded, read_table
 from inspection.workspace.files import replacing, sha256_of
 
 REASONS = (
@@ -108,7 +108,7 @@ def read_defect_log(
 ) -> DefectLog:
     """Read a defect log and check every row; a bad row is set aside with its reason, never dropped.
 
-    CSV (UTF-8, UTF-16 with a byte order mark, or cp932; comma, semicolon or tab), Parquet, JSON lines (a
+    CSV (UTF-8, UTF-16 with a byte order mark, cp932 or cp1252), Parquet, JSON lines (a
     .json file may hold one array), or ``query`` on a DuckDB file (.duckdb, .db), which is opened read-only.
     ``column_map``: our column -> the plant's; ``label_map``: the plant's word -> class name. Relative image
     paths start at ``images_root``, else at the log's folder. ``progress`` receives after every step how many
@@ -122,7 +122,7 @@ def read_defect_log(
     Errors: LogError for a log that cannot be read as a whole, or is empty.
     """
     _check_label_map(label_map or {}, class_names)
-    table = read_table(path, query)
+    table = read_table(path, query, Use(needed=_needed(column_map)))
     cells = _ours(path, table, column_map)
     root = images_root or path.absolute().parent
     labelled, set_aside = _split(
@@ -218,8 +218,9 @@ def _ours(path: Path, table: Table, column_map: Mapping[str, str]) -> list[tuple
             f"[defect_log.columns] maps {', '.join(sorted(set(column_map) - set(_NAMES)))}; "
             f"a defect log has: {', '.join(_NAMES)}"
         )
-    theirs = [_folded(name) for name in table.columns]
-    wanted = {name: _folded(column_map.get(name, name)) for name in _NAMES}
+    theirs = [folded(name) for name in table.columns]
+    wanted = {name: folded(column_map.get(name, name)) for name in _NAMES}
+    check_once(path, table.columns, wanted.values(), LogError)
     places = {
         name: theirs.index(theirs_name) for name, theirs_name in wanted.items() if theirs_name in theirs
     }
@@ -236,8 +237,11 @@ def _ours(path: Path, table: Table, column_map: Mapping[str, str]) -> list[tuple
     ]
 
 
-def _folded(name: str) -> str:
-    return name.strip().casefold()
+def _needed(column_map: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
+    """The columns without which a line of the log is no row, each with what may stand in for it."""
+    names = {name: folded(column_map.get(name, name)) for name in _NAMES}
+    told = (names["true_label"], *(() if "true_label" in column_map else (names["verdict"],)))
+    return (names["image_path"],), (names["predicted_label"],), told
 
 
 def _missing_columns(

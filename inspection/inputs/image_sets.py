@@ -1,30 +1,21 @@
 """Labelled images: a folder for each class, or a table that names images and labels."""
 
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-
 from inspection.errors import ImageSetError
-from inspection.inputs.images import IMAGE_SUFFIXES, is_file, is_image_name, locate_image
-from inspection.inputs.tables import CSV, JSON_LINES, PARQUET, decode_text
+from inspection.inputs.class_folders import KNOWN_SPLITS, UnclearFolderError, read_class_folders, split_name
+from inspection.inputs.condition import ConditionError, rows_that_meet
+from inspection.inputs.images import IMAGE_SUFFIXES, is_file, locate_image
+from inspection.inputs.tables import CSV, JSON, PARQUET, Table, Use, check_once, folded, read_table
 
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _IMAGE_COLUMNS = ("image", "image_path", "path", "file", "filename")
 _LABEL_COLUMNS = ("true_label", "label", "class", "class_name", "target")
 _SPLIT_COLUMN = "split"
-_TEXT_COLUMNS = (*_IMAGE_COLUMNS, *_LABEL_COLUMNS, _SPLIT_COLUMN)
-_READERS = {
-    **dict.fromkeys(CSV, "read_csv(?, header=true)"),
-    **dict.fromkeys(PARQUET, "read_parquet(?)"),
-    ".json": "read_json(?)",
-    **dict.fromkeys(JSON_LINES, "read_json(?, format='newline_delimited')"),
-}
+_USE = Use("table", ImageSetError, (*CSV, *PARQUET, *JSON), (_IMAGE_COLUMNS, _LABEL_COLUMNS))
 _MANIFEST = "manifest.csv"
-_NAMED = 5  # missing files that an error names
+_NAMED = 5  # missing files and bad rows that an error names
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +24,31 @@ class LabelledImage:
 
     path: Path  # absolute
     label: str
-    split: str | None  # train, val or test, or the table's own word; None where the set has no splits
+    split: str | None  # train, val or test; None where the set has no splits
 
 
-def read_image_set(source: Path, where: str | None = None, split: str | None = None) -> list[LabelledImage]:
+def read_image_set(
+    source: Path,
+    where: str | None = None,
+    split: str | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[LabelledImage]:
     """List the labelled images of a folder or table, sorted by path.
 
-    ``source``: a folder with one folder for each class; a folder with train, val (valid, validation) and test
-    folders, each with one folder for each class (other folders beside them are not read); or a table (CSV,
-    Parquet, JSON, JSON lines) with an image column (image, image_path, path, file or filename), a label
-    column (true_label, label, class, class_name or target) and perhaps a split column. Images are taken
-    relative to the table's folder. ``where`` is an SQL condition on the table's columns, such as
-    ``cell_type = 'mono'``; of a folder it filters the manifest.csv inside. ``split`` keeps one split.
+    ``source``: a folder with one folder for each class, read with the folders below it; a folder with train,
+    val and test folders (or training, trn, valid, validation, testing, tst), each with one folder for each
+    class; or a table (CSV, Parquet, JSON, JSON lines) with an image column (image, image_path, path, file or
+    filename), a label column (true_label, label, class, class_name or target) and perhaps a split column.
+    Images are taken relative to the table's folder. ``where`` is an SQL condition on the table's columns,
+    such as ``cell_type = 'mono'``; of a folder it filters the manifest.csv inside. ``split`` keeps one split.
+    ``tell`` receives a sentence on what a folder holds beside the images that are read.
 
-    Errors: ImageSetError for a source that is missing or of another kind, a condition that DuckDB refuses, a
-    split that does not exist, images that do not exist, and for no image at all.
+    Errors: ImageSetError for a source that is missing or of another kind, a table with a row that is
+    malformed or lacks a cell, a condition that DuckDB refuses or that compares text with numbers, a split
+    that is not known or does not exist, images that do not exist, and for no image at all.
     """
     try:
-        images = _of_split(source, _labelled_images(source, where), split)
+        images = _of_split(source, _labelled_images(source, where, tell), split)
     except OSError as error:
         raise ImageSetError(f"{source}: the images cannot be listed: {error.strerror}") from error
     return sorted(images, key=lambda image: image.path)
@@ -61,11 +59,11 @@ def class_names(images: Iterable[LabelledImage]) -> list[str]:
     return sorted({image.label for image in images})
 
 
-def _labelled_images(source: Path, where: str | None) -> list[LabelledImage]:
+def _labelled_images(source: Path, where: str | None, tell: Callable[[str], None]) -> list[LabelledImage]:
     if where is not None and source.is_dir():
         source = _manifest(source)
     if source.is_dir():
-        return _folder_images(source)
+        return _folder_images(source, tell)
     if source.is_file():
         return _table_images(source, where)
     raise ImageSetError(
@@ -76,7 +74,7 @@ def _labelled_images(source: Path, where: str | None) -> list[LabelledImage]:
 def _of_split(source: Path, images: Sequence[LabelledImage], split: str | None) -> Sequence[LabelledImage]:
     if split is None:
         return images
-    wanted = _split_name(split)
+    wanted = split_name(split)
     existing = sorted({image.split for image in images if image.split is not None})
     if wanted not in existing:
         raise ImageSetError(
@@ -85,33 +83,21 @@ def _of_split(source: Path, images: Sequence[LabelledImage], split: str | None) 
     return [image for image in images if image.split == wanted]
 
 
-def _split_name(name: str) -> str:
-    return _SPLITS.get(name.casefold(), name)
-
-
-def _folder_images(source: Path) -> list[LabelledImage]:
-    splits = [folder for folder in _folders(source) if folder.name.casefold() in _SPLITS and _folders(folder)]
-    if splits:
-        images = [image for folder in splits for image in _class_folders(folder, _split_name(folder.name))]
-    else:
-        images = list(_class_folders(source, None))
-    if not images:
+def _folder_images(source: Path, tell: Callable[[str], None]) -> list[LabelledImage]:
+    try:
+        found = read_class_folders(source)
+    except UnclearFolderError as error:
+        raise ImageSetError(f"{source}: {error}") from error
+    passed = found.passed_over()
+    if not found.images:
         raise ImageSetError(
             f"{source}: no images found; expected one folder for each class with files in "
             f"{', '.join(IMAGE_SUFFIXES)}, directly or inside train, val and test"
+            + (f". What is there: {passed}" if passed else "")
         )
-    return images
-
-
-def _class_folders(source: Path, split: str | None) -> Iterator[LabelledImage]:
-    for folder in _folders(source):
-        for file in folder.iterdir():
-            if is_image_name(file) and file.is_file():
-                yield LabelledImage(file.absolute(), folder.name, split)
-
-
-def _folders(source: Path) -> list[Path]:
-    return [entry for entry in source.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    if passed:
+        tell(f"{source}: not read: {passed}")
+    return [LabelledImage(image.path, image.label, image.split) for image in found.images]
 
 
 def _manifest(folder: Path) -> Path:
@@ -124,24 +110,95 @@ def _manifest(folder: Path) -> Path:
     return table
 
 
-def _table_images(table: Path, where: str | None) -> list[LabelledImage]:
-    rows = _selected(table, where)
+# --- a table that names images ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    place: str  # line 7, in words
+    image: str
+    label: str
+    split: str
+
+
+def _table_images(path: Path, where: str | None) -> list[LabelledImage]:
+    table = read_table(path, None, _USE)
+    rows = _selected(path, table, _chosen(path, table.columns), where)
     if not rows:
-        matching = " that meets the condition" if where else ""
-        raise ImageSetError(f"{table}: the table names no image{matching}")
-    complete = [(image, label, split) for image, label, split in rows if image and label]
-    if len(complete) < len(rows):
-        raise ImageSetError(
-            f"{table}: {len(rows) - len(complete)} of {len(rows)} rows lack an image or a label; "
-            "fill them in, or leave them out with a condition"
-        )
+        matching = " that meets the condition" if where is not None else ""
+        raise ImageSetError(f"{path}: the table names no image{matching}")
+    _check_rows(path, rows)
     unique = {
-        LabelledImage(locate_image(table.parent, image), label, _split_name(split) if split else None): None
-        for image, label, split in complete
+        LabelledImage(locate_image(path.parent, row.image), row.label, split_name(row.split)): None
+        for row in rows
     }
     images = list(unique)  # a row that is written twice counts once
-    _check_images(table, images)
+    _check_images(path, images)
     return images
+
+
+def _chosen(path: Path, columns: Sequence[str]) -> list[int | None]:
+    """Find the places of the image, label and split column; a table may have no split column."""
+    names = [folded(name) for name in columns]
+    for what, sought in (("image", _IMAGE_COLUMNS), ("label", _LABEL_COLUMNS)):
+        if not set(sought) & set(names):
+            raise ImageSetError(
+                f"{path}: no {what} column; expected one of {', '.join(sought)}, "
+                f"found {', '.join(columns) or 'none'}"
+            )
+    split = names.index(_SPLIT_COLUMN) if _SPLIT_COLUMN in names else None
+    places = [*(_USE.places(columns) or ()), split]
+    check_once(path, columns, [names[place] for place in places if place is not None], ImageSetError)
+    return places
+
+
+def _selected(path: Path, table: Table, places: Sequence[int | None], where: str | None) -> list[_Row]:
+    """The rows that meet the condition. A row that is malformed cannot be asked, so there must be none."""
+    if table.malformed:
+        bad = [f"{table.place_of(aside.row)} ({aside.detail})" for aside in table.malformed]
+        raise ImageSetError(
+            f"{path}: these lines are no rows of the table: {_some(bad)}. No image may be lost unseen: mend "
+            "the lines, or remove them"
+        )
+    try:
+        kept = range(len(table.rows)) if where is None else rows_that_meet(table, where)
+    except ConditionError as error:
+        raise ImageSetError(f"{path}: DuckDB refuses the condition {where!r}: {error}") from error
+    chosen = (table.rows[position] for position in kept)
+    return [
+        _Row(
+            table.place_of(number), *("" if place is None else (row[place] or "").strip() for place in places)
+        )
+        for number, row in chosen
+    ]
+
+
+def _some(places: Sequence[str]) -> str:
+    more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+    return f"{', '.join(places[:_NAMED])}{more}"
+
+
+def _check_rows(path: Path, rows: Sequence[_Row]) -> None:
+    """Raise ImageSetError where a row lacks an image, a label or a split, or its split is not known."""
+    lacking = [row.place for row in rows if not (row.image and row.label)]
+    if lacking:
+        raise ImageSetError(
+            f"{path}: {len(lacking)} of {len(rows)} rows lack an image or a label: "
+            f"{_some(lacking)}; "
+            "fill them in, or leave them out with a condition"
+        )
+    unknown = sorted({row.split for row in rows if row.split and split_name(row.split) is None})
+    if unknown:
+        raise ImageSetError(
+            f"{path}: the split column holds {', '.join(map(repr, unknown[:_NAMED]))}; known are: "
+            f"{KNOWN_SPLITS}. Write one of them, or leave these rows out with a condition"
+        )
+    without = [row.place for row in rows if not row.split]
+    if 0 < len(without) < len(rows):
+        raise ImageSetError(
+            f"{path}: {len(without)} of {len(rows)} rows have no split: {_some(without)}; "
+            "fill it in, or leave them out with a condition"
+        )
 
 
 def _check_images(table: Path, images: Sequence[LabelledImage]) -> None:
@@ -157,90 +214,3 @@ def _check_images(table: Path, images: Sequence[LabelledImage]) -> None:
         if image.path in seen:
             raise ImageSetError(f"{table}: {image.path} stands there twice, with two labels or in two splits")
         seen.add(image.path)
-
-
-def _selected(table: Path, where: str | None) -> list[tuple[str | None, str | None, str | None]]:
-    """Read image, label and split of the rows that meet the condition, as texts."""
-    with _loaded(table) as images:
-        chosen = _chosen(table, images.columns)
-        texts = ", ".join(f"trim(CAST({_quoted(name)} AS VARCHAR))" if name else "NULL" for name in chosen)
-        try:
-            kept = images if where is None else images.filter(_condition(table, where))
-            return kept.project(texts).fetchall()
-        except duckdb.Error as error:
-            raise ImageSetError(
-                f"{table}: DuckDB refuses the condition {where!r}: {error}\n"
-                f"columns of this table: {', '.join(images.columns)}"
-            ) from error
-
-
-def _condition(table: Path, where: str) -> str:
-    if ";" in where:
-        raise ImageSetError(
-            f"{table}: the condition {where!r} holds a ';'; give one SQL condition, no statement"
-        )
-    return where
-
-
-@contextmanager
-def _loaded(table: Path) -> Iterator[duckdb.DuckDBPyRelation]:
-    """Load a table file into memory; what is asked of it can reach no other file and no Python variable."""
-    suffix = table.suffix.lower()
-    if suffix not in _READERS:
-        raise ImageSetError(f"{table}: a table of images ends in {', '.join(_READERS)}, not in '{suffix}'")
-    with tempfile.TemporaryDirectory() as folder:
-        # A copy under a plain path: DuckDB reads UTF-8 only, and takes [, * and ? for a pattern.
-        copy = Path(folder) / f"images{suffix}"
-        copy.write_bytes(_utf8(table))
-        with duckdb.connect() as connection:
-            try:
-                _load(connection, copy)
-            except duckdb.Error as error:
-                reason = str(error).split("\n")[0].replace(str(copy), table.name)
-                raise ImageSetError(f"{table}: the table cannot be read: {reason}") from error
-            connection.execute("SET enable_external_access=false")
-            connection.execute("SET lock_configuration=true")
-            yield connection.table("images")
-
-
-def _utf8(table: Path) -> bytes:
-    data = table.read_bytes()
-    if table.suffix.lower() in PARQUET:
-        return data
-    try:
-        return decode_text(data).encode()
-    except UnicodeError as error:
-        raise ImageSetError(
-            f"{table}: not UTF-8, UTF-16 or cp932 text ({error}); export it as UTF-8"
-        ) from error
-
-
-def _load(connection: duckdb.DuckDBPyConnection, copy: Path) -> None:
-    reader = _READERS[copy.suffix]
-    columns = [row[0] for row in connection.execute(f"DESCRIBE FROM {reader}", [str(copy)]).fetchall()]
-    if copy.suffix in CSV:
-        # Types are guessed for the condition's sake, but class 007 must not become class 7.
-        texts = {name: "VARCHAR" for name in columns if name.casefold() in _TEXT_COLUMNS}
-        connection.execute(
-            "CREATE TABLE images AS FROM read_csv(?, header=true, types=?)", [str(copy), texts]
-        )
-    else:
-        connection.execute(f"CREATE TABLE images AS FROM {reader}", [str(copy)])
-
-
-def _chosen(table: Path, columns: Sequence[str]) -> tuple[str, str, str | None]:
-    """Find the image, label and split column of a table."""
-    folded = {name.casefold(): name for name in columns}
-    found = []
-    for what, names in (("image", _IMAGE_COLUMNS), ("label", _LABEL_COLUMNS)):
-        name = next((folded[name] for name in names if name in folded), None)
-        if name is None:
-            raise ImageSetError(
-                f"{table}: no {what} column; expected one of {', '.join(names)}, found {', '.join(columns)}"
-            )
-        found.append(name)
-    return found[0], found[1], folded.get(_SPLIT_COLUMN)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

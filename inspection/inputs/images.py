@@ -15,7 +15,10 @@ from inspection.errors import ImageError
 from inspection.inputs.integrity import is_whole
 from inspection.workspace.files import file_bytes, write_whole
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (
+    *(".bmp", ".dib", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
+    *(".tif", ".tiff", ".webp"),
+)
 
 # A bad file gets one message, ours; OpenCV would print its own to stderr (5.0 moved the switch).
 getattr(cv2.utils, "logging", cv2).setLogLevel(0)

@@ -1,18 +1,18 @@
 """Files that hold a table, read as text: CSV, JSON lines, Parquet, or a query on a DuckDB file."""
 
-import csv
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import count
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
-from inspection.errors import LogError
+from inspection.errors import InspectionError, LogError
 from inspection.findings import SetAside
+from inspection.inputs.delimited import HeaderError, find_header, records
 from inspection.inputs.images import is_file
+from inspection.inputs.text import Text, read_text
 
 CSV = (".csv", ".tsv", ".txt")
 PARQUET = (".parquet",)
@@ -20,25 +20,45 @@ JSON_LINES = (".jsonl", ".ndjson")
 JSON = (".json", *JSON_LINES)  # a .json file may hold one array
 DATABASE = (".duckdb", ".db")
 
+# What a table of millions of rows stays below, and what a machine of 16 GB holds.
+MOST_BYTES = 512 * 2**20  # of the file
+MOST_COLUMNS = 2000
+MOST_CELLS = 50_000_000  # rows times columns
 
-def decode_text(data: bytes) -> str:
-    """Decode a table file: UTF-16 with a byte order mark, UTF-8 with or without, else cp932 (Japanese Excel).
 
-    Lines end in a bare line feed. Errors: UnicodeError where it is none of these.
-    """
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = data.decode("utf-16")
-    elif b"\0" in data:
-        raise UnicodeError("it holds NUL bytes: not a text file")
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = data.decode("cp932")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+def folded(name: str) -> str:
+    """A column's name as it is compared with others."""
+    return name.strip().casefold()
+
+
+def check_once(path: Path, columns: Sequence[str], used: Iterable[str], error: type[InspectionError]) -> None:
+    """Raise ``error`` where a column that is used, by its folded name, stands in the table twice."""
+    for name in used:
+        same = [column for column in columns if folded(column) == name]
+        if len(same) > 1:
+            raise error(
+                f"{path}: the same column stands there {len(same)} times: "
+                f"{', '.join(map(repr, same))}; which one counts is not known: rename or remove the others"
+            )
 
 
 # --- the file as a table of text ---
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a table is read for."""
+
+    noun: str = "defect log"  # in messages
+    error: type[InspectionError] = LogError
+    suffixes: tuple[str, ...] = (*CSV, *PARQUET, *JSON, *DATABASE)
+    needed: tuple[tuple[str, ...], ...] = ()  # what every row has: its column's folded names, best first
+
+    def places(self, columns: Sequence[str]) -> list[int] | None:
+        """Where the needed columns stand; None where one is missing."""
+        names = [folded(column) for column in columns]
+        chosen = [next((name for name in each if name in names), None) for each in self.needed]
+        return None if None in chosen else [names.index(name) for name in chosen if name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,196 +68,192 @@ class Table:
     columns: tuple[str, ...]  # the plant's names
     rows: list[tuple[int, Sequence[str | None]]]  # row number, one text for each column
     malformed: list[SetAside]
+    lines: Sequence[int] = field(default=(), repr=False)  # of a text file: where row 1, 2, ... starts
+
+    def place_of(self, row: int) -> str:
+        """Where a row stands, in words."""
+        return f"line {self.lines[row - 1]}" if self.lines else f"row {row}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Reject:
-    row: int
-    starts_at: int  # bytes from the start of the file
-    message: str
-    text: str
+class _File:
+    path: Path
+    use: Use
 
-    @property
-    def swallows_rows(self) -> bool:
-        """Whether a quotation mark that is not closed hid the following rows in this one."""
-        return "\n" in self.text.rstrip("\n")
+    def fault(self, says: str) -> InspectionError:
+        return self.use.error(f"{self.path}: {says}")
+
+    def unreadable(self, reason: object) -> InspectionError:
+        return self.fault(f"the {self.use.noun} cannot be read: {reason}")
+
+    def check_size(self, rows: int, columns: int) -> None:
+        if columns > MOST_COLUMNS:
+            raise self.fault(
+                f"the {self.use.noun} has {columns:,} columns; at most {MOST_COLUMNS:,} are read. "
+                "Export the columns that are needed"
+            )
+        if rows * columns > MOST_CELLS:
+            raise self.fault(
+                f"the {self.use.noun} has more than {MOST_CELLS // max(columns, 1):,} rows of {columns} "
+                "columns, more than are read at once; split it, or export fewer columns"
+            )
 
 
-def read_table(path: Path, query: str | None) -> Table:
-    """Read a file by its suffix. Raises LogError where it cannot be read as a whole."""
-    suffix = path.suffix.lower()
+def read_table(path: Path, query: str | None, use: Use = Use()) -> Table:
+    """Read a file by its suffix. Raises the use's error where it cannot be read as a whole.
+
+    A row of CSV that lacks only cells at its end which are not needed is a row; a line that is no text, or
+    no row, is malformed.
+    """
+    file, suffix = _File(path, use), path.suffix.lower()
     if not is_file(path):
-        raise LogError(f"{path}: there is no such file; give the path of a defect log")
-    if path.stat().st_size == 0:
-        raise LogError(f"{path}: the defect log is empty (0 bytes)")
+        raise file.fault(f"there is no such file; give the path of a {use.noun}")
+    if suffix not in use.suffixes:
+        raise file.fault(
+            f"a {use.noun} ends in {', '.join(use.suffixes)}, not in '{suffix}'; export it as CSV"
+        )
+    size = path.stat().st_size
+    if size == 0:
+        raise file.fault(f"the {use.noun} is empty (0 bytes)")
     if suffix in DATABASE:
-        return _read_query(path, query)
+        return _read_query(file, query)
     if query is not None:
-        raise LogError(f"{path}: a query needs a DuckDB file ({', '.join(DATABASE)})")
+        raise file.fault(f"a query needs a DuckDB file ({', '.join(DATABASE)})")
+    if size > MOST_BYTES:
+        raise file.fault(
+            f"the {use.noun} has {size / 2**20:,.0f} MiB; at most {MOST_BYTES // 2**20} are read: split it"
+        )
     try:
-        if suffix in CSV:
-            return _read_csv(path, _text(path))
-        if suffix in JSON:
-            return _read_json(path, _text(path))
-        if suffix in PARQUET:
-            return _read_parquet(path)
-    except (OSError, csv.Error) as error:
-        raise LogError(f"{path}: the defect log cannot be read: {error}") from error
-    raise LogError(
-        f"{path}: a defect log ends in {', '.join((*CSV, *PARQUET, *JSON, *DATABASE))}, "
-        f"not in '{suffix}'; export it as CSV"
-    )
+        return _read_parquet(file) if suffix in PARQUET else _read_lines(file, suffix)
+    except OSError as error:
+        raise file.unreadable(error) from error
 
 
-def _text(path: Path) -> str:
+def _read_lines(file: _File, suffix: str) -> Table:
+    text = read_text(file.path.read_bytes())
+    if not any(line.strip() for line in text.lines):
+        raise file.fault(f"the {file.use.noun} is empty: it holds nothing but blank lines")
+    return _read_csv(file, text) if suffix in CSV else _read_json(file, text)
+
+
+def _read_csv(file: _File, text: Text) -> Table:
     try:
-        text = decode_text(path.read_bytes())
-    except UnicodeError as error:
-        raise LogError(f"{path}: not UTF-8, UTF-16 or cp932 text ({error}); export it as UTF-8") from error
-    if not text.strip():
-        raise LogError(f"{path}: the defect log is empty: it holds nothing but blank lines")
-    return text.rstrip("\n")
+        header = find_header(text.lines, file.use.places)
+    except HeaderError as error:
+        raise file.unreadable(error) from error
+    width = len(header.columns)
+    file.check_size(0, width)
+    if header.needed is None and text.bad:
+        raise file.fault(f"{text.no_text()}, and no line names its columns; export it as UTF-8")
+    starts: list[int] = []
+    table = Table(header.columns, [], [], starts)
+    for number, (line, ends, cells, misfit) in enumerate(records(text.lines, header), start=1):
+        starts.append(line + 1)
+        why = text.why_bad(line, ends) or misfit
+        if why:
+            table.malformed.append(_malformed(number, why, text.lines[line]))
+        elif any(map(str.strip, cells)):
+            table.rows.append((number, (*cells[:width], *[""] * (width - len(cells)))))
+    file.check_size(len(table.rows), width)
+    return table
+
+
+def _malformed(row: int, why: str, line: str) -> SetAside:
+    return SetAside(row, "malformed", f"{why.rstrip('.')}: {line.strip()[:200]}", None)
+
+
+# --- JSON, Parquet and DuckDB files ---
 
 
 @contextmanager
-def _copied(path: Path, data: bytes) -> Iterator[Path]:
+def _copied(file: _File, data: bytes) -> Iterator[Path]:
     """Lend a copy under a plain path: DuckDB reads UTF-8 only, and takes [, * and ? for a pattern."""
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / f"log{path.suffix.lower()}"
+        copy = Path(folder) / f"table{file.path.suffix.lower()}"
         copy.write_bytes(data)
         try:
             yield copy
         except duckdb.Error as error:
-            reason = str(error).split("\n")[0].replace(str(copy), path.name)
-            raise LogError(f"{path}: the defect log cannot be read: {reason}") from error
+            reason = str(error).split("\n")[0].replace(str(copy), file.path.name)
+            raise file.unreadable(reason) from error
 
 
-def _read_csv(path: Path, text: str) -> Table:
-    lines = text.lstrip("\n").split("\n")
-    delimiter = max(",;\t", key=lines[0].count)
-    columns = tuple(next(csv.reader(lines[:1], delimiter=delimiter), ()))
-    lines = lines[1:]
-    unclosed: dict[str, str] = {}  # the line put in place of a row -> the row
-    while True:
-        data = "\n".join(_blanks_filled(lines, delimiter * (len(columns) - 1))).encode()
-        rows, rejects = _parse_csv(path, data, len(columns), delimiter)
-        starts = [data.count(b"\n", 0, reject.starts_at) for reject in rejects if reject.swallows_rows]
-        swallowing = [start for start in starts if '"' in lines[start]]
-        if not swallowing:
-            malformed = [_malformed(reject, unclosed) for reject in rejects]
-            return Table(columns, _numbered(rows, rejects), malformed)
-        for line in swallowing:
-            stand_in = f"row {len(unclosed)} with an unclosed quotation mark"
-            unclosed[stand_in], lines[line] = lines[line], stand_in
+def _read_json(file: _File, text: Text) -> Table:
+    whole = "".join(text.lines)
+    if file.path.suffix.lower() == ".json" and whole.lstrip().startswith("["):
+        if text.bad:
+            line, why = next(iter(text.bad.items()))
+            raise file.fault(f"line {line + 1} of its JSON array: {why}; export it as UTF-8")
+        if not whole.rstrip().endswith("]"):
+            raise file.fault(f"the {file.use.noun} is cut short: its JSON array has no end")
+        return _read_objects(file, whole, "format='array'", [])
+    lines = [
+        "null\n" if i in text.bad or not line.strip() else line.rstrip("\n") + "\n"
+        for i, line in enumerate(text.lines)
+    ]
+    table = _read_objects(file, "".join(lines), "format='newline_delimited', ignore_errors=true", lines)
+    table.malformed.extend(_malformed(i + 1, why, text.lines[i]) for i, why in text.bad.items())
+    table.malformed.sort(key=lambda aside: aside.row)
+    return table
 
 
-def _blanks_filled(lines: Sequence[str], empty_row: str) -> Iterator[str]:
-    """Make blank lines rows of empty cells: DuckDB would skip them, and the row numbers with them."""
-    in_quotes = False
-    for line in lines:
-        yield line if in_quotes or line.strip() else empty_row
-        in_quotes ^= line.count('"') % 2 == 1
-
-
-def _parse_csv(
-    path: Path, data: bytes, columns: int, delimiter: str
-) -> tuple[list[tuple[str | None, ...]], list[_Reject]]:
-    """Parse lines without a header: the good rows in order, and the others, each with its row number."""
-    with _copied(path, data) as copy, duckdb.connect() as connection:
-        # Never parallel=false: DuckDB 1.5 and 2.0 then drop all after an unclosed quotation mark, silently.
-        rows = connection.execute(
-            "SELECT * FROM read_csv(?, auto_detect=false, header=false, columns=?, delim=?, "
-            "quote='\"', escape='\"', store_rejects=true)",
-            [str(copy), {f"c{i}": "VARCHAR" for i in range(columns)}, delimiter],
-        ).fetchall()
-        rejects = connection.execute(
-            "SELECT line, min(line_byte_position) - 1, first(error_message ORDER BY column_idx DESC), "
-            "first(csv_line) FROM reject_errors GROUP BY line ORDER BY line"
-        ).fetchall()
-    return rows, [_Reject(*reject) for reject in rejects]
-
-
-def _numbered(
-    rows: Sequence[tuple[str | None, ...]], rejects: Sequence[_Reject]
-) -> list[tuple[int, Sequence[str | None]]]:
-    """Give the good rows the numbers that the rejected ones leave, and leave out the blank ones."""
-    taken = {reject.row for reject in rejects}
-    free = (number for number in count(1) if number not in taken)
-    return [(number, row) for number, row in zip(free, rows, strict=False) if any(row)]
-
-
-def _malformed(reject: _Reject, unclosed: Mapping[str, str]) -> SetAside:
-    if reject.text in unclosed:
-        return _malformed_line(
-            reject.row, "a quotation mark is not closed in this line", unclosed[reject.text]
-        )
-    return _malformed_line(reject.row, reject.message, reject.text)
-
-
-def _malformed_line(row: int, why: str, line: str) -> SetAside:
-    return SetAside(row, "malformed", f"{why.rstrip('.')}: {line.strip()[:200]}", None)
-
-
-def _read_json(path: Path, text: str) -> Table:
-    is_array = path.suffix.lower() == ".json" and text.lstrip().startswith("[")
-    if is_array and not text.rstrip().endswith("]"):
-        raise LogError(f"{path}: the defect log is cut short: its JSON array has no end")
-    lines = [] if is_array else [line if line.strip() else "null" for line in text.split("\n")]
-    data = text if is_array else "\n".join(lines)
-    source = (
-        "read_json_objects(?, format='array')"
-        if is_array
-        else "read_json_objects(?, format='newline_delimited', ignore_errors=true)"
-    )
-    with _copied(path, data.encode()) as copy, duckdb.connect() as connection:
+def _read_objects(file: _File, text: str, how: str, lines: Sequence[str]) -> Table:
+    source = f"read_json_objects(?, {how})"
+    with _copied(file, text.encode()) as copy, duckdb.connect() as connection:
         kinds = connection.execute(
             f"SELECT json_type(json), json_keys(json) FROM {source}", [str(copy)]
         ).fetchall()
         columns = tuple(dict.fromkeys(key for kind, keys in kinds if kind == "OBJECT" for key in keys))
+        file.check_size(len(kinds), len(columns))
         pointers = ["/" + name.replace("~", "~0").replace("/", "~1") for name in columns]
         values = connection.execute(
             f"SELECT json_extract_string(json, ?::VARCHAR[]) FROM {source}", [pointers, str(copy)]
         ).fetchall()
-    rows, malformed = [], []
-    for number, ((kind, _), (cells,)) in enumerate(zip(kinds, values, strict=True), start=1):
-        if kind == "OBJECT":
-            rows.append((number, cells))
+    table = Table(columns, [], [], range(1, len(kinds) + 1) if lines else ())
+    for number, ((kind, keys), (cells,)) in enumerate(zip(kinds, values, strict=True), start=1):
+        line = lines[number - 1] if lines else f"element {number}"
+        if kind == "OBJECT" and len(set(keys)) < len(keys):
+            table.malformed.append(_malformed(number, "a key stands in it twice", line))
+        elif kind == "OBJECT":
+            table.rows.append((number, cells))
         elif kind != "NULL":
-            line = f"element {number}" if is_array else lines[number - 1]
-            malformed.append(_malformed_line(number, "not a JSON object", line))
-    return Table(columns, rows, malformed)
+            table.malformed.append(_malformed(number, "not a JSON object", line))
+    return table
 
 
-def _read_parquet(path: Path) -> Table:
-    with _copied(path, path.read_bytes()) as copy, duckdb.connect() as connection:
-        return _result(
-            connection.execute("SELECT CAST(COLUMNS(*) AS VARCHAR) FROM read_parquet(?)", [str(copy)])
-        )
+def _read_parquet(file: _File) -> Table:
+    with _copied(file, file.path.read_bytes()) as copy, duckdb.connect() as connection:
+        return _result(file, connection, "SELECT * FROM read_parquet(?)", [str(copy)])
 
 
-def _read_query(path: Path, query: str | None) -> Table:
+def _read_query(file: _File, query: str | None) -> Table:
     if query is None:
-        raise LogError(
-            f"{path}: a DuckDB file needs a query, for example SELECT * FROM the_table_of_your_log"
-        )
+        raise file.fault("a DuckDB file needs a query, for example SELECT * FROM the_table_of_your_log")
     # Locked: the query sees the tables of this file and nothing else of the machine.
     locks: dict[str, str | bool | int | float | list[str]] = {
         "enable_external_access": "false",
         "lock_configuration": "true",
     }
     try:
-        with duckdb.connect(str(path), read_only=True, config=locks) as connection:
-            inner = query.strip().rstrip(";")
-            return _result(
-                connection.execute(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (\n{inner}\n) AS log")
-            )
+        with duckdb.connect(str(file.path), read_only=True, config=locks) as connection:
+            return _result(file, connection, query.strip().rstrip(";"), [])
     except duckdb.Error as error:
-        raise LogError(
-            f"{path}: the query gives no defect log: {error}\n"
+        raise file.fault(
+            f"the query gives no {file.use.noun}: {error}\n"
             "Expected one SELECT on the tables of this file, which no other process has open for writing"
         ) from error
 
 
-def _result(connection: duckdb.DuckDBPyConnection) -> Table:
-    columns = tuple(column[0] for column in connection.description or ())
-    return Table(columns, list(enumerate(connection.fetchall(), start=1)), [])
+def _result(
+    file: _File, connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object]
+) -> Table:
+    """Fetch a query's rows as text, and no more than are read."""
+    described = connection.execute(f"SELECT * FROM (\n{query}\n) AS source LIMIT 0", values).description or ()
+    columns = tuple(column[0] for column in described)
+    file.check_size(0, len(columns))
+    most = MOST_CELLS // max(len(columns), 1)
+    rows = connection.execute(
+        f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (\n{query}\n) AS source LIMIT {most + 1}", values
+    ).fetchall()
+    file.check_size(len(rows), len(columns))
+    return Table(columns, list(enumerate(rows, start=1)), [])

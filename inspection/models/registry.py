@@ -1,6 +1,7 @@
 """Models of a workspace: registered by the hash of their weights, loaded, and added as candidates."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,13 +81,22 @@ def reference_images(images: Sequence[LabelledImage]) -> list[ReferenceImage]:
     """The images a model was trained ('train') or validated ('val') on; test images are left out.
 
     Where the set has no splits, one image in five is taken as validation, chosen by the hash of its name
-    so that the choice survives a second registration.
+    so that the choice survives a second registration. Raises ModelError where no image is left.
     """
-    return [
+    references = [
         ReferenceImage(str(image.path), image.label, split)
         for image in images
         if (split := image.split or _drawn_split(image)) in ("train", "val")
     ]
+    if not references:
+        splits = Counter(image.split for image in images)
+        found = ", ".join(f"{count} of split {split}" for split, count in splits.items())
+        raise ModelError(
+            f"no reference image among the labelled images ({found or 'none at all'}); errors are compared "
+            "with images that the model was trained or validated on: give some of split train or val, or a "
+            "set without splits"
+        )
+    return references
 
 
 def _drawn_split(image: LabelledImage) -> str:

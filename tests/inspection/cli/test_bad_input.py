@@ -209,6 +209,17 @@ def test_a_description_that_does_not_fit(
     assert site.store.models() == known
 
 
+def test_images_without_one_to_compare_with(fmi: Fmi, site: Diagnosed, weights: Path, tmp_path: Path) -> None:
+    known = site.store.models()
+    images = sorted((site.plant.images / "commissioned").rglob("*.png"))
+    for word, says in (("testing", f"({len(images)} of split test)"), ("eval", "known are: train, training")):
+        table = tmp_path / "images.csv"
+        table.write_text("image,label,split\n" + "".join(f"{p},{p.parent.name},{word}\n" for p in images))
+        refused(register(fmi, site, weights, reference=table), says)
+        refused(fmi("train", table, "--epochs", 1, "-w", site.root), says)
+    assert site.store.models() == known
+
+
 def test_a_checkpoint_that_is_none(fmi: Fmi, site: Diagnosed, weights: Path, tmp_path: Path) -> None:
     state = torch.load(weights, weights_only=True)
     given = tmp_path / "weights.pt"

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,19 @@ def test_register_says_how_often_the_model_is_right(fmi: Fmi, fresh: Path, plant
     answer = fmi(*described, "--mean", "0.9", "--std", "0.01")
     assert answer.returncode == 0
     assert "hardly better than guessing: check the order of --classes" in answer.stderr
+
+
+def test_what_a_folder_of_images_holds_besides_is_told(
+    fmi: Fmi, fresh: Path, plant: Plant, tmp_path: Path
+) -> None:
+    images = shutil.copytree(plant.images / "commissioned", tmp_path / "images")
+    (images / "good" / "notes[1].txt").touch()
+    (images / "good_mask").mkdir()
+    shutil.copy(next((images / "good").glob("*.png")), images / "good_mask" / "1.png")
+    answer = fmi("train", images, "--epochs", 1, "--workspace", fresh)
+    assert answer.returncode == 0
+    assert f"{images}: not read: masks: 1; files that are no images by their names: 1 (.txt)" in answer.stderr
+    assert "registered with 120 reference images" in answer.stdout
 
 
 def test_train_registers_a_model_of_what_it_saw(fmi: Fmi, fresh: Path, plant: Plant) -> None:

@@ -194,10 +194,10 @@ def test_the_first_name_wins(tmp_path: Path) -> None:
 
 def test_labels_and_names_stay_texts(tmp_path: Path) -> None:
     draw(tmp_path, "007", "1.50")
-    (tmp_path / "t.csv").write_text("image,Label,split\n007,TRUE,2.0\n1.50,FALSE,1e3\n")
+    (tmp_path / "t.csv").write_text("image,Label\n007,TRUE\n1.50,1e3\n")
     assert listed(tmp_path, read_image_set(tmp_path / "t.csv")) == [
-        ("007", "TRUE", "2.0"),
-        ("1.50", "FALSE", "1e3"),
+        ("007", "TRUE", None),
+        ("1.50", "1e3", None),
     ]
 
 
@@ -229,15 +229,19 @@ def test_a_row_written_twice_counts_once(tmp_path: Path) -> None:
         ("t.csv", "image,label\n1.png,good\n1.png,\n,bad\n", "2 of 3 rows lack an image or a label"),
         ("t.csv", "image,label\n1.png,good\n1.png,bad\n", "1.png stands there twice, with two labels"),
         ("t.csv", "image,label,split\n1.png,a,train\n1.png,a,test\n", "stands there twice, .* two splits"),
-        ("t.csv", 'image,label\n1.png,good\n"2.png,bad\n"3.png,bad\n', "cannot be read|do not exist"),
-        ("t.csv", "\0\0", "not UTF-8, UTF-16 or cp932 text"),
+        (
+            "t.csv",
+            'image,label\n1.png,good\n"2.png,bad\n"3.png,bad\n',
+            r"these lines are no rows of the table: line 3 \(a quotation mark is not closed",
+        ),
+        ("t.csv", "\0\0", "not UTF-8, UTF-16, cp932 or cp1252 text"),
         ("t.parquet", "nonsense", r"the table cannot be read: .*'t\.parquet'"),
         (
             "t.jsonl",
             '{"image": "1.png", "label"\n',
-            r"the table cannot be read: Invalid Input Error: .*t\.jsonl",
+            "no image column; .* found none",
         ),
-        ("t.xlsx", "PK", r"a table of images ends in \.csv, .*not in '\.xlsx'"),
+        ("t.xlsx", "PK", r"a table ends in \.csv, .*not in '\.xlsx'"),
     ],
 )
 def test_a_table_that_cannot_be_used(tmp_path: Path, name: str, content: str, says: str) -> None:
@@ -245,6 +249,71 @@ def test_a_table_that_cannot_be_used(tmp_path: Path, name: str, content: str, sa
     (tmp_path / name).write_text(content)
     with pytest.raises(ImageSetError, match=says):
         read_image_set(tmp_path / name)
+
+
+def test_no_row_of_a_table_is_lost(tmp_path: Path) -> None:
+    draw(tmp_path, *(f"{number}.png" for number in range(1, 41)))
+    rows = [f"{number}.png,ok\n" for number in range(1, 21)]
+    wider = [f"{number}.png,ng,7\n" for number in range(21, 41)]
+    (tmp_path / "t.csv").write_text("".join(["image,label\n", *rows, "image,label,lot\n", *wider]))
+    with pytest.raises(
+        ImageSetError, match=r"these lines are no rows of the table: line 22 \(.* and 16 more"
+    ):
+        read_image_set(tmp_path / "t.csv")
+    notes = "".join(f"{'#' * (number % 3 == 0)}{number},{number}.png,ok\n" for number in range(1, 21))
+    (tmp_path / "t.csv").write_text(f"note,image,label\n{notes}")
+    assert len(read_image_set(tmp_path / "t.csv")) == 20
+
+
+def test_rows_that_lack_something_are_named(tmp_path: Path) -> None:
+    draw(tmp_path, "1.png")
+    table = tmp_path / "t.csv"
+    table.write_text('lot,image,label\n"a\nb",1.png,ok\n\nx,,ok\n')
+    with pytest.raises(ImageSetError, match="1 of 2 rows lack an image or a label: line 5;"):
+        read_image_set(table)
+    assert len(read_image_set(table, "image IS NOT NULL")) == 1
+    table.write_text("image,label,split\n1.png,ok,train\n1.png,ok,\n")
+    with pytest.raises(ImageSetError, match="1 of 2 rows have no split: line 3;"):
+        read_image_set(table)
+
+
+@pytest.mark.parametrize(
+    ("word", "split"),
+    [
+        ("training", "train"),
+        ("TRN", "train"),
+        ("valid", "val"),
+        (" Testing ", "test"),
+        ("tst", "test"),
+        ("", None),
+    ],
+)
+def test_the_words_of_the_split_column(tmp_path: Path, word: str, split: str | None) -> None:
+    draw(tmp_path, "1.png")
+    (tmp_path / "t.csv").write_text(f"image,label,split\n1.png,ok,{word}\n")
+    assert listed(tmp_path, read_image_set(tmp_path / "t.csv")) == [("1.png", "ok", split)]
+
+
+@pytest.mark.parametrize("word", ["eval", "holdout", "2.0", "line A"])
+def test_an_unknown_split_is_refused(tmp_path: Path, word: str) -> None:
+    draw(tmp_path, "1.png", "2.png")
+    (tmp_path / "t.csv").write_text(f"image,label,split\n1.png,ok,{word}\n2.png,ok,train\n")
+    with pytest.raises(ImageSetError, match=f"the split column holds '{word}'; known are: train, training, "):
+        read_image_set(tmp_path / "t.csv")
+    assert len(read_image_set(tmp_path / "t.csv", "split = 'train'")) == 1
+
+
+@pytest.mark.parametrize("header", ["image,label,Label ", "Image,image,label", "image,label,split,SPLIT"])
+def test_a_column_that_stands_twice(tmp_path: Path, header: str) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\na,b,c\n")
+    with pytest.raises(ImageSetError, match="the same column stands there 2 times"):
+        read_image_set(tmp_path / "t.csv")
+
+
+def test_a_class_of_another_row_is_not_its_number(tmp_path: Path) -> None:
+    draw(tmp_path, "1.png", "2.png")
+    (tmp_path / "t.csv").write_text("image,label\n1.png,007\n2.png,7\n")
+    assert [image.label for image in read_image_set(tmp_path / "t.csv", "label = 7")] == ["7"]
 
 
 def test_missing_images_are_counted_and_the_first_are_named(tmp_path: Path) -> None:
@@ -263,9 +332,7 @@ def test_a_source_that_does_not_exist(tmp_path: Path, name: str) -> None:
         read_image_set(tmp_path / name)
 
 
-@pytest.mark.parametrize(
-    "files", [[], ["1.png"], ["a/b/c/1.png"]], ids=["empty", "no class folder", "too deep"]
-)
+@pytest.mark.parametrize("files", [[], ["1.png"], ["masks/1.png"]], ids=["empty", "no class folder", "masks"])
 def test_a_folder_without_images_in_class_folders(tmp_path: Path, files: list[str]) -> None:
     draw(tmp_path, *files)
     with pytest.raises(ImageSetError, match="no images found; expected one folder for each class"):

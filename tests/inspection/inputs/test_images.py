@@ -13,7 +13,7 @@ from tests.conftest import REPOSITORY
 from tests.inspection.inputs.files import NOISE, encoded, saved
 
 
-@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff", ".ppm"])
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pnm"])
 def test_colours_come_in_rgb_order(tmp_path: Path, suffix: str) -> None:
     path = saved(tmp_path / f"a{suffix}", encoded(suffix, NOISE[:, :, ::-1]))
     image = read_image(path, None, 3)
@@ -21,16 +21,33 @@ def test_colours_come_in_rgb_order(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(image, NOISE)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
-def test_lossy_files_keep_the_colour_of_a_flat_picture(tmp_path: Path, suffix: str) -> None:
-    flat = np.full((16, 16, 3), (200, 100, 50), np.uint8)
-    image = read_image(saved(tmp_path / f"a{suffix}", encoded(suffix, flat[:, :, ::-1])), None, 3)
-    assert image.shape == (16, 16, 3)
+@pytest.mark.parametrize(
+    ("suffix", "written_as"),
+    [
+        (".jpg", ".jpg"),
+        (".jpeg", ".jpeg"),
+        (".jpe", ".jpg"),
+        (".jfif", ".jpg"),
+        (".webp", ".webp"),
+        (".jp2", ".jp2"),
+    ],
+)
+def test_lossy_files_keep_the_colour_of_a_flat_picture(tmp_path: Path, suffix: str, written_as: str) -> None:
+    flat = np.full((64, 64, 3), (200, 100, 50), np.uint8)
+    image = read_image(saved(tmp_path / f"a{suffix}", encoded(written_as, flat[:, :, ::-1])), None, 3)
+    assert image.shape == (64, 64, 3)
     assert np.abs(image.astype(int) - flat).max() <= 3
 
 
 def test_every_suffix_of_the_list_is_tried_here() -> None:
-    assert set(IMAGE_SUFFIXES) == {".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jpg", ".jpeg", ".webp"}
+    exact = {".png", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pnm", ".pgm", ".pbm"}
+    assert set(IMAGE_SUFFIXES) == exact | {".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".jp2"}
+
+
+def test_a_bitmap_of_two_values(tmp_path: Path) -> None:
+    values = np.where(NOISE[:, :, 0] > 99, 255, 0).astype(np.uint8)
+    path = saved(tmp_path / "a.pbm", encoded(".pbm", values))
+    np.testing.assert_array_equal(read_image(path, None, 1)[:, :, 0], values)
 
 
 def test_a_grey_file_is_repeated_over_three_channels(tmp_path: Path) -> None:

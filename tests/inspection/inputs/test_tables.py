@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from inspection.errors import LogError
+from inspection.inputs import tables
 from inspection.inputs.defect_log import LogRow
 from tests.inspection.inputs.logs import HEADER, kept, logged, read, reasons
 
@@ -72,6 +73,127 @@ def test_a_japanese_log(plant: Path, encoding: str) -> None:
     assert log.rows == (
         LogRow(1, "row-1-傷ソ.png", plant / "傷ソ.png", "good", "scratch", None, None, {"lot": "春①"}),
     )
+
+
+@pytest.mark.parametrize(
+    "bad", [b"2.png,good,\xe3\x82", b"2.png,good,st\xffain", b"2.png,go\0d,stain", b"\0" * 4096]
+)
+def test_a_line_that_is_no_text_costs_one_row(plant: Path, bad: bytes) -> None:
+    log = read(
+        logged(plant, f"{HEADER},lot\n1.png,good,stain,ロット\n".encode() + bad + b"\n3.png,good,stain,L\n")
+    )
+    assert kept(log) == [(1, "1.png"), (3, "3.png")]
+    assert reasons(log) == [(2, "malformed")]
+    assert log.rows[0].context == {"lot": "ロット"}
+
+
+def test_a_line_of_json_that_is_no_text_costs_one_row(plant: Path) -> None:
+    line = '{"image_path": "%d.png", "predicted_label": "good", "true_label": "stain", "lot": "春"}\n'
+    rows = [(line % number).encode() for number in (1, 2, 3)]
+    log = read(logged(plant, rows[0] + rows[1].replace("春".encode(), b"\xe6\x98") + rows[2], "log.jsonl"))
+    assert kept(log) == [(1, "1.png"), (3, "3.png")]
+    assert reasons(log) == [(2, "malformed")]
+    array = b"[" + b",".join([rows[0], rows[1].replace(b"good", b"g\xff")]) + b"]"
+    with pytest.raises(LogError, match="line 2 of its JSON array: bytes that are no UTF-8 text"):
+        read(logged(plant, array, "log.json"))
+
+
+def test_a_key_that_stands_twice_in_an_object_costs_its_row(plant: Path) -> None:
+    line = '{"image_path": "1.png", "predicted_label": "good", "true_label": "stain"}'
+    twice = line.replace("}", ', "true_label": "good"}')
+    log = read(logged(plant, f"{twice}\n{line}\n", "log.jsonl"))
+    assert kept(log) == [(2, "1.png")]
+    assert log.set_aside[0].detail.startswith("a key stands in it twice: {")
+
+
+def test_western_excel(plant: Path) -> None:
+    text = f"{HEADER};lot\n1.png;good;stain;Größe 5\n".replace(",", ";").encode("cp1252")
+    assert read(logged(plant, text)).rows[0].context == {"lot": "Größe 5"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\nimage_path;predicted_label;true_label\n1.png;good;stain\n",
+        '"sep=|"\r\nimage_path|predicted_label|true_label\r\n1.png|good|stain\r\n',
+        "SEP=\t\nimage_path\tpredicted_label\ttrue_label\n1.png\tgood\tstain\n",
+        "image_path|predicted_label|true_label\n1.png|good|stain\n",
+        f"# camera export\n\n# line 7\n{HEADER}\n1.png,good,stain\n",
+        f'"a, b";{HEADER.replace(",", ";")}\nx;1.png;good;stain\n',
+        f"{HEADER},\n1.png,good,stain\n",
+        f"{HEADER}\n1.png,good,stain,,\n",
+        f"{HEADER},line,lot\n1.png,good,stain\n",
+        f"{HEADER},line,lot\n1.png,good,stain,\n",
+        "lot,true_label,verdict,image_path,predicted_label,x\n7,stain,,1.png,good\n",
+    ],
+)
+def test_habits_of_excel_and_cameras(plant: Path, text: str) -> None:
+    log = read(logged(plant, text))
+    assert kept(log) == [(1, "1.png")]
+    assert log.set_aside == ()
+
+
+def test_the_short_row_is_no_row_where_it_lacks_what_is_needed(plant: Path) -> None:
+    log = read(logged(plant, "image_path,predicted_label,verdict,lot\n1.png,good\n2.png,good,stain\n"))
+    assert kept(log) == [(2, "2.png")]
+    assert reasons(log) == [(1, "malformed")]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            f"Export,XG\n{HEADER}\n1.png,good,stain\n",
+            "line 2 names the columns, but line 1 above it is 'Export,XG'",
+        ),
+        (
+            f"1.png,good,stain\n{HEADER}\n2.png,good,stain\n",
+            "line 2 names the columns, but line 1 .* '1.png,good,",
+        ),
+        ("sep=;\n", "nothing stands below line 1, 'sep=;'"),
+        (f'"{HEADER}\n1.png,good,stain\n', "(?s)names no columns: a quotation mark in it is not closed"),
+        ("camera 7\n1.png,good,stain\n", "(?s)no column image_path.*found: camera 7"),
+    ],
+)
+def test_what_stands_above_the_header_may_be_rows(plant: Path, text: str, says: str) -> None:
+    with pytest.raises(LogError, match=says):
+        read(logged(plant, text))
+
+
+@pytest.mark.parametrize("again", ["true_label", "True_Label ", "LOT", "lot"])
+def test_a_column_that_stands_twice_is_refused(plant: Path, again: str) -> None:
+    with pytest.raises(LogError, match=f"same column stands there 2 times: .*'{again}'"):
+        read(logged(plant, f"{HEADER},lot,{again}\n1.png,good,stain,7,x\n"))
+
+
+def test_columns_that_are_not_used_may_stand_twice(plant: Path) -> None:
+    assert kept(read(logged(plant, f"{HEADER},note,note,,\n1.png,good,stain,a,b,,\n"))) == [(1, "1.png")]
+
+
+def test_an_unclosed_quotation_mark_in_a_free_text_hides_no_row(plant: Path) -> None:
+    text = (
+        f'{HEADER},note\n1.png,good,stain,"a\n2.png,good,stain,b\n3.png,good,stain,c"\n4.png,good,stain,d\n'
+    )
+    log = read(logged(plant, text))
+    assert kept(log) == [(2, "2.png"), (3, "3.png"), (4, "4.png")]
+    assert reasons(log) == [(1, "malformed")]
+
+
+def test_a_table_that_is_too_large_is_refused_at_once(plant: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ",".join(f"c{number}" for number in range(100_000))
+    row = json.dumps(dict.fromkeys(names.split(","), 1))
+    for text, name in ((f"{HEADER},{names}\n1.png,good,stain\n", "log.csv"), (row, "log.jsonl")):
+        with pytest.raises(LogError, match=r"has 100,00\d columns; at most 2,000 are read"):
+            read(logged(plant, text, name))
+    path = plant / "log.parquet"
+    with duckdb.connect() as connection:
+        connection.query("SELECT 'x' AS a, 'y' AS b FROM range(3)").write_parquet(str(path))
+    monkeypatch.setattr(tables, "MOST_CELLS", 5)
+    with pytest.raises(LogError, match="has more than 2 rows of 2 columns"):
+        read(path)
+    monkeypatch.setattr(tables, "MOST_BYTES", 3)
+    with pytest.raises(LogError, match="MiB; at most"):
+        read(path)
 
 
 def test_json_lines_with_a_broken_line(plant: Path) -> None:
@@ -191,9 +313,13 @@ def test_a_query_needs_a_duckdb_file(plant: Path) -> None:
         ("log.csv", b"\r\n \r\n", "holds nothing but blank lines"),
         ("log.csv", HEADER.encode() + b"\n", "empty: a header without a row"),
         ("log.csv", HEADER.encode() + b"\n,,\n\n", "empty: a header without a row"),
-        ("log.csv", b"\x89PNG\r\n\x1a\n\0\0", "not UTF-8, UTF-16 or cp932 text"),
-        ("log.csv", b"a,b\n1,\x81", "not UTF-8, UTF-16 or cp932 text"),
-        ("log.csv", b"a" * 200_000, "the defect log cannot be read: field larger than field limit"),
+        ("log.csv", b"\x89PNG\r\n\x1a\n\0\0", "not UTF-8, UTF-16, cp932 or cp1252 text"),
+        ("log.csv", b"a,b\n1,\x81", "not UTF-8, UTF-16, cp932 or cp1252 text .line 2"),
+        (
+            "log.csv",
+            b"a" * 200_000,
+            "cannot be read: line 1 names no columns: .* field larger than the field limit",
+        ),
         ("log.parquet", b"PAR1 nonsense PAR1", r"the defect log cannot be read: .*log\.parquet"),
         ("log.jsonl", b'{"image_path"\n', "(?s)no column image_path.*found: none"),
         ("log.json", b'[{"image_path": "1.png"},', "cut short: its JSON array has no end"),

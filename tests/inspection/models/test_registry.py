@@ -116,13 +116,18 @@ def test_a_checkpoint_of_another_network_registers_nothing(workspace: Workspace,
 
 def test_splits_are_kept_and_the_test_split_is_left_out() -> None:
     images = [
-        LabelledImage(Path(f"/{i}.png"), "good", split)
-        for i, split in enumerate(["train", "test", "val", "holdout"])
+        LabelledImage(Path(f"/{i}.png"), "good", split) for i, split in enumerate(["train", "test", "val"])
     ]
     assert reference_images(images) == [
         ReferenceImage("/0.png", "good", "train"),
         ReferenceImage("/2.png", "good", "val"),
     ]
+
+
+def test_a_set_of_test_images_holds_no_reference() -> None:
+    images = [LabelledImage(Path(f"/{i}.png"), "good", "test") for i in range(3)]
+    with pytest.raises(ModelError, match=r"no reference image among the labelled images \(3 of split test\)"):
+        reference_images(images)
 
 
 def test_without_splits_the_hash_of_label_and_name_draws_one_in_five() -> None:
