@@ -65,8 +65,8 @@ def read_class_folders(source: Path) -> ClassFolders:
 
     A class folder is read with all folders below it. Not read, but counted: hidden files, files that are no
     images by their suffix, masks (folders of that name, `good_mask` beside `good`, `1_mask.png` beside
-    `1.png`), images that stand in no class folder, and those in folders beside train, val and test. Raises
-    UnclearFolderError for a folder such as `eval` that holds folders, or for splits that hold none; OSError.
+    `1.png`), images that stand in no class folder, and those in folders beside train, val and test.
+    Errors: OSError, and UnclearFolderError for a folder that may be a split or a class.
     """
     found = ClassFolders()
     tops = _folders(source)
@@ -81,6 +81,12 @@ def read_class_folders(source: Path) -> ClassFolders:
         raise UnclearFolderError(
             f"{', '.join(top.name for top in tops)}: splits by their names, but they hold no folder for each "
             "class; put one folder for each class into each of them"
+        )
+    others = [top.name for top in tops if top not in splits and any(map(is_image_name, _entries(top)))]
+    if len(splits) == 1 and others:
+        raise UnclearFolderError(
+            f"{splits[0].name} may be a split with folders for each class, or a class beside "
+            f"{', '.join(others[:_NAMED])}; rename it, or give the folder itself"
         )
     if not splits:
         _read_classes(found, source, source, None)

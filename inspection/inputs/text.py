@@ -47,7 +47,7 @@ def read_text(data: bytes) -> Text:
     Which of them is told by all lines together; a line that is none in it is bad, as one with NUL bytes is
     (a file system leaves them after a power loss).
     """
-    data = data.removesuffix(_DOS_END)
+    data = data if data.startswith(_UTF16) else data.removesuffix(_DOS_END)
     try:
         if b"\0" not in data:
             return Text(_parted(data.decode("utf-8-sig")), {})

@@ -88,6 +88,10 @@ def test_split_folders_by_their_usual_words(tmp_path: Path, words: tuple[str, st
         ),
         (["eval/good/1.png", "Dev/good/2.png"], r"Dev, eval: .* \(train, training, trn, val, "),
         (
+            ["test/lot7/1.png", "good/2.png"],
+            "test may be a split .* or a class beside good; rename it",
+        ),
+        (
             ["train/1.png", "test/2.png"],
             "test, train: splits by their names, but they hold no folder for each class",
         ),
