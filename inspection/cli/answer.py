@@ -11,9 +11,9 @@ from io import StringIO
 from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from inspection.console import Console, Table
 
 MOST_ROWS = 200  # on a terminal
 NARROWEST = 16  # cells: no column is made narrower than this
@@ -128,7 +128,7 @@ def _print_table(
 ) -> None:
     table = Table()
     for name, width in zip(names, widths, strict=True):
-        table.add_column(name, width=width, overflow="fold")
+        table.add_column(name, width=width)
     for row in rows:
         table.add_row(*row)
     if names:
@@ -139,7 +139,7 @@ def _print_records(console: Console, names: Sequence[Text], rows: Sequence[Seque
     for number, row in enumerate(rows, 1):
         console.rule(f"row {number} of {len(rows)}", align="left")
         record = Table.grid(padding=(0, 2))
-        record.add_column(style="bold", max_width=console.width // 3, overflow="fold")
+        record.add_column(style="bold", max_width=console.width // 3)
         record.add_column(overflow="fold")
         for name, cell in zip(names, row, strict=True):
             record.add_row(Text.assemble(name, ":"), cell)

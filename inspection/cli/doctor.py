@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from inspection.cli.app import app, console
 
@@ -16,8 +16,8 @@ def doctor() -> None:
     """Check this installation: the parts, their versions, the device, and known clashes."""
     findings = examine()
     for finding in findings:
-        mark = "[green]ok[/]  " if finding.fine else "[red]bad[/] "
-        console.print(f"{mark} {escape(finding.subject)}: {escape(finding.detail)}", soft_wrap=True)
+        mark = ("ok  ", "green") if finding.fine else ("bad ", "red")
+        console.print(Text.assemble(mark, f" {finding.subject}: {finding.detail}"))
     if not all(finding.fine for finding in findings):
         raise typer.Exit(1)
 
