@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import repeat
 from pathlib import Path
 
 import duckdb
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from inspection.errors import ImageError, LogError
 from inspection.findings import SetAside
-from inspection.inputs.images import check_image, is_file, locate_image
+from inspection.inputs.images import AS_STORED, DECODERS, Reading, check_image, is_file, locate_image
 from inspection.inputs.tables import JSON_LINES, PARQUET, Table, read_table
 from inspection.workspace.files import replacing, sha256_of
 
@@ -105,6 +106,7 @@ def read_defect_log(
     label_map: Mapping[str, str] | None = None,
     query: str | None = None,
     progress: Callable[[int], None] | None = None,
+    how: Reading = AS_STORED,
 ) -> DefectLog:
     """Read a defect log and check every row; a bad row is set aside with its reason, never dropped.
 
@@ -114,10 +116,11 @@ def read_defect_log(
     paths start at ``images_root``, else at the log's folder. ``progress`` receives after every step how many
     more rows are done.
 
-    Only errors have their image looked at, read and decoded once. One image (same path or same content) with
-    two true labels is conflicting in all its rows; a row that is not an error takes part in that by its path
-    or image_sha256. A duplicate repeats the inspection_id of a row that is kept, or its image and both
-    labels. A score that is no number and a captured_at that is no date are left out of the row, which stays.
+    Only errors have their image looked at, read as ``how`` says and decoded once. One image (same path or
+    same content) with two true labels is conflicting in all its rows; a row that is not an error takes part
+    in that by its path or image_sha256. A duplicate repeats the inspection_id of a row that is kept, or its
+    image and both labels. A score that is no number and a captured_at that is no date are left out of the
+    row, which stays.
 
     Errors: LogError for a log that cannot be read as a whole, or is empty.
     """
@@ -130,7 +133,7 @@ def read_defect_log(
     )
     tell = progress or (lambda _: None)
     tell(len(table.rows) + len(table.malformed) - sum(entry.is_error for entry in labelled))
-    checked, bad_images = _split(_with_pictures(labelled, tell))
+    checked, bad_images = _split(_with_pictures(labelled, how, tell))
     kept, repeated = _split(_settled(checked))
     return DefectLog(
         rows=tuple(entry.row for entry in kept),
@@ -324,27 +327,29 @@ def _instant(text: str) -> datetime | None:
     return None
 
 
-def _with_pictures(entries: Sequence[_Entry], tell: Callable[[int], None]) -> Iterator[_Checked]:
+def _with_pictures(
+    entries: Sequence[_Entry], how: Reading, tell: Callable[[int], None]
+) -> Iterator[_Checked]:
     """Decode the image of every error once, and let the content of the file say which image it is."""
     rows_of = defaultdict(list)
     for entry in entries:
         if entry.is_error:
             rows_of[entry.row.image_path].append(entry)
     pictures: dict[Path, str | _Failure] = {}
-    with ThreadPoolExecutor() as pool:
-        for path, picture in zip(rows_of, pool.map(_picture, rows_of), strict=True):
+    with ThreadPoolExecutor(DECODERS) as pool:
+        for path, picture in zip(rows_of, pool.map(_picture, rows_of, repeat(how)), strict=False):
             pictures[path] = picture
             tell(len(rows_of[path]))
     for entry in entries:
         yield _with_picture(entry, pictures.get(entry.row.image_path))
 
 
-def _picture(path: Path) -> str | _Failure:
+def _picture(path: Path, how: Reading) -> str | _Failure:
     """Return the SHA-256 of an image that can be read, else why it cannot."""
     if not is_file(path):
         return "missing_image", f"there is no file {path}"
     try:
-        return check_image(path)
+        return check_image(path, how)
     except ImageError as error:
         return "unreadable_image", str(error)
 

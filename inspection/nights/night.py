@@ -21,13 +21,14 @@ from inspection.findings import (
     SetAside,
 )
 from inspection.inputs.defect_log import DefectLog, read_defect_log
+from inspection.inputs.images import reading
 from inspection.nights.lineage import follow
 from inspection.nights.phrases import worded
 from inspection.nights.report import write_report
 from inspection.progress import Progress
 from inspection.workspace.files import sha256_of
 from inspection.workspace.folder import Workspace, open_workspace
-from inspection.workspace.settings import current_names
+from inspection.workspace.settings import as_now
 from inspection.workspace.store import Store
 
 
@@ -62,7 +63,7 @@ def begin(site: Site, log: Path, model_hash: str | None, query: str | None, agai
     earlier = [
         night_id
         for night_id, held in site.store.settings_of_nights(model.model_hash, log_sha256).items()
-        if f"-{mark(held)}" in night_id and current_names(held) == settings
+        if f"-{mark(held)}" in night_id and as_now(held) == settings
     ]
     if earlier and not again:
         night = site.store.night(earlier[0])
@@ -123,6 +124,7 @@ def read_log(site: Site, night: Night, query: str | None, progress: Progress = N
         settings.labels,
         query,
         progress,
+        reading(site.workspace.settings.images, model.bit_depth),
     )
 
 
