@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from inspection.errors import ImageError, LogError
 from inspection.findings import SetAside
+from inspection.inputs.formulas import as_meant, as_text
 from inspection.inputs.images import AS_STORED, DECODERS, Reading, check_image, is_file, locate_image
-from inspection.inputs.tables import JSON_LINES, PARQUET, Table, read_table
+from inspection.inputs.tables import CSV, JSON_LINES, PARQUET, Table, read_table
 from inspection.workspace.files import replacing, sha256_of
 
 REASONS = (
@@ -149,14 +150,16 @@ def write_defect_log(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write a defect log as a whole or not at all: CSV, Parquet or JSON lines by the suffix.
 
     ``rows``: our column names -> values. The columns stand in the order of COLUMNS: the required ones and
-    those that a row has. Times are written in ISO 8601. Errors: LogError for another suffix, an unknown
+    those that a row has. Times are written in ISO 8601; in CSV a text that a spreadsheet would run gets the
+    apostrophe that reading takes away again. Errors: LogError for another suffix, an unknown
     column, or a folder that cannot be written.
     """
     if path.suffix.lower() not in _WRITERS:
         raise LogError(
             f"{path}: a defect log is written as {', '.join(_WRITERS)}; give a name with such a suffix"
         )
-    records = [{name: _writable(name, value) for name, value in row.items()} for row in rows]
+    written = as_text if path.suffix.lower() in CSV else str
+    records = [{name: _writable(name, value, written) for name, value in row.items()} for row in rows]
     used = {name for record in records for name in record}
     if not used <= set(_NAMES):
         raise LogError(
@@ -175,10 +178,10 @@ def write_defect_log(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
         raise LogError(f"{path}: the defect log cannot be written: {error}") from error
 
 
-def _writable(name: str, value: object) -> object:
+def _writable(name: str, value: object, written: Callable[[str], str]) -> object:
     if value is None or name == "score":
         return value
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    return written(value.isoformat() if isinstance(value, datetime) else str(value))
 
 
 # --- the rows, checked ---
@@ -233,8 +236,9 @@ def _ours(path: Path, table: Table, column_map: Mapping[str, str]) -> list[tuple
         raise LogError(_missing_columns(path, missing, table.columns, column_map))
     if not table.rows and not table.malformed:
         raise LogError(f"{path}: the defect log is empty: a header without a row")
+    meant = as_meant if path.suffix.lower() in CSV else str
     return [
-        (number, {name: (row[place] or "").strip() for name, place in places.items()})
+        (number, {name: meant((row[place] or "").strip()) for name, place in places.items()})
         for number, row in table.rows
     ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from inspection.errors import ImageSetError
+from inspection.inputs.formulas import as_meant
 from inspection.inputs.images import IMAGE_SUFFIXES, is_file, is_image_name, locate_image
 from inspection.inputs.tables import CSV, JSON_LINES, PARQUET, decode_text
 
@@ -125,7 +126,8 @@ def _manifest(folder: Path) -> Path:
 
 
 def _table_images(table: Path, where: str | None) -> list[LabelledImage]:
-    rows = _selected(table, where)
+    meant = as_meant if table.suffix.lower() in CSV else str
+    rows = [[meant(cell) if cell else cell for cell in row] for row in _selected(table, where)]
     if not rows:
         matching = " that meets the condition" if where else ""
         raise ImageSetError(f"{table}: the table names no image{matching}")
