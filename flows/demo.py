@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
+from rich.text import Text
 
 from flows.night import night as night_flow
 from flows.progress import step
 from flows.retrain import retrain as retrain_flow
+from inspection.console import Console
 from inspection.findings import Night, RegisteredModel
 from inspection.inputs.defect_log import write_defect_log
 from inspection.inputs.image_sets import read_image_set
@@ -53,11 +54,10 @@ def run_demo(console: Console, workspace: Workspace, quick: bool) -> None:
     console.rule("What was found")
     for name, found in (("lamp aged to 45 %", aged), ("finish changed to cast", cast)):
         for mode in found.modes:
-            console.print(
-                f"[bold]Truth:[/] {name}. [bold]Found:[/] {mode.diagnosis.sentence}", soft_wrap=True
-            )
-        console.print(f"Report: {workspace.root / (found.report_path or '')}", soft_wrap=True)
-    console.print(f"\nLook at it in the dashboard: fmi serve --workspace {workspace.root}", soft_wrap=True)
+            truth, found_in = ("Truth:", "bold"), ("Found:", "bold")
+            console.print(Text.assemble(truth, f" {name}. ", found_in, f" {mode.diagnosis.sentence}"))
+        console.print(f"Report: {workspace.root / (found.report_path or '')}")
+    console.print(f"\nLook at it in the dashboard: fmi serve --workspace {workspace.root}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from inspection.console import Console
 
 _console = Console(stderr=True)
 
@@ -21,7 +22,7 @@ def step(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
     Where the total is not known beforehand (None) the bar only shows that something moves, and the count.
     """
     columns = (
-        TextColumn("{task.description:<34}"),
+        TextColumn("{task.description:<34}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

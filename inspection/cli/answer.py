@@ -11,9 +11,10 @@ from io import StringIO
 from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from inspection.console import Console, Table
+from inspection.inputs.formulas import as_text
 
 MOST_ROWS = 200  # on a terminal
 NARROWEST = 16  # cells: no column is made narrower than this
@@ -25,12 +26,21 @@ Rows = Sequence[tuple[Any, ...]]
 
 
 def as_csv(columns: Sequence[str], rows: Rows) -> str:
-    """CSV with a header line; NULL is an empty cell, and what has parts (a list, a struct) is JSON."""
+    """CSV with a header line; NULL is an empty cell, and what has parts (a list, a struct) is JSON.
+
+    A text that a spreadsheet would run as a formula has an apostrophe before it.
+    """
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([["" if value is None else text_of(value) for value in row] for row in rows])
+    writer.writerow([as_text(column) for column in columns])
+    writer.writerows([[_in_csv(value) for value in row] for row in rows])
     return text.getvalue()
+
+
+def _in_csv(value: object) -> str:
+    if value is None:
+        return ""
+    return text_of(value) if isinstance(value, int | float | Decimal) else as_text(text_of(value))
 
 
 def as_json(columns: Sequence[str], rows: Rows) -> str:
@@ -128,7 +138,7 @@ def _print_table(
 ) -> None:
     table = Table()
     for name, width in zip(names, widths, strict=True):
-        table.add_column(name, width=width, overflow="fold")
+        table.add_column(name, width=width)
     for row in rows:
         table.add_row(*row)
     if names:
@@ -139,7 +149,7 @@ def _print_records(console: Console, names: Sequence[Text], rows: Sequence[Seque
     for number, row in enumerate(rows, 1):
         console.rule(f"row {number} of {len(rows)}", align="left")
         record = Table.grid(padding=(0, 2))
-        record.add_column(style="bold", max_width=console.width // 3, overflow="fold")
+        record.add_column(style="bold", max_width=console.width // 3)
         record.add_column(overflow="fold")
         for name, cell in zip(names, row, strict=True):
             record.add_row(Text.assemble(name, ":"), cell)

@@ -1,7 +1,8 @@
 """The command line's root: the typer apps and the two consoles."""
 
 import typer
-from rich.console import Console
+
+from inspection.console import Console
 
 app = typer.Typer(
     help="Learn every night why a visual-inspection model was wrong, and mend exactly that.\n\n"

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from inspection.cli.app import app, console
 from inspection.cli.options import WorkspaceOption, open_given
@@ -28,8 +28,8 @@ def doctor(workspace: WorkspaceOption = None) -> None:
     with suppress(WorkspaceError) if workspace is None else nullcontext():
         findings += examine_workspace(open_given(workspace))
     for finding in findings:
-        mark = "[green]ok[/]  " if finding.fine else "[red]bad[/] "
-        console.print(f"{mark} {escape(finding.subject)}: {escape(finding.detail)}", soft_wrap=True)
+        mark = ("ok  ", "green") if finding.fine else ("bad ", "red")
+        console.print(Text.assemble(mark, f" {finding.subject}: {finding.detail}"))
     if not all(finding.fine for finding in findings):
         raise typer.Exit(1)
 

@@ -274,5 +274,5 @@ def paper(
     write_json(json_path, results)
     print_paper(console, results)
     for path in draw(results, place):
-        console.print(f"Plot: {path}", soft_wrap=True)
-    console.print(f"Results: {json_path}", soft_wrap=True)
+        console.print(f"Plot: {path}")
+    console.print(f"Results: {json_path}")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from fmi_engine.errors import EngineError
 from inspection.cli.app import INTERRUPTED, app, errors
@@ -32,7 +32,7 @@ def run() -> int:
     try:
         left = app(standalone_mode=False)
     except (InspectionError, EngineError) as error:
-        errors.print(f"[bold red]fmi:[/] {escape(str(error))}", soft_wrap=True)
+        _complain(str(error))
         return 2
     except (typer.Abort, KeyboardInterrupt):
         left = INTERRUPTED
@@ -42,7 +42,7 @@ def run() -> int:
         left = INTERRUPTED
     if left == INTERRUPTED:  # typer, too, turns Ctrl+C into this exit code
         resumed = "; what was finished is kept, and the same command goes on from there"
-        errors.print(f"fmi: interrupted{resumed if set(sys.argv[1:2]) & RESUMED else ''}", soft_wrap=True)
+        errors.print(f"fmi: interrupted{resumed if set(sys.argv[1:2]) & RESUMED else ''}")
     return left if isinstance(left, int) else 0
 
 
@@ -65,12 +65,15 @@ def _usage_or_crash(error: Exception) -> int:
         show()
         return 2
     path = _crash_file()
-    errors.print(
-        f"[bold red]fmi:[/] something went wrong that this software did not expect: {type(error).__name__}: "
-        f"{escape(str(error))}. Details are in {path}; nothing that was finished is lost.",
-        soft_wrap=True,
+    _complain(
+        f"something went wrong that this software did not expect: {type(error).__name__}: {error}. "
+        f"Details are in {path}; nothing that was finished is lost."
     )
     return 1
+
+
+def _complain(message: str) -> None:
+    errors.print(Text.assemble(("fmi:", "bold red"), f" {message}"))
 
 
 def _crash_file() -> str:

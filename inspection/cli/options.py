@@ -7,6 +7,7 @@ import typer
 
 from inspection.errors import InspectionError, WorkspaceError
 from inspection.workspace.folder import Workspace, find_workspace
+from inspection.workspace.settings import LARGEST_INPUT
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -97,6 +98,11 @@ def size_of(text: str) -> tuple[int, int]:
     if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
         raise InspectionError(f"--input-size is {text!r}; expected pixels such as 224, or HEIGHTxWIDTH")
     sizes = [int(part) for part in parts]
+    if max(sizes) > LARGEST_INPUT:
+        raise InspectionError(
+            f"--input-size is {text!r}; a side has at most {LARGEST_INPUT} pixels. Give the size that the "
+            "network takes, to which images are resized, not that of the camera's images"
+        )
     return sizes[0], sizes[-1]
 
 

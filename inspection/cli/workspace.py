@@ -29,9 +29,7 @@ def init(folder: Annotated[Path, typer.Argument(help="The folder to make a works
 
     workspace = create_workspace(folder)
     Store(workspace.store_path).create()
-    console.print(
-        f"Workspace {workspace.root} is ready. Settings: {workspace.root / 'fmi.toml'}", soft_wrap=True
-    )
+    console.print(f"Workspace {workspace.root} is ready. Settings: {workspace.root / 'fmi.toml'}")
     console.print("Next: fmi register (you have a model) or fmi train IMAGES (you have labelled images).")
 
 
@@ -125,14 +123,21 @@ def _keep_registered(workspace: Workspace, record: RegisteredModel, references: 
 
     store = Store(workspace.store_path)
     store.create()
+    accuracies = reference_accuracy(workspace, record, references)
     store.add_model(record, references)
     console.print(f"Model {record.model_hash[:12]} is registered with {len(references)} reference images.")
-    for split, (right, count) in reference_accuracy(workspace, record, references).items():
+    if record.bit_depth:
+        console.print(
+            f"  16-bit images are read as {record.bit_depth} bits: {2**record.bit_depth - 1} is white; "
+            "bit_depth under [images] in fmi.toml sets it otherwise"
+        )
+    for split, (right, count) in accuracies.items():
         console.print(f"  right on {right} of {count} {split} images ({right / count:.1%})")
         if right / count <= 1.5 / len(record.class_names):
             errors.print(
-                "[yellow]That is hardly better than guessing: check the order of --classes, the input size "
-                "and the normalisation.[/]"
+                "That is hardly better than guessing: check the order of --classes, the input size and the "
+                "normalisation.",
+                style="yellow",
             )
     console.print("Next: fmi night LOG")
 

@@ -11,7 +11,7 @@ from fmi_engine.classifier import Classifier
 from inspection.evidence.subject import Subject
 from inspection.findings import ErrorKind, LoggedError, RegisteredModel, SetAside
 from inspection.inputs.defect_log import DefectLog, LogRow
-from inspection.inputs.images import write_image
+from inspection.inputs.images import reading, write_image
 from inspection.inputs.labelled import load_images
 from inspection.progress import Progress
 
@@ -37,7 +37,8 @@ def reproduce_errors(
     Raises ImageError only where a file vanishes between the log's check and now.
     """
     workspace, model, classifier = subject.workspace, subject.model, subject.classifier
-    images = load_images([row.image_path for row in log.rows], classifier.preprocessing, progress)
+    how = reading(subject.settings.images, model.bit_depth)
+    images = load_images([row.image_path for row in log.rows], classifier.preprocessing, progress, how)
     logits = _logits(classifier, images, subject.settings.compute.batch_size)
     names = model.class_names
     errors, kept, odd = [], [], []

@@ -15,6 +15,7 @@ from fmi_engine.reference import Reference, build_reference
 from fmi_engine.types import FloatArray, Layer
 from inspection.evidence.look import Looks, normal_looks
 from inspection.findings import ReferenceImage, RegisteredModel
+from inspection.inputs.images import reading
 from inspection.inputs.labelled import Labelled, load_images
 from inspection.models.registry import load_model
 from inspection.progress import Progress
@@ -80,7 +81,8 @@ def open_subject(
     classifier = load_model(workspace.root, model, settings.compute.device)
     layers = layers_of(classifier)
     chosen = draw_references(references, settings.reference.images_per_class, settings.compute.seed)
-    images = load_images([Path(each.image_path) for each in chosen], classifier.preprocessing, progress)
+    paths, how = [Path(each.image_path) for each in chosen], reading(settings.images, model.bit_depth)
+    images = load_images(paths, classifier.preprocessing, progress, how)
     labels = np.array([model.class_names.index(each.label) for each in chosen], np.int64)
     size = settings.compute.batch_size
     reference = build_reference(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import repeat
 from pathlib import Path
 
 import duckdb
@@ -13,8 +14,9 @@ import pyarrow as pa
 
 from inspection.errors import ImageError, LogError
 from inspection.findings import SetAside
-from inspection.inputs.images import check_image, is_file, locate_image
-from inspection.inputs.tables import JSON_LINES, PARQUET, Table, Use, check_once, folded, read_table
+from inspection.inputs.formulas import as_text
+from inspection.inputs.images import AS_STORED, DECODERS, Reading, check_image, is_file, locate_image
+from inspection.inputs.tables import CSV, JSON_LINES, PARQUET, Table, Use, check_once, folded, read_table
 from inspection.workspace.files import replacing, sha256_of
 
 REASONS = (
@@ -105,6 +107,7 @@ def read_defect_log(
     label_map: Mapping[str, str] | None = None,
     query: str | None = None,
     progress: Callable[[int], None] | None = None,
+    how: Reading = AS_STORED,
 ) -> DefectLog:
     """Read a defect log and check every row; a bad row is set aside with its reason, never dropped.
 
@@ -114,10 +117,11 @@ def read_defect_log(
     paths start at ``images_root``, else at the log's folder. ``progress`` receives after every step how many
     more rows are done.
 
-    Only errors have their image looked at, read and decoded once. One image (same path or same content) with
-    two true labels is conflicting in all its rows; a row that is not an error takes part in that by its path
-    or image_sha256. A duplicate repeats the inspection_id of a row that is kept, or its image and both
-    labels. A score that is no number and a captured_at that is no date are left out of the row, which stays.
+    Only errors have their image looked at, read as ``how`` says and decoded once. One image (same path or
+    same content) with two true labels is conflicting in all its rows; a row that is not an error takes part
+    in that by its path or image_sha256. A duplicate repeats the inspection_id of a row that is kept, or its
+    image and both labels. A score that is no number and a captured_at that is no date are left out of the
+    row, which stays.
 
     Errors: LogError for a log that cannot be read as a whole, or is empty.
     """
@@ -130,7 +134,7 @@ def read_defect_log(
     )
     tell = progress or (lambda _: None)
     tell(len(table.rows) + len(table.malformed) - sum(entry.is_error for entry in labelled))
-    checked, bad_images = _split(_with_pictures(labelled, tell))
+    checked, bad_images = _split(_with_pictures(labelled, how, tell))
     kept, repeated = _split(_settled(checked))
     return DefectLog(
         rows=tuple(entry.row for entry in kept),
@@ -146,14 +150,16 @@ def write_defect_log(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write a defect log as a whole or not at all: CSV, Parquet or JSON lines by the suffix.
 
     ``rows``: our column names -> values. The columns stand in the order of COLUMNS: the required ones and
-    those that a row has. Times are written in ISO 8601. Errors: LogError for another suffix, an unknown
+    those that a row has. Times are written in ISO 8601; in CSV a text that a spreadsheet would run gets the
+    apostrophe that reading takes away again. Errors: LogError for another suffix, an unknown
     column, or a folder that cannot be written.
     """
     if path.suffix.lower() not in _WRITERS:
         raise LogError(
             f"{path}: a defect log is written as {', '.join(_WRITERS)}; give a name with such a suffix"
         )
-    records = [{name: _writable(name, value) for name, value in row.items()} for row in rows]
+    written = as_text if path.suffix.lower() in CSV else str
+    records = [{name: _writable(name, value, written) for name, value in row.items()} for row in rows]
     used = {name for record in records for name in record}
     if not used <= set(_NAMES):
         raise LogError(
@@ -172,10 +178,10 @@ def write_defect_log(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
         raise LogError(f"{path}: the defect log cannot be written: {error}") from error
 
 
-def _writable(name: str, value: object) -> object:
+def _writable(name: str, value: object, written: Callable[[str], str]) -> object:
     if value is None or name == "score":
         return value
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    return written(value.isoformat() if isinstance(value, datetime) else str(value))
 
 
 # --- the rows, checked ---
@@ -328,27 +334,29 @@ def _instant(text: str) -> datetime | None:
     return None
 
 
-def _with_pictures(entries: Sequence[_Entry], tell: Callable[[int], None]) -> Iterator[_Checked]:
+def _with_pictures(
+    entries: Sequence[_Entry], how: Reading, tell: Callable[[int], None]
+) -> Iterator[_Checked]:
     """Decode the image of every error once, and let the content of the file say which image it is."""
     rows_of = defaultdict(list)
     for entry in entries:
         if entry.is_error:
             rows_of[entry.row.image_path].append(entry)
     pictures: dict[Path, str | _Failure] = {}
-    with ThreadPoolExecutor() as pool:
-        for path, picture in zip(rows_of, pool.map(_picture, rows_of), strict=True):
+    with ThreadPoolExecutor(DECODERS) as pool:
+        for path, picture in zip(rows_of, pool.map(_picture, rows_of, repeat(how)), strict=False):
             pictures[path] = picture
             tell(len(rows_of[path]))
     for entry in entries:
         yield _with_picture(entry, pictures.get(entry.row.image_path))
 
 
-def _picture(path: Path) -> str | _Failure:
+def _picture(path: Path, how: Reading) -> str | _Failure:
     """Return the SHA-256 of an image that can be read, else why it cannot."""
     if not is_file(path):
         return "missing_image", f"there is no file {path}"
     try:
-        return check_image(path)
+        return check_image(path, how)
     except ImageError as error:
         return "unreadable_image", str(error)
 

@@ -1,10 +1,13 @@
 """Image files, decoded by OpenCV into 8-bit arrays.
 
-To add a format that OpenCV reads, add its suffix to IMAGE_SUFFIXES, by which images are found in folders;
-where OpenCV accepts a file of it that was cut short, add a check to `integrity` as well.
+To add a format that OpenCV reads, add its suffix to IMAGE_SUFFIXES, by which images are found in folders, and
+its signature to `headers`; where OpenCV accepts a file of it that was cut short, add a check to `integrity`.
 """
 
 import hashlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,48 +15,96 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection.errors import ImageError
-from inspection.inputs.integrity import is_whole
+from inspection.inputs.headers import Header, maybe_deep, read_header
+from inspection.inputs.integrity import decodable
 from inspection.workspace.files import file_bytes, write_whole
+from inspection.workspace.settings import BIT_DEPTHS, ImageSettings
 
 IMAGE_SUFFIXES = (
     *(".bmp", ".dib", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
     *(".tif", ".tiff", ".webp"),
 )
+DECODERS = 4  # images decoded at a time: so many times the largest that is allowed are in memory
+LONGEST_SIDE = 1_000_000  # pixels that the libraries below OpenCV take without a word on the terminal
 
 # A bad file gets one message, ours; OpenCV would print its own to stderr (5.0 moved the switch).
 getattr(cv2.utils, "logging", cv2).setLogLevel(0)
 
+Values = NDArray[np.uint8] | NDArray[np.uint16]
 
-def read_image(path: Path, size: tuple[int, int] | None, channels: int) -> NDArray[np.uint8]:
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the image files of one line are read: one decision for all of them."""
+
+    bit_depth: int | None  # that 16-bit files use which do not say it themselves; None: not known
+    most_megapixels: int  # of an image
+    most_megabytes: int  # of a file
+
+
+def reading(settings: ImageSettings, measured: int | None) -> Reading:
+    """As the settings say, with the bit depth that was measured where they leave it open."""
+    return Reading(settings.bit_depth or measured, settings.most_megapixels, settings.most_megabytes)
+
+
+AS_STORED = reading(ImageSettings(), 16)  # 16-bit files by the whole range of their format
+
+
+def read_image(
+    path: Path, size: tuple[int, int] | None, channels: int, how: Reading = AS_STORED
+) -> NDArray[np.uint8]:
     """Decode one image file into 8 bits per channel.
 
     Returns (height, width, channels): RGB for 3 channels, grey for 1; a grey file is repeated over 3
     channels, a colour file turned grey by OpenCV's weights. ``size`` is (height, width) in pixels, None the
     file's own; area averaging where the picture shrinks, linear interpolation where it grows.
 
-    16-bit files: where the brightest value is at most 4095 they hold the 12-bit data of an industrial camera
-    and are scaled by 255 / 4095, otherwise by 255 / 65535 (divided by 257). Only these two: a finer guess
-    from the maximum would brighten a dim image of the same camera and hide that it is dim. Alpha is
-    composited over black, so an opaque one changes nothing. EXIF orientation is ignored; of several pages
-    the first is read.
+    White becomes 255. Which value is white a file may say itself: the maxval of PGM and PPM, BitsPerSample,
+    MaxSampleValue or SMaxSampleValue of TIFF, sBIT of PNG. In any other 16-bit file it is the highest value
+    of the line's bit depth, never the file's own brightest: that would brighten a dim image of the same
+    camera and hide that it is dim. Alpha is composited over black, so an opaque one changes nothing. EXIF
+    orientation is ignored; of several pages the first is read.
 
-    Errors: ImageError for a file that is missing, empty, cut short, not an image, or not of 8 or 16 bit
-    whole numbers.
+    Errors: ImageError for a file that is missing, empty, cut short, damaged, larger than ``how`` allows,
+    brighter than white, not an image, or not of 8 or 16 bit whole numbers.
     """
     if channels not in (1, 3):
         raise ImageError(f"an image cannot be read with {channels} channels: ask for 1 (grey) or 3 (RGB)")
-    image = _with_channels(_colour(_decoded(path, file_bytes(path))), channels)
+    values, header = _decoded(path, file_bytes(path, how.most_megabytes), how)
+    image = _with_channels(_colour(values, _white(path, values, header, how)), channels)
     return image if size is None else _resized(image, size)
 
 
-def check_image(path: Path) -> str:
+def check_image(path: Path, how: Reading = AS_STORED) -> str:
     """Return the SHA-256 of an image file that ``read_image`` can read; it is read and decoded once.
 
     Errors: ImageError as ``read_image``.
     """
-    data = file_bytes(path)
-    _decoded(path, data)
+    data = file_bytes(path, how.most_megabytes)
+    values, header = _decoded(path, data, how)
+    _white(path, values, header, how)
     return hashlib.sha256(data).hexdigest()
+
+
+def measured_bit_depth(paths: Iterable[Path], settings: ImageSettings) -> int | None:
+    """The bit depth that the images of one line use: the smallest usual one that holds their brightest value.
+
+    Only 16-bit files that do not say it themselves are decoded; None where there is none, or where the
+    settings have decided. Raises ImageError.
+    """
+    if settings.bit_depth:
+        return None
+    whole = reading(settings, 16)
+
+    def brightest(path: Path) -> int:
+        if not maybe_deep(path):
+            return -1
+        values, header = _decoded(path, file_bytes(path, whole.most_megabytes), whole)
+        return int(values[:, :, :3].max()) if header.is_open else -1
+
+    with ThreadPoolExecutor(DECODERS) as pool:
+        most = max(pool.map(brightest, paths), default=-1)
+    return next(depth for depth in BIT_DEPTHS if most < 2**depth) if most >= 0 else None
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:
@@ -109,43 +160,102 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def _decoded(path: Path, data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _decoded(path: Path, data: bytes, how: Reading) -> tuple[Values, Header]:
     """Decode to (height, width, 1, 3 or 4) in OpenCV's order: grey, BGR, BGR with alpha."""
-    if not is_whole(data):
+    header = read_header(data)
+    if header is None:
+        raise _no_image(path)
+    _check_size(path, header, how)
+    whole = decodable(data)
+    if whole is None:
         raise ImageError(f"{path}: the image file is cut short or damaged; copy it again from its source")
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        image = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ImageError(f"{path}: OpenCV cannot decode this image: {error.err}") from error
     if image is None or image.size == 0:
-        raise ImageError(
-            f"{path}: not an image, or one that is cut short or damaged; copy it again from its source, or "
-            f"give one of {', '.join(IMAGE_SUFFIXES)} that another program can open"
-        )
+        raise _no_image(path)
     if image.dtype not in (np.uint8, np.uint16):
         raise ImageError(
             f"{path}: its values are {image.dtype}; expected 8 or 16 bit whole numbers. "
             "How bright such values should look is not known: convert the image before logging it"
         )
-    decoded: NDArray[np.uint8] | NDArray[np.uint16] = image.reshape(*image.shape[:2], -1)
-    return decoded
+    return image.reshape(*image.shape[:2], -1), header
 
 
-def _colour(image: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
+def _no_image(path: Path) -> ImageError:
+    return ImageError(
+        f"{path}: not an image, or one that is cut short or damaged; copy it again from its source, or "
+        f"give one of {', '.join(IMAGE_SUFFIXES)} that another program can open"
+    )
+
+
+def _check_size(path: Path, header: Header, how: Reading) -> None:
+    """Raise ImageError where an image is larger than allowed: before it is decoded, not after."""
+    size = f"{path}: the image is {header.width} x {header.height} pixels"
+    if header.width * header.height > how.most_megapixels * 1_000_000:
+        raise ImageError(
+            f"{size}, and at most {how.most_megapixels} megapixels are read; if it is meant to be so large, "
+            "raise most_megapixels under [images] in fmi.toml"
+        )
+    if max(header.width, header.height) > LONGEST_SIDE:
+        raise ImageError(f"{size}, and no side may be longer than {LONGEST_SIDE:,}: cut it into parts")
+
+
+def _white(path: Path, values: Values, header: Header, how: Reading) -> int:
+    """The value that is white. Raises ImageError where it is not known, or where a value lies above it."""
+    white = 255 if values.dtype == np.uint8 else 65535
+    if header.is_open:
+        if how.bit_depth is None:
+            raise ImageError(
+                f"{path}: its values have 16 bits, and how many of these the camera uses is not known: it "
+                "was not measured when the model was registered, for want of a 16-bit image. Set bit_depth "
+                "under [images] in fmi.toml"
+            )
+        white = 2**how.bit_depth - 1
+    elif header.white is not None:
+        white = header.white
+    elif header.significant is not None and not _fills(values, header.significant):
+        white = 2**header.significant - 1
+    brightest = int(values[:, :, :3].max())
+    if brightest > white:
+        remedy = (
+            f"the line's bit depth is {how.bit_depth}: if its camera uses more bits, set bit_depth under "
+            "[images] in fmi.toml, which then holds for all its images"
+            if header.is_open
+            else "so says the file itself, and is wrong: write it anew"
+        )
+        raise ImageError(
+            f"{path}: its brightest value is {brightest}, above {white}, which is white; {remedy}"
+        )
+    return white
+
+
+def _fills(values: Values, bits: int) -> bool:
+    """Whether values of so many bits were spread over 16, as PNG wants it: zeros fill the rest, or a copy."""
+    levels = np.unique(values).astype(np.int64)
+    low, top = levels & (2 ** (16 - bits) - 1), levels >> (16 - bits)
+    copied = np.abs(low - (top >> (2 * bits - 16))).max() <= 1  # or scaled and rounded
+    return not low.any() or bool(copied)
+
+
+def _colour(values: Values, white: int) -> NDArray[np.uint8]:
     """Bring the values to 8 bits and composite alpha over black: (height, width, 1 or 3)."""
-    colour = _eight_bit(image[:, :, :3])
-    alpha = image[:, :, 3:] / np.float32(np.iinfo(image.dtype).max)
-    return np.rint(colour * alpha).astype(np.uint8) if alpha.size else colour
+    colour = _eight_bit(values[:, :, :3], white)
+    alpha, opaque = values[:, :, 3:], np.iinfo(values.dtype).max
+    if alpha.size and alpha.min() < opaque:
+        plane = np.ascontiguousarray(alpha[:, :, 0])
+        planes = (np.ascontiguousarray(colour[:, :, i]) for i in range(3))
+        colour = cv2.merge([cv2.multiply(each, plane, scale=1 / opaque, dtype=cv2.CV_8U) for each in planes])
+    return colour
 
 
-def _eight_bit(image: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
-    eight_bit: NDArray[np.uint8]
-    if image.dtype == np.uint8:
-        eight_bit = image.astype(np.uint8, copy=False)
-    else:
-        full_scale = 4095 if image.max() <= 4095 else 65535
-        eight_bit = np.rint(image * np.float32(255 / full_scale)).astype(np.uint8)
-    return eight_bit
+def _eight_bit(values: Values, white: int) -> NDArray[np.uint8]:
+    if values.dtype == np.uint8 and white == 255:
+        return values.astype(np.uint8, copy=False)
+    # One pass without copies in floating point: 16 bits of an image of the largest size take room enough.
+    eight_bit: NDArray[np.uint8] = cv2.convertScaleAbs(np.ascontiguousarray(values), alpha=255 / white)
+    return eight_bit.reshape(values.shape)
 
 
 def _with_channels(image: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine.classifier import Preprocessing
-from inspection.inputs.images import read_image
+from inspection.inputs.images import AS_STORED, DECODERS, Reading, read_image
 from inspection.progress import Progress
 
 
@@ -29,18 +29,21 @@ class Labelled:
 
 
 def load_images(
-    paths: Sequence[Path], preprocessing: Preprocessing, progress: Progress = None
+    paths: Sequence[Path],
+    preprocessing: Preprocessing,
+    progress: Progress = None,
+    how: Reading = AS_STORED,
 ) -> NDArray[np.uint8]:
     """Decode images to the network's size and channels, in order. Raises ImageError."""
     size = (preprocessing.height, preprocessing.width)
 
     def load(path: Path) -> NDArray[np.uint8]:
-        image = read_image(path, size, preprocessing.channels)
+        image = read_image(path, size, preprocessing.channels, how)
         if progress:
             progress(1)
         return image
 
-    with ThreadPoolExecutor(max_workers=4) as pool:
+    with ThreadPoolExecutor(DECODERS) as pool:
         images = list(pool.map(load, paths))
     return np.stack(images) if images else np.zeros((0, *size, preprocessing.channels), np.uint8)
 

@@ -11,6 +11,7 @@ import duckdb
 from inspection.errors import InspectionError, LogError
 from inspection.findings import SetAside
 from inspection.inputs.delimited import HeaderError, find_header, records
+from inspection.inputs.formulas import as_meant
 from inspection.inputs.images import is_file
 from inspection.inputs.text import Text, read_text
 
@@ -153,7 +154,8 @@ def _read_csv(file: _File, text: Text) -> Table:
         if why:
             table.malformed.append(_malformed(number, why, text.lines[line]))
         elif any(map(str.strip, cells)):
-            table.rows.append((number, (*cells[:width], *[""] * (width - len(cells)))))
+            meant = [*map(as_meant, cells[:width]), *[""] * (width - len(cells))]
+            table.rows.append((number, meant))
     file.check_size(len(table.rows), width)
     return table
 

@@ -13,7 +13,7 @@ from fmi_engine.classifier import Preprocessing, build_network
 from inspection.errors import ModelError
 from inspection.findings import ReferenceImage
 from inspection.inputs.image_sets import LabelledImage, class_names
-from inspection.inputs.images import read_image
+from inspection.inputs.images import Reading, measured_bit_depth, read_image, reading
 from inspection.inputs.labelled import Labelled, load_images
 from inspection.models.registry import ModelSpec, check_classes, reference_images
 from inspection.models.training import Training, fit, unfinished_training
@@ -46,6 +46,7 @@ class TrainingPlan:
     channels: int
     epochs: int
     references: list[ReferenceImage]
+    how: Reading  # of the images, one decision for all
 
     @property
     def train(self) -> list[ReferenceImage]:
@@ -74,6 +75,8 @@ def plan_training(
             f"no training image of class {', '.join(sorted(set(names) - trained))}; every class needs "
             "some in the train split"
         )
+    measured = measured_bit_depth((each.path for each in images), settings.images)
+    how = reading(settings.images, measured)
     height, width = request.size or (settings.training.input_size, settings.training.input_size)
     return TrainingPlan(
         architecture=request.architecture or settings.training.architecture,
@@ -81,19 +84,20 @@ def plan_training(
         good_classes=request.good_classes,
         height=height,
         width=width,
-        channels=request.channels or (1 if _are_grey(references) else 3),
+        channels=request.channels or (1 if _are_grey(references, how) else 3),
         epochs=request.epochs or settings.training.epochs,
         references=references,
+        how=how,
     )
 
 
-def _are_grey(references: Sequence[ReferenceImage]) -> bool:
+def _are_grey(references: Sequence[ReferenceImage], how: Reading) -> bool:
     step = max(1, len(references) // LOOKED_AT)
-    return all(_is_grey(Path(each.image_path)) for each in references[::step])
+    return all(_is_grey(Path(each.image_path), how) for each in references[::step])
 
 
-def _is_grey(path: Path) -> bool:
-    image = read_image(path, (64, 64), 3)
+def _is_grey(path: Path, how: Reading) -> bool:
+    image = read_image(path, (64, 64), 3, how)
     return bool(cv2.absdiff(image[..., 0], image[..., 1]).max() == 0) and bool(
         cv2.absdiff(image[..., 1], image[..., 2]).max() == 0
     )
@@ -106,7 +110,7 @@ def load_splits(plan: TrainingPlan, progress: Progress = None) -> tuple[Labelled
     )
     train, validation = (
         Labelled(
-            load_images([Path(each.image_path) for each in part], blank, progress),
+            load_images([Path(each.image_path) for each in part], blank, progress, plan.how),
             np.array([plan.class_names.index(each.label) for each in part], np.int64),
         )
         for part in (plan.train, plan.validation)
@@ -140,4 +144,6 @@ def train(
     made_of = [plan.architecture, *plan.class_names]
     path = unfinished and unfinished_training(unfinished, "first", data[0], training, made_of)
     fit(network, preprocessing, data[0], training, progress, path)
-    return network, ModelSpec(plan.architecture, plan.class_names, plan.good_classes, preprocessing)
+    return network, ModelSpec(
+        plan.architecture, plan.class_names, plan.good_classes, preprocessing, plan.how.bit_depth
+    )

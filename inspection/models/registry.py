@@ -1,15 +1,17 @@
 """Models of a workspace: registered by the hash of their weights, loaded, and added as candidates."""
 
 import hashlib
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fmi_engine.classifier import (
     Classifier,
@@ -23,10 +25,12 @@ from fmi_engine.classifier import (
 from inspection.errors import ModelError
 from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.inputs.image_sets import LabelledImage
+from inspection.inputs.images import measured_bit_depth, reading
 from inspection.inputs.labelled import load_images
 from inspection.workspace.files import replacing
 from inspection.workspace.folder import Workspace
 
+MOST_NAMED = 5  # tensors that an error names
 VALIDATION_SHARE = 5  # one reference image in five, where the reference set has no split
 
 
@@ -38,6 +42,7 @@ class ModelSpec:
     class_names: tuple[str, ...]
     good_classes: tuple[str, ...]
     preprocessing: Preprocessing
+    bit_depth: int | None = None  # that 16-bit images of it use; None: there were none to measure it on
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,9 @@ DEPLOYED = Origin()
 
 
 def check_classes(class_names: Sequence[str], good_classes: Sequence[str]) -> None:
-    """Raise ModelError for repeated or too few classes, or a good class that the model does not know."""
+    """Raise ModelError for repeated, too few or indistinct classes, or an unknown good class."""
     repeated = sorted({name for name in class_names if list(class_names).count(name) > 1})
+    _check_distinct(class_names)
     if len(class_names) < 2 or repeated:
         detail = f"{', '.join(repeated)} twice" if repeated else f"only {', '.join(class_names) or 'none'}"
         raise ModelError(
@@ -64,6 +70,20 @@ def check_classes(class_names: Sequence[str], good_classes: Sequence[str]) -> No
     if unknown:
         raise ModelError(
             f"good classes {', '.join(unknown)} are no classes of the model; it has: {', '.join(class_names)}"
+        )
+
+
+def _check_distinct(class_names: Sequence[str]) -> None:
+    """Raise ModelError for two names that people and programs would take for one."""
+    alike: dict[str, list[str]] = {}
+    for name in dict.fromkeys(class_names):
+        alike.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
+    confused = [" and ".join(map(repr, names)) for names in alike.values() if len(names) > 1]
+    if confused:
+        raise ModelError(
+            f"class names that differ only by a blank, by capitals or by how a character is encoded: "
+            f"{'; '.join(confused)}. A defect log cannot tell them apart: rename one of them, or put their "
+            "images under one name"
         )
 
 
@@ -117,14 +137,23 @@ def register(
     )
     network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
     load_weights(network, read_checkpoint(checkpoint), str(checkpoint))
-    return keep(workspace, network, spec)
+    return keep(workspace, network, replace(spec, bit_depth=_bit_depth(workspace, references)))
+
+
+def _bit_depth(workspace: Workspace, references: Sequence[ReferenceImage]) -> int | None:
+    images = workspace.settings.images
+    return images.bit_depth or measured_bit_depth((Path(each.image_path) for each in references), images)
 
 
 def keep(
     workspace: Workspace, network: nn.Module, spec: ModelSpec, origin: Origin = DEPLOYED
 ) -> RegisteredModel:
-    """Save a network's weights in the workspace under their hash; returns its record."""
+    """Save a network's weights in the workspace under their hash; returns its record.
+
+    Raises ModelError for weights that are no numbers.
+    """
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    _check_finite(state)
     model_hash = Classifier(network, spec.class_names, spec.preprocessing).weights_hash
     path = workspace.model_folder(model_hash) / "weights.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,13 +175,32 @@ def keep(
         role=origin.role,
         parent_hash=origin.parent_hash,
         note=origin.note,
+        bit_depth=spec.bit_depth,
     )
+
+
+def _check_finite(state: Mapping[str, Tensor]) -> None:
+    broken = [
+        f"{name} ({int((~value.isfinite()).sum())} of {value.numel()})"
+        for name, value in state.items()
+        if not value.isfinite().all()
+    ]
+    if broken:
+        more = f" and {len(broken) - MOST_NAMED} more" if len(broken) > MOST_NAMED else ""
+        raise ModelError(
+            f"the weights hold values that are no finite numbers (NaN or infinity), in "
+            f"{', '.join(broken[:MOST_NAMED])}{more}. Such a network answers the same to every image: its "
+            "training has diverged, or the file is damaged. Take a checkpoint from before that, or train "
+            "again with a lower learning rate"
+        )
 
 
 def spec_of(model: RegisteredModel) -> ModelSpec:
     """The description of a registered model."""
     preprocessing = Preprocessing(model.height, model.width, model.channels, model.mean, model.std)
-    return ModelSpec(model.architecture, model.class_names, model.good_classes, preprocessing)
+    return ModelSpec(
+        model.architecture, model.class_names, model.good_classes, preprocessing, model.bit_depth
+    )
 
 
 @lru_cache(maxsize=4)
@@ -189,8 +237,18 @@ def reference_accuracy(
         mine = [each for each in references if each.split == split]
         mine = mine[:: max(1, len(mine) // most)][:most]
         if mine:
-            images = load_images([Path(each.image_path) for each in mine], classifier.preprocessing)
-            chosen = classifier.predict(images, workspace.settings.compute.batch_size).argmax(1)
+            images = load_images(
+                [Path(each.image_path) for each in mine],
+                classifier.preprocessing,
+                how=reading(workspace.settings.images, model.bit_depth),
+            )
+            answers = classifier.predict(images, workspace.settings.compute.batch_size)
+            if not np.isfinite(answers).all():
+                raise ModelError(
+                    f"model {model.model_hash[:12]} answers {split} images with values that are no finite "
+                    "numbers: its weights are too large, or --mean and --std are not those of its training"
+                )
+            chosen = answers.argmax(1)
             right = sum(model.class_names[i] == each.label for i, each in zip(chosen, mine, strict=True))
             counts[split] = (right, len(mine))
     return counts

@@ -20,6 +20,7 @@ from inspection.findings import (
     Retraining,
 )
 from inspection.inputs.image_sets import LabelledImage
+from inspection.inputs.images import Reading, reading
 from inspection.inputs.labelled import Labelled, load_images
 from inspection.models.acceptance import compare_models, judge
 from inspection.models.registry import Origin, check_references, keep, load_model, spec_of
@@ -86,6 +87,7 @@ def gather_material(
     count = _joining_count(request, mode)
     check_references(request.holdout, model.class_names)
     references = store.references(model.model_hash)
+    how = reading(workspace.settings.images, model.bit_depth)
     train, clean = (_of_split(references, split) for split in ("train", "val"))
     joining, rest = _split_log(mode.errors, count, workspace.settings.compute.seed)
     failing = _unseen(request.holdout, [*_logged(mode.errors), *train]) if request.holdout else _logged(rest)
@@ -94,12 +96,12 @@ def gather_material(
         model=model,
         recipe=recipe,
         recipe_folder=recipe_path.parent,
-        train=_decoded(train, model, progress),
-        logged=_decoded(_logged(joining), model, progress),
-        clean=_decoded(clean, model, progress),
-        failing=_decoded(failing, model, progress),
+        train=_decoded(train, model, how, progress),
+        logged=_decoded(_logged(joining), model, how, progress),
+        clean=_decoded(clean, model, how, progress),
+        failing=_decoded(failing, model, how, progress),
         failing_name=HOLDOUT if request.holdout else LOGGED,
-        others=_decoded(_others(store.other_errors(request.mode_id), model), model, progress),
+        others=_decoded(_others(store.other_errors(request.mode_id), model), model, how, progress),
     )
 
 
@@ -149,9 +151,11 @@ def _of_split(references: Sequence[ReferenceImage], split: str) -> list[Labelled
     return [LabelledImage(Path(each.image_path), each.label, split) for each in chosen]
 
 
-def _decoded(images: Sequence[LabelledImage], model: RegisteredModel, progress: Progress) -> Labelled:
+def _decoded(
+    images: Sequence[LabelledImage], model: RegisteredModel, how: Reading, progress: Progress
+) -> Labelled:
     labels = np.array([model.class_names.index(each.label) for each in images], np.int64)
-    pixels = load_images([each.path for each in images], spec_of(model).preprocessing, progress)
+    pixels = load_images([each.path for each in images], spec_of(model).preprocessing, progress, how)
     return Labelled(pixels, labels)
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from inspection.findings import RegisteredModel
 from inspection.inputs.image_sets import LabelledImage
+from inspection.inputs.images import reading
 from inspection.inputs.labelled import load_images
 from inspection.models.registry import check_references, load_model
 from inspection.progress import Progress
@@ -21,7 +22,8 @@ def score(
     check_references(images, model.class_names)
     settings = workspace.settings.compute
     classifier = load_model(workspace.root, model, settings.device)
-    decoded = load_images([image.path for image in images], classifier.preprocessing, progress)
+    how = reading(workspace.settings.images, model.bit_depth)
+    decoded = load_images([image.path for image in images], classifier.preprocessing, progress, how)
     probabilities = classifier.predict(decoded, settings.batch_size)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return [

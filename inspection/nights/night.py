@@ -21,6 +21,7 @@ from inspection.findings import (
     SetAside,
 )
 from inspection.inputs.defect_log import DefectLog, read_defect_log
+from inspection.inputs.images import reading
 from inspection.nights.lineage import follow
 from inspection.nights.phrases import worded
 from inspection.nights.report import write_report
@@ -28,7 +29,7 @@ from inspection.progress import Progress
 from inspection.workspace.files import sha256_of
 from inspection.workspace.folder import Workspace, open_workspace
 from inspection.workspace.lease import holder, lease
-from inspection.workspace.settings import current_names
+from inspection.workspace.settings import as_now
 from inspection.workspace.store import Store
 
 INTERRUPTED = (
@@ -105,7 +106,7 @@ class _Asked:
         return [
             night_id
             for night_id, held in store.settings_of_nights(self.model.model_hash, self.log_sha256).items()
-            if f"-{self.mark(held)}" in night_id and current_names(held) == self.settings
+            if f"-{self.mark(held)}" in night_id and as_now(held) == self.settings
         ]
 
 
@@ -179,6 +180,7 @@ def read_log(site: Site, night: Night, query: str | None, progress: Progress = N
         settings.labels,
         query,
         progress,
+        reading(site.workspace.settings.images, model.bit_depth),
     )
 
 

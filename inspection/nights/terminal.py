@@ -4,10 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from inspection.console import Console, Table
 from inspection.errors import StoreError
 from inspection.findings import Accuracy, ErrorKind, FailureMode, Night, Retraining
 from inspection.workspace.folder import Workspace
@@ -31,23 +30,24 @@ def print_night(console: Console, night: Night, workspace: Workspace) -> None:
     for reason, count in Counter(each.reason for each in night.set_aside).most_common():
         console.print(f"  set aside: {count} {reason}")
     if night.message:
-        console.print(escape(night.message))
+        console.print(night.message)
     for mode in night.modes:
         print_mode(console, mode)
         if mode.recipe:
-            console.print(f"Recipe: {escape(str(workspace.root / mode.recipe.path))}", soft_wrap=True)
-            console.print(f"  {escape(mode.recipe.summary)}", soft_wrap=True)
+            console.print(f"Recipe: {workspace.root / mode.recipe.path}")
+            console.print(f"  {mode.recipe.summary}")
     if night.report_path:
-        console.print(f"Report: {escape(str(workspace.root / night.report_path))}", soft_wrap=True)
+        console.print(f"Report: {workspace.root / night.report_path}")
 
 
 def print_mode(console: Console, mode: FailureMode) -> None:
     """Print one failure mode: its errors, its cause, and the flip rates beside their controls."""
     kinds = ", ".join(f"{count} {kind.value}" for kind in ErrorKind if (count := mode.count(kind)))
-    console.print(f"\n[bold]Failure mode {mode.mode_id}[/]: {escape(mode.title)} ({kinds})")
-    console.print(escape(mode.diagnosis.sentence), soft_wrap=True)
+    heading = (f"\nFailure mode {mode.mode_id}", "bold")
+    console.print(Text.assemble(heading, f": {mode.title} ({kinds})"))
+    console.print(mode.diagnosis.sentence)
     for reason in mode.diagnosis.reasons:
-        console.print(f"  because {escape(reason)}", soft_wrap=True)
+        console.print(f"  because {reason}")
     table = Table("layer", "filters", "flip rate", "deviation", "random", "collateral", "", box=None)
     for each in mode.flip_rates:
         table.add_row(
@@ -63,15 +63,15 @@ def print_mode(console: Console, mode: FailureMode) -> None:
     trusted = sum(primitive.trusted for each in mode.filters for primitive in each.primitives)
     tried = sum(len(each.primitives) for each in mode.filters)
     names = ", ".join(each.name for each in mode.filters)
-    console.print(f"Most blamed: {names}; {trusted} of {tried} primitives trusted", soft_wrap=True)
+    console.print(f"Most blamed: {names}; {trusted} of {tried} primitives trusted")
 
 
 def print_retraining(console: Console, done: Retraining) -> None:
     """Print what a retraining achieved, before and after."""
-    verdict = "[green]accepted[/]" if done.accepted else "[red]refused[/]"
-    console.print(f"Candidate model {done.candidate_hash[:12]}: {verdict}")
+    verdict = ("accepted", "green") if done.accepted else ("refused", "red")
+    console.print(Text.assemble(f"Candidate model {done.candidate_hash[:12]}: ", verdict))
     for reason in done.reasons:
-        console.print(f"  {escape(reason)}", soft_wrap=True)
+        console.print(f"  {reason}")
     table = Table("images", "count", "before", "after", "change (95 % interval)", box=None)
     for each in done.accuracies:
         table.add_row(
@@ -95,7 +95,7 @@ def print_paper(console: Console, results: Mapping[str, Any]) -> None:
     """Print what `fmi bench paper` measured: a row for each stage, then the claims that hold and do not."""
     title = f"Every filter extracts a specific texture: {results['images']}"
     table = Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False)  # 80 columns hold it
-    table.add_column("stage", overflow="fold")
+    table.add_column("stage")
     for name in ("filters", "AUROC", "trusted", "rank", "agree", "layout", "untrained", "pictures", "dead"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in results["layers"]:
@@ -116,4 +116,4 @@ def print_paper(console: Console, results: Mapping[str, Any]) -> None:
         "untrained: trusted ones of an untrained network; pictures: were its pictures all that is asked."
     )
     for sentence in results["verdicts"]:
-        console.print(f"- {sentence}", soft_wrap=True)
+        console.print(f"- {sentence}")

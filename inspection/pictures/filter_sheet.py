@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from fmi_engine.patches import Patch
 from fmi_engine.types import Trust, TrustPart
 from fmi_engine.wording import IN_A_WORD, ablation_reason, reasons
+from inspection.console import Console, Table
 from inspection.evidence.primitives import SOURCE, stretched
 from inspection.inputs.images import write_image
 from inspection.pictures.filters import Drawn, Made
@@ -166,23 +165,21 @@ def _of_filter(trust: Trust) -> list[Line]:
 def print_drawn(console: Console, drawn: Drawn) -> None:
     """Print what was made, what the trust test says of it, and where the sheet is."""
     request = drawn.request
-    console.print(
-        f"{escape(_title(drawn))}; model {drawn.model.name}, preset {request.preset}", soft_wrap=True
-    )
+    console.print(f"{_title(drawn)}; model {drawn.model.name}, preset {request.preset}")
     console.print(_table(drawn))
     for sentence in _verdicts(drawn):
-        console.print(escape(sentence), soft_wrap=True)
+        console.print(sentence)
     if request.pictures:
         count = sum(each.picture is not None for each in drawn.made)
-        console.print(f"Pictures: {count} in {escape(str(request.pictures))}", soft_wrap=True)
-    console.print(f"Sheet: {escape(str(request.out))}", soft_wrap=True)
+        console.print(f"Pictures: {count} in {request.pictures}")
+    console.print(f"Sheet: {request.out}")
 
 
 def _table(drawn: Drawn) -> Table:
     tested = any(each.trust for each in drawn.made)
     table = Table(box=None, collapse_padding=True, pad_edge=False)
     table.add_column("filter", no_wrap=len(drawn.targets[0].channels) <= 1)
-    table.add_column("source", overflow="fold")
+    table.add_column("source")
     for name in ("seed", "residual", *(("rank", "sigma", "agree", "controls") if tested else ())):
         table.add_column(name, justify="right", no_wrap=True)
     if tested:
@@ -190,11 +187,11 @@ def _table(drawn: Drawn) -> Table:
     for each in drawn.made:
         source = drawn.given.source_path(each.source).name
         cells = (str(each.target), source, str(each.seed), f"{each.residual:.3f}")
-        table.add_row(*map(escape, cells), *(_tested(each) if tested else ()))
+        table.add_row(*cells, *(_tested(each) if tested else ()))
     return table
 
 
-def _tested(made: Made) -> tuple[str, ...]:
+def _tested(made: Made) -> tuple[str | Text, ...]:
     trust = made.trust
     if trust is None:
         return ("", "", "", "", "untested")
@@ -204,7 +201,7 @@ def _tested(made: Made) -> tuple[str, ...]:
         f"{trust.energy:+.1f}",
         f"{trust.agreement:.2f}",
         "" if trust.layout is None else f"{trust.layout:.2f}",
-        "[green]yes[/]" if trust.trusted else f"[red]no: {escape(parts)}[/]",
+        Text("yes", "green") if trust.trusted else Text(f"no: {parts}", "red"),
     )
 
 

@@ -96,7 +96,7 @@ def draw_filters(model: Model, request: FilterRequest, step: Step) -> Drawn:
     paths, sources = find_images(request.images, request.sources)
     read_targets(request, model.layers, any_few)  # what is misspelt is told before images are read
     with step("Reading the images", len(paths)) as advance:
-        pixels = load_images(paths, model.classifier.preprocessing, advance)
+        pixels = load_images(paths, model.classifier.preprocessing, advance, model.reading_of(paths))
     given = Given(tuple(paths), tuple(sources), pixels)
     targets = read_targets(request, model.layers, lambda layer: busiest(model, layer, pixels, step))
     if request.one_filter_each:

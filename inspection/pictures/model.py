@@ -1,5 +1,6 @@
 """The network whose filters are drawn."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,10 +9,11 @@ from fmi_engine.probe import layers_of
 from fmi_engine.types import Layer
 from inspection.evidence.subject import Subject, open_subject
 from inspection.findings import RegisteredModel
+from inspection.inputs.images import Reading, measured_bit_depth, reading
 from inspection.models.registry import ModelSpec, check_classes, load_model
 from inspection.pictures.sources import Step
 from inspection.workspace.folder import Workspace
-from inspection.workspace.settings import ComputeSettings
+from inspection.workspace.settings import ComputeSettings, Settings
 from inspection.workspace.store import Store
 
 # --- the model ---
@@ -32,6 +34,14 @@ class Model:
         """Images per forward pass: by the settings of its workspace, or as they are by default."""
         compute = self.home[0].settings.compute if self.home else ComputeSettings()
         return compute.batch_size
+
+    def reading_of(self, paths: Sequence[Path]) -> Reading:
+        """How images are read: as its workspace does; without one they decide together."""
+        if self.home:
+            workspace, record = self.home
+            return reading(workspace.settings.images, record.bit_depth)
+        images = Settings().images
+        return reading(images, measured_bit_depth(paths, images))
 
     @property
     def name(self) -> str:

@@ -7,12 +7,18 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
 
+from inspection.console import Console
 from inspection.errors import InspectionError, RecipeError
 from inspection.inputs.image_sets import read_image_set
-from inspection.inputs.images import is_file, read_image, write_image
+from inspection.inputs.images import (
+    AS_STORED,
+    is_file,
+    measured_bit_depth,
+    read_image,
+    reading,
+    write_image,
+)
 from inspection.inputs.labelled import evenly
 from inspection.operations.catalogue import find_operation
 from inspection.pictures.sheet import Cell, Column, Line, Picture, Row, Sheet, draw
@@ -28,6 +34,7 @@ from inspection.recipes.recipe import (
     summarise,
 )
 from inspection.workspace.folder import Workspace
+from inspection.workspace.settings import Settings
 from inspection.workspace.store import Store
 
 LONGEST_TITLE = 120  # characters; what is longer stands whole at the foot
@@ -103,7 +110,7 @@ def print_check(console: Console, path: Path) -> None:
     """Check a recipe with every texture, and print what it does. Raises RecipeError where it is unsound."""
     recipe = load_recipe(path)
     for line in check_lines(path, recipe):
-        console.print(escape(line), soft_wrap=True)
+        console.print(line)
 
 
 def check_lines(path: Path, recipe: Recipe) -> list[str]:
@@ -172,13 +179,16 @@ def find_examples(recipe: Recipe, request: RecipeRequest) -> list[Example]:
             raise RecipeError(
                 f"--where {request.where!r} chooses among the images of --images: give both, or neither"
             )
+        how = AS_STORED
         found = [(path, "") for path in _of_the_night(recipe, request.recipe)[: request.count]]
     else:
         labelled = read_image_set(request.images, request.where)
+        settings = Settings().images
+        how = reading(settings, measured_bit_depth((each.path for each in labelled), settings))
         _, codes = np.unique([each.label for each in labelled], return_inverse=True)
         found = [(labelled[i].path, labelled[i].label) for i in evenly(codes, request.count)]
     return [
-        Example(path.name, label, read_image(path, recipe.input_size, recipe.channels))
+        Example(path.name, label, read_image(path, recipe.input_size, recipe.channels, how))
         for path, label in found
     ]
 
@@ -319,5 +329,5 @@ def _overlays(recipe: Recipe) -> list[Ingredient]:
 
 def print_shown(console: Console, request: RecipeRequest, recipe: Recipe) -> None:
     """Print what the recipe does and where the sheet is."""
-    console.print(escape(f"The recipe: {summarise(recipe)}"), soft_wrap=True)
-    console.print(f"Sheet: {escape(str(request.out))}", soft_wrap=True)
+    console.print(f"The recipe: {summarise(recipe)}")
+    console.print(f"Sheet: {request.out}")

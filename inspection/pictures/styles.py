@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from fmi_engine.inversion import Descent
 from fmi_engine.presets import find_preset
 from fmi_engine.probe import find_layer
 from fmi_engine.style import METHODS, Restyled, Styling, restyle
+from inspection.console import Console, Table
 from inspection.errors import ImageError
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import load_images
@@ -70,7 +68,8 @@ def draw_style(model: Model, request: StyleRequest, step: Step) -> Styled:
     """Draw the content in the style by each method, and the sheet. `check_style` comes before."""
     if request.layer is not None:
         find_layer(model.layers, request.layer)
-    pixels = load_images([request.content, request.style], model.classifier.preprocessing)
+    paths = [request.content, request.style]
+    pixels = load_images(paths, model.classifier.preprocessing, how=model.reading_of(paths))
     preset, results = find_preset(request.preset), []
     descent = Descent(range(request.seeds), preset)
     with step("Restyling", len(request.methods) * (preset.steps + preset.fine_steps)) as advance:
@@ -212,14 +211,14 @@ def print_styled(console: Console, styled: Styled) -> None:
     for result in styled.results:
         for i, each in enumerate(result.styles):
             table.add_row(
-                *(METHOD_NAMES[result.method] if i == 0 else "", escape(each.layer)),
+                *(METHOD_NAMES[result.method] if i == 0 else "", each.layer),
                 *(f"{each.sums_before:.3f}", f"{each.sums_after.mean():.3f}"),
                 *(f"{each.gram_before:.3f}", f"{each.gram_after.mean():.3f}"),
                 f"{result.content.mean():.3f}" if i == 0 else "",
             )
     console.print(table)
-    console.print(escape(style_sentence(styled.results)), soft_wrap=True)
-    console.print(f"Sheet: {escape(str(styled.request.out))}", soft_wrap=True)
+    console.print(style_sentence(styled.results))
+    console.print(f"Sheet: {styled.request.out}")
 
 
 def styled_json(styled: Styled) -> dict[str, Any]:

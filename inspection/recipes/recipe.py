@@ -320,12 +320,21 @@ def _check_operations(recipe: Recipe) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_bytes())
+        values = yaml.load(path.read_bytes(), _WithoutAliases)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise RecipeError(f"it cannot be read ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise RecipeError(f"it holds {type(values).__name__}, expected the keys of a recipe")
     return values
+
+
+class _WithoutAliases(yaml.SafeLoader):
+    """A loader that refuses `*name`: a few lines of those stand for more than any memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it holds an alias (*name), which no recipe does")
+        return super().compose_node(parent, index)
 
 
 def _check_version(values: Mapping[str, Any]) -> None:

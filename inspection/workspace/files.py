@@ -12,7 +12,8 @@ from inspection.errors import ImageError
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal; ImageError where it cannot be read."""
-    return hashlib.sha256(file_bytes(path)).hexdigest()
+    with _told(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -47,16 +48,29 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def file_bytes(path: Path) -> bytes:
-    """The bytes of a file. Raises ImageError where it is missing, empty or unreadable."""
-    try:
+def file_bytes(path: Path, most_megabytes: int) -> bytes:
+    """The bytes of an image file. Raises ImageError where it is missing, empty, unreadable or too large."""
+    with _told(path):
+        size = path.stat().st_size
+        if size > most_megabytes * 1_000_000:
+            raise ImageError(
+                f"{path}: the image file has {size / 1e6:,.0f} MB, and at most {most_megabytes} MB are read; "
+                "if it is meant to be so large, raise most_megabytes under [images] in fmi.toml"
+            )
         data = path.read_bytes()
+    if not data:
+        raise ImageError(f"{path}: the image file is empty (0 bytes); copy it again from its source")
+    return data
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what the system says of a file that cannot be read into ImageError."""
+    try:
+        yield
     except FileNotFoundError:
         raise ImageError(f"{path}: there is no such image file") from None
     except IsADirectoryError:
         raise ImageError(f"{path}: this is a folder; expected an image file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         raise ImageError(f"{path}: the image file cannot be opened: {error}") from error
-    if not data:
-        raise ImageError(f"{path}: the image file is empty (0 bytes); copy it again from its source")
-    return data

@@ -555,6 +555,17 @@ MIGRATIONS: tuple[Migration, ...] = (
             ),
         ),
     ),
+    (
+        9,
+        "bit depth of a model's images",
+        (
+            "ALTER TABLE models ADD COLUMN bit_depth INTEGER",
+            _comment(
+                "COLUMN models.bit_depth",
+                "that its 16-bit images use where these do not say it; NULL: there were none to measure",
+            ),
+        ),
+    ),
 )
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS schema_version (

@@ -19,6 +19,11 @@ from inspection.errors import WorkspaceError
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 
+BIT_DEPTHS = (10, 12, 14, 16)  # of industrial cameras, where values are kept in 16 bits
+LARGEST_INPUT = (
+    4096  # pixels, a side of a network's input: beyond it a batch fills the memory of any computer
+)
+
 
 class Section(BaseModel):
     """One table of fmi.toml; a key it does not know is an error, never ignored."""
@@ -36,6 +41,18 @@ class DefectLogSettings(Section):
         {}, description='for example { NG = "scratch" }: the plant\'s word = the class of the model'
     )
     images_root: str = Field("", description="folder of relative image paths; empty: the log's folder")
+
+
+class ImageSettings(Section):
+    """How image files are read."""
+
+    bit_depth: Literal[0, 8, 9, 10, 11, 12, 13, 14, 15, 16] = Field(
+        0,
+        description="bits that the camera uses of 16-bit files which do not say so themselves; 0: measured "
+        "once, on the model's labelled images",
+    )
+    most_megapixels: int = Field(100, ge=1, le=1000, description="a larger image is set aside, not decoded")
+    most_megabytes: Count = Field(400, description="a larger image file is set aside, not read")
 
 
 class ComputeSettings(Section):
@@ -149,7 +166,7 @@ class TrainingSettings(Section):
     architecture: str = Field(
         "inspection.networks:small_resnet", description="torchvision name or module:function for `fmi train`"
     )
-    input_size: Count = Field(96, description="pixels, both sides, for `fmi train`")
+    input_size: int = Field(96, ge=1, le=LARGEST_INPUT, description="pixels, both sides, for `fmi train`")
     epochs: Count = Field(20, description="of `fmi train`")
     learning_rate: float = Field(0.001, gt=0, description="of `fmi train` (AdamW, one cycle)")
     fine_tune_epochs: Count = Field(8, description="of `fmi retrain`, at least")
@@ -196,6 +213,7 @@ class Settings(BaseSettings):
 
     compute: ComputeSettings = ComputeSettings()
     defect_log: DefectLogSettings = DefectLogSettings()
+    images: ImageSettings = ImageSettings()
     reference: ReferenceSettings = ReferenceSettings()
     blame: BlameSettings = BlameSettings()
     inversion: InversionSettings = InversionSettings()
@@ -263,6 +281,14 @@ def current_names(values: dict[str, Any]) -> dict[str, Any]:
             value, name = rows.pop(key), RENAMED.get((table, key))
             if name:
                 rows.setdefault(name, value)
+    return found
+
+
+def as_now(values: dict[str, Any]) -> dict[str, Any]:
+    """All settings of a night of an earlier version: what did not exist then is as it is by default."""
+    found = current_names(values)
+    for table, key, default, _ in settings_rows():
+        found.setdefault(table, {}).setdefault(key, default)
     return found
 
 

@@ -49,9 +49,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from torch import Tensor, nn
 
 import fmi_engine
@@ -70,6 +68,7 @@ from fmi_engine.reference import Reference, build_reference, measure_energies
 from fmi_engine.trust import trust_test
 from fmi_engine.types import FilterRef, FloatArray, Inversion, Layer
 from fmi_engine.vision import torchvision
+from inspection.console import Console, Table
 from inspection.errors import InspectionError
 from inspection.evidence.subject import draw_references
 from inspection.inputs.image_sets import read_image_set
@@ -285,7 +284,12 @@ def _wait(device: torch.device) -> None:
 def step(name: str, total: int) -> Iterator[Advance]:
     """Show a bar on the terminal for one part of the run; nothing where there is no terminal."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<34}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         bar = bars.add_task(name, total=total)
         yield lambda count: bars.advance(bar, count)
@@ -365,7 +369,8 @@ def _normal(
 ) -> tuple[Reference, Labelled, float]:
     chosen = draw_references(plan.references, REFERENCES, seed=0)
     with step("Measuring what is normal", 2 * len(chosen)) as advance:
-        images = load_images([Path(each.image_path) for each in chosen], classifier.preprocessing, advance)
+        paths = [Path(each.image_path) for each in chosen]
+        images = load_images(paths, classifier.preprocessing, advance, plan.how)
         labels = np.array([plan.class_names.index(each.label) for each in chosen], np.int64)
         batches = ((images[i : i + 32], labels[i : i + 32]) for i in range(0, len(images), 32))
         reference = build_reference(classifier, layers, batches, progress=advance)
@@ -826,7 +831,6 @@ def run(options: Options, console: Console) -> None:
         f"{ARCHITECTURE} at {options.size} px, {bench.accuracy:.0%} right on the validation images; Lucent: "
         f"{options.lucent_filters} filters x {SEEDS} seeds on {len(options.peer_layers)} layers, "
         f"ours: {options.filters} filters x {SEEDS} seeds in batches of {options.batch}",
-        soft_wrap=True,
     )
     answer: Json = {}
     parts: Json = {"peers": {}, "steps": {}, "memory": None, "gpu": None}
@@ -839,8 +843,8 @@ def run(options: Options, console: Console) -> None:
     for name, reason in answer["reasons"].items():
         bound = answer["bounds"].get(name)
         least = "none" if bound is None else f"at least {bound:.3g}, with 95 % confidence"
-        console.print(f"{name}: {least} ({reason})", soft_wrap=True)
-    console.print(f"Written: {options.json}", soft_wrap=True)
+        console.print(f"{name}: {least} ({reason})")
+    console.print(f"Written: {options.json}")
 
 
 def measured(bench: Bench, kept: Kept) -> Iterator[tuple[str, Json]]:

@@ -31,11 +31,10 @@ import joblib
 import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from fmi_engine.types import FloatArray, Screening
 from inspection import tuning
+from inspection.console import Console, Table
 from inspection.errors import InspectionError
 from inspection.evidence import blame, look, nearest, responses
 from inspection.evidence.case import Case
@@ -64,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         answer = _run(options)
     except (InspectionError, ValueError) as error:
-        console.print(f"[bold red]sensitivity:[/] {error}", soft_wrap=True)
+        console.print(f"sensitivity: {error}")
         return 2
     except KeyboardInterrupt:
         console.print("interrupted; every finished constant is kept, and the same command goes on from there")
@@ -280,7 +279,7 @@ def _run(options: argparse.Namespace) -> Result:
     else:
         done = (_elsewhere(options, *job) for job in jobs)
     for number, (name, way) in enumerate(done, 1):
-        console.print(f"{number} of {len(jobs)}: {name} {way}", highlight=False)
+        console.print(f"{number} of {len(jobs)}: {name} {way}")
     return {
         "images": str(options.images),
         "settings": {"size": options.size, "epochs": options.epochs, "controls": options.controls},

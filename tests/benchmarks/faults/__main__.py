@@ -30,14 +30,12 @@ from typing import Any
 import joblib
 import numpy as np
 import torch
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 import fmi_engine
 import inspection
 from fmi_engine.classifier import Classifier
+from inspection.console import Console, Table
 from inspection.errors import InspectionError
 from inspection.evidence.responses import measure_responses
 from inspection.workspace.files import replacing, write_whole
@@ -67,14 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         answer = _run(options)
     except (InspectionError, ValueError) as error:
-        console.print(f"[bold red]faults:[/] {escape(str(error))}", soft_wrap=True)
+        console.print(f"faults: {error}")
         return 2
     except BrokenExecutor:
         console.print(
-            f"[bold red]faults:[/] one of {options.processes} processes was ended before its night was "
+            f"faults: one of {options.processes} processes was ended before its night was "
             "finished, as a machine does that runs out of memory; every finished night is kept: run the same "
             "command with fewer --processes",
-            soft_wrap=True,
         )
         return 2
     except KeyboardInterrupt:
@@ -435,7 +432,12 @@ def _share(found: Mapping[str, Any], name: str) -> str:
 
 @contextmanager
 def _bar(name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(name, total=total)
         yield lambda count: progress.advance(task, count)

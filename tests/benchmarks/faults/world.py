@@ -13,6 +13,7 @@ from fmi_engine.classifier import Preprocessing
 from inspection.evidence.subject import Subject, open_subject
 from inspection.findings import RegisteredModel
 from inspection.inputs.image_sets import LabelledImage, read_image_set
+from inspection.inputs.images import Reading
 from inspection.inputs.labelled import Labelled, load_images
 from inspection.models import first_model
 from inspection.models import registry as models
@@ -74,7 +75,7 @@ def open_world(
         store.add_model(models.keep(workspace, network, spec), plan.references)
     model = store.model()
     subject = open_subject(workspace, model, store.references(model.model_hash))
-    pool = _load(line, model.class_names, models.spec_of(model).preprocessing)
+    pool = _load(line, model.class_names, models.spec_of(model).preprocessing, plan.how)
     judged = _judging(pool.labels, seed)
     return World(source.name, seed, subject, data[0], data[1], pool.subset(~judged), pool.subset(judged))
 
@@ -106,10 +107,12 @@ def _share_of(image: LabelledImage) -> float:
     return int.from_bytes(hashlib.sha256(name).digest()[:4]) / 2**32
 
 
-def _load(images: Sequence[LabelledImage], names: Sequence[str], preprocessing: Preprocessing) -> Labelled:
+def _load(
+    images: Sequence[LabelledImage], names: Sequence[str], preprocessing: Preprocessing, how: Reading
+) -> Labelled:
     known = [each for each in images if each.label in names]
     labels = np.array([names.index(each.label) for each in known], np.int64)
-    return Labelled(load_images([each.path for each in known], preprocessing), labels)
+    return Labelled(load_images([each.path for each in known], preprocessing, how=how), labels)
 
 
 def _judging(labels: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:

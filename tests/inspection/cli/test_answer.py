@@ -16,9 +16,9 @@ from uuid import UUID
 
 import duckdb
 import pytest
-from rich.console import Console
 
 from inspection.cli import answer, workspace
+from inspection.console import Console
 from inspection.workspace.folder import create_workspace
 from inspection.workspace.store import Store
 from tests.conftest import Answer, started
@@ -40,8 +40,8 @@ def shown(columns: list[str], rows: list[tuple[Any, ...]], width: int = 80) -> t
     out, err = StringIO(), StringIO()
     terminal = {"force_terminal": True, "no_color": True, "color_system": None, "legacy_windows": False}
     answer.show(
-        Console(file=out, width=width, **terminal),  # type: ignore[arg-type]
-        Console(file=err, width=width, **terminal),  # type: ignore[arg-type]
+        Console(file=out, width=width, **terminal),
+        Console(file=err, width=width, **terminal),
         columns,
         rows,
     )

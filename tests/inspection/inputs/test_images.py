@@ -1,14 +1,30 @@
+import struct
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from inspection.errors import ImageError
-from inspection.inputs.images import IMAGE_SUFFIXES, locate_image, read_image, write_image
+from inspection.inputs.images import (
+    AS_STORED,
+    IMAGE_SUFFIXES,
+    Reading,
+    check_image,
+    locate_image,
+    measured_bit_depth,
+    read_image,
+    write_image,
+)
+from inspection.workspace.settings import ImageSettings
 from tests.conftest import REPOSITORY
 from tests.inspection.inputs.files import NOISE, encoded, saved
 
@@ -65,18 +81,172 @@ def test_colour_turns_grey_by_the_weights_of_luma(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "expected"),
+    ("bits", "values", "expected"),
     [
-        ([0, 257, 4096, 65535], [0, 1, 16, 255]),  # / 257; 4096 / 257 = 15.94
-        ([0, 1023, 2048, 4095], [0, 64, 128, 255]),  # * 255 / 4095: 63.70, 127.53
-        ([0, 10, 100, 1000], [0, 1, 6, 62]),  # a dim 12-bit image stays dim: 0.62, 6.23, 62.27
+        (16, [0, 257, 4096, 65535], [0, 1, 16, 255]),  # / 257; 4096 / 257 = 15.94
+        (12, [0, 1023, 2048, 4095], [0, 64, 128, 255]),  # * 255 / 4095: 63.70, 127.53
+        (12, [0, 10, 100, 1000], [0, 1, 6, 62]),  # a dim image stays dim: 0.62, 6.23, 62.27
+        (16, [0, 10, 100, 1000], [0, 0, 0, 4]),  # 3.89
+        (10, [0, 10, 100, 1000], [0, 2, 25, 249]),  # * 255 / 1023: 2.49, 24.93, 249.27
     ],
-    ids=["16-bit", "12-bit", "dim 12-bit"],
+    ids=["16-bit", "12-bit", "dim 12-bit", "dim 16-bit", "10-bit"],
 )
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_16_bit_files(tmp_path: Path, suffix: str, values: list[int], expected: list[int]) -> None:
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".pgm"])
+def test_16_bit_files(tmp_path: Path, suffix: str, bits: int, values: list[int], expected: list[int]) -> None:
     path = saved(tmp_path / f"a{suffix}", encoded(suffix, np.array([values], np.uint16)))
-    assert read_image(path, None, 1)[0, :, 0].tolist() == expected
+    assert read_image(path, None, 1, of_bits(bits))[0, :, 0].tolist() == expected
+
+
+def of_bits(bit_depth: int | None) -> Reading:
+    return replace(AS_STORED, bit_depth=bit_depth)
+
+
+def test_one_grey_level_more_changes_no_other_pixel(tmp_path: Path) -> None:
+    values = np.arange(0, 4096, 64, dtype=np.uint16)[None]
+    pictures = []
+    for brightest in (4095, 4096):
+        values[0, 0] = brightest
+        path = saved(tmp_path / "a.png", encoded(".png", values))
+        pictures.append(read_image(path, None, 1, of_bits(14))[0, 1:])
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+
+
+def test_a_file_brighter_than_the_line_can_be_is_told_not_clipped(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", encoded(".png", np.array([[0, 4096]], np.uint16)))
+    for read in (lambda how: read_image(path, None, 1, how), lambda how: check_image(path, how)):
+        with pytest.raises(ImageError, match=r"a\.png: its brightest value is 4096, above 4095") as caught:
+            read(of_bits(12))
+        assert "the line's bit depth is 12: if its camera uses more bits, set bit_depth" in str(caught.value)
+
+
+def test_where_no_bit_depth_was_measured_a_16_bit_file_is_not_guessed_at(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.tif", encoded(".tif", np.array([[0, 4095]], np.uint16)))
+    with pytest.raises(ImageError, match="how many of these the camera uses is not known"):
+        read_image(path, None, 1, of_bits(None))
+    eight = saved(tmp_path / "b.tif", encoded(".tif", np.array([[0, 255]], np.uint8)))
+    assert read_image(eight, None, 1, of_bits(None)).tolist() == [[[0], [255]]]
+
+
+# --- a file that says its own white ---
+
+
+def pgm(white: int, values: list[int], kind: str = "P5") -> bytes:
+    data = np.array(values, ">u2" if white > 255 else "u1").tobytes()
+    return f"{kind}\n# a camera\n{len(values)} 1\n{white}\n".encode() + data
+
+
+def with_significant(png: bytes, *bits: int) -> bytes:
+    """A PNG with the chunk sBIT behind its header."""
+    body = b"sBIT" + bytes(bits)
+    chunk = struct.pack(">I", len(bits)) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:33] + chunk + png[33:]
+
+
+def tiff(values: NDArray[np.uint16], tag: int, white: int) -> bytes:
+    file = BytesIO()
+    tifffile.imwrite(file, values, extratags=[(tag, "H", 1, white, True)])
+    return file.getvalue()
+
+
+DEEP = np.array([[0, 1024, 2049, 4095]], np.uint16)  # 12 bits; * 255 / 4095: 63.77, 127.59
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("a.pgm", pgm(1023, [0, 250, 500, 1023]), [0, 62, 125, 255]),  # 62.3, 124.6
+        ("a.pgm", pgm(1000, [0, 250, 500, 1000]), [0, 64, 128, 255]),  # 63.75, 127.5
+        ("a.pgm", pgm(100, [0, 10, 50, 100]), [0, 26, 128, 255]),  # 25.5, 127.5
+        ("a.pgm", b"P2\n4 1\n1023\n0 250 500 1023\n", [0, 62, 125, 255]),
+        ("a.pgm", b"P2\n4 1\n100\n0 10 50 100\n", [0, 25, 127, 255]),  # OpenCV's own, rounded down
+        ("a.tif", tiff(DEEP, 281, 4095), [0, 64, 128, 255]),
+        ("a.tif", tiff(DEEP, 341, 4095), [0, 64, 128, 255]),
+        ("a.png", with_significant(encoded(".png", DEEP), 12), [0, 64, 128, 255]),
+        ("a.png", with_significant(encoded(".png", DEEP << 4), 12), [0, 64, 128, 255]),
+        ("a.png", with_significant(encoded(".png", DEEP << 4 | DEEP >> 8), 12), [0, 64, 128, 255]),
+    ],
+)
+@pytest.mark.parametrize("bits", [None, 10, 16])
+def test_a_file_that_says_its_white_needs_no_bit_depth(
+    tmp_path: Path, name: str, data: bytes, expected: list[int], bits: int | None
+) -> None:
+    path = saved(tmp_path / name, data)
+    assert read_image(path, None, 1, of_bits(bits))[0, :, 0].tolist() == expected
+
+
+def test_the_brightest_value_of_one_picture_is_not_white(tmp_path: Path) -> None:
+    """MaxSampleValue = 3000: a statistic of this picture, which another camera's tag 4095 is not."""
+    path = saved(tmp_path / "a.tif", tiff(np.array([[0, 3000]], np.uint16), 281, 3000))
+    assert read_image(path, None, 1, of_bits(12)).tolist() == [[[0], [187]]]  # 3000 * 255 / 4095 = 186.8
+
+
+def test_packed_bits_of_a_tiff_are_a_white_too(tmp_path: Path) -> None:
+    # Tags: width 2, height 1, 12 bits, not compressed, grey, strip at 122, 1 value, 1 row, 3 bytes.
+    tags = [(256, 2), (257, 1), (258, 12), (259, 1), (262, 1), (273, 122), (277, 1), (278, 1), (279, 3)]
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+    data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + bytes([0x80, 0x0F, 0xFF])
+    path = saved(tmp_path / "a.tif", data)
+    assert read_image(path, None, 1, of_bits(None)).tolist() == [[[128], [255]]]  # 2048, 4095
+
+
+def test_a_file_brighter_than_its_own_white_is_told(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.pgm", pgm(1023, [0, 2000]))
+    with pytest.raises(ImageError, match=r"brightest value is 2000, above 1023.*so says the file itself"):
+        read_image(path, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("brightest", "bits"), [(1023, 10), (1024, 12), (4095, 12), (4096, 14), (16384, 16), (65535, 16)]
+)
+def test_the_bit_depth_of_a_line_is_measured_on_all_its_images(
+    tmp_path: Path, brightest: int, bits: int
+) -> None:
+    dim, bright = np.array([[5, 300]], np.uint16), np.array([[0, brightest]], np.uint16)
+    paths = [
+        saved(tmp_path / "dim.png", encoded(".png", dim)),
+        saved(tmp_path / "bright.tif", encoded(".tif", bright)),
+        saved(tmp_path / "says.pgm", pgm(60000, [60000])),
+        saved(tmp_path / "eight.jpg", encoded(".jpg", NOISE)),
+    ]
+    assert measured_bit_depth(paths, ImageSettings()) == bits
+    assert measured_bit_depth(paths, ImageSettings(bit_depth=12)) is None  # decided
+    assert measured_bit_depth(paths[2:], ImageSettings()) is None
+
+
+# --- limits ---
+
+
+def test_an_image_that_is_too_large_is_told_before_it_is_decoded(tmp_path: Path) -> None:
+    values = zlib.compress(bytes(5001 * 5000), 9)
+    header = struct.pack(">IIBBBBB", 5000, 5000, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", values), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+    path = saved(tmp_path / "a.png", data)
+    assert len(data) < 100_000
+    assert read_image(path, (2, 2), 1, replace(AS_STORED, most_megapixels=25)).max() == 0
+    tracemalloc.start()
+    with pytest.raises(ImageError, match=r"5000 x 5000 pixels, and at most 24 megapixels are read"):
+        read_image(path, (2, 2), 1, replace(AS_STORED, most_megapixels=24))
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".jpg", ".png", ".ppm", ".tif", ".webp"])
+def test_the_size_of_every_kind_is_known_before_it_is_decoded(tmp_path: Path, suffix: str) -> None:
+    path = saved(tmp_path / f"a{suffix}", encoded(suffix, np.zeros((1000, 1001, 3), np.uint8)))
+    with pytest.raises(ImageError, match="the image is 1001 x 1000 pixels, and at most 1 megapixels"):
+        read_image(path, None, 3, replace(AS_STORED, most_megapixels=1))
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    with path.open("wb") as file:
+        file.truncate(200_000_000_000)  # takes no room on the disk
+    with pytest.raises(ImageError, match="has 200,000 MB, and at most 400 MB are read"):
+        read_image(path, None, 1)
 
 
 def test_alpha_is_composited_over_black(tmp_path: Path) -> None:
@@ -90,7 +260,7 @@ def test_alpha_is_composited_over_black(tmp_path: Path) -> None:
 def test_opaque_16_bit_alpha_does_not_hide_12_bit_colour(tmp_path: Path) -> None:
     pixels = np.array([[[0, 2048, 4095, 65535], [0, 2048, 4095, 0]]], np.uint16)
     path = saved(tmp_path / "a.png", encoded(".png", pixels))
-    assert read_image(path, None, 3).tolist() == [[[255, 128, 0], [0, 0, 0]]]
+    assert read_image(path, None, 3, of_bits(12)).tolist() == [[[255, 128, 0], [0, 0, 0]]]
 
 
 def test_shrinking_averages_areas(tmp_path: Path) -> None:
@@ -126,7 +296,9 @@ def test_a_path_of_any_script(tmp_path: Path) -> None:
         (lambda path: path.write_bytes(b""), "the image file is empty"),
         (lambda path: path.write_text("image_path,label\n"), "not an image"),
         (lambda path: path.write_bytes(b"P5\n0 0\n255\n"), "not an image"),
-        (lambda path: path.write_bytes(b"P5\n2000000 2000000\n255\n\0\0"), "OpenCV cannot decode"),
+        (lambda path: path.write_bytes(b"P5\n2000000 2000000\n255\n\0\0"), "at most 100 megapixels"),
+        (lambda path: path.write_bytes(b"P5\n2000000 1\n255\n\0\0"), "no side may be longer"),
+        (lambda path: path.write_bytes(b"GIF89a" + bytes(50)), "not an image"),
         (lambda path: path.write_bytes(encoded(".tif", np.ones((4, 4), np.float32))), "values are float32"),
         (lambda path: path.write_bytes(encoded(".tif", np.ones((4, 4), np.int16))), "values are int16"),
     ],

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from inspection.errors import ImageError
 from inspection.inputs.images import read_image
@@ -177,3 +178,43 @@ def test_a_cut_file_of_any_kind_is_refused_and_the_whole_one_is_not(
     assert read_image(saved(tmp_path / f"whole{suffix}", data), None, 3).shape == (320, 240, 3)
     with pytest.raises(ImageError, match=r"cut\.\w+: .*cut short or damaged; copy it again"):
         read_image(saved(tmp_path / f"cut{suffix}", data[: int(share * len(data))]), None, 3)
+
+
+@pytest.mark.parametrize(
+    "options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), (cv2.IMWRITE_JPEG_RST_INTERVAL, 4)]
+)
+@pytest.mark.parametrize("lost", ["zeroed", "zeroed inside", "cut"])
+def test_a_jpeg_that_lost_blocks_is_found_although_its_end_is_there(
+    tmp_path: Path, lost: str, options: tuple[int, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = encoded(".jpg", cv2.GaussianBlur(PART, (5, 5), 1), *options)
+    third = len(whole) // 3
+    data = {
+        "zeroed": whole[:third] + bytes(len(whole) - third - 2) + whole[-2:],
+        "zeroed inside": whole[:third] + bytes(third) + whole[2 * third :],
+        "cut": whole[:third] + b"\xff\xd9",
+    }[lost]
+    assert decoded(data) is not None  # OpenCV takes it
+    assert "Corrupt JPEG data" in capfd.readouterr().err
+    assert is_whole(whole)
+    with pytest.raises(ImageError, match="cut short or damaged; copy it again"):
+        read_image(saved(tmp_path / "a.jpg", data), None, 3)
+    assert capfd.readouterr().err == ""
+
+
+def test_jpegs_of_every_common_kind_are_whole() -> None:
+    smooth = cv2.GaussianBlur(PART, (5, 5), 1)
+    for sampling in (0x411111, 0x221111, 0x211111, 0x121111, 0x111111):
+        assert is_whole(encoded(".jpg", smooth, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling))
+    for mode in ("L", "CMYK"):
+        file = BytesIO()
+        Image.fromarray(smooth).convert(mode).save(file, "JPEG")
+        assert is_whole(file.getvalue())
+
+
+def test_a_tiff_whose_compressed_values_changed_is_found(tmp_path: Path) -> None:
+    file = BytesIO()
+    tifffile.imwrite(file, NOISE, compression="zlib")
+    whole = file.getvalue()
+    assert is_whole(whole)
+    assert not is_whole(whole[:-200] + bytes(100) + whole[-100:])

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,13 +13,15 @@ from torch import nn
 
 from fmi_engine.classifier import Classifier, Preprocessing, build_network
 from fmi_engine.errors import ClassifierError
-from inspection.errors import ModelError
+from inspection.errors import ImageError, ModelError
 from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.inputs.image_sets import LabelledImage
-from inspection.inputs.images import read_image
+from inspection.inputs.images import read_image, write_image
 from inspection.models import registry as models
 from inspection.models.registry import ModelSpec, check_classes, check_references, reference_images
 from inspection.workspace.folder import Workspace, create_workspace
+from inspection.workspace.settings import Settings
+from inspection.workspace.store import Store
 from tests.inspection.conftest import Plant
 
 TINY = "tests.inspection.tiny_network:tiny_network"
@@ -60,6 +63,14 @@ def logits(classifier: Classifier) -> torch.Tensor:
         (("pit", "good", "pit", "good"), (), "good, pit twice"),
         (("good",), (), "only good"),
         ((), (), "only none"),
+        (("good", "pit", "Pit"), (), "'pit' and 'Pit'. A defect log cannot tell them apart"),
+        (("good", "iron ash", "iron  ash "), (), "'iron ash' and 'iron  ash '"),
+        (("good", "ＮＧ", "NG", "ng"), (), "'ＮＧ' and 'NG' and 'ng'"),
+        (
+            ("good", "é", "e\u0301"),
+            (),
+            "only by a blank, by capitals or by how a character is encoded",
+        ),
         (("good", "pit"), ("fine", "good", "ok"), "good classes fine, ok are no classes of the model"),
     ],
 )
@@ -109,6 +120,62 @@ def test_a_checkpoint_of_another_network_registers_nothing(workspace: Workspace,
     with pytest.raises(ClassifierError, match=r"head\.bias is \(3,\), expected \(2,\)"):
         models.register(workspace, replace(SPEC, class_names=("good", "pit")), checkpoint, [])
     assert list((workspace.root / "models").iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_register_nothing(
+    workspace: Workspace, checkpoint: Path, value: float
+) -> None:
+    state = network_of(1).state_dict()
+    state["head.bias"][1:] = value
+    torch.save(state, checkpoint)
+    with pytest.raises(ModelError, match=r"NaN or infinity\), in head\.bias \(2 of 3\)\. "):
+        models.register(workspace, SPEC, checkpoint, [])
+    assert list((workspace.root / "models").iterdir()) == []
+
+
+def test_answers_that_are_no_numbers_are_told(workspace: Workspace, checkpoint: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", pictures(1)[0])
+    references = [ReferenceImage(str(tmp_path / "a.png"), "good", "train")]
+    tiny_std = Preprocessing(32, 32, 1, (0.4,), (1e-38,))
+    record = models.register(workspace, replace(SPEC, preprocessing=tiny_std), checkpoint, references)
+    with pytest.raises(ModelError, match="answers train images with values that are no finite numbers"):
+        models.reference_accuracy(workspace, record, references)
+
+
+# --- the bit depth of its images ---
+
+
+def deep(folder: Path, name: str, *values: int) -> ReferenceImage:
+    path = folder / name
+    assert cv2.imwrite(str(path), np.resize(np.array(values, np.uint16), (32, 32)))
+    return ReferenceImage(str(path), "good", "train")
+
+
+def test_the_bit_depth_is_measured_once_on_the_references_and_kept(
+    workspace: Workspace, checkpoint: Path, tmp_path: Path
+) -> None:
+    references = [deep(tmp_path, "a.png", 5, 900), deep(tmp_path, "b.tif", 3, 4000)]
+    record = models.register(workspace, SPEC, checkpoint, references)
+    assert record.bit_depth == models.spec_of(record).bit_depth == 12
+    store = Store(workspace.store_path)
+    store.create()
+    store.add_model(record, references)
+    assert store.model().bit_depth == 12
+    assert models.register(workspace, SPEC, checkpoint, []).bit_depth is None
+
+
+def test_the_setting_decides_the_bit_depth(workspace: Workspace, checkpoint: Path, tmp_path: Path) -> None:
+    reference = deep(tmp_path, "a.png", 5, 900)
+    decided = replace(workspace, settings=Settings(images={"bit_depth": 14}))
+    assert models.register(decided, SPEC, checkpoint, [reference]).bit_depth == 14
+    record = models.register(workspace, SPEC, checkpoint, [reference])
+    assert record.bit_depth == 10
+    path = deep(tmp_path, "bright.png", 5, 5000).image_path
+    with pytest.raises(ImageError, match="brightest value is 5000, above 1023"):
+        models.reference_accuracy(workspace, record, [replace(reference, image_path=path)])
+    counts = models.reference_accuracy(decided, record, [replace(reference, image_path=path)])
+    assert counts["train"][1] == 1
 
 
 # --- which images a model was trained on ---

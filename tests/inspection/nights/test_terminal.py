@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
+from inspection.console import Console
 from inspection.errors import StoreError
 from inspection.findings import (
     Accuracy,

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from rich.console import Console
 
+from inspection.console import Console
 from inspection.evidence.primitives import stretched
 from inspection.inputs.images import read_image
 from inspection.pictures import filters

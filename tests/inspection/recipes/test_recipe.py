@@ -153,6 +153,12 @@ def test_a_file_changed_by_hand_is_refused(written: Path, before: str, after: st
         load_recipe(written)
 
 
+# Nine lists of nine of the list before: 3.5 billion entries in 300 bytes.
+BILLION = b"a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + b"".join(
+    b"a%d: &a%d [%s]\n" % (i, i, b",".join([b"*a%d" % (i - 1)] * 9)) for i in range(1, 10)
+)
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -163,6 +169,8 @@ def test_a_file_changed_by_hand_is_refused(written: Path, before: str, after: st
         (b"version: 2024-13-45", "cannot be read"),
         (b"[" * 3000, "cannot be read"),
         (b"version: 1\nseed: .nan\n", "text, numbers"),
+        (b"a: &a [1, 2]\nb: *a\n", "holds an alias"),
+        (BILLION, "holds an alias"),
     ],
 )
 def test_a_damaged_file_is_refused(written: Path, content: bytes, complaint: str) -> None:

@@ -136,7 +136,7 @@ def as_started(night: Night) -> Night:
 def a_model(model_hash: str = "ab" * 32, registered_at: datetime = STARTED, **more: Any) -> RegisteredModel:
     model = RegisteredModel(
         model_hash, "resnet18", ("good", "scratch", "傷"), ("good",), 3, 96, 128, (0.1, 0.2, 0.3), (1 / 3,),
-        "models/x/weights.pt", registered_at, "candidate", "ef" * 32, "first",
+        "models/x/weights.pt", registered_at, "candidate", "ef" * 32, "first", 12,
     )  # fmt: skip
     return replace(model, **more)
 

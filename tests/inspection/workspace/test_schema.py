@@ -49,6 +49,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (6, "reference images most like the errors"),
         (7, "errors beside reference images under the cause"),
         (8, "doubts in numbers"),
+        (9, "bit depth of a model's images"),
     ]
 
 
@@ -202,7 +203,8 @@ def test_words_outside_the_vocabulary_are_refused(
             NULL, NULL, NULL, NULL, 0, NULL, [], NULL, NULL, NULL, NULL, '', '[]');
         INSERT INTO errors VALUES ('n', NULL, 1, 1, 'i', 'p', 'a', 'b', 'escape', 1, 't');
         INSERT INTO verdicts VALUES ('n-1', 'confirm', '', 'Aoki', now());
-        INSERT INTO models VALUES ('m', 'a', [], [], 3, 1, 1, [], [], 'w', now(), 'deployed', NULL, '');
+        INSERT INTO models VALUES ('m', 'a', [], [], 3, 1, 1, [], [], 'w', now(), 'deployed', NULL, '',
+                NULL);
         INSERT INTO reference_images VALUES ('m', 'p', 'a', 'val');
         """
     )

@@ -87,6 +87,11 @@ def test_the_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None
             "[recipe]\nshare = 1.5", ("recipe.share = 1.5", "less than or equal to 1"), id="above its limit"
         ),
         pytest.param(
+            "[training]\ninput_size = 100000",
+            ("training.input_size = 100000", "less than or equal to 4096"),
+            id="an input beyond any network",
+        ),
+        pytest.param(
             "[training]\nlearning_rate = nan", ("training.learning_rate = nan", "greater than 0"), id="nan"
         ),
         pytest.param(
