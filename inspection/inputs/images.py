@@ -21,7 +21,7 @@ from inspection.workspace.files import file_bytes, write_whole
 from inspection.workspace.settings import BIT_DEPTHS, ImageSettings
 
 IMAGE_SUFFIXES = (
-    *(".bmp", ".dib", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
+    *(".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
     *(".tif", ".tiff", ".webp"),
 )
 DECODERS = 4  # images decoded at a time: so many times the largest that is allowed are in memory

@@ -21,7 +21,7 @@ def listed(folder: Path, said: list[str]) -> list[tuple[str, str, str | None]]:
 
 
 def test_folders_inside_a_class_folder_belong_to_the_class(tmp_path: Path) -> None:
-    names = ["good/1.png", "good/lot7/2.JPE", "good/lot7/cam1/3.jfif", "ng/lot7/4.dib", "ng/lot8/5.jp2"]
+    names = ["good/1.png", "good/lot7/2.JPE", "good/lot7/cam1/3.jfif", "ng/lot7/4.dib", "ng/lot8/5.pbm"]
     said: list[str] = []
     found = listed(placed(tmp_path, *names), said)
     assert found == [(name, name.split("/")[0], None) for name in names]
