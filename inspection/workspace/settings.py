@@ -1,5 +1,6 @@
 """Every default, once: the settings of a workspace, kept in `fmi.toml` and stored with every run."""
 
+import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,11 @@ class DefectLogSettings(Section):
         {}, description='for example { NG = "scratch" }: the plant\'s word = the class of the model'
     )
     images_root: str = Field("", description="folder of relative image paths; empty: the log's folder")
+    paths: dict[str, str] = Field(
+        {},
+        description="for example { 'Z:\\images' = '/mnt/images' }: a folder as the log spells it = where it "
+        "lies here",
+    )
 
 
 class ComputeSettings(Section):
@@ -266,6 +272,14 @@ def current_names(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def as_of_now(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings as an earlier version stored them, by their present names; what came later has its default."""
+    found = current_names(values)
+    for table, key, default, _ in settings_rows():
+        found.setdefault(table, {}).setdefault(key, default)
+    return found
+
+
 def _complaints(error: ValidationError) -> str:
     return "\n".join(
         f"  {'.'.join(str(part) for part in item['loc'])} = {item['input']!r}: "
@@ -309,6 +323,11 @@ def default_toml() -> str:
             table_now = table
         lines.append(f"{key} = {_toml(default)}  # {meaning}")
     return "\n".join(lines) + "\n"
+
+
+def toml_text(text: str) -> str:
+    """A text as fmi.toml holds it, with backslashes as they are where it can be."""
+    return f"'{text}'" if "'" not in text and text.isprintable() else json.dumps(text, ensure_ascii=False)
 
 
 def _toml(value: Any) -> str:
