@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from inspection.cli.app import app, console
+from inspection.cli.app import NOTHING_READ, app, console
 from inspection.cli.options import (
     JsonOption,
     ModelOption,
@@ -33,8 +33,10 @@ def night(
     """Diagnose a defect log: blame, texture primitives, the cause, a recipe, and a report.
 
     The same log with the same model and settings is the same night: started again, it resumes after the
-    last finished step, or shows what it found. Bad rows are set aside with the reason.
+    last finished step, or shows what it found. Bad rows are set aside with the reason. A night that could
+    read no error of its log leaves with exit code 3, and reads again when it is started again.
     """
+    from inspection.findings import NightState
     from inspection.nights.night import check_start, open_site
     from inspection.nights.summary import summary
     from inspection.workspace.store import Store
@@ -52,6 +54,8 @@ def night(
         from inspection.nights.terminal import print_night
 
         print_night(console, done, site)
+    if done.state is NightState.UNREADABLE:
+        raise typer.Exit(NOTHING_READ)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from inspection.errors import StoreError
 from inspection.findings import Accuracy, ErrorKind, FailureMode, Night, Retraining
+from inspection.nights.phrases import origins_in_words
 from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
 
@@ -31,7 +32,7 @@ def print_night(console: Console, night: Night, workspace: Workspace) -> None:
     for reason, count in Counter(each.reason for each in night.set_aside).most_common():
         console.print(f"  set aside: {count} {reason}")
     if night.message:
-        console.print(escape(night.message))
+        console.print(escape(night.message), soft_wrap=True)
     for mode in night.modes:
         print_mode(console, mode)
         if mode.recipe:
@@ -45,6 +46,8 @@ def print_mode(console: Console, mode: FailureMode) -> None:
     """Print one failure mode: its errors, its cause, and the flip rates beside their controls."""
     kinds = ", ".join(f"{count} {kind.value}" for kind in ErrorKind if (count := mode.count(kind)))
     console.print(f"\n[bold]Failure mode {mode.mode_id}[/]: {escape(mode.title)} ({kinds})")
+    if origin := origins_in_words(mode.errors):
+        console.print(f"Logged: {escape(origin)}", soft_wrap=True)
     console.print(escape(mode.diagnosis.sentence), soft_wrap=True)
     for reason in mode.diagnosis.reasons:
         console.print(f"  because {escape(reason)}", soft_wrap=True)
