@@ -8,9 +8,11 @@ pickled, so that they may run as they are called or be submitted to any of Prefe
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from prefect import flow, task
 from prefect.client.schemas.objects import State, TaskRun
@@ -44,9 +46,11 @@ from inspection.inputs.defect_log import DefectLog
 from inspection.modes import grouping, recipe, side_by_side, suspect_labels
 from inspection.modes.grouping import Grouping
 from inspection.nights import night as nights
+from inspection.nights.phrases import all_errors
 
 BATCH = 256  # errors screened in one task
 RESULT = re.compile(r"(\d{8}-[0-9a-f]{8}(?:-\d+)?)-[a-z_]+-")  # the name of what a step of a night kept
+NAMED = 3  # missing files that a message names
 
 
 @flow(name="night", validate_parameters=False)
@@ -55,20 +59,23 @@ def night(
 ) -> str:
     """Diagnose one defect log; returns the night's id.
 
-    A night that fails is marked as failed with the reason, and goes on from there when started again.
+    A night that fails is marked as failed with the reason, and goes on from there when started again. Of one
+    that is finished, files that are missing are made again.
     """
     site = nights.open_site(workspace)
     with nights.turn(site, Path(log), _say_who_runs_it):
         nights.settle(site)
         begun = nights.begin(site, Path(log), model_hash, query, again)
+        scope = Scope(str(site.workspace.root), begun.night_id, begun.model_hash)
         if begun.state is NightState.FINISHED:
-            return begun.night_id
-        try:
-            _run(Scope(str(site.workspace.root), begun.night_id, begun.model_hash), query)
-        except Exception as error:
-            if not interrupted(error):
-                site.store.fail_night(begun.night_id, f"{error}")
-            raise
+            _mend(site, begun, scope, query)
+        else:
+            try:
+                _run(scope, query)
+            except Exception as error:
+                if not interrupted(error):
+                    site.store.fail_night(begun.night_id, f"{error}")
+                raise
         _forget_finished(site.store.states())
     return begun.night_id
 
@@ -81,7 +88,7 @@ def _forget_finished(states: Mapping[str, NightState]) -> None:
     """Remove what the steps of finished nights kept: nobody goes on there."""
     for path in PREFECT_LOCAL_STORAGE_PATH.value().glob("*"):
         known = RESULT.match(path.name)
-        if known and states.get(known[1]) is NightState.FINISHED:
+        if known and states.get(known[1]) in (NightState.FINISHED, NightState.UNREADABLE):
             path.unlink(missing_ok=True)
 
 
@@ -96,6 +103,43 @@ def _run(scope: Scope, query: str | None) -> None:
         found = reproduce_errors(scope, log)
     modes, unclustered = _find_modes(scope, found, seconds) if found.errors else ([], ())
     finish(scope, log, found, modes, unclustered, seconds)
+
+
+def _mend(site: nights.Site, done: Night, scope: Scope, query: str | None) -> None:
+    """Make the missing files of a finished night again; what it found stays, also where they cannot be."""
+    missing = nights.missing_files(site, done)
+    if not missing:
+        return
+    more = ", ..." if len(missing) > NAMED else ""
+    named = f"files of the night were missing, {len(missing)} in all ({', '.join(missing[:NAMED])}{more}),"
+    note = f"{named} and were made again"
+    if missing != (done.report_path,):
+        try:
+            if _made_again(replace(scope, making=uuid4().hex[:8]), done, query, note):
+                return
+            why = "the errors' images, or this software, are not what they were"
+        except (InspectionError, EngineError) as error:
+            why = f"{error}"
+        note = f"{named} and could not all be made again ({why}); what was found stays, --again begins anew"
+    nights.keep(site, done, note)
+
+
+def _made_again(scope: Scope, done: Night, query: str | None, note: str) -> bool:
+    """Run a finished night again for its files; say whether it came to the same failure modes."""
+    seconds = dict[str, float]()
+    log = read_log(scope, query)
+    found = reproduce_errors(scope, log)
+    if sorted(_rows(found.errors)) != sorted(_rows(all_errors(done))):
+        return False
+    modes, unclustered = _find_modes(scope, found, seconds) if found.errors else ([], ())
+    same = [_rows(mode.errors) for mode in modes] == [_rows(mode.errors) for mode in done.modes]
+    if same:
+        finish(scope, log, found, modes, unclustered, seconds, note)
+    return same
+
+
+def _rows(errors: Sequence[LoggedError]) -> list[int]:
+    return [error.row for error in errors]
 
 
 def _find_modes(
@@ -156,7 +200,8 @@ def _diagnose_mode(
 def _key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     """The night, the step, the part of it and the software: what a stored result may be used again for."""
     scope: Scope = parameters["scope"]
-    return "-".join([scope.night_id, context.task.name, scope.place, software()])
+    step_of = [scope.night_id, context.task.name, scope.place, scope.making, software()]
+    return "-".join(part for part in step_of if part)
 
 
 @cache
@@ -294,6 +339,7 @@ def finish(
     modes: Sequence[FailureMode],
     unclustered: Sequence[LoggedError],
     seconds: dict[str, float],
+    note: str = "",
 ) -> Night:
     """Write the report and the findings."""
     site = nights.open_site(scope.root)
@@ -304,5 +350,6 @@ def finish(
         modes=tuple(modes),
         unclustered=tuple(unclustered),
         seconds=seconds,
+        notes=(*log.notes, *filter(None, [note])),
     )
     return nights.finish(site, site.store.night(scope.night_id), results)

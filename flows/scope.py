@@ -25,6 +25,7 @@ class Scope:
     model_hash: str
     number: int = 0  # of the failure mode; 0: the whole night
     within: str = ""  # a batch of the night's errors, or a layer of the mode
+    making: str = ""  # tells a night that is made again from the first time
 
     def mode(self, number: int) -> "Scope":
         """A failure mode of the night; they count from 1."""

@@ -40,6 +40,7 @@ class NightState(StrEnum):
     RUNNING = "running"
     FINISHED = "finished"
     FAILED = "failed"
+    UNREADABLE = "unreadable"  # the log may name errors, and none of them could be read
 
 
 class Judgement(StrEnum):
@@ -47,6 +48,11 @@ class Judgement(StrEnum):
 
     CONFIRM = "confirm"
     REJECT = "reject"
+
+
+# Why a row was set aside that is an error by its labels, of this model or of another.
+ERRORS_LOST = ("missing_image", "unreadable_image", "hash_mismatch", "conflicting", "not_reproduced")
+LOST = (*ERRORS_LOST, "malformed", "unknown_class")  # these two may have been one
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,31 @@ class SetAside:
     reason: str  # one of defect_log.REASONS
     detail: str
     image_path: str | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the row is or may be an error that the night knows nothing of."""
+        return self.reason in LOST
+
+
+@dataclass(frozen=True, slots=True)
+class LogContext:
+    """What the defect log says of an inspection beside its image and its labels; None: it says nothing."""
+
+    captured_at: datetime | None = None  # UTC
+    score: float | None = None  # confidence of the predicted label, as logged
+    line: str | None = None
+    station: str | None = None
+    camera: str | None = None
+    part_number: str | None = None
+    lot: str | None = None
+    serial: str | None = None
+    model_version: str | None = None
+    verified_by: str | None = None
+    verified_at: datetime | None = None  # UTC
+    lighting: str | None = None
+    exposure: str | None = None
+    more: dict[str, str] = field(default_factory=dict, hash=False)  # the log's other columns, as they stand
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +102,7 @@ class LoggedError:
     kind: ErrorKind
     margin: float  # logits: predicted minus true, above 0
     picture: str  # thumbnail, relative to the workspace
+    context: LogContext = LogContext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +340,8 @@ class KnownMode:
     errors: int
     started_at: datetime  # of that night, UTC
     nights_ago: int  # 1 is the model's last finished night
+    lost: int = 0  # rows of that night that are or may be errors and could not be read
+    missed: bool = False  # nights after it did not find it, and lost too many rows to call it gone
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 INTERRUPTED = 130  # exit code after Ctrl+C
+NOTHING_READ = 3  # exit code of a night that could read no error of its log
 bench = typer.Typer(help="Measurements of the method on your own images.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 recipe = typer.Typer(

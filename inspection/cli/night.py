@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from inspection.cli.app import app, console
+from inspection.cli.app import NOTHING_READ, app, console
 from inspection.cli.options import (
     JsonOption,
     ModelOption,
@@ -33,19 +33,21 @@ def night(
     """Diagnose a defect log: blame, texture primitives, the cause, a recipe, and a report.
 
     The same log with the same model and settings is the same night: started again, it resumes after the
-    last finished step, or shows what it found. Bad rows are set aside with the reason.
+    last finished step, or shows what it found. Bad rows are set aside with the reason. A night that could
+    read no error of its log leaves with exit code 3, and reads again when it is started again.
     """
-    from inspection.nights.night import finished, open_site
+    from inspection.findings import NightState
+    from inspection.nights.night import finished, missing_files, open_site
     from inspection.nights.summary import summary
 
-    site = open_given(workspace)
+    site, log = open_given(workspace), log.absolute()  # Prefect runs in a folder of its own
     opened = open_site(site.root)
     done = finished(opened, log, model, query)
-    if done is None or again:
+    if done is None or again or missing_files(opened, done):
         with prefect_at_hand(site):
             from flows.night import night as night_flow
 
-            night_id = night_flow(str(site.root), str(log.absolute()), model, query, again)
+            night_id = night_flow(str(site.root), str(log), model, query, again)
         done = opened.store.night(night_id)
     if as_json:
         typer.echo(json.dumps(summary(done, site), ensure_ascii=False, indent=2))
@@ -53,6 +55,8 @@ def night(
         from inspection.nights.terminal import print_night
 
         print_night(console, done, site)
+    if done.state is NightState.UNREADABLE:
+        raise typer.Exit(NOTHING_READ)
 
 
 @app.command()
@@ -92,12 +96,11 @@ def retrain(
     site = open_given(workspace)
     store = Store(site.store_path)
     chosen = mode or newest_mode(store)
+    judging = str(holdout.absolute()) if holdout else None  # Prefect runs in a folder of its own
     with prefect_at_hand(site):
         from flows.retrain import retrain as retrain_flow
 
-        done_id = retrain_flow(
-            str(site.root), chosen, str(holdout.absolute()) if holdout else None, where, split, logged_images
-        )
+        done_id = retrain_flow(str(site.root), chosen, judging, where, split, logged_images)
     done = next(each for each in store.retrainings(chosen) if each.retraining_id == done_id)
     if as_json:
         typer.echo(json.dumps(asdict(done), ensure_ascii=False, indent=2, default=str))

@@ -1,18 +1,19 @@
 """Which errors of a defect log a night works on: those that the registered model reproduces."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.classifier import Classifier
+from fmi_engine.classifier import Classifier, Preprocessing
+from inspection.errors import ImageError
 from inspection.evidence.subject import Subject
-from inspection.findings import ErrorKind, LoggedError, RegisteredModel, SetAside
-from inspection.inputs.defect_log import DefectLog, LogRow
-from inspection.inputs.images import reading, write_image
-from inspection.inputs.labelled import load_images
+from inspection.findings import ErrorKind, LogContext, LoggedError, RegisteredModel, SetAside
+from inspection.inputs.defect_log import DefectLog, LogRow, is_as_checked
+from inspection.inputs.images import DECODERS, Reading, is_file, read_image, reading, write_image
 from inspection.progress import Progress
 
 THUMBNAIL = 96  # pixels, the longer side
@@ -33,16 +34,18 @@ def reproduce_errors(
 ) -> ReproducedErrors:
     """Read and decode the log's images, once each, and keep the errors that the model makes again.
 
-    A row whose error the model does not reproduce speaks of another model: it is set aside and counted.
-    Raises ImageError only where a file vanishes between the log's check and now.
+    A row whose error the model does not reproduce speaks of another model: it is set aside and counted. So is
+    one whose image vanished or changed since the log was checked.
     """
     workspace, model, classifier = subject.workspace, subject.model, subject.classifier
     how = reading(subject.settings.images, model.bit_depth)
-    images = load_images([row.image_path for row in log.rows], classifier.preprocessing, progress, how)
+    read = tuple(_read(log.rows, classifier.preprocessing, how, progress))
+    rows = [row for row, image in zip(log.rows, read, strict=True) if not isinstance(image, SetAside)]
+    images = _stacked([image for image in read if not isinstance(image, SetAside)], classifier.preprocessing)
     logits = _logits(classifier, images, subject.settings.compute.batch_size)
     names = model.class_names
-    errors, kept, odd = [], [], []
-    for i, row in enumerate(log.rows):
+    errors, kept, odd = [], [], [image for image in read if isinstance(image, SetAside)]
+    for i, row in enumerate(rows):
         predicted = names[int(logits[i].argmax())]
         if predicted == row.predicted_label:
             picture = workspace.night_folder(night_id) / "errors" / f"{row.row:06d}.png"
@@ -57,6 +60,36 @@ def reproduce_errors(
         np.array([names.index(error.true_label) for error in errors], np.int64),
         (*log.set_aside, *odd),
     )
+
+
+def _read(
+    rows: Sequence[LogRow], preprocessing: Preprocessing, how: Reading, progress: Progress
+) -> Iterator[NDArray[np.uint8] | SetAside]:
+    """The images of the rows in the network's size, in order, or why one cannot be read any more."""
+    size = (preprocessing.height, preprocessing.width)
+
+    def read(row: LogRow) -> NDArray[np.uint8] | SetAside:
+        try:
+            image = read_image(row.image_path, size, preprocessing.channels, how)
+            if is_as_checked(row):
+                return image
+            reason, detail = "hash_mismatch", f"{row.image_path}: the image is another one now"
+        except (ImageError, OSError) as error:
+            reason = "unreadable_image" if is_file(row.image_path) else "missing_image"
+            detail = f"{error}"
+        since = f"{detail}; the log was checked before that"
+        return SetAside(row.row, reason, since, str(row.image_path))
+
+    with ThreadPoolExecutor(DECODERS) as pool:
+        for image in pool.map(read, rows):
+            if progress:
+                progress(1)
+            yield image
+
+
+def _stacked(images: Sequence[NDArray[np.uint8]], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    none = np.zeros((0, preprocessing.height, preprocessing.width, preprocessing.channels), np.uint8)
+    return np.stack(images) if images else none
 
 
 def _logits(classifier: Classifier, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
@@ -81,6 +114,13 @@ def _logged_error(
         kind=error_kind(row.true_label, row.predicted_label, model.good_classes),
         margin=float(margin),
         picture=picture,
+        context=LogContext(
+            captured_at=row.captured_at,
+            score=row.score,
+            verified_at=row.verified_at,
+            more=dict(row.more),
+            **row.context,
+        ),
     )
 
 

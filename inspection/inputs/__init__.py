@@ -1,6 +1,8 @@
 """What a plant gives: defect logs, tables, images.
 
 - defect_log: the log, row by row, with what is set aside and why
+- labels: which class of the model a label of the log means
+- paths: image paths that another machine wrote
 - tables: files that hold a table, as text
 - text: the lines of a file whose encoding nobody states
 - delimited: the header and the records of CSV

@@ -1,10 +1,10 @@
 """The defect log: a night's table of corrected verdicts, read through DuckDB, every row checked."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import repeat
 from pathlib import Path
@@ -16,6 +16,8 @@ from inspection.errors import ImageError, LogError
 from inspection.findings import SetAside
 from inspection.inputs.formulas import as_text
 from inspection.inputs.images import AS_STORED, DECODERS, Reading, check_image, is_file, locate_image
+from inspection.inputs.labels import Meaning, meaning
+from inspection.inputs.paths import PathMap, path_map
 from inspection.inputs.tables import CSV, JSON_LINES, PARQUET, Table, Use, check_once, folded, read_table
 from inspection.workspace.files import replacing, sha256_of
 
@@ -26,7 +28,8 @@ REASONS = (
     "missing_image",
     "unreadable_image",
     "hash_mismatch",  # the image is not the one that was inspected
-    "conflicting",  # one image, two true labels: every such row
+    "conflicting",  # one image, two true labels, and none is the later one: every such row
+    "superseded",  # a later verdict on the same image says otherwise
     "not_an_error",  # the predicted label is the true label
     "duplicate",  # an earlier row says the same
     "not_reproduced",  # the model does not repeat the error (found by the caller, which has the model)
@@ -66,13 +69,24 @@ COLUMNS = (
 _NAMES = tuple(column.name for column in COLUMNS)
 _CONTEXT = (
     *("line", "station", "camera", "part_number", "lot", "serial"),
-    *("model_version", "lighting", "exposure"),
+    *("model_version", "verified_by", "lighting", "exposure"),
 )
+_MEANT = ("image_path", "predicted_label", "true_label", "inspection_id", *_CONTEXT)  # each has its own field
+NAMED_ROWS = 4  # rows of one image that a message names one by one; more are counted
 _WRITERS = {
     ".csv": "FORMAT csv, HEADER",
     **dict.fromkeys(PARQUET, "FORMAT parquet"),
     **dict.fromkeys(JSON_LINES, "FORMAT json"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedImage:
+    """An image file as the log's check found it."""
+
+    sha256: str
+    size: int  # bytes
+    modified: int  # nanoseconds since 1970, by the file system
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,9 @@ class LogRow:
     score: float | None  # as logged; None where absent or no finite number
     captured_at: datetime | None  # with its offset; None where absent or no date
     context: Mapping[str, str]  # line, station, camera, ... where given
+    verified_at: datetime | None = None  # as captured_at
+    more: Mapping[str, str] = field(default_factory=dict)  # what the log says beside, by its own column names
+    image: CheckedImage | None = field(default=None, compare=False)  # of an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +114,7 @@ class DefectLog:
     set_aside: tuple[SetAside, ...]
     sha256: str  # of the file
     path: Path
+    notes: tuple[str, ...] = ()  # what was understood otherwise than it is spelt
 
 
 def read_defect_log(
@@ -108,41 +126,56 @@ def read_defect_log(
     query: str | None = None,
     progress: Callable[[int], None] | None = None,
     how: Reading = AS_STORED,
+    paths: Mapping[str, str] | None = None,
+    sha256: str | None = None,
 ) -> DefectLog:
     """Read a defect log and check every row; a bad row is set aside with its reason, never dropped.
 
     CSV (UTF-8, UTF-16 with a byte order mark, cp932 or cp1252), Parquet, JSON lines (a
     .json file may hold one array), or ``query`` on a DuckDB file (.duckdb, .db), which is opened read-only.
-    ``column_map``: our column -> the plant's; ``label_map``: the plant's word -> class name. Relative image
-    paths start at ``images_root``, else at the log's folder. ``progress`` receives after every step how many
-    more rows are done.
+    ``column_map``: our column -> the plant's; ``label_map``: the plant's word -> class name; ``paths``: a
+    folder as the log spells it -> where it lies here. Relative image paths start at ``images_root``, else at
+    the log's folder. ``progress`` receives after every step how many more rows are done.
 
-    Only errors have their image looked at, read as ``how`` says and decoded once. One image (same path or
-    same content) with two true labels is conflicting in all its rows; a row that is not an error takes part
-    in that by its path or image_sha256. A duplicate repeats the inspection_id of a row that is kept, or its
-    image and both labels. A score that is no number and a captured_at that is no date are left out of the
-    row, which stays.
+    Only errors have their image looked at, read as ``how`` says and decoded once. Of one image (same path or
+    same content) with two true labels the verdict with the latest verified_at counts, and the others are
+    superseded; without a latest one all its rows are conflicting. A row that is not an error takes part in
+    that by its path or image_sha256. A duplicate repeats the image and both labels of a row that is kept.
+    What a row says beside is kept with it; a score that is no number and a date that is none are kept as
+    text. A log without rows is that of a night without errors.
 
-    Errors: LogError for a log that cannot be read as a whole, or is empty.
+    Errors: LogError for a log that cannot be read as a whole, or whose content is not ``sha256``.
     """
     _check_label_map(label_map or {}, class_names)
+    folders = path_map(paths or {})
     table = read_table(path, query, Use(needed=_needed(column_map)))
-    cells = _ours(path, table, column_map)
+    found = sha256_of(path)
+    if sha256 not in (None, found):
+        raise LogError(_changed(path))
     root = images_root or path.absolute().parent
+    words = _Words(class_names, label_map or {})
     labelled, set_aside = _split(
-        _labelled(row, own, root, class_names, label_map or {}) for row, own in cells
+        _labelled(row, cells, root, words, folders) for row, cells in _ours(path, table, column_map)
     )
     tell = progress or (lambda _: None)
     tell(len(table.rows) + len(table.malformed) - sum(entry.is_error for entry in labelled))
-    checked, bad_images = _split(_with_pictures(labelled, how, tell))
+    checked, bad_images = _split(_with_pictures(labelled, folders, how, tell))
     kept, repeated = _split(_settled(checked))
     return DefectLog(
         rows=tuple(entry.row for entry in kept),
         set_aside=tuple(
             sorted([*table.malformed, *set_aside, *bad_images, *repeated], key=lambda aside: aside.row)
         ),
-        sha256=sha256_of(path),
+        sha256=found,
         path=path.absolute(),
+        notes=words.notes(),
+    )
+
+
+def _changed(path: Path) -> str:
+    return (
+        f"{path}: the defect log changed after the night began: it was replaced, or something still writes "
+        "to it. Wait until it is complete, and run the same command again: it reads what is there then"
     )
 
 
@@ -191,7 +224,7 @@ def _writable(name: str, value: object, written: Callable[[str], str]) -> object
 class _Entry:
     row: LogRow
     spelt: str  # the image path as in the log
-    logged: str  # image_sha256 as logged, or empty
+    logged: str  # image_sha256 as logged, in small letters, or empty
     picture: str = ""  # what tells this image from others: SHA-256 of its file, else as logged, else its path
 
     @property
@@ -217,30 +250,48 @@ def _split(checked: Iterable[_Checked]) -> tuple[list[_Entry], list[SetAside]]:
     return good, bad
 
 
-def _ours(path: Path, table: Table, column_map: Mapping[str, str]) -> list[tuple[int, dict[str, str]]]:
-    """Name the cells by our columns; an absent cell is an empty text."""
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """A row's cells by our columns, and by the plant's names those that are none of ours."""
+
+    ours: Mapping[str, str]  # an absent cell is an empty text
+    more: dict[str, str]  # the cells that hold something
+
+
+def _ours(path: Path, table: Table, column_map: Mapping[str, str]) -> Iterator[tuple[int, _Cells]]:
+    """Name the cells by our columns."""
     if not set(column_map) <= set(_NAMES):
         raise LogError(
             f"[defect_log.columns] maps {', '.join(sorted(set(column_map) - set(_NAMES)))}; "
             f"a defect log has: {', '.join(_NAMES)}"
         )
-    theirs = [folded(name) for name in table.columns]
-    wanted = {name: folded(column_map.get(name, name)) for name in _NAMES}
-    check_once(path, table.columns, wanted.values(), LogError)
-    places = {
-        name: theirs.index(theirs_name) for name, theirs_name in wanted.items() if theirs_name in theirs
-    }
-    if "true_label" not in places and "true_label" not in column_map and "verdict" in places:
-        places["true_label"] = places["verdict"]
+    places = _places(path, table.columns, column_map)
     missing = [column.name for column in COLUMNS if column.required and column.name not in places]
     if missing:
         raise LogError(_missing_columns(path, missing, table.columns, column_map))
-    if not table.rows and not table.malformed:
-        raise LogError(f"{path}: the defect log is empty: a header without a row")
-    return [
-        (number, {name: (row[place] or "").strip() for name, place in places.items()})
-        for number, row in table.rows
-    ]
+    used = set(places.values())
+    others = {name: place for place, name in _named_once(table.columns) if place not in used}
+    for number, row in table.rows:
+        cells = {name: (row[place] or "").strip() for name, place in places.items()}
+        more = {name: text for name, place in others.items() if (text := (row[place] or "").strip())}
+        yield number, _Cells(cells, more)
+
+
+def _places(path: Path, columns: Sequence[str], column_map: Mapping[str, str]) -> dict[str, int]:
+    """Which column of the log is which of ours. Raises LogError where two are the same one."""
+    theirs = [folded(name) for name in columns]
+    wanted = {name: folded(column_map.get(name, name)) for name in _NAMES}
+    check_once(path, columns, wanted.values(), LogError)
+    found = {name: theirs.index(sought) for name, sought in wanted.items() if sought in theirs}
+    if "true_label" not in found and "true_label" not in column_map and "verdict" in found:
+        found["true_label"] = found.pop("verdict")
+    return found
+
+
+def _named_once(columns: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Columns with their names, those that repeat an earlier name with their number."""
+    for place, name in enumerate(columns):
+        yield place, f"{name} (column {place + 1})" if name in columns[:place] else name
 
 
 def _needed(column_map: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
@@ -273,42 +324,68 @@ def _check_label_map(label_map: Mapping[str, str], class_names: Sequence[str]) -
         raise LogError(f"[defect_log.labels] maps {pairs}; the model's classes are: {', '.join(class_names)}")
 
 
-def _labelled(
-    number: int,
-    cells: Mapping[str, str],
-    root: Path,
-    class_names: Sequence[str],
-    label_map: Mapping[str, str],
-) -> _Checked:
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What the labels of the log mean, and in how many rows they are spelt otherwise than the classes."""
+
+    class_names: Sequence[str]
+    label_map: Mapping[str, str]
+    known: dict[str, Meaning] = field(default_factory=dict)
+    otherwise: Counter[str] = field(default_factory=Counter)  # label -> rows
+
+    def meaning(self, label: str) -> Meaning:
+        """What a label means."""
+        if label not in self.known:
+            self.known[label] = meaning(label, self.class_names, self.label_map)
+        return self.known[label]
+
+    def count(self, labels: Iterable[str]) -> None:
+        """Note the labels of a row that is used."""
+        self.otherwise.update({label for label in labels if not self.meaning(label).as_spelt})
+
+    def notes(self) -> tuple[str, ...]:
+        """Which labels were taken for which class, and in how many rows."""
+        return tuple(
+            f"label '{label}' was taken for class '{self.meaning(label).class_name}' in {rows} "
+            f"{'row' if rows == 1 else 'rows'}"
+            for label, rows in self.otherwise.most_common()
+        )
+
+
+def _labelled(number: int, cells: _Cells, root: Path, words: _Words, folders: PathMap) -> _Checked:
     """Make a row of cells that name an image and two classes of the model."""
-    spelt = cells["image_path"]
+    ours = cells.ours
+    spelt = ours["image_path"]
     for name in ("image_path", "predicted_label"):
-        if not cells[name]:
+        if not ours[name]:
             return SetAside(number, "malformed", f"{name} is empty", spelt or None)
-    if not cells["true_label"]:
+    if not ours["true_label"]:
         return SetAside(number, "not_verified", "no label by an operator", spelt)
-    labels = {name: label_map.get(cells[name], cells[name]) for name in ("predicted_label", "true_label")}
-    for name, label in labels.items():
-        if label not in class_names:
-            return SetAside(number, "unknown_class", _unknown_class(name, label, class_names), spelt)
-    path = locate_image(root, spelt)
+    labels = {}
+    for name in ("predicted_label", "true_label"):
+        meant = words.meaning(ours[name])
+        if meant.class_name is None:
+            return SetAside(number, "unknown_class", f"{name} {meant.complaint}", spelt)
+        labels[name] = meant.class_name
+    words.count((ours["predicted_label"], ours["true_label"]))
+    path = locate_image(root, folders.here(spelt))
+    score, captured_at = _number(ours.get("score", "")), _instant(ours.get("captured_at", ""))
+    verified_at = _instant(ours.get("verified_at", ""))
+    read = {"score": score, "captured_at": captured_at, "verified_at": verified_at}
+    as_text = {name: text for name, text in ours.items() if name not in _MEANT and read.get(name) is None}
     row = LogRow(
         row=number,
-        inspection_id=cells.get("inspection_id") or f"row-{number}-{path.name}",
+        inspection_id=ours.get("inspection_id") or f"row-{number}-{path.name}",
         image_path=path,
-        score=_number(cells.get("score", "")),
-        captured_at=_instant(cells.get("captured_at", "")),
-        context={name: cells[name] for name in _CONTEXT if cells.get(name)},
-        **labels,
+        predicted_label=labels["predicted_label"],
+        true_label=labels["true_label"],
+        score=score,
+        captured_at=captured_at,
+        context={name: ours[name] for name in _CONTEXT if ours.get(name)},
+        verified_at=verified_at,
+        more=cells.more | {name: text for name, text in as_text.items() if text},
     )
-    return _Entry(row, spelt, cells.get("image_sha256", "").lower())
-
-
-def _unknown_class(name: str, label: str, class_names: Sequence[str]) -> str:
-    return (
-        f"{name} '{label}' is no class of the model ({', '.join(class_names)}); "
-        "if it is the plant's word for one, map it in fmi.toml under [defect_log.labels]"
-    )
+    return _Entry(row, spelt, ours.get("image_sha256", "").lower())
 
 
 def _number(text: str) -> float | None:
@@ -330,43 +407,70 @@ def _instant(text: str) -> datetime | None:
             instant = read(text)
         except ValueError:
             continue
-        return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+        return _in_reach(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
     return None
 
 
+def _in_reach(instant: datetime) -> datetime | None:
+    """None for a date that UTC does not have: 0001-01-01 at +09:00, as programs write `no date`."""
+    try:
+        instant.astimezone(UTC)
+    except OverflowError:
+        return None
+    return instant
+
+
 def _with_pictures(
-    entries: Sequence[_Entry], how: Reading, tell: Callable[[int], None]
+    entries: Sequence[_Entry], folders: PathMap, how: Reading, tell: Callable[[int], None]
 ) -> Iterator[_Checked]:
     """Decode the image of every error once, and let the content of the file say which image it is."""
     rows_of = defaultdict(list)
     for entry in entries:
         if entry.is_error:
             rows_of[entry.row.image_path].append(entry)
-    pictures: dict[Path, str | _Failure] = {}
+    pictures: dict[Path, CheckedImage | _Failure] = {}
     with ThreadPoolExecutor(DECODERS) as pool:
         for path, picture in zip(rows_of, pool.map(_picture, rows_of, repeat(how)), strict=False):
             pictures[path] = picture
             tell(len(rows_of[path]))
     for entry in entries:
-        yield _with_picture(entry, pictures.get(entry.row.image_path))
+        yield _with_picture(entry, pictures.get(entry.row.image_path), folders)
 
 
-def _picture(path: Path, how: Reading) -> str | _Failure:
-    """Return the SHA-256 of an image that can be read, else why it cannot."""
+def _picture(path: Path, how: Reading) -> CheckedImage | _Failure:
+    """Return what an image that can be read is, else why it cannot."""
     if not is_file(path):
         return "missing_image", f"there is no file {path}"
     try:
-        return check_image(path, how)
-    except ImageError as error:
+        before = path.stat()
+        return CheckedImage(check_image(path, how), before.st_size, before.st_mtime_ns)
+    except (ImageError, OSError) as error:
         return "unreadable_image", str(error)
 
 
-def _with_picture(entry: _Entry, picture: str | _Failure | None) -> _Checked:
+def is_as_checked(row: LogRow) -> bool:
+    """Whether the image of a row is still the one checked; it is read again only where it may not be.
+
+    Raises OSError or ImageError where it cannot be told.
+    """
+    now = row.image_path.stat()
+    return row.image is None or (
+        (now.st_size, now.st_mtime_ns) == (row.image.size, row.image.modified)
+        or check_image(row.image_path) == row.image.sha256
+    )
+
+
+def _with_picture(entry: _Entry, picture: CheckedImage | _Failure | None, folders: PathMap) -> _Checked:
+    if picture is None:
+        return replace(entry, picture=entry.logged or str(entry.row.image_path))
     if isinstance(picture, tuple):
-        return entry.aside(*picture)
-    if picture and entry.logged and picture != entry.logged:
-        return entry.aside("hash_mismatch", f"image_sha256 is {entry.logged}, the file's is {picture}")
-    return replace(entry, picture=picture or entry.logged or str(entry.row.image_path))
+        reason, detail = picture
+        return entry.aside(
+            reason, detail + folders.advice(entry.spelt) if reason == "missing_image" else detail
+        )
+    if entry.logged not in ("", picture.sha256):
+        return entry.aside("hash_mismatch", f"image_sha256 is {entry.logged}, the file's is {picture.sha256}")
+    return replace(entry, row=replace(entry.row, image=picture), picture=picture.sha256)
 
 
 def _settled(entries: Sequence[_Entry]) -> Iterator[_Checked]:
@@ -374,23 +478,59 @@ def _settled(entries: Sequence[_Entry]) -> Iterator[_Checked]:
     said = defaultdict(list)
     for entry in entries:
         said[entry.picture].append(entry.row)
-    kept: dict[tuple[str, ...], int] = {}  # what a row says -> its number
+    verdicts = {picture: _verdict(rows) for picture, rows in said.items()}
+    kept: dict[tuple[str, str], int] = {}  # image and predicted label -> number of the row
     for entry in entries:
-        row, same = entry.row, said[entry.picture]
-        keys = [(row.inspection_id,), (entry.picture, row.predicted_label, row.true_label)]
-        earlier = [kept[key] for key in keys if key in kept]
-        if len({each.true_label for each in same}) > 1:
-            yield entry.aside("conflicting", _contradiction(same))
+        row, verdict = entry.row, verdicts[entry.picture]
+        says = entry.picture, row.predicted_label
+        if verdict.conflict:
+            yield entry.aside("conflicting", verdict.conflict)
+        elif row.true_label != verdict.true_label:
+            yield entry.aside(
+                "superseded",
+                f"says '{row.true_label}'; of the same image row {verdict.row} says '{verdict.true_label}', "
+                "and was verified later",
+            )
         elif not entry.is_error:
             yield entry.aside("not_an_error", f"both labels are '{row.true_label}'")
-        elif earlier:
-            yield entry.aside("duplicate", f"row {earlier[0]} has the same inspection_id or image and labels")
+        elif says in kept:
+            yield entry.aside("duplicate", f"row {kept[says]} has the same image and labels")
         else:
-            kept.update(dict.fromkeys(keys, row.row))
+            kept[says] = row.row
             yield entry
 
 
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What all rows of one image come to: a true label and the row that gives it, or a contradiction."""
+
+    true_label: str
+    row: int
+    conflict: str = ""
+
+
+def _verdict(rows: Sequence[LogRow]) -> _Verdict:
+    """The later verdict counts; what contradicts it without a date, or with the same one, conflicts."""
+    last = max(rows, key=lambda row: row.verified_at or _NO_DATE)
+    others = [row for row in rows if row.true_label != last.true_label]
+    if all(row.verified_at and last.verified_at and row.verified_at < last.verified_at for row in others):
+        return _Verdict(last.true_label, last.row)
+    return _Verdict(last.true_label, last.row, _contradiction(rows))
+
+
+_NO_DATE = datetime.min.replace(tzinfo=UTC)
+
+
 def _contradiction(rows: Sequence[LogRow]) -> str:
-    return "the same image has different true labels: " + ", ".join(
-        f"row {row.row} says '{row.true_label}'" for row in rows
+    differ = "the same image has different true labels"
+    if len(rows) <= NAMED_ROWS:
+        return f"{differ}: " + ", ".join(f"row {row.row} says '{row.true_label}'" for row in rows)
+    first: dict[str, int] = {}
+    for row in rows:
+        first.setdefault(row.true_label, row.row)
+    counts = Counter(row.true_label for row in rows).most_common()
+    said = ", ".join(
+        f"{count} say '{label}' (first row {first[label]})" for label, count in counts[:NAMED_ROWS]
     )
+    more = f" and {len(counts) - NAMED_ROWS} more labels" if len(counts) > NAMED_ROWS else ""
+    return f"{differ} in {len(rows)} rows: {said}{more}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from time import perf_counter
 
 from inspection.errors import LogError
 from inspection.findings import (
+    ERRORS_LOST,
     FailureMode,
     FlipRate,
     LoggedError,
@@ -55,20 +57,22 @@ def begin(site: Site, log: Path, model_hash: str | None, query: str | None, agai
     """Start a night over a log, take up the one that was interrupted, or return the one already finished.
 
     A night is known by its log, its model and its settings: the same three are the same night, so a
-    second run resumes or costs nothing. `again` asks for a fresh one. Raises LogError or StoreError.
+    second run resumes or costs nothing. `again` asks for a fresh one; one that could read nothing is
+    followed by a fresh one, too. A log has one place, however its path is spelt. Raises LogError or
+    StoreError.
     """
     asked = _asked(site, log, model_hash, query)
     earlier = asked.nights(site.store)
-    if earlier and not again:
-        night = site.store.night(earlier[0])
-        if night.state is NightState.FINISHED:
-            return night
-        night = replace(night, state=NightState.RUNNING, message="", finished_at=None)
+    latest = site.store.night(earlier[0]) if earlier else None
+    if latest and latest.state is not NightState.UNREADABLE and not again:
+        if latest.state is NightState.FINISHED:
+            return latest
+        night = replace(latest, state=NightState.RUNNING, message="", finished_at=None)
     else:
         night = Night(
-            night_id=_new_id(asked.mark(asked.settings), len(earlier)),
+            night_id=_new_id(asked.marks(asked.settings)[0], len(earlier)),
             model_hash=asked.model.model_hash,
-            log_path=str(log.absolute()),
+            log_path=str(asked.log),
             log_sha256=asked.log_sha256,
             started_at=datetime.now(UTC),
             finished_at=None,
@@ -91,28 +95,33 @@ class _Asked:
     """What tells the night that is asked for from any other."""
 
     model: RegisteredModel
-    log: Path
+    log: Path  # its one place, however its path is spelt
+    spelt: Path  # absolute, as an earlier version took it
     log_sha256: str
     settings: dict[str, object]
     query: str | None
 
-    def mark(self, settings: dict[str, object]) -> str:
-        """The fingerprint that a night with these settings has in its id."""
+    def marks(self, settings: dict[str, object]) -> list[str]:
+        """The fingerprint that a night with these settings has in its id, and that of an earlier version."""
         registration = f"{self.model.model_hash} {self.model.registered_at.isoformat()}"
-        return fingerprint(self.log.absolute(), self.log_sha256, registration, settings, self.query)
+        return [
+            fingerprint(path, self.log_sha256, registration, settings, self.query)
+            for path in (self.log, self.spelt)
+        ]
 
     def nights(self, store: Store) -> list[str]:
         """The ids of those in the store, newest first."""
         return [
             night_id
             for night_id, held in store.settings_of_nights(self.model.model_hash, self.log_sha256).items()
-            if f"-{self.mark(held)}" in night_id and as_now(held) == self.settings
+            if any(f"-{mark}" in night_id for mark in self.marks(held)) and as_now(held) == self.settings
         ]
 
 
 def _asked(site: Site, log: Path, model_hash: str | None, query: str | None) -> _Asked:
     model = check_start(site, log, model_hash)
-    return _Asked(model, log, sha256_of(log), site.workspace.settings.model_dump(mode="json"), query)
+    settings = site.workspace.settings.model_dump(mode="json")
+    return _Asked(model, log.resolve(), log.absolute(), sha256_of(log), settings, query)
 
 
 @contextmanager
@@ -169,7 +178,10 @@ def _new_id(mark: str, earlier: int) -> str:
 
 
 def read_log(site: Site, night: Night, query: str | None, progress: Progress = None) -> DefectLog:
-    """Read and check the night's log with the workspace's column and label maps."""
+    """Read and check the night's log with the workspace's maps of columns, labels and paths.
+
+    Raises LogError where it is not the log that the night began with.
+    """
     settings = site.workspace.settings.defect_log
     model = site.store.model(night.model_hash)
     return read_defect_log(
@@ -181,6 +193,8 @@ def read_log(site: Site, night: Night, query: str | None, progress: Progress = N
         query,
         progress,
         reading(site.workspace.settings.images, model.bit_depth),
+        settings.paths,
+        night.log_sha256,
     )
 
 
@@ -215,17 +229,36 @@ class Results:
     modes: tuple[FailureMode, ...] = ()
     unclustered: tuple[LoggedError, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)  # wall time by step
+    notes: tuple[str, ...] = ()  # what a person should know of how it was read
+
+    @property
+    def state(self) -> NightState:
+        """Finished; or unreadable, where rows are errors and none could be read, or no row says anything.
+
+        A row whose labels agree says something. One that nobody has verified does not.
+        """
+        reasons = {each.reason for each in self.set_aside}
+        nothing = all(each.lost or each.reason == "not_verified" for each in self.set_aside)
+        if self.rows_read and not self.errors_read and (nothing or reasons & {*ERRORS_LOST}):
+            return NightState.UNREADABLE
+        return NightState.FINISHED
+
+    @property
+    def lost(self) -> int:
+        """How many rows are or may be errors that the night knows nothing of."""
+        return sum(each.lost for each in self.set_aside)
 
 
 def finish(site: Site, night: Night, results: Results) -> Night:
     """Follow the failure modes from earlier nights, write the report and store everything the night found."""
-    followed, gone = follow(results.modes, site.store.known_modes(night.model_hash, night.started_at))
+    known = site.store.known_modes(night.model_hash, night.started_at)
+    followed, gone = follow(results.modes, known, results.lost, results.errors_read)
     report = site.workspace.report_path(night.night_id)
     done = replace(
         night,
-        state=NightState.FINISHED,
+        state=results.state,
         finished_at=datetime.now(UTC),
-        message="" if results.errors_read else _nothing_left(results.rows_read, results.set_aside),
+        message=_message(results),
         rows_read=results.rows_read,
         errors_read=results.errors_read,
         seconds={**night.seconds, **results.seconds},
@@ -240,10 +273,83 @@ def finish(site: Site, night: Night, results: Results) -> Night:
     return done
 
 
-def _nothing_left(rows_read: int, set_aside: Sequence[SetAside]) -> str:
-    reasons = Counter(each.reason for each in set_aside)
-    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    return f"no error is left to diagnose: of {rows_read} rows {len(set_aside)} were set aside ({counts})"
+def _message(results: Results) -> str:
+    """What the night could not do, and what to do about it; empty where all went well."""
+    counted = Counter(each.reason for each in results.set_aside)
+    counts = ", ".join(f"{count} {reason}" for reason, count in counted.most_common())
+    told = list[str]()
+    if not results.rows_read:
+        told += ["the defect log has no rows: a night without errors"]
+    elif not results.errors_read:
+        aside = len(results.set_aside)
+        told += [
+            f"no error is left to diagnose: of {results.rows_read} rows {aside} were set aside ({counts})"
+        ]
+    elif results.lost:
+        told += [
+            f"{results.lost} of {results.errors_read + results.lost} rows that are or may be errors could "
+            "not be used, and no failure mode that they may hide is called gone or shrinking; once they are "
+            "mended, run the night with --again"
+        ]
+    if results.state is NightState.UNREADABLE:
+        remedies = [_REMEDIES[reason] for reason, _ in counted.most_common() if reason in _REMEDIES]
+        told += ["this is not a night without errors", *remedies, "then run the same command: it reads again"]
+    return "; ".join([*told, *results.notes])
+
+
+_REMEDIES = {
+    "malformed": "export the log again",
+    "not_verified": "have an operator verify the rows",
+    "unknown_class": "say which classes the log's labels mean, under [defect_log.labels] in fmi.toml",
+    "missing_image": "mount the folder of the images, or say where they lie, by defect_log.images_root or "
+    "[defect_log.paths] in fmi.toml",
+    "unreadable_image": "copy the images again from their source",
+    "hash_mismatch": "bring back the images that were inspected",
+    "conflicting": "settle which label is right, or log verified_at: the later verdict counts",
+    "not_reproduced": "register the model that the line runs, or name it with --model",
+}
+
+
+# --- the files of a finished night ---
+
+
+def missing_files(site: Site, night: Night) -> tuple[str, ...]:
+    """The files that a night made and that are no longer there, relative to the workspace."""
+    root = site.workspace.root
+    made = dict.fromkeys(path for path in (*_files(night), *_textures(night, root)) if path)
+    return tuple(path for path in made if not (root / path).is_file())
+
+
+def _textures(night: Night, root: Path) -> Iterator[str]:
+    """What the recipes that are there name beside them."""
+    for recipe in (mode.recipe for mode in night.modes if mode.recipe):
+        if (root / recipe.path).is_file():
+            folder, name = Path(recipe.path).parent.as_posix(), re.escape(Path(recipe.path).stem)
+            text = (root / recipe.path).read_text(encoding="utf-8", errors="replace")
+            yield from (f"{folder}/{each}" for each in re.findall(rf"{name}-textures/[\w.-]+\.png", text))
+
+
+def _files(night: Night) -> Iterator[str]:
+    yield night.report_path or ""
+    yield from (error.picture for error in night.unclustered)
+    for mode in night.modes:
+        yield from (error.picture for error in mode.errors)
+        yield from (path for each in mode.filters for path in each.patches)
+        for primitive in (primitive for each in mode.filters for primitive in each.primitives):
+            yield from (primitive.picture, primitive.source_picture)
+        for each in mode.comparisons:
+            yield from (each.error, each.reference, each.changed)
+        if mode.recipe:
+            yield from (mode.recipe.path, *(path for pair in mode.recipe.examples for path in pair))
+
+
+def keep(site: Site, night: Night, note: str) -> Night:
+    """Write the report of a finished night again, with one more note; what it found stays."""
+    told = night.message if note in night.message else "; ".join(filter(None, (night.message, note)))
+    kept = replace(night, message=told)
+    write_report(kept, site.workspace, site.store.model(night.model_hash))
+    site.store.finish_night(kept)
+    return kept
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -32,6 +32,10 @@ def headline(night: Night) -> str:
         return "The night is still running."
     if night.state is NightState.FAILED:
         return "The night failed before it was done."
+    if night.state is NightState.UNREADABLE:
+        return "This night knows nothing: no error of its defect log could be used."
+    if not night.rows_read:
+        return "No errors: the defect log has no rows."
     if not night.errors_read:
         return "No errors: the registered model reproduces none from this defect log."
     return f"{plural(night.errors_read, 'error')}: {kinds(all_errors(night))}."
@@ -232,6 +236,37 @@ def kinds(errors: Iterable[LoggedError]) -> str:
     return f"{escapes}, {overkills} and {confusions}"
 
 
+ORIGINS = ("line", "station", "camera", "part_number", "lot", "model_version", "lighting", "exposure")
+MOST_ORIGINS = 3  # values of each that are listed
+
+
+def origins(errors: Sequence[LoggedError]) -> dict[str, dict[str, int]]:
+    """Where errors come from by their log: of each column that it has the most frequent values, counted."""
+    counted = {name: Counter(getattr(each.context, name) or "" for each in errors) for name in ORIGINS}
+    return {
+        name: {value: count for value, count in values.most_common() if value}
+        for name, values in counted.items()
+        if any(values)
+    }
+
+
+def origins_in_words(errors: Sequence[LoggedError]) -> str:
+    """The same in words: `line L3 (12), L1 (3); lot 7 (15)`; empty where the log says nothing."""
+    return "; ".join(
+        f"{name.replace('_', ' ')} " + ", ".join(listed) + (", ..." if len(values) > MOST_ORIGINS else "")
+        for name, values in origins(errors).items()
+        if (listed := [f"{value} ({count})" for value, count in list(values.items())[:MOST_ORIGINS]])
+    )
+
+
+def context_in_words(error: LoggedError) -> str:
+    """What the log says of one error beside its labels, in a line."""
+    context = error.context
+    named = [(name.replace("_", " "), getattr(context, name)) for name in (*ORIGINS, "serial")]
+    told = [f"{name} {value}" for name, value in named if value]
+    return ", ".join([moment(context.captured_at), *told] if context.captured_at else told)
+
+
 def withheld_reason(rate: FlipRate) -> str:
     """Say why a layer's finding is withheld."""
     gain = interval(rate.gain_lower, rate.gain_upper)
@@ -348,6 +383,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "cause_in_words": cause_in_words,
     "cause_named": cause_named,
     "causes": causes,
+    "context_in_words": context_in_words,
     "duration": duration,
     "headline": headline,
     "interval": interval,
@@ -355,6 +391,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "moment": moment,
     "no_recipe_reason": no_recipe_reason,
     "number": number,
+    "origins_in_words": origins_in_words,
     "p_value": p_value,
     "percent": percent,
     "plural": plural,

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from inspection.findings import ErrorKind, FailureMode, Night
-from inspection.nights.phrases import all_errors
+from inspection.nights.phrases import all_errors, origins
 from inspection.workspace.folder import Workspace
 
 
@@ -34,6 +34,7 @@ def _mode_summary(mode: FailureMode, workspace: Workspace) -> dict[str, object]:
         "mode_id": mode.mode_id,
         "title": mode.title,
         "errors": len(mode.errors),
+        "logged": origins(mode.errors),
         "lineage": mode.lineage,
         "trend": mode.trend.value,
         "previous_errors": mode.previous_errors,

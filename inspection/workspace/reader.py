@@ -13,6 +13,7 @@ from duckdb import DuckDBPyConnection
 
 from inspection.errors import StoreError, UnknownIdError
 from inspection.findings import (
+    LOST,
     Cause,
     FailureMode,
     Judgement,
@@ -51,9 +52,13 @@ ORDER BY started_at DESC, night_id DESC
 _KNOWN_MODES = """
 WITH earlier AS (
     SELECT
-        night_id, started_at,
-        row_number() OVER (ORDER BY started_at DESC, night_id DESC)::INTEGER AS nights_ago
-    FROM nights
+        night_id, started_at, gone,
+        row_number() OVER (ORDER BY started_at DESC, night_id DESC)::INTEGER AS nights_ago,
+        (
+            SELECT count(*) FROM set_aside AS s
+            WHERE s.night_id = night.night_id AND list_contains(?, s.reason)
+        ) AS lost
+    FROM nights AS night
     WHERE model_hash = ? AND started_at < ? AND state = 'finished'
 )
 SELECT
@@ -61,7 +66,12 @@ SELECT
     mode.signature,
     (SELECT count(*) FROM errors AS e WHERE e.mode_id = mode.mode_id) AS errors,
     earlier.started_at,
-    earlier.nights_ago
+    earlier.nights_ago,
+    earlier.lost,
+    EXISTS (FROM earlier AS e WHERE e.nights_ago < earlier.nights_ago AND e.lost > 0)
+    AND NOT EXISTS (
+        FROM earlier AS e WHERE e.nights_ago < earlier.nights_ago AND list_contains(e.gone, mode.lineage)
+    ) AS missed
 FROM failure_modes AS mode
 JOIN earlier USING (night_id)
 WHERE earlier.nights_ago <= ? AND len(mode.signature) > 0
@@ -268,7 +278,7 @@ class Reader(ABC):
         The last 30 such nights count, and only failure modes with a signature; newest first.
         """
         with self._reading() as connection:
-            rows = fetch(connection, _KNOWN_MODES, model_hash, before, REMEMBERED)
+            rows = fetch(connection, _KNOWN_MODES, list(LOST), model_hash, before, REMEMBERED)
         return [record_of(KnownMode, row) for row in rows]
 
     def other_errors(self, mode_id: str) -> list[LoggedError]:

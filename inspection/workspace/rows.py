@@ -22,6 +22,7 @@ from inspection.findings import (
     ErrorKind,
     FailureMode,
     FlipRate,
+    LogContext,
     LoggedError,
     Night,
     NightState,
@@ -183,7 +184,7 @@ def _night_rows(night: Night) -> dict[str, list[Row]]:
     settings, seconds = json.dumps(night.settings), json.dumps(night.seconds)
     tables["nights"] = [row_of(night, settings=settings, seconds=seconds)]
     tables["set_aside"] = rows_of(night.set_aside, **key)
-    tables["errors"] = rows_of(night.unclustered, mode_id=None, **key)
+    tables["errors"] = _error_rows(night.unclustered, mode_id=None, **key)
     for position, mode in enumerate(night.modes, 1):
         for table, rows in _mode_rows(mode, position).items():
             tables[table] += [row | key for row in rows]
@@ -194,7 +195,7 @@ def _mode_rows(mode: FailureMode, position: int) -> dict[str, list[Row]]:
     key = {"mode_id": mode.mode_id}
     return {
         "failure_modes": [row_of(mode, position=position) | _diagnosis_row(mode.diagnosis)],
-        "errors": rows_of(mode.errors, **key),
+        "errors": _error_rows(mode.errors, **key),
         "flip_rates": rows_of(mode.flip_rates, **key),
         "blamed_filters": rows_of(mode.filters, **key),
         "primitives": [row | key for blamed in mode.filters for row in _primitive_rows(blamed)],
@@ -205,6 +206,13 @@ def _mode_rows(mode: FailureMode, position: int) -> dict[str, list[Row]]:
         "comparisons": rows_of(mode.comparisons, **key),
         "recipes": [_recipe_row(mode.recipe) | key] if mode.recipe else [],
     }
+
+
+def _error_rows(errors: Sequence[LoggedError], **keys: Any) -> list[Row]:
+    return [
+        row | row_of(error.context, more=json.dumps(error.context.more, ensure_ascii=False))
+        for row, error in zip(rows_of(errors, **keys), errors, strict=True)
+    ]
 
 
 def _primitive_rows(blamed: BlamedFilter) -> list[Row]:
@@ -283,7 +291,8 @@ def _doubt(values: dict[str, Any]) -> Doubt:
 
 def error_of(row: Row) -> LoggedError:
     """A row as a logged error."""
-    return record_of(LoggedError, row, kind=ErrorKind(row["kind"]))
+    context = record_of(LogContext, row, more=json.loads(row["more"] or "{}"))
+    return record_of(LoggedError, row, kind=ErrorKind(row["kind"]), context=context)
 
 
 def _filter(row: Row, details: Mapping[str, Groups]) -> BlamedFilter:

@@ -441,6 +441,55 @@ _COMMENTS_FROM_NIGHT_TO_NIGHT = {
     "COLUMN nights.gone": "lineages that the model's last finished night had and this one has not",
 }
 
+# DuckDB changes no CHECK, so nights is made anew and filled from the old one.
+_UNREADABLE_NIGHTS = (
+    "DROP VIEW night_overview",
+    """CREATE TABLE nights_told_apart (
+        night_id VARCHAR NOT NULL,
+        model_hash VARCHAR NOT NULL,
+        log_path VARCHAR NOT NULL,
+        log_sha256 VARCHAR NOT NULL,
+        started_at TIMESTAMPTZ NOT NULL,
+        finished_at TIMESTAMPTZ,
+        state VARCHAR NOT NULL CHECK (state IN ('running', 'finished', 'failed', 'unreadable')),
+        message VARCHAR NOT NULL,
+        rows_read INTEGER NOT NULL,
+        errors_read INTEGER NOT NULL,
+        settings VARCHAR NOT NULL,
+        seconds VARCHAR NOT NULL,
+        report_path VARCHAR,
+        gone VARCHAR[] NOT NULL DEFAULT []
+    )""",
+    "INSERT INTO nights_told_apart BY NAME FROM nights ORDER BY rowid",
+    "DROP TABLE nights",
+    "ALTER TABLE nights_told_apart RENAME TO nights",
+    _VIEWS[2],  # night_overview, as it was
+)
+_LOG_CONTEXT = {
+    "captured_at": ("TIMESTAMPTZ", "when the image was taken, as logged; NULL: the log does not say"),
+    "score": ("DOUBLE", "confidence of the predicted label, as logged"),
+    "line": ("VARCHAR", "production line, as logged"),
+    "station": ("VARCHAR", "station of the line, as logged"),
+    "camera": ("VARCHAR", "camera of the station, as logged"),
+    "part_number": ("VARCHAR", "kind of part, as logged"),
+    "lot": ("VARCHAR", "lot of the part or its material, as logged"),
+    "serial": ("VARCHAR", "this very part, as logged"),
+    "model_version": ("VARCHAR", "version of the model that said predicted_label, as logged"),
+    "verified_by": ("VARCHAR", "operator who gave the label, as logged"),
+    "verified_at": ("TIMESTAMPTZ", "when the operator gave the label, as logged"),
+    "lighting": ("VARCHAR", "lighting in use, as logged"),
+    "exposure": ("VARCHAR", "exposure in use, as logged"),
+    "more": ("VARCHAR", "JSON: the log's other columns, for example more->>'$.shift'; NULL: not kept then"),
+}
+_COMMENTS_WHAT_A_LOG_SAYS = {
+    target: text
+    for target, text in {**_COMMENTS, **_COMMENTS_FROM_NIGHT_TO_NIGHT}.items()
+    if target.split()[1].partition(".")[0] in ("nights", "night_overview")
+} | {
+    "COLUMN nights.state": "unreadable: the log may name errors, and none of them could be read",
+    **{f"COLUMN errors.{name}": text for name, (_, text) in _LOG_CONTEXT.items()},
+}
+
 
 def _comment(target: str, text: str) -> str:
     quoted = text.replace("'", "''")
@@ -564,6 +613,15 @@ MIGRATIONS: tuple[Migration, ...] = (
                 "COLUMN models.bit_depth",
                 "that its 16-bit images use where these do not say it; NULL: there were none to measure",
             ),
+        ),
+    ),
+    (
+        10,
+        "what a log says of an error, and nights that could read none",
+        (
+            *_UNREADABLE_NIGHTS,
+            *(f"ALTER TABLE errors ADD COLUMN {name} {kind}" for name, (kind, _) in _LOG_CONTEXT.items()),
+            *(_comment(*item) for item in _COMMENTS_WHAT_A_LOG_SAYS.items()),
         ),
     ),
 )

@@ -1,5 +1,6 @@
 """Every default, once: the settings of a workspace, kept in `fmi.toml` and stored with every run."""
 
+import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,11 @@ class DefectLogSettings(Section):
         {}, description='for example { NG = "scratch" }: the plant\'s word = the class of the model'
     )
     images_root: str = Field("", description="folder of relative image paths; empty: the log's folder")
+    paths: dict[str, str] = Field(
+        {},
+        description="for example { 'Z:\\images' = '/mnt/images' }: a folder as the log spells it = where it "
+        "lies here",
+    )
 
 
 class ImageSettings(Section):
@@ -335,6 +341,11 @@ def default_toml() -> str:
             table_now = table
         lines.append(f"{key} = {_toml(default)}  # {meaning}")
     return "\n".join(lines) + "\n"
+
+
+def toml_text(text: str) -> str:
+    """A text as fmi.toml holds it, with backslashes as they are where it can be."""
+    return f"'{text}'" if "'" not in text and text.isprintable() else json.dumps(text, ensure_ascii=False)
 
 
 def _toml(value: Any) -> str:

@@ -1,6 +1,7 @@
 """A night's steps on a real Prefect: which run, which are only read again, and what a failure leaves."""
 
 import pickle
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from inspection.findings import Diagnosis, FailureMode, LoggedError, NightState
 from inspection.modes import grouping
 from inspection.modes.split import Split
 from inspection.nights import night as nights
-from inspection.nights.phrases import worded
+from inspection.nights.phrases import all_errors, worded
 from tests.conftest import Diagnosed
 from tests.inspection.conftest import DIMMED
 
@@ -70,6 +71,73 @@ def test_a_night_that_failed_goes_on_after_its_last_finished_step(
     assert night(str(site.root), str(log)) == begun.night_id
     assert stamps(tmp_path / "results", begun.night_id) == after
     assert task_runs_of_the_newest_flow_run() == 0
+
+
+@pytest.mark.usefixtures("prefect")
+def test_missing_files_of_a_finished_night_are_made_again(diagnosed: Diagnosed, tmp_path: Path) -> None:
+    site = diagnosed.copied(tmp_path / "workspace")
+    before = site.store.night(site.night_id)
+    (mode,) = before.modes
+    assert mode.recipe is not None
+    report, recipe, thumbnail = before.report_path or "", mode.recipe.path, mode.errors[0].picture
+    kept = {path: (site.root / path).read_bytes() for path in (recipe, thumbnail)}
+
+    (site.root / report).unlink()
+    assert night(str(site.root), str(site.plant.log)) == site.night_id
+    assert site.store.night(site.night_id) == replace(
+        before, message=f"files of the night were missing, 1 in all ({report}), and were made again"
+    )
+    assert (site.root / report).is_file()
+
+    for path in kept:
+        (site.root / path).unlink()
+    assert night(str(site.root), str(site.plant.log)) == site.night_id
+    after = site.store.night(site.night_id)
+    assert after.message == (
+        f"files of the night were missing, 2 in all ({thumbnail}, {recipe}), and were made again"
+    )
+    assert (after.modes, after.state) == (before.modes, NightState.FINISHED)
+    assert {path: (site.root / path).read_bytes() for path in kept} == kept
+
+
+@pytest.mark.usefixtures("prefect")
+def test_files_that_cannot_be_made_again_cost_no_finding(diagnosed: Diagnosed, tmp_path: Path) -> None:
+    """The images of the night are gone, too."""
+    site = diagnosed.copied(tmp_path / "workspace")
+    copies = [shutil.copy(row.split(",")[0], tmp_path / f"{i}.png") for i, row in enumerate(site.rows[:6])]
+    rows = [f"{path},{row.split(',', 1)[1]}" for path, row in zip(copies, site.rows[:6], strict=True)]
+    log = site.log(tmp_path / "log.csv", rows)
+    before = site.store.night(night(str(site.root), str(log)))
+    lost = next(each.picture for each in all_errors(before))
+    (site.root / lost).unlink()
+    Path(copies[3]).unlink()
+    assert night(str(site.root), str(log)) == before.night_id
+    after = site.store.night(before.night_id)
+    assert after == replace(before, message=after.message)
+    assert after.message.startswith(
+        f"files of the night were missing, 1 in all ({lost}), and could not all be"
+    )
+
+
+@pytest.mark.usefixtures("prefect")
+def test_an_image_that_vanishes_on_the_way_does_not_fail_the_night(
+    diagnosed: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = diagnosed.copied(tmp_path / "workspace")
+    path, labels = site.rows[0].split(",", 1)
+    mine = Path(shutil.copy(path, tmp_path / "mine.png"))
+    log = site.log(tmp_path / "log.csv", [f"{mine},{labels}", *site.rows[1:8]])
+    read_log = flows.night.read_log
+
+    def read_and_lose(*given: Any) -> Any:
+        found = read_log(*given)
+        mine.unlink()
+        return found
+
+    monkeypatch.setattr(flows.night, "read_log", read_and_lose)
+    found = site.store.night(night(str(site.root), str(log)))
+    assert (found.state, found.errors_read) == (NightState.FINISHED, 7)
+    assert [(each.row, each.reason) for each in found.set_aside] == [(1, "missing_image")]
 
 
 @pytest.mark.usefixtures("kept_results")

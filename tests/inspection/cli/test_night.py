@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,33 @@ def test_night_json_is_for_a_script_and_again_begins_anew(fmi: Fmi, site: Diagno
     anew = json.loads(fmi("night", log, "--again", "--json", "--workspace", site.root).stdout)
     assert anew["night_id"] == f"{told['night_id']}-2"
     assert anew["failure_modes"][0]["sentence"] == told["failure_modes"][0]["sentence"]
+
+
+def test_a_night_that_could_read_nothing_leaves_with_a_code_of_its_own_and_reads_again(
+    fmi: Fmi, site: Diagnosed, tmp_path: Path
+) -> None:
+    """The share of the images is mounted only later."""
+    path, labels = site.rows[0].split(",", 1)
+    log = site.log(tmp_path / "log.csv", [f"pics/{Path(path).name},{labels}"])
+    answer = fmi("night", log, "--json", "--workspace", site.root)
+    told = json.loads(answer.stdout)
+    assert (answer.returncode, told["state"], told["gone"]) == (3, "unreadable", [])
+    assert "mount the folder of the images" in told["message"]
+    shown = fmi("night", log, "--workspace", site.root)
+    assert shown.returncode == 3
+    assert "this is not a night without errors" in " ".join(shown.stdout.split())
+    (tmp_path / "pics").mkdir()
+    shutil.copy(path, tmp_path / "pics")
+    answer = fmi("night", log, "--json", "--workspace", site.root)
+    told = json.loads(answer.stdout)
+    assert (answer.returncode, told["state"], told["errors_read"]) == (0, "finished", 1)
+
+
+def test_a_log_without_rows_is_a_good_night(fmi: Fmi, site: Diagnosed, tmp_path: Path) -> None:
+    answer = fmi("night", site.log(tmp_path / "log.csv", []), "--json", "--workspace", site.root)
+    told = json.loads(answer.stdout)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert (told["state"], told["errors_read"], told["gone"]) == ("finished", 0, [f"{site.night_id}-1"])
 
 
 def test_night_tells_a_person_the_cause_with_its_controls(fmi: Fmi, site: Diagnosed) -> None:

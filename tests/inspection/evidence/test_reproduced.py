@@ -1,6 +1,9 @@
 """Which errors of a log a night works on, from real logs over real images."""
 
+import os
+import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 
 from inspection.evidence.reproduced import ReproducedErrors, error_kind, reproduce_errors, thumbnail
 from inspection.evidence.subject import Subject
-from inspection.findings import ErrorKind, SetAside
+from inspection.findings import ErrorKind, LogContext, SetAside
 from inspection.inputs.defect_log import DefectLog, read_defect_log, write_defect_log
 from inspection.inputs.images import read_image
 from tests.inspection.conftest import Plant
@@ -99,6 +102,52 @@ def test_an_error_that_the_model_does_not_make_is_set_aside(
             "the row speaks of another model or another image",
             image_path=str(path),
         ),
+    )
+
+
+def test_an_image_that_vanished_or_changed_since_the_check_sets_its_row_aside(
+    mine: Plant, subject: Subject, tmp_path: Path
+) -> None:
+    rows = [
+        (Path(shutil.copy(path, tmp_path / f"{i}.png")), predicted, true)
+        for i, (path, predicted, true) in enumerate(rows_of(mine)[:6], 1)
+    ]
+    log = logged(mine, tmp_path, rows)
+    (tmp_path / "2.png").unlink()
+    shutil.copy(tmp_path / "1.png", tmp_path / "3.png")
+    (tmp_path / "4.png").write_bytes((tmp_path / "4.png").read_bytes()[:200])
+    os.utime(tmp_path / "5.png", (1, 1))  # the same image
+    found = reproduced_from(mine, subject, log)
+    assert [error.row for error in found.errors] == [1, 5, 6]
+    np.testing.assert_array_equal(found.images[1], read_image(rows[4][0], (32, 32), 1))
+    assert [(aside.row, aside.reason) for aside in found.set_aside] == [
+        (2, "missing_image"),
+        (3, "hash_mismatch"),
+        (4, "unreadable_image"),
+    ]
+    assert [aside.image_path for aside in found.set_aside] == [str(rows[i][0]) for i in (1, 2, 3)]
+    assert found.set_aside[1].detail == (
+        f"{rows[2][0]}: the image is another one now; the log was checked before that"
+    )
+
+
+def test_what_the_log_says_of_an_error_stays_with_it(mine: Plant, subject: Subject, tmp_path: Path) -> None:
+    path, predicted, true = rows_of(mine)[0]
+    (tmp_path / "log.csv").write_text(
+        "image_path,predicted_label,true_label,captured_at,score,line,serial,verified_by,verified_at,shift\n"
+        f"{path},{predicted},{true},2026-07-01T22:00+09:00,0.75,L3,S1,sato,2026-07-02,night\n",
+        encoding="utf-8",
+    )
+    log = read_defect_log(tmp_path / "log.csv", {}, mine.model.class_names)
+    (error,) = reproduced_from(mine, subject, log).errors
+    assert error.context == LogContext(
+        captured_at=datetime(2026, 7, 1, 13, tzinfo=UTC),
+        score=0.75,
+        line="L3",
+        serial="S1",
+        verified_by="sato",
+        verified_at=datetime(2026, 7, 2, tzinfo=UTC),
+        more={"shift": "night"},
     )
 
 

@@ -12,6 +12,7 @@ from inspection.inputs.defect_log import (
     COLUMNS,
     REASONS,
     LogRow,
+    read_defect_log,
     write_defect_log,
 )
 from inspection.workspace.files import sha256_of
@@ -45,9 +46,12 @@ def test_a_row_with_every_column(plant: Path) -> None:
                 "lot": "LOT7",
                 "serial": "S0001",
                 "model_version": "v4",
+                "verified_by": "sato",
                 "lighting": "ring",
                 "exposure": "1/500",
             },
+            verified_at=datetime(2026, 7, 2, 8, 0, tzinfo=timezone(timedelta(hours=9))),
+            more={"verdict": "escape", "image_sha256": sha256_of(plant / "1.png").upper()},
         ),
     )
     assert log.rows[0].captured_at is not None
@@ -239,7 +243,7 @@ def test_duplicates(plant: Path) -> None:
             plant,
             f"inspection_id,{HEADER}\n"
             "A,1.png,good,stain\n"
-            "A,2.png,good,stain\n"  # the same inspection
+            "A,2.png,good,stain\n"  # another camera of the same inspection
             "B,1.png,good,stain\n"  # the same image
             "C,copy of 1.png,good,stain\n"  # the same content
             "D,1.png,scratch,stain\n"  # another prediction: the caller asks the model which one it makes
@@ -249,10 +253,11 @@ def test_duplicates(plant: Path) -> None:
             ",5.png,good,stain\n",  # no inspection_id is no common inspection_id
         )
     )
-    assert kept(log) == [(1, "1.png"), (5, "1.png"), (7, "3.png"), (8, "4.png"), (9, "5.png")]
-    assert reasons(log) == [(2, "duplicate"), (3, "duplicate"), (4, "duplicate"), (6, "missing_image")]
-    assert [row.inspection_id for row in log.rows] == ["A", "D", "E", "row-8-4.png", "row-9-5.png"]
-    assert log.set_aside[0].detail == "row 1 has the same inspection_id or image and labels"
+    names = [(1, "1.png"), (2, "2.png"), (5, "1.png"), (7, "3.png"), (8, "4.png"), (9, "5.png")]
+    assert kept(log) == names
+    assert reasons(log) == [(3, "duplicate"), (4, "duplicate"), (6, "missing_image")]
+    assert [row.inspection_id for row in log.rows] == ["A", "A", "D", "E", "row-8-4.png", "row-9-5.png"]
+    assert log.set_aside[0].detail == "row 1 has the same image and labels"
 
 
 def test_conflicts_cost_every_row_of_the_image(plant: Path) -> None:
@@ -282,6 +287,176 @@ def test_conflicts_cost_every_row_of_the_image(plant: Path) -> None:
         "the same image has different true labels: "
         "row 1 says 'stain', row 3 says 'scratch', row 4 says 'stain'"
     )
+
+
+DATED = f"{HEADER},verified_at"
+
+
+@pytest.mark.parametrize(
+    ("rows", "numbers", "aside"),
+    [
+        pytest.param(
+            ["1.png,good,scratch,2026-07-01", "1.png,good,stain,2026-07-02"],
+            [2],
+            [(1, "superseded")],
+            id="later",
+        ),
+        pytest.param(
+            ["1.png,good,stain,2026-07-02T01:00+09:00", "1.png,good,scratch,2026-07-01T20:00Z"],
+            [2],
+            [(1, "superseded")],
+            id="later by the clock of another zone",
+        ),
+        pytest.param(
+            ["1.png,good,good,2026-07-01", "1.png,good,stain,2026-07-02"],
+            [2],
+            [(1, "superseded")],
+            id="an error after all",
+        ),
+        pytest.param(
+            ["1.png,good,stain,2026-07-01", "1.png,good,good,2026-07-02"],
+            [],
+            [(1, "superseded"), (2, "not_an_error")],
+            id="no error after all",
+        ),
+        pytest.param(
+            ["1.png,good,scratch,2026-07-01", "1.png,good,stain,2026-07-02", "1.png,good,stain,"],
+            [2],
+            [(1, "superseded"), (3, "duplicate")],
+            id="an undated row agrees with the later one",
+        ),
+        pytest.param(
+            ["1.png,good,scratch,", "1.png,good,stain,2026-07-02"],
+            [],
+            [(1, "conflicting"), (2, "conflicting")],
+            id="an undated row contradicts it",
+        ),
+        pytest.param(
+            ["1.png,good,scratch,2026-07-02", "1.png,good,stain,2026-07-02"],
+            [],
+            [(1, "conflicting"), (2, "conflicting")],
+            id="at the same time",
+        ),
+        pytest.param(
+            ["1.png,good,scratch,monday", "1.png,good,stain,2026-07-02"],
+            [],
+            [(1, "conflicting"), (2, "conflicting")],
+            id="a date that is none",
+        ),
+    ],
+)
+def test_the_later_verdict_counts(
+    plant: Path, rows: list[str], numbers: list[int], aside: list[tuple[int, str]]
+) -> None:
+    log = read(logged(plant, "\n".join([DATED, *rows])))
+    assert [row.row for row in log.rows] == numbers
+    assert reasons(log) == aside
+
+
+def test_a_superseded_row_says_by_which(plant: Path) -> None:
+    log = read(logged(plant, f"{DATED}\n1.png,good,scratch,2026-07-01\n1.png,good,stain,2026-07-02\n"))
+    assert log.set_aside[0].detail == (
+        "says 'scratch'; of the same image row 2 says 'stain', and was verified later"
+    )
+
+
+def test_a_conflict_of_many_rows_counts_them(plant: Path) -> None:
+    """A camera that overwrites its file: every row of the night names one image."""
+    rows = [f"1.png,good,{('stain', 'good', 'good')[i % 3]}" for i in range(6000)]
+    log = read(logged(plant, "\n".join([HEADER, *rows])))
+    assert len(log.set_aside) == 6000
+    assert {each.detail for each in log.set_aside} == {
+        "the same image has different true labels in 6000 rows: "
+        "4000 say 'good' (first row 2), 2000 say 'stain' (first row 1)"
+    }
+
+
+def test_two_cameras_of_one_inspection_are_two_errors(plant: Path) -> None:
+    log = read(
+        logged(plant, f"inspection_id,camera,{HEADER}\nP,front,1.png,good,stain\nP,back,2.png,good,stain\n")
+    )
+    assert [(row.inspection_id, row.context["camera"]) for row in log.rows] == [("P", "front"), ("P", "back")]
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        (f"{HEADER},true_label", "'true_label' (column 3) and 'true_label' (column 4)"),
+        ("image_path,Line,predicted_label,true_label, line ", "'Line' (column 2) and ' line ' (column 5)"),
+        ("image_path,verdict,predicted_label,VERDICT", "'verdict' (column 2) and 'VERDICT' (column 4)"),
+    ],
+)
+def test_a_column_that_stands_twice_is_refused(plant: Path, header: str, names: str) -> None:
+    path = logged(plant, f"{header}\n{','.join(['1.png'] * (header.count(',') + 1))}\n")
+    with pytest.raises(LogError) as caught:
+        read(path)
+    assert "more than once" in str(caught.value)
+    assert names in str(caught.value)
+
+
+def test_a_column_that_is_not_ours_may_stand_twice(plant: Path) -> None:
+    (row,) = read(logged(plant, f"{HEADER},note,note\n1.png,good,stain,a,b\n")).rows
+    assert row.more == {"note": "a", "note (column 5)": "b"}
+
+
+def test_nothing_that_a_log_says_is_lost(plant: Path) -> None:
+    (row,) = read(
+        logged(
+            plant,
+            f"{HEADER},score,captured_at,verdict,Shift,empty,lot\n"
+            "1.png,good,stain,97%,monday,NG, night ,,7\n",
+        )
+    ).rows
+    assert (row.score, row.captured_at, row.context) == (None, None, {"lot": "7"})
+    assert row.more == {"score": "97%", "captured_at": "monday", "verdict": "NG", "Shift": "night"}
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+09:00", "9999-12-31T23:59:59-09:00"])
+def test_a_date_beyond_all_calendars_is_none(plant: Path, text: str) -> None:
+    (row,) = read(logged(plant, f"{HEADER},captured_at\n1.png,good,stain,{text}\n")).rows
+    assert (row.captured_at, row.more) == (None, {"captured_at": text})
+
+
+@pytest.mark.parametrize("rows", ["", ",,\n\n"])
+def test_a_log_without_rows_is_that_of_a_night_without_errors(plant: Path, rows: str) -> None:
+    """`fmi evaluate` writes a header alone where the model makes no error."""
+    log = read(logged(plant, f"{HEADER}\n{rows}"))
+    assert (log.rows, log.set_aside, log.notes) == ((), (), ())
+
+
+def test_labels_that_a_program_wrote_otherwise_are_taken_and_told(plant: Path) -> None:
+    path = logged(plant, f"{HEADER}\n1.png,0.0,1.0\n2.png,0,1.0\n3.png,0,1\n4.png,0,2.0\n")
+    log = read_defect_log(path, {}, ["0", "1"])
+    assert [(row.predicted_label, row.true_label) for row in log.rows] == [("0", "1")] * 3
+    assert reasons(log) == [(4, "unknown_class")]
+    assert log.notes == (
+        "label '1.0' was taken for class '1' in 2 rows",
+        "label '0.0' was taken for class '0' in 1 row",
+    )
+
+
+def test_paths_of_another_machine(plant: Path) -> None:
+    rows = ["Z:\\images\\1.png", "z:/IMAGES/2.png", "\\\\nas\\lot\\3.png", (plant / "4.png").as_uri(),
+            "C:\\lot\\5.png"]  # fmt: skip
+    path = logged(plant, "\n".join([HEADER, *(f"{row},good,stain" for row in rows)]))
+    log = read(path, paths={"Z:\\images": str(plant), "\\\\nas\\lot": str(plant)})
+    assert kept(log) == [(number, f"{number}.png") for number in (1, 2, 3, 4)]
+    assert [row.image_path.parent for row in log.rows] == [plant] * 4
+    (aside,) = log.set_aside
+    assert (aside.reason, aside.image_path) == ("missing_image", "C:\\lot\\5.png")
+    assert aside.detail.endswith(
+        "in the map [defect_log.paths] of fmi.toml: paths = { 'C:\\lot' = '/folder/here' }"
+    )
+
+
+def test_a_log_that_changed_is_told(plant: Path) -> None:
+    path = logged(plant, f"{HEADER}\n1.png,good,stain\n")
+    before = sha256_of(path)
+    assert len(read(path, sha256=before).rows) == 1
+    with path.open("a") as file:
+        file.write("2.png,good,stain\n")
+    with pytest.raises(LogError, match="the defect log changed after the night began"):
+        read(path, sha256=before)
 
 
 def test_a_correct_row_conflicts_by_the_hash_it_brings(plant: Path) -> None:

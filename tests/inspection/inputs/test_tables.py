@@ -311,8 +311,6 @@ def test_a_query_needs_a_duckdb_file(plant: Path) -> None:
     [
         ("log.csv", b"", r"the defect log is empty \(0 bytes\)"),
         ("log.csv", b"\r\n \r\n", "holds nothing but blank lines"),
-        ("log.csv", HEADER.encode() + b"\n", "empty: a header without a row"),
-        ("log.csv", HEADER.encode() + b"\n,,\n\n", "empty: a header without a row"),
         ("log.csv", b"\x89PNG\r\n\x1a\n\0\0", "not UTF-8, UTF-16, cp932 or cp1252 text"),
         ("log.csv", b"a,b\n1,\x81", "not UTF-8, UTF-16, cp932 or cp1252 text .line 2"),
         (

@@ -150,6 +150,40 @@ def test_a_trend_is_said_beyond_chance_only(now: int, before: int, expected: Tre
     assert trend(now, before) is expected
 
 
+@pytest.mark.parametrize(
+    ("now", "before", "lost", "lost_before", "expected"),
+    [
+        pytest.param(12, 31, 3, 0, Trend.SHRINKING, id="15 of 31 at most"),
+        pytest.param(12, 31, 10, 0, Trend.STEADY, id="22 of 31 at most"),
+        pytest.param(12, 31, 300, 0, Trend.STEADY, id="more lost than there were"),
+        pytest.param(31, 12, 100, 0, Trend.GROWING, id="what is lost tonight does not hinder growth"),
+        pytest.param(31, 12, 0, 3, Trend.GROWING, id="from 15 at most"),
+        pytest.param(31, 12, 0, 10, Trend.STEADY, id="from 22 at most"),
+    ],
+)
+def test_lost_rows_may_all_be_errors_of_the_mode(
+    now: int, before: int, lost: int, lost_before: int, expected: Trend
+) -> None:
+    assert trend(now, before, lost, lost_before) is expected
+
+
+@pytest.mark.parametrize(
+    ("lost", "errors", "gone"),
+    [
+        pytest.param(0, 0, ("lamp", "dust", "missed"), id="nothing lost"),
+        pytest.param(2, 90, ("lamp", "missed"), id="dust had too few"),
+        pytest.param(90, 90, (), id="as many lost as read"),
+    ],
+)
+def test_a_mode_is_gone_where_lost_rows_cannot_hide_it(lost: int, errors: int, gone: tuple[str, ...]) -> None:
+    earlier = [
+        known("lamp", 1.0, 0.0, errors=200),
+        known("dust", 0.0, 1.0, errors=3),
+        replace(known("missed", 0.0, -1.0, errors=200, nights_ago=2), missed=True),
+    ]
+    assert follow([], earlier, lost, errors) == ((), gone)
+
+
 def mode(mode_id: str, errors: int, *signature: float) -> FailureMode:
     nothing = Diagnosis(False, None, None, None, None, 0.0, cause=Cause.UNKNOWN)
     logged = tuple(LoggedError(i, f"{i}", "/x", "a", "b", Kind.ESCAPE, 1.0, "x.png") for i in range(errors))

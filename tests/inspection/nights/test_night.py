@@ -46,7 +46,11 @@ def begun(site: Site, log: Path, query: str | None = None, again: bool = False) 
 
 
 def finished_of(site: Site, night: Night) -> Night:
-    return nights.finish(site, night, Results(3, 0, (SetAside(1, "missing_image", "gone"),)))
+    return nights.finish(site, night, Results(3, 0, (SetAside(1, "not_an_error", "fine"),)))
+
+
+def unreadable_of(site: Site, night: Night) -> Night:
+    return nights.finish(site, night, Results(1, 0, (SetAside(1, "missing_image", "gone"),)))
 
 
 # --- what makes a night the same night ---
@@ -154,13 +158,15 @@ def test_a_finished_night_is_returned_as_it_is(site: Site, mine: Plant) -> None:
 
 
 def with_names_of_before(settings: dict[str, Any]) -> dict[str, object]:
-    """The same settings as earlier versions stored them: two by other names, and three that are no more."""
+    """Settings as earlier versions stored them: two by other names, three that are no more, one not yet."""
     blame, matching = dict(settings["blame"]), dict(settings["matching"])
+    log = {name: value for name, value in settings["defect_log"].items() if name != "paths"}
     matching["beyond_own"] = matching.pop("beyond_unchanged")
     matching["beyond_any_day"] = matching.pop("beyond_baseline")
     more = {"rival_margin": 0.05, "beyond_either": 0.2}
     return {
         **settings,
+        "defect_log": log,
         "blame": {**blame, "sounding_errors": 32},
         "matching": {**matching, **more},
     }
@@ -210,6 +216,39 @@ def test_a_night_of_before_with_other_values_is_another_night(
         assert (night.night_id == earlier.night_id, night.state) == (False, NightState.RUNNING)
         assert len(other.store.nights()) == 2
     assert begun(site, mine.log, query="SELECT 1").night_id != earlier.night_id
+
+
+def test_after_a_night_that_could_read_nothing_the_same_command_begins_anew(site: Site, mine: Plant) -> None:
+    first = unreadable_of(site, begun(site, mine.log))
+    assert first.state is NightState.UNREADABLE
+    second = begun(site, mine.log)
+    assert (second.night_id, second.state) == (f"{first.night_id}-2", NightState.RUNNING)
+    assert begun(site, mine.log) == second  # interrupted, it goes on
+    done = finished_of(site, second)
+    assert begun(site, mine.log) == done
+    assert site.store.night(first.night_id) == first
+
+
+def test_a_log_is_one_however_its_path_is_spelt(
+    site: Site, mine: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = begun(site, mine.log)
+    (tmp_path / "link.csv").symlink_to(mine.log)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    monkeypatch.chdir(tmp_path / "folder")
+    for spelt in ("../log.csv", "../folder/../log.csv", "../link.csv", f"{tmp_path}/link/log.csv"):
+        assert begun(site, Path(spelt)) == first
+    assert first.log_path == str(mine.log.resolve())
+
+
+def test_a_night_of_before_is_found_by_the_path_that_it_was_begun_with(
+    site: Site, mine: Plant, tmp_path: Path
+) -> None:
+    (tmp_path / "link.csv").symlink_to(mine.log)
+    earlier = of_before(site, replace(mine, log=tmp_path / "link.csv"), NightState.FINISHED)
+    assert begun(site, tmp_path / "link.csv") == earlier
+    assert begun(site, mine.log).night_id != earlier.night_id
 
 
 def test_asked_for_again_it_is_a_new_night(site: Site, mine: Plant) -> None:
@@ -278,6 +317,31 @@ def test_the_log_is_read_with_the_maps_of_the_settings(plant: Plant, tmp_path: P
     (row,) = nights.read_log(site, begun(site, log), None, counted.append).rows
     assert (row.image_path, row.predicted_label, row.true_label) == (images[0].path, "scratch", "good")
     assert sum(counted) == 1
+
+
+def test_a_log_that_grew_since_the_night_began_is_not_read(site: Site, mine: Plant) -> None:
+    night = begun(site, mine.log)
+    with mine.log.open("a", encoding="utf-8") as log:
+        log.write("x.png,pit,good\n")
+    with pytest.raises(
+        LogError, match=r"log\.csv: the defect log changed after the night began.*run the same"
+    ):
+        nights.read_log(site, night, None)
+    anew = begun(site, mine.log)
+    assert anew.night_id != night.night_id
+    assert len(nights.read_log(site, anew, None).set_aside) == 1
+
+
+def test_images_of_another_machine_are_found_by_the_map_of_paths(plant: Plant, tmp_path: Path) -> None:
+    image = plant.labelled("aged")[0].path
+    mine = plant.copied(tmp_path / "workspace", f"defect_log.paths = {{ 'Z:\\aged' = '{image.parent}' }}")
+    log = tmp_path / "log.csv"
+    log.write_text(
+        f"image_path,predicted_label,true_label\nz:\\Aged\\{image.name},pit,good\n", encoding="utf-8"
+    )
+    site = nights.open_site(mine.workspace.root)
+    (row,) = nights.read_log(site, begun(site, log), None).rows
+    assert row.image_path == image
 
 
 def test_relative_images_start_at_the_logs_folder(site: Site, plant: Plant, mine: Plant) -> None:
@@ -376,9 +440,124 @@ def test_a_night_without_an_error_says_what_became_of_the_rows(site: Site, mine:
     asides = tuple(SetAside(i, REASONS[3] if i < 3 else "not_reproduced", "...") for i in range(1, 6))
     night = nights.finish(site, begun(site, mine.log), Results(5, 0, asides))
     assert night.message == (
-        "no error is left to diagnose: of 5 rows 5 were set aside (3 not_reproduced, 2 missing_image)"
+        "no error is left to diagnose: of 5 rows 5 were set aside (3 not_reproduced, 2 missing_image); "
+        "this is not a night without errors; register the model that the line runs, or name it with --model; "
+        "mount the folder of the images, or say where they lie, by defect_log.images_root or "
+        "[defect_log.paths] in fmi.toml; then run the same command: it reads again"
     )
     assert site.store.night(night.night_id) == night
+
+
+@pytest.mark.parametrize(
+    ("errors", "asides", "state"),
+    [
+        pytest.param(0, {}, NightState.FINISHED, id="a log without rows"),
+        pytest.param(0, {"not_an_error": 9}, NightState.FINISHED, id="right answers"),
+        pytest.param(0, {"not_an_error": 9, "malformed": 1}, NightState.FINISHED, id="and a broken line"),
+        pytest.param(0, {"not_an_error": 9, "not_verified": 90}, NightState.FINISHED, id="some verified"),
+        pytest.param(0, {"superseded": 1, "not_an_error": 1}, NightState.FINISHED, id="corrected"),
+        pytest.param(0, {"not_verified": 9}, NightState.UNREADABLE, id="nothing verified"),
+        pytest.param(0, {"malformed": 9}, NightState.UNREADABLE, id="no row"),
+        pytest.param(0, {"unknown_class": 9, "not_verified": 1}, NightState.UNREADABLE, id="no class"),
+        pytest.param(0, {"missing_image": 1}, NightState.UNREADABLE, id="no image"),
+        pytest.param(0, {"unreadable_image": 1, "hash_mismatch": 1}, NightState.UNREADABLE, id="bad images"),
+        pytest.param(0, {"not_an_error": 99, "missing_image": 1}, NightState.UNREADABLE, id="no error"),
+        pytest.param(0, {"not_reproduced": 9}, NightState.UNREADABLE, id="another model's errors"),
+        pytest.param(0, {"conflicting": 2}, NightState.UNREADABLE, id="contradictions"),
+        pytest.param(1, {"missing_image": 99}, NightState.FINISHED, id="one error read"),
+    ],
+)
+def test_what_a_night_without_an_error_means(errors: int, asides: dict[str, int], state: NightState) -> None:
+    listed = [reason for reason, count in asides.items() for _ in range(count)]
+    assert set(asides) <= set(REASONS)
+    set_aside = tuple(SetAside(i, reason, "...") for i, reason in enumerate(listed, 1))
+    assert Results(errors + len(listed), errors, set_aside).state is state
+
+
+def test_a_log_without_rows_ends_a_failure_mode(site: Site, mine: Plant) -> None:
+    a_night(site, mine, 1, a=(12, (1.0, 0.0)))
+    night = nights.finish(site, begun(site, mine.log, again=True), Results(0, 0))
+    assert (night.state, night.gone) == (NightState.FINISHED, ("a-1",))
+    assert night.message == "the defect log has no rows: a night without errors"
+
+
+def test_a_night_that_could_read_nothing_ends_none(site: Site, mine: Plant) -> None:
+    a_night(site, mine, 1, a=(12, (1.0, 0.0)))
+    lost = unreadable_of(site, replace(begun(site, mine.log, again=True), started_at=july(2)))
+    assert (lost.state, lost.gone) == (NightState.UNREADABLE, ())
+    after = a_night(site, mine, 3, b=(31, (1.0, 0.0)))
+    assert [(each.lineage, each.trend, each.previous_errors) for each in after.modes] == [
+        ("a-1", Trend.GROWING, 12)
+    ]
+
+
+def test_a_night_that_lost_much_calls_nothing_gone_and_the_next_does(site: Site, mine: Plant) -> None:
+    a_night(site, mine, 1, a=(12, (1.0, 0.0)))
+    lost = tuple(SetAside(i, "missing_image", "...") for i in range(1, 11))
+    night = replace(begun(site, mine.log, again=True), started_at=july(2))
+    second = nights.finish(site, night, Results(40, 30, lost, unclustered=errors_of(30)))
+    assert (second.state, second.gone) == (NightState.FINISHED, ())
+    assert second.message.startswith("10 of 40 rows that are or may be errors could not be used")
+    assert "--again" in second.message
+    assert a_night(site, mine, 3, b=(9, (0.0, 1.0))).gone == ("a-1",)
+    assert a_night(site, mine, 4, c=(9, (0.0, 1.0))).gone == ()
+
+
+def july(day: int) -> datetime:
+    return datetime(2026, 7, day, tzinfo=UTC)
+
+
+def test_what_was_understood_otherwise_is_told(site: Site, mine: Plant) -> None:
+    note = "label '1.0' was taken for class '1' in 3 rows"
+    night = nights.finish(site, begun(site, mine.log), Results(3, 3, notes=(note,)))
+    assert night.message == note
+
+
+# --- the files that a night made ---
+
+
+def test_the_missing_files_of_a_night(finished: FinishedNight, tmp_path: Path) -> None:
+    mine = finished.copied(tmp_path / "workspace")
+    site, night = nights.open_site(mine.plant.workspace.root), finished.night
+    assert nights.missing_files(site, night) == ()
+    (mode,) = night.modes
+    assert mode.recipe is not None
+    lost = (night.report_path or "", mode.errors[3].picture, mode.filters[0].patches[0],
+            mode.filters[0].primitives[0].picture, mode.recipe.path, mode.recipe.examples[0][1])  # fmt: skip
+    for path in lost:
+        (site.workspace.root / path).unlink()
+    assert nights.missing_files(site, night) == lost
+
+
+def test_a_texture_that_a_recipe_names_is_a_file_of_the_night(
+    finished: FinishedNight, tmp_path: Path
+) -> None:
+    mine = finished.copied(tmp_path / "workspace")
+    site, (mode,) = nights.open_site(mine.plant.workspace.root), finished.night.modes
+    assert mode.recipe is not None
+    recipe = site.workspace.root / mode.recipe.path
+    with recipe.open("a", encoding="utf-8") as file:
+        file.write(f"# {recipe.stem}-textures/residual-3.png {recipe.stem}-textures/pattern.png\n")
+    folder = recipe.parent / f"{recipe.stem}-textures"
+    folder.mkdir()
+    (folder / "pattern.png").touch()
+    assert nights.missing_files(site, finished.night) == (
+        f"{site.workspace.relative(folder)}/residual-3.png",
+    )
+
+
+def test_a_report_is_written_again_with_a_note_and_all_else_stays(
+    finished: FinishedNight, tmp_path: Path
+) -> None:
+    mine = finished.copied(tmp_path / "workspace")
+    site, night = nights.open_site(mine.plant.workspace.root), finished.night
+    report = site.workspace.root / (night.report_path or "")
+    report.unlink()
+    kept = nights.keep(site, night, "made again")
+    assert kept == replace(night, message="made again")
+    assert site.store.night(night.night_id) == kept
+    assert "made again" in report.read_text(encoding="utf-8")
+    assert nights.keep(site, kept, "made again") == kept  # told once
 
 
 # --- from night to night ---
@@ -487,6 +666,7 @@ def test_the_summary_of_a_night(finished: FinishedNight) -> None:
         "mode_id": f"{night.night_id}-1",
         "title": mode.title,
         "errors": len(mode.errors),
+        "logged": {"model_version": {finished.plant.model.model_hash[:12]: len(mode.errors)}},
         "lineage": f"{night.night_id}-1",
         "trend": "new",
         "previous_errors": None,

@@ -7,12 +7,22 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from inspection.errors import WorkspaceError
-from inspection.findings import Cause, ErrorKind, LoggedError, Night, NightState, OperationMatch, Trend
+from inspection.findings import (
+    Cause,
+    ErrorKind,
+    LogContext,
+    LoggedError,
+    Night,
+    NightState,
+    OperationMatch,
+    Trend,
+)
 from inspection.nights import phrases
 from inspection.nights.report import picture_file, write_report
 from inspection.workspace.folder import Workspace, create_workspace
@@ -374,6 +384,45 @@ def test_a_night_without_errors_says_so(night: Night, workspace: Workspace) -> N
     assert "This night has no failure modes." in text
     assert "Nothing was set aside" in text
     assert "finished not finished" in text
+
+
+def test_a_night_that_could_read_nothing_says_so(night: Night, workspace: Workspace) -> None:
+    lost = replace(
+        night,
+        state=NightState.UNREADABLE,
+        message="mount the folder",
+        modes=(),
+        unclustered=(),
+        errors_read=0,
+        gone=(),
+    )
+    page = written(lost, workspace)
+    assert "This night knows nothing: no error of its defect log could be used." in words(page)
+    assert '<p class="notice bad"><b>This night knows nothing:</b> mount the folder</p>' in page
+    assert "appearance cause" not in page
+
+
+def test_a_log_without_rows_is_told_from_one_without_errors(night: Night, workspace: Workspace) -> None:
+    quiet = replace(night, modes=(), unclustered=(), rows_read=0, errors_read=0, set_aside=())
+    assert "No errors: the defect log has no rows." in words(written(quiet, workspace))
+
+
+def test_what_the_log_says_of_the_errors_is_shown(night: Night, workspace: Workspace) -> None:
+    lots = [LogContext(line="L3", lot=f"<{lot}>", serial=f"S{lot}") for lot in (7, 7, 8, 9, 10)]
+    taken = LogContext(captured_at=datetime(2026, 7, 1, 22, 5, tzinfo=UTC), part_number="P-9")
+    errors = tuple(
+        replace(night.unclustered[0], row=row, context=context)
+        for row, context in enumerate([*lots, taken], 1)
+    )
+    page = written(replace(night, modes=(), unclustered=errors), workspace)
+    assert (
+        "Logged: line L3 (5); part number P-9 (1); lot &lt;7&gt; (2), &lt;8&gt; (1), &lt;9&gt; (1), ..."
+        in page
+    )
+    assert "<td>line L3, lot &lt;7&gt;, serial S7</td>" in page
+    assert "<td>2026-07-01 22:05\N{NO-BREAK SPACE}UTC, part number P-9</td>" in page
+    without = written(replace(night, modes=()), workspace)
+    assert "Logged" not in without
 
 
 def test_errors_without_a_failure_mode_claim_nothing(night: Night, workspace: Workspace) -> None:

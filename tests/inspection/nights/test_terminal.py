@@ -15,6 +15,7 @@ from inspection.findings import (
     ErrorKind,
     FailureMode,
     FlipRate,
+    LogContext,
     LoggedError,
     Night,
     NightState,
@@ -104,6 +105,13 @@ CANDIDATE = Retraining(
 
 
 # --- a failure mode ---
+
+
+def test_a_mode_is_told_with_where_its_errors_come_from(console: Console) -> None:
+    lots = [replace(error, context=LogContext(line="L3", lot="[7]")) for error in MODE.errors]
+    with console.capture() as capture:
+        print_mode(console, replace(MODE, errors=(*lots[:2], *MODE.errors[2:])))
+    assert "Logged: line L3 (2); lot [7] (2)\n" in capture.get()
 
 
 def test_a_mode_is_told_with_its_errors_and_its_cause(console: Console) -> None:

@@ -15,6 +15,7 @@ from inspection.findings import (
     ErrorKind,
     FailureMode,
     FlipRate,
+    LogContext,
     LoggedError,
     Night,
     NightState,
@@ -34,8 +35,29 @@ STARTED = datetime(2026, 3, 1, 22, 0, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
+CONTEXT = LogContext(
+    captured_at=STARTED - HOUR,
+    score=1 / 3,
+    line="L3",
+    station="S2",
+    camera="表",
+    part_number="P-9",
+    lot="7",
+    serial="S0001",
+    model_version="v4",
+    verified_by="佐藤",
+    verified_at=STARTED - HOUR / 2,
+    lighting="ring",
+    exposure="1/500",
+    more={"shift": "night", "名": "it's"},
+)
+
+
 def an_error(row: int, kind: ErrorKind = ErrorKind.ESCAPE) -> LoggedError:
-    return LoggedError(row, f"id {row}", f"/画像/{row}.png", "scratch", "good", kind, 0.1 + row / 3, "t.webp")
+    return LoggedError(
+        *(row, f"id {row}", f"/画像/{row}.png", "scratch", "good", kind, 0.1 + row / 3, "t.webp"),
+        context=CONTEXT,
+    )
 
 
 def a_rate(layer: str, blame: float, gain_lower: float) -> FlipRate:

@@ -7,8 +7,8 @@ import duckdb
 import pytest
 
 from inspection.errors import StoreError
-from inspection.findings import Diagnosis
-from inspection.workspace.rows import read_modes
+from inspection.findings import Diagnosis, LogContext
+from inspection.workspace.rows import read_modes, read_night
 from inspection.workspace.schema import MIGRATIONS, applied, check_schema, migrate
 
 LAST = MIGRATIONS[-1][0]
@@ -50,6 +50,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (7, "errors beside reference images under the cause"),
         (8, "doubts in numbers"),
         (9, "bit depth of a model's images"),
+        (10, "what a log says of an error, and nights that could read none"),
     ]
 
 
@@ -144,6 +145,34 @@ def test_diagnoses_of_before_keep_their_shares_and_have_no_doubts_in_numbers(
     )  # fmt: skip
 
 
+def test_errors_of_before_have_no_context_and_nights_of_before_keep_all(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    migrate(connection, MIGRATIONS[:8])
+    connection.execute(
+        """
+        INSERT INTO nights VALUES
+            ('n', 'm', 'l', 'h', '2026-07-01 22:00+00', NULL, 'failed', '', 9, 8, '{}', '{}', 'r', ['x']),
+            ('o', 'm', 'l', 'h', '2026-07-02 22:00+00', NULL, 'running', '', 0, 0, '{}', '{}', NULL, []);
+        INSERT INTO errors VALUES ('n', NULL, 1, 1, 'i', 'p', 'a', 'b', 'escape', 1, 't');
+        """
+    )
+    before = connection.execute("FROM nights").fetchall()
+    comments = "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'nights'"
+    said = dict(connection.execute(comments).fetchall())
+
+    migrate(connection)
+
+    assert connection.execute("FROM nights").fetchall() == before
+    assert dict(connection.execute(comments).fetchall()) == said | {
+        "state": "unreadable: the log may name errors, and none of them could be read"
+    }
+    (error,) = read_night(connection, "n").unclustered
+    assert (error.inspection_id, error.context) == ("i", LogContext())
+    connection.execute("UPDATE nights SET state = 'unreadable'")
+    assert connection.execute("SELECT count(*) FROM night_overview").fetchall() == [(2,)]
+
+
 def test_every_table_and_view_says_what_it_is(connection: duckdb.DuckDBPyConnection) -> None:
     migrate(connection)
 
@@ -201,7 +230,9 @@ def test_words_outside_the_vocabulary_are_refused(
             ('n', 'm', 'l', 'h', now(), NULL, 'running', '', 0, 0, '{}', '{}', NULL, []);
         INSERT INTO failure_modes VALUES ('n', 'n-1', 1, 't', 'n-1', 'new', NULL, [], 'unknown', false, 's',
             NULL, NULL, NULL, NULL, 0, NULL, [], NULL, NULL, NULL, NULL, '', '[]');
-        INSERT INTO errors VALUES ('n', NULL, 1, 1, 'i', 'p', 'a', 'b', 'escape', 1, 't');
+        INSERT INTO errors BY NAME SELECT
+            'n' AS night_id, 1 AS position, 1 AS row, 'i' AS inspection_id, 'p' AS image_path,
+            'a' AS true_label, 'b' AS predicted_label, 'escape' AS kind, 1 AS margin, 't' AS picture;
         INSERT INTO verdicts VALUES ('n-1', 'confirm', '', 'Aoki', now());
         INSERT INTO models VALUES ('m', 'a', [], [], 3, 1, 1, [], [], 'w', now(), 'deployed', NULL, '',
                 NULL);

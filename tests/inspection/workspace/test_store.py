@@ -22,6 +22,7 @@ from inspection.findings import (
     KnownMode,
     Night,
     NightState,
+    SetAside,
     Trend,
     Verdict,
 )
@@ -252,6 +253,40 @@ def test_other_models_unfinished_nights_and_modes_without_signature_are_not_know
     store.finish_night(replace(unsigned, modes=(replace(unsigned.modes[0], signature=()),)))
 
     assert store.known_modes("ab" * 32, STARTED + 9 * 24 * HOUR) == []
+
+
+def test_a_mode_that_a_night_could_not_call_gone_is_missed_until_one_does(store: Store) -> None:
+    lost = (SetAside(1, "missing_image", "..."), SetAside(2, "not_verified", "..."))
+    store.finish_night(_found("a", 1, "lamp", "blur"))
+    store.finish_night(_found("b", 2, set_aside=lost))
+    store.finish_night(_found("c", 3, "dust", gone=("blur",), set_aside=()))
+
+    assert [
+        (each.lineage, each.nights_ago, each.lost, each.missed)
+        for each in store.known_modes("ab" * 32, STARTED + 9 * 24 * HOUR)
+    ] == [("dust", 1, 0, False), ("lamp", 3, 0, True), ("blur", 3, 0, False)]
+    (known, _) = store.known_modes("ab" * 32, STARTED + 2 * 24 * HOUR)
+    assert (known.lineage, known.nights_ago, known.missed) == ("lamp", 1, False)
+
+
+def test_a_night_that_could_read_nothing_is_no_night_before(store: Store) -> None:
+    store.finish_night(_found("a", 1, "lamp"))
+    store.finish_night(_found("b", 2, state=NightState.UNREADABLE))
+
+    (lamp,) = store.known_modes("ab" * 32, STARTED + 9 * 24 * HOUR)
+    assert (lamp.lineage, lamp.nights_ago) == ("lamp", 1)
+    assert [night.state for night in store.nights()] == [NightState.UNREADABLE, NightState.FINISHED]
+
+
+def test_what_the_log_says_of_an_error_is_asked_for_in_sql(store: Store) -> None:
+    store.finish_night(a_night())
+
+    columns, rows = store.query(
+        "SELECT DISTINCT line, lot, captured_at, score, more->>'$.shift' AS shift FROM errors"
+    )
+
+    assert columns == ["line", "lot", "captured_at", "score", "shift"]
+    assert rows == [("L3", "7", STARTED - HOUR, 1 / 3, "night")]
 
 
 def test_thirty_nights_are_remembered(store: Store) -> None:
