@@ -39,12 +39,12 @@ def night(
     from inspection.nights.summary import summary
     from inspection.workspace.store import Store
 
-    site = open_given(workspace)
+    site, log = open_given(workspace), log.absolute()  # Prefect runs in a folder of its own
     check_start(open_site(site.root), log, model)
     with prefect_at_hand(site):
         from flows.night import night as night_flow
 
-        night_id = night_flow(str(site.root), str(log.absolute()), model, query, again)
+        night_id = night_flow(str(site.root), str(log), model, query, again)
     done = Store(site.store_path).night(night_id)
     if as_json:
         typer.echo(json.dumps(summary(done, site), ensure_ascii=False, indent=2))
@@ -91,12 +91,11 @@ def retrain(
     site = open_given(workspace)
     store = Store(site.store_path)
     chosen = mode or newest_mode(store)
+    judging = str(holdout.absolute()) if holdout else None  # Prefect runs in a folder of its own
     with prefect_at_hand(site):
         from flows.retrain import retrain as retrain_flow
 
-        done_id = retrain_flow(
-            str(site.root), chosen, str(holdout.absolute()) if holdout else None, where, split, logged_images
-        )
+        done_id = retrain_flow(str(site.root), chosen, judging, where, split, logged_images)
     done = next(each for each in store.retrainings(chosen) if each.retraining_id == done_id)
     if as_json:
         typer.echo(json.dumps(asdict(done), ensure_ascii=False, indent=2, default=str))
