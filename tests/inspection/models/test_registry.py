@@ -137,7 +137,7 @@ def test_weights_that_are_no_numbers_register_nothing(
 def test_answers_that_are_no_numbers_are_told(workspace: Workspace, checkpoint: Path, tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", pictures(1)[0])
     references = [ReferenceImage(str(tmp_path / "a.png"), "good", "train")]
-    tiny_std = Preprocessing(32, 32, 1, (0.4,), (1e-38,))
+    tiny_std = Preprocessing(32, 32, 1, (0.4,), (1e-40,))
     record = models.register(workspace, replace(SPEC, preprocessing=tiny_std), checkpoint, references)
     with pytest.raises(ModelError, match="answers train images with values that are no finite numbers"):
         models.reference_accuracy(workspace, record, references)
