@@ -16,7 +16,7 @@ from inspection.workspace.reader import Reader
 from inspection.workspace.rows import insert, row_of
 from inspection.workspace.store import WAIT_SECONDS, Stamp, Store
 
-PATIENCE = 0.5  # seconds that one reader waits for a file that others hold before it takes the older copy
+PATIENCE = 1.0  # seconds that one reader waits for a file that others hold before it takes the older copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +60,33 @@ class LiveCopy:
         kept = self._copy
         if kept and kept.stamp == self.store.stamp():
             return kept
-        if not self._renewing.acquire(timeout=0 if kept else WAIT_SECONDS):
-            if kept:
-                return kept
-            raise StoreBusyError(
-                f"the store {self.store.path} is still being read for the first time. Reload this page."
-            )
         try:
-            return self._renewed()
-        finally:
-            self._renewing.release()
+            with self._turn(0 if kept else WAIT_SECONDS):
+                return self._renewed()
+        except StoreBusyError:
+            if self._copy is None:
+                raise
+            return self._copy
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Add a verdict to the store; whoever reads the copy next sees it."""
-        with self._renewing:
+        with self._turn(WAIT_SECONDS):
             self.store.add_verdict(verdict)
             if self._copy:
                 self._copy.add_verdict(verdict)
+
+    @contextmanager
+    def _turn(self, wait: float) -> Iterator[None]:
+        """Hold the right to change the copy. Raises StoreBusyError after so many seconds."""
+        if not self._renewing.acquire(timeout=wait):
+            raise StoreBusyError(
+                f"the store {self.store.path} is waited for by earlier requests of this dashboard. "
+                "Try again in some seconds."
+            )
+        try:
+            yield
+        finally:
+            self._renewing.release()
 
     def _renewed(self) -> Copy:
         kept = self._copy
@@ -85,10 +95,10 @@ class LiveCopy:
         try:
             connection, stamp = self.store.load(PATIENCE if kept else WAIT_SECONDS)
         except StoreBusyError as error:
-            if kept is None:
-                raise
-            self.behind = f"This is the store of {kept.taken_at:%Y-%m-%d %H:%M:%S} UTC: since then {error}"
-            return kept
+            if kept:
+                taken_at = f"{kept.taken_at:%Y-%m-%d %H:%M:%S} UTC"
+                self.behind = f"This is the store of {taken_at}, without what came since: {error}"
+            raise
         self.behind = ""
         self._copy = Copy(self.store.path, datetime.now(UTC), stamp, connection)
         return self._copy

@@ -228,14 +228,11 @@ class Reader(ABC):
     def night(self, night_id: str | None = None) -> Night:
         """Return the night whose id begins so, with everything found; None: the newest started."""
         with self._reading() as connection:
-            if night_id is None and not _ids(connection, NIGHT_IDS):
-                raise StoreError(f"no night in the store {self.path}. Run one over a defect log first.")
-            chosen = (
-                _ids(connection, NIGHT_IDS)[0]
-                if night_id is None
-                else _resolve(connection, NIGHT_IDS, night_id)
-            )
-            return read_night(connection, chosen)
+            if night_id is not None:
+                return read_night(connection, _resolve(connection, NIGHT_IDS, night_id))
+            for newest in _ids(connection, NIGHT_IDS):
+                return read_night(connection, newest)
+        raise StoreError(f"no night in the store {self.path}. Run one over a defect log first.")
 
     def nights(self, most: int | None = None, before: str | None = None) -> list[NightOverview]:
         """Return what a list of nights shows, newest first: at most so many, from before another night."""

@@ -182,7 +182,7 @@ class Store(Reader):
     def _transaction(self, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
         """Hold a transaction of the store: committed at the end, undone by any exception, always closed."""
         self._existing()
-        with self._connection(read_only=read_only) as connection:
+        with self._connection(read_only=read_only, alone=not read_only) as connection:
             check_schema(connection)
             connection.begin()
             yield connection
@@ -195,12 +195,12 @@ class Store(Reader):
 
     @contextmanager
     def _connection(
-        self, *, read_only: bool = False, config: Config = _CONFIG
+        self, *, read_only: bool = False, alone: bool = True, config: Config = _CONFIG
     ) -> Iterator[DuckDBPyConnection]:
-        """Hold a connection; closing it undoes what was not committed."""
+        """Hold a connection, alone or beside readers; closing it undoes what was not committed."""
         wait = WAIT_SECONDS
         deadline = time.monotonic() + wait
-        with self._turn(wait, alone=not read_only or config is not _CONFIG):  # one configuration at a time
+        with self._turn(wait, alone=alone):
 
             def connect() -> DuckDBPyConnection:
                 return duckdb.connect(self.path, read_only=read_only, config=config)

@@ -8,6 +8,7 @@ the writing process out. Prefect is left out, too: asking it for runs is no part
 """
 
 import argparse
+import re
 import statistics
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from tests.conftest import REPOSITORY, free_port
 from tests.inspection.workspace.records import STARTED, a_model, a_night, an_error
 
 ERRORS = 30  # of each failure mode
+OLDER = "This is the store of"  # in a page that is older than the store
 PATIENCE = 120.0  # seconds until a page counts as failed
 
 _SERVE = """
@@ -80,6 +82,7 @@ class Read:
     path: str
     status: int | str  # of HTTP, or the kind of failure
     seconds: float
+    behind: bool = False  # whether it says that it is older than the store
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class Measured:
             f"median   {statistics.median(times) * 1000:.0f} ms",
             f"95 %     {times[int(0.95 * (len(times) - 1))] * 1000:.0f} ms",
             f"worst    {times[-1] * 1000:.0f} ms",
+            f"behind   {sum(read.behind for read in self.reads)} said that they are older than the store",
             f"written  {self.written} nights with their verdicts meanwhile",
         ]
 
@@ -163,10 +167,12 @@ _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 def _read(client: httpx.Client, path: str) -> Read:
     begun = time.perf_counter()
     try:
-        status: int | str = client.get(path).status_code
+        answer = client.get(path)
     except httpx.HTTPError as error:
-        status = type(error).__name__
-    return Read(path, status, time.perf_counter() - begun)
+        return Read(path, type(error).__name__, time.perf_counter() - begun)
+    if answer.status_code != 200:
+        print(path, answer.status_code, re.findall(r"<p>(.*?)</p>", answer.text, re.DOTALL)[:1], flush=True)
+    return Read(path, answer.status_code, time.perf_counter() - begun, OLDER in answer.text)
 
 
 @contextmanager

@@ -31,5 +31,6 @@ def test_what_failed_is_counted_by_kind() -> None:
         "median   9500 ms",
         "95 %     10000 ms",
         "worst    120000 ms",
+        "behind   0 said that they are older than the store",
         "written  3 nights with their verdicts meanwhile",
     ]

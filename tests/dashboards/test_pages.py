@@ -276,7 +276,7 @@ def test_a_page_of_an_older_store_says_so(visitor: Visitor, reviewed: Store) -> 
     with writing(reviewed.path, MODE_ID):
         late = words(visitor.get(f"/modes/{MODE_ID}").text)
     assert re.search(
-        r"This is the store of \d{4}-\d\d-\d\d [\d:]+ UTC: since then the store .* is held by", late
+        r"This is the store of \d{4}-\d\d-\d\d [\d:]+ UTC, without what came since: .* is held by", late
     )
     assert "None yet. Verdicts are only ever added" in late
     soon = words(visitor.get(f"/modes/{MODE_ID}").text)
