@@ -96,9 +96,7 @@ def test_a_whole_run_says_what_changes_and_goes_on_where_it_stopped(
         monkeypatch.setenv(f"FMI_{name}", value)
     out = tmp_path / "out.json"
     command = f"--images {tmp_path / 'line'} --json {out} --size 32 --epochs 6 --controls 1 "
-    command += (
-        "--architecture tests.inspection.tiny_network:tiny_network --only RECOGNISED matching.nearer_share"
-    )
+    command += "--architecture tests.inspection.tiny_network:tiny_network --only SMOOTH matching.nearer_share"
     assert sensitivity.main(command.split()) == 0
     answer = json.loads(out.read_text(encoding="utf-8"))
     unread, needed = answer["constants"]

@@ -90,7 +90,7 @@ def test_a_planted_pattern_is_found_on_ten_images_of_other_parts(
 def test_without_a_pattern_next_to_nothing_is_found(correct: Labelled) -> None:
     for seed in range(3, 8):
         found = fixed_pattern(parts(10, seed), TRUE, correct)
-        assert float(np.abs(found).max()) < 0.06  # of the light; the planted ones make up to 0.6
+        assert float(np.abs(found).max()) < 0.08  # of the light; the planted ones make up to 0.6
         assert float(found.std()) < 0.015  # 0.14 and more
 
 
@@ -133,8 +133,8 @@ def bent() -> NDArray[np.uint8]:
 
 
 def seen_levels(correct: Labelled) -> slice:
-    """From the 0.5 % darkest pixels to the 0.5 % brightest."""
-    lowest, highest = np.quantile(correct.images, (0.005, 0.995))
+    """From the 1 % darkest pixels to the 1 % brightest."""
+    lowest, highest = np.quantile(correct.images, (0.01, 0.99))
     return slice(int(lowest), int(highest) + 1)
 
 
@@ -170,7 +170,7 @@ def test_the_classes_weigh_as_the_errors_have_them() -> None:
     normal = np.sort(np.concatenate([plain, *[light] * 9]).ravel())
     became = np.sort(np.repeat(failing, 30))
     found = tone_curve(failing, np.array([0, 1, 1, 1]), correct)[:, 0]
-    for level in np.unique(normal[len(normal) // 200 : -len(normal) // 200]):
+    for level in np.unique(normal[len(normal) // 100 : -len(normal) // 100]):
         assert found[level] == pytest.approx(float(became[normal == level].mean()), abs=0.05)
     assert np.all(np.diff(found) >= 0)
     evenly = tone_curve(failing, np.array([0, 0, 0, 1]), correct)[:, 0]
@@ -284,7 +284,7 @@ def test_a_pattern_measured_on_some_errors_explains_others_of_them(
     assert best.tried[RESIDUAL_TEXTURE].mean < 0.3
 
 
-@pytest.mark.parametrize(("beyond", "judged"), [(-0.01, "all"), (0.04, "all"), (0.06, "half")])
+@pytest.mark.parametrize(("beyond", "judged"), [(-0.01, "all"), (0.09, "all"), (0.11, "half")])
 def test_the_second_half_is_not_tried_where_it_cannot_make_up_for_the_first(
     here: Subject, lamp_responses: Responses, beyond: float, judged: str
 ) -> None:

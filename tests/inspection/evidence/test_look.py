@@ -33,11 +33,11 @@ def test_descriptors_of_a_small_image_by_hand() -> None:
         ]
         return np.array(means)
 
-    stops = np.log((blocks(8) + 0.02) / (np.median(blocks(8)) + 0.02))
+    stops = np.log((blocks(8) + 1 / 255) / (np.median(blocks(8)) + 1 / 255))
     padded = np.pad(grey, 1, "reflect")  # OpenCV's border, which does not repeat the edge
     edges = (
         sum(padded[1 + i : 33 + i, 1 + j : 33 + j] for i, j in ((0, 1), (1, 0), (0, -1), (-1, 0))) - 4 * grey
-    )[2:-2, 2:-2]  # but for a sixteenth of the sides
+    )[4:-4, 4:-4]  # but for half a window of 9
     spread, middle = edges.std() + 1e-3, np.median(np.abs(edges)) + 1e-3
     across, down = np.abs(np.diff(grey, axis=1)), np.abs(np.diff(grey, axis=0))
     seams = [7, 15, 23]
@@ -49,16 +49,16 @@ def test_descriptors_of_a_small_image_by_hand() -> None:
     expected = [
         *spectrum,
         *rings[RADIAL_BINS // 2 :].std(1),
-        *np.log((blocks(4).ravel() + 0.02) / (grey.mean() + 0.02)),
+        *np.log((blocks(4).ravel() + 1 / 255) / (grey.mean() + 1 / 255)),
         *(stops.std(), stops.max(), stops.min()),
         *(4 * np.quantile(grey, (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99))),
-        *np.log([64 / 1024 + 0.002, 0.002]),  # a corner of 8 x 8 is burnt out, nothing is black
+        *np.log([64 / 1024 + 1 / 255, 1 / 255]),  # a corner of 8 x 8 is burnt out, nothing is black
         *np.log([spread, middle, spread / middle, ((edges / spread) ** 4).mean() + 1e-3]),
         np.clip(((edges / spread) ** 3).mean(), -3, 3),
-        np.log((across[:, seams].mean() + 0.002) / (across[:, rest].mean() + 0.002)),
-        np.log((down[seams].mean() + 0.002) / (down[rest].mean() + 0.002)),
-        *np.log([across.mean() + 0.002, down.mean() + 0.002]),
-        np.log((across < 1 / 255).mean() + 0.02),
+        np.log((across[:, seams].mean() + 1 / 255) / (across[:, rest].mean() + 1 / 255)),
+        np.log((down[seams].mean() + 1 / 255) / (down[rest].mean() + 1 / 255)),
+        *np.log([across.mean() + 1 / 255, down.mean() + 1 / 255]),
+        np.log((across < 1 / 255).mean() + 1 / 255),
         *np.log(np.array(lines) + 1e-3),
     ]
     np.testing.assert_allclose(describe_images(image[None, ..., None])[0], expected, rtol=1e-3, atol=1e-3)
@@ -67,7 +67,8 @@ def test_descriptors_of_a_small_image_by_hand() -> None:
 def test_colour_is_described_against_green() -> None:
     image = np.zeros((1, 32, 32, 3), np.uint8)
     image[..., 0], image[..., 1], image[..., 2] = 102, 51, 204  # 0.4, 0.2 and 0.8 of full scale
-    by_hand = np.log([0.42 / 0.22, 0.82 / 0.22, 0.6 + 0.02])
+    one = 1 / 255
+    by_hand = np.log([(0.4 + one) / (0.2 + one), (0.8 + one) / (0.2 + one), 0.6 + one])
     np.testing.assert_allclose(describe_images(image)[0, -3:], by_hand, rtol=1e-4)
 
 

@@ -10,7 +10,7 @@ FOLDERS = path_map(
         "Z:\\": "/mnt/z",
         "Z:\\images": "/mnt/images/",
         "\\\\nas\\lot": "/mnt/nas",
-        "~": "/home/line3",
+        "~": "/mnt/line3",
         "/data": "/mnt/data",
         "http://cam/pics/": "/mnt/cam",
     }
@@ -28,7 +28,7 @@ FOLDERS = path_map(
         ("file://nas/lot/1%20a.png", "/mnt/nas/1 a.png"),
         ("file:///Z:/images/1.png", "/mnt/images/1.png"),
         ("FILE://localhost/data/1.png", "/mnt/data/1.png"),
-        ("~/1.png", "/home/line3/1.png"),
+        ("~/1.png", "/mnt/line3/1.png"),
         ("/data/1.png", "/mnt/data/1.png"),
         ("/DATA/1.png", "/DATA/1.png"),
         ("/database/1.png", "/database/1.png"),
