@@ -206,8 +206,8 @@ def _white(path: Path, values: Values, header: Header, how: Reading) -> int:
         if how.bit_depth is None:
             raise ImageError(
                 f"{path}: its values have 16 bits, and how many of these the camera uses is not known: the "
-                "model was registered by an earlier version, which did not measure it. Register it again, or set "
-                "bit_depth under [images] in fmi.toml (12 for most cameras)"
+                "model was registered by an earlier version, which did not measure it. Register it again, or "
+                "set bit_depth under [images] in fmi.toml (12 for most cameras)"
             )
         white = 2**how.bit_depth - 1
     elif header.white is not None:
