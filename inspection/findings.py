@@ -429,7 +429,7 @@ class RegisteredModel:
     role: str = "deployed"  # or "candidate"
     parent_hash: str | None = None
     note: str = ""
-    bit_depth: int | None = None  # that its 16-bit images use; None: there were none to measure it on
+    bit_depth: int | None = None  # that its 16-bit images use; None: never measured
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ def _keep_registered(workspace: Workspace, record: RegisteredModel, references: 
     accuracies = reference_accuracy(workspace, record, references)
     store.add_model(record, references)
     console.print(f"Model {record.model_hash[:12]} is registered with {len(references)} reference images.")
-    if record.bit_depth:
+    if record.bit_depth and record.bit_depth < 16:
         console.print(
             f"  16-bit images are read as {record.bit_depth} bits: {2**record.bit_depth - 1} is white; "
             "bit_depth under [images] in fmi.toml sets it otherwise"

@@ -37,7 +37,7 @@ Values = NDArray[np.uint8] | NDArray[np.uint16]
 class Reading:
     """How the image files of one line are read: one decision for all of them."""
 
-    bit_depth: int | None  # that 16-bit files use which do not say it themselves; None: not known
+    bit_depth: int | None  # that 16-bit files use which do not say it themselves; None: never measured
     most_megapixels: int  # of an image
     most_megabytes: int  # of a file
 
@@ -86,14 +86,14 @@ def check_image(path: Path, how: Reading = AS_STORED) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def measured_bit_depth(paths: Iterable[Path], settings: ImageSettings) -> int | None:
+def measured_bit_depth(paths: Iterable[Path], settings: ImageSettings) -> int:
     """The bit depth that the images of one line use: the smallest usual one that holds their brightest value.
 
-    Only 16-bit files that do not say it themselves are decoded; None where there is none, or where the
-    settings have decided. Raises ImageError.
+    Only 16-bit files that do not say it themselves are decoded; where there is none it is 16, the whole range
+    of the format. What the settings say is not measured. Raises ImageError.
     """
     if settings.bit_depth:
-        return None
+        return settings.bit_depth
     whole = reading(settings, 16)
 
     def brightest(path: Path) -> int:
@@ -104,7 +104,7 @@ def measured_bit_depth(paths: Iterable[Path], settings: ImageSettings) -> int | 
 
     with ThreadPoolExecutor(DECODERS) as pool:
         most = max(pool.map(brightest, paths), default=-1)
-    return next(depth for depth in BIT_DEPTHS if most < 2**depth) if most >= 0 else None
+    return next(depth for depth in BIT_DEPTHS if most < 2**depth) if most >= 0 else 16
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:
@@ -208,9 +208,9 @@ def _white(path: Path, values: Values, header: Header, how: Reading) -> int:
     if header.is_open:
         if how.bit_depth is None:
             raise ImageError(
-                f"{path}: its values have 16 bits, and how many of these the camera uses is not known: it "
-                "was not measured when the model was registered, for want of a 16-bit image. Set bit_depth "
-                "under [images] in fmi.toml"
+                f"{path}: its values have 16 bits, and how many of these the camera uses is not known: the "
+                "model was registered by an earlier version, which did not measure it. Register it again, or "
+                "set bit_depth under [images] in fmi.toml (12 for most cameras)"
             )
         white = 2**how.bit_depth - 1
     elif header.white is not None:

@@ -42,7 +42,7 @@ class ModelSpec:
     class_names: tuple[str, ...]
     good_classes: tuple[str, ...]
     preprocessing: Preprocessing
-    bit_depth: int | None = None  # that 16-bit images of it use; None: there were none to measure it on
+    bit_depth: int | None = 16  # that its 16-bit images use; None: never measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +137,9 @@ def register(
     )
     network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
     load_weights(network, read_checkpoint(checkpoint), str(checkpoint))
-    return keep(workspace, network, replace(spec, bit_depth=_bit_depth(workspace, references)))
-
-
-def _bit_depth(workspace: Workspace, references: Sequence[ReferenceImage]) -> int | None:
-    images = workspace.settings.images
-    return images.bit_depth or measured_bit_depth((Path(each.image_path) for each in references), images)
+    paths = (Path(each.image_path) for each in references)
+    bit_depth = measured_bit_depth(paths, workspace.settings.images)
+    return keep(workspace, network, replace(spec, bit_depth=bit_depth))
 
 
 def keep(

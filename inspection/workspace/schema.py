@@ -611,7 +611,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             "ALTER TABLE models ADD COLUMN bit_depth INTEGER",
             _comment(
                 "COLUMN models.bit_depth",
-                "that its 16-bit images use where these do not say it; NULL: there were none to measure",
+                "that its 16-bit images use where these do not say it; NULL: never measured",
             ),
         ),
     ),

@@ -118,7 +118,7 @@ def test_a_file_brighter_than_the_line_can_be_is_told_not_clipped(tmp_path: Path
         assert "the line's bit depth is 12: if its camera uses more bits, set bit_depth" in str(caught.value)
 
 
-def test_where_no_bit_depth_was_measured_a_16_bit_file_is_not_guessed_at(tmp_path: Path) -> None:
+def test_where_no_bit_depth_was_ever_measured_a_16_bit_file_is_not_guessed_at(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.tif", encoded(".tif", np.array([[0, 4095]], np.uint16)))
     with pytest.raises(ImageError, match="how many of these the camera uses is not known"):
         read_image(path, None, 1, of_bits(None))
@@ -208,8 +208,8 @@ def test_the_bit_depth_of_a_line_is_measured_on_all_its_images(
         saved(tmp_path / "eight.jpg", encoded(".jpg", NOISE)),
     ]
     assert measured_bit_depth(paths, ImageSettings()) == bits
-    assert measured_bit_depth(paths, ImageSettings(bit_depth=12)) is None  # decided
-    assert measured_bit_depth(paths[2:], ImageSettings()) is None
+    assert measured_bit_depth(paths, ImageSettings(bit_depth=12)) == 12  # not measured
+    assert measured_bit_depth(paths[2:], ImageSettings()) == 16
 
 
 # --- limits ---
