@@ -159,6 +159,12 @@ def fmi(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
+def succeeded(answer: Answer) -> Answer:
+    """The answer of a command that left with exit code 0."""
+    assert answer.returncode == 0, answer.stderr
+    return answer
+
+
 def fmi_process(*arguments: object, seconds: float = 120) -> Answer:
     """Run one command of the command line in a process of its own; what takes longer is ended, and fails."""
     with started(*arguments) as process:

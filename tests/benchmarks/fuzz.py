@@ -5,8 +5,8 @@
 Logs, tables of images, settings, recipes and images are damaged at random: bytes turned, cut, doubled and
 put in, lines exchanged, numbers made enormous, the encoding changed. Whatever comes of it has to be an
 answer, or an error of ours that says what is wrong: no traceback, nothing that hangs, and no row of a log
-that is neither kept nor set aside. Prints how many of each kind were accepted and refused, the slowest, and the peak
-memory.
+that is neither kept nor set aside. Prints how many of each kind were accepted and refused, the slowest, and
+the peak memory.
 """
 
 import argparse

@@ -101,7 +101,7 @@ def test_a_whole_run_says_what_changes_and_goes_on_where_it_stopped(
     answer = json.loads(out.read_text(encoding="utf-8"))
     unread, needed = answer["constants"]
     assert answer["baseline"]["nights"] == 3
-    assert (unread["name"], unread["half"]["changed"], unread["double"]["changed"]) == ("RECOGNISED", [], [])
+    assert (unread["name"], unread["half"]["changed"], unread["double"]["changed"]) == ("SMOOTH", [], [])
     assert needed["double"]["value"] == 1.0
     assert needed["double"]["one_cause"] == 0
     assert needed["double"]["changed"] == (["single-dim_lamp"] if answer["baseline"]["one_cause"] else [])

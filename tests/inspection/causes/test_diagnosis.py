@@ -196,7 +196,10 @@ def test_a_measured_change_that_takes_half_of_what_an_operation_leaves_is_the_ca
     crossed: Case,
 ) -> None:
     """Stripes one way come near to waves that cross, near enough to be claimed if nothing were better."""
-    found = worded(diagnose(crossed))
+    here = crossed.subject
+    settings = here.settings.model_copy(update={"matching": MatchingSettings(pair_gain=0.02)})
+    subject = replace(here, workspace=replace(here.workspace, settings=settings))
+    found = worded(diagnose(replace(crossed, subject=subject)))
     nearest = found.matches[0]
     assert nearest.operation in ("vertical stripes", "horizontal stripes")
     assert min(nearest.share, nearest.overall_share) > 0.75

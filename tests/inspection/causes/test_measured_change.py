@@ -91,7 +91,7 @@ def test_without_a_pattern_next_to_nothing_is_found(correct: Labelled) -> None:
     for seed in range(3, 8):
         found = fixed_pattern(parts(10, seed), TRUE, correct)
         assert float(np.abs(found).max()) < 0.08  # of the light; the planted ones make up to 0.6
-        assert float(found.std()) < 0.015  # 0.14 and more
+        assert float(found.std()) < 0.022  # 0.14 and more
 
 
 # --- residual textures ---
@@ -141,7 +141,7 @@ def seen_levels(correct: Labelled) -> slice:
 def test_a_bent_curve_is_found(correct: Labelled) -> None:
     """Of the same parts to a fraction of a grey level, of others as nearly as parts are alike."""
     seen = seen_levels(correct)
-    assert (seen.start, seen.stop) == (64, 177)
+    assert (seen.start, seen.stop) == (69, 171)
     found = tone_curve(bent()[correct.images], correct.labels, correct)
     assert found.shape == (256, 1)
     assert found.dtype == np.float32

@@ -1,6 +1,6 @@
-"""The night on real images: a planted darkening on steel, a natural failure on solar cells.
+"""The night on real images: a planted darkening on steel.
 
-The images are no part of the project: the tests are skipped, with the reason, where they are absent.
+The images are no part of the project: the test is skipped, with the reason, where they are absent.
 """
 
 import json
@@ -10,14 +10,9 @@ from pathlib import Path
 import cv2
 import pytest
 
-from tests.conftest import Answer
+from tests.conftest import Answer, succeeded
 
 Fmi = Callable[..., Answer]
-
-
-def succeeded(answer: Answer) -> Answer:
-    assert answer.returncode == 0, answer.stderr
-    return answer
 
 
 @pytest.mark.slow
@@ -56,28 +51,3 @@ def _accuracy(fmi: Fmi, images: Path, tmp_path: Path, at: tuple[object, ...]) ->
     told = succeeded(fmi("evaluate", images, "--log", tmp_path / "all.csv", "--all", *at)).stdout
     right, _, count = told.split(" images")[0].split()[-3:]
     return int(right) / int(count)
-
-
-@pytest.mark.slow
-def test_errors_on_poly_cells_of_a_mono_model_go_through_the_night_and_retraining(
-    shared_data: Path, tmp_path: Path, fmi: Fmi, prefect: str
-) -> None:
-    cells, at = shared_data / "elpv_solar_cells", ("--workspace", tmp_path / "cells")
-    mono, poly = ("--where", "cell_type = 'mono'"), ("--where", "cell_type = 'poly'")
-    succeeded(fmi("init", tmp_path / "cells"))
-    succeeded(fmi("train", cells, *mono, "--good", "functional", "--epochs", 10, "--input-size", 64, *at))
-    log = tmp_path / "poly.csv"
-    succeeded(fmi("evaluate", cells, *poly, "--split", "test", "--log", log, *at))
-    night = json.loads(succeeded(fmi("night", log, "--json", *at)).stdout)
-    errors = len(log.read_text(encoding="utf-8").splitlines()) - 1
-    assert (night["errors_read"], night["rows_set_aside"]) == (errors, 0)
-    kinds = night["errors_by_kind"]
-    assert kinds["confusion"] == 0
-    assert kinds["escape"] + kinds["overkill"] == errors
-    done = json.loads(succeeded(fmi("retrain", "--json", *at)).stdout)
-    modes, unclustered = night["failure_modes"], night["unclustered"]
-    assert sum(mode["errors"] for mode in modes) + unclustered == errors
-    assert done["mode_id"] == modes[0]["mode_id"]
-    images = done["accuracies"][0]["images"] + done["logged_images"]
-    assert images == modes[0]["errors"]  # what joined the training set does not judge the candidate
-    assert done["candidate_hash"] != done["model_hash"]

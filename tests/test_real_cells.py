@@ -1,0 +1,39 @@
+"""The night on real images: a natural failure on solar cells.
+
+The images are no part of the project: the test is skipped, with the reason, where they are absent.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Answer, succeeded
+
+Fmi = Callable[..., Answer]
+
+
+@pytest.mark.slow
+def test_errors_on_poly_cells_of_a_mono_model_go_through_the_night_and_retraining(
+    shared_data: Path, tmp_path: Path, fmi: Fmi, prefect: str
+) -> None:
+    cells, at = shared_data / "elpv_solar_cells", ("--workspace", tmp_path / "cells")
+    mono, poly = ("--where", "cell_type = 'mono'"), ("--where", "cell_type = 'poly'")
+    succeeded(fmi("init", tmp_path / "cells"))
+    succeeded(fmi("train", cells, *mono, "--good", "functional", "--epochs", 10, "--input-size", 64, *at))
+    log = tmp_path / "poly.csv"
+    succeeded(fmi("evaluate", cells, *poly, "--split", "test", "--log", log, *at))
+    night = json.loads(succeeded(fmi("night", log, "--json", *at)).stdout)
+    errors = len(log.read_text(encoding="utf-8").splitlines()) - 1
+    assert (night["errors_read"], night["rows_set_aside"]) == (errors, 0)
+    kinds = night["errors_by_kind"]
+    assert kinds["confusion"] == 0
+    assert kinds["escape"] + kinds["overkill"] == errors
+    done = json.loads(succeeded(fmi("retrain", "--json", *at)).stdout)
+    modes, unclustered = night["failure_modes"], night["unclustered"]
+    assert sum(mode["errors"] for mode in modes) + unclustered == errors
+    assert done["mode_id"] == modes[0]["mode_id"]
+    images = done["accuracies"][0]["images"] + done["logged_images"]
+    assert images == modes[0]["errors"]  # what joined the training set does not judge the candidate
+    assert done["candidate_hash"] != done["model_hash"]
