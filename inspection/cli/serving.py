@@ -11,8 +11,9 @@ import typer
 
 from inspection.cli.app import app, console, errors
 from inspection.cli.options import WorkspaceOption, open_given
-from inspection.errors import FlowError
+from inspection.errors import FlowError, WorkspaceError
 from inspection.workspace.folder import Workspace
+from inspection.workspace.lease import holder, lease
 
 
 @contextmanager
@@ -76,7 +77,10 @@ def serve(
 
     site = open_given(workspace)
     Store(site.store_path).models()  # a store that cannot be read is told now, not on every page
-    with prefect_at_hand(site, own_server=False), ExitStack() as running:
+    served = holder(site.leases, "serve")
+    if served:
+        raise WorkspaceError(f"{site.root} is served already, by {served}: end that, or use its dashboard.")
+    with lease(site.leases, "serve"), prefect_at_hand(site, own_server=False), ExitStack() as running:
         from dashboards.serve import serve as run_dashboard
         from flows.environment import URL
         from flows.server import prefect_server, take_up_left_runs, worker

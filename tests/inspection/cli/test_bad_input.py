@@ -1,5 +1,6 @@
 """Bad input: one clear message, exit code 2 for misuse, no traceback, and nothing lost."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 
 from inspection.findings import NightState
 from inspection.workspace.folder import create_workspace
+from inspection.workspace.lease import lease
 from inspection.workspace.store import Store
 from tests.conftest import Answer, Diagnosed, fmi_process
 from tests.inspection.conftest import SIZE, rewrite_settings
@@ -433,3 +435,10 @@ def test_a_command_that_is_mistyped(
     assert words in answer.stderr
     assert "Traceback" not in answer.stderr
     assert site.store.retrainings() == []
+
+
+def test_a_workspace_is_served_once(fmi: Fmi, site: Diagnosed) -> None:
+    with lease(site.plant.workspace.leases, "serve"):
+        answer = fmi("serve", "-w", site.root)
+    assert answer.returncode == 2
+    assert f"is served already, by process {os.getpid()} on " in " ".join(answer.stderr.split())
