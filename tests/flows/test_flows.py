@@ -1,8 +1,11 @@
 """The flows on a real Prefect server: end to end, again, killed and resumed."""
 
 import json
+import os
+import signal
 import time
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
@@ -14,6 +17,7 @@ from inspection.findings import NightState
 from inspection.nights.night import INTERRUPTED
 from inspection.nights.summary import summary
 from inspection.recipes.recipe import load_recipe
+from inspection.workspace.lease import PATIENCE
 from tests.conftest import Diagnosed, fmi_process, started
 
 
@@ -94,6 +98,8 @@ def test_a_night_that_another_process_runs_is_waited_for_and_not_run_twice(
     with started("night", log, "--workspace", site.root) as other:
         _wait_for(site.root / "artifacts", "*/errors/000013.png")
         running = site.store.nights()[0]
+        os.kill(other.pid, signal.SIGSTOP)  # for longer than another waits without a word
+        Timer(3 * PATIENCE, os.kill, (other.pid, signal.SIGCONT)).start()
         mine = night(str(site.root), str(log))
         other.wait(60)
     assert mine == running.night_id
