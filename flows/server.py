@@ -61,7 +61,7 @@ def take_up_left_runs() -> None:
     from prefect.client.schemas.objects import State, StateType
     from prefect.states import Scheduled
 
-    left = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
+    left = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=left))):
             state: State[Any] = Scheduled(

@@ -288,8 +288,8 @@ def _message(results: Results) -> str:
     elif results.lost:
         told += [
             f"{results.lost} of {results.errors_read + results.lost} rows that are or may be errors could "
-            "not be used; a failure mode is called gone or shrinking only if it is so with all of them counted "
-            "to it; once they are mended, run the night with --again"
+            "not be used; a failure mode is called gone or shrinking only if it is so with all of them "
+            "counted to it; once they are mended, run the night with --again"
         ]
     if results.state is NightState.UNREADABLE:
         remedies = [_REMEDIES[reason] for reason, _ in counted.most_common() if reason in _REMEDIES]
