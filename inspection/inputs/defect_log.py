@@ -117,49 +117,55 @@ class DefectLog:
     notes: tuple[str, ...] = ()  # what was understood otherwise than it is spelt
 
 
+@dataclass(frozen=True, slots=True)
+class LogReading:
+    """How a plant's log is read, beside the names of its columns."""
+
+    images_root: Path | None = None  # where relative image paths start; None: the log's folder
+    label_map: Mapping[str, str] = field(default_factory=dict)  # the plant's word -> class name
+    paths: Mapping[str, str] = field(default_factory=dict)  # a folder as the log spells it -> where it lies
+    query: str | None = None  # on a DuckDB file: the SELECT that gives the log
+    images: Reading = AS_STORED
+    sha256: str | None = None  # the content that the log has to have
+
+
 def read_defect_log(
     path: Path,
     column_map: Mapping[str, str],
     class_names: Sequence[str],
-    images_root: Path | None = None,
-    label_map: Mapping[str, str] | None = None,
-    query: str | None = None,
+    how: LogReading = LogReading(),
     progress: Callable[[int], None] | None = None,
-    how: Reading = AS_STORED,
-    paths: Mapping[str, str] | None = None,
-    sha256: str | None = None,
 ) -> DefectLog:
     """Read a defect log and check every row; a bad row is set aside with its reason, never dropped.
 
     CSV (UTF-8, UTF-16 with a byte order mark, cp932 or cp1252), Parquet, JSON lines (a
-    .json file may hold one array), or ``query`` on a DuckDB file (.duckdb, .db), which is opened read-only.
-    ``column_map``: our column -> the plant's; ``label_map``: the plant's word -> class name; ``paths``: a
-    folder as the log spells it -> where it lies here. Relative image paths start at ``images_root``, else at
-    the log's folder. ``progress`` receives after every step how many more rows are done.
+    .json file may hold one array), or a query on a DuckDB file (.duckdb, .db), which is opened read-only.
+    ``column_map``: our column -> the plant's. ``progress`` receives after every step how many more rows are
+    done.
 
-    Only errors have their image looked at, read as ``how`` says and decoded once. Of one image (same path or
+    Only errors have their image looked at, read and decoded once. Of one image (same path or
     same content) with two true labels the verdict with the latest verified_at counts, and the others are
     superseded; without a latest one all its rows are conflicting. A row that is not an error takes part in
     that by its path or image_sha256. A duplicate repeats the image and both labels of a row that is kept.
     What a row says beside is kept with it; a score that is no number and a date that is none are kept as
     text. A log without rows is that of a night without errors.
 
-    Errors: LogError for a log that cannot be read as a whole, or whose content is not ``sha256``.
+    Errors: LogError for a log that cannot be read as a whole, or that has another content than asked for.
     """
-    _check_label_map(label_map or {}, class_names)
-    folders = path_map(paths or {})
-    table = read_table(path, query, Use(needed=_needed(column_map)))
+    _check_label_map(how.label_map, class_names)
+    folders = path_map(how.paths)
+    table = read_table(path, how.query, Use(needed=_needed(column_map)))
     found = sha256_of(path)
-    if sha256 not in (None, found):
+    if how.sha256 not in (None, found):
         raise LogError(_changed(path))
-    root = images_root or path.absolute().parent
-    words = _Words(class_names, label_map or {})
+    root = how.images_root or path.absolute().parent
+    words = _Words(class_names, how.label_map)
     labelled, set_aside = _split(
         _labelled(row, cells, root, words, folders) for row, cells in _ours(path, table, column_map)
     )
     tell = progress or (lambda _: None)
     tell(len(table.rows) + len(table.malformed) - sum(entry.is_error for entry in labelled))
-    checked, bad_images = _split(_with_pictures(labelled, folders, how, tell))
+    checked, bad_images = _split(_with_pictures(labelled, folders, how.images, tell))
     kept, repeated = _split(_settled(checked))
     return DefectLog(
         rows=tuple(entry.row for entry in kept),

@@ -22,7 +22,7 @@ from inspection.findings import (
     RegisteredModel,
     SetAside,
 )
-from inspection.inputs.defect_log import DefectLog, read_defect_log
+from inspection.inputs.defect_log import DefectLog, LogReading, read_defect_log
 from inspection.inputs.images import reading
 from inspection.nights.lineage import follow
 from inspection.nights.phrases import worded
@@ -188,13 +188,15 @@ def read_log(site: Site, night: Night, query: str | None, progress: Progress = N
         Path(night.log_path),
         settings.columns,
         model.class_names,
-        Path(settings.images_root) if settings.images_root else None,
-        settings.labels,
-        query,
+        LogReading(
+            images_root=Path(settings.images_root) if settings.images_root else None,
+            label_map=settings.labels,
+            paths=settings.paths,
+            query=query,
+            images=reading(site.workspace.settings.images, model.bit_depth),
+            sha256=night.log_sha256,
+        ),
         progress,
-        reading(site.workspace.settings.images, model.bit_depth),
-        settings.paths,
-        night.log_sha256,
     )
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from inspection.inputs.defect_log import DefectLog, read_defect_log
+from inspection.inputs.defect_log import DefectLog, LogReading, read_defect_log
 
 CLASSES = ["good", "scratch", "stain"]
 
@@ -17,7 +17,8 @@ def logged(folder: Path, text: str | bytes, name: str = "log.csv") -> Path:
 
 
 def read(path: Path, **more: object) -> DefectLog:
-    return read_defect_log(path, more.pop("column_map", {}), CLASSES, **more)  # type: ignore[arg-type]
+    columns, progress = more.pop("column_map", {}), more.pop("progress", None)
+    return read_defect_log(path, columns, CLASSES, LogReading(**more), progress)  # type: ignore[arg-type]
 
 
 def kept(log: DefectLog) -> list[tuple[int, str]]:
