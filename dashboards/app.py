@@ -19,7 +19,7 @@ from dashboards.pages import Pages
 from dashboards.retraining import RetrainingRun, RetrainingStarter
 from inspection.errors import FlowError, InspectionError, StoreBusyError, UnknownIdError
 from inspection.findings import FailureMode, Judgement, Night, NightState, Retraining, Verdict
-from inspection.nights.night import Site, settle
+from inspection.nights.night import Site, runs_now, settle
 from inspection.nights.report import PICTURE_TYPE, stylesheet
 from inspection.workspace.folder import Workspace
 from inspection.workspace.live_copy import LiveCopy
@@ -217,7 +217,10 @@ def health() -> Response:
 
 def _settled(desk: Desk, findings: Reader) -> Reader:
     """The findings, after nights that were ended on the way have been marked as such."""
-    if NightState.RUNNING in findings.states().values():
+    running = [
+        findings.night(name) for name, state in findings.states().items() if state is NightState.RUNNING
+    ]
+    if any(runs_now(desk.workspace, night) is None for night in running):
         with suppress(StoreBusyError):  # then the next reader does it
             settle(Site(desk.workspace, desk.live.store))
         return desk.live.newest()
@@ -267,7 +270,7 @@ def _blocked(mode: FailureMode, runs: list[RetrainingRun]) -> str:
         if run.live:
             return (
                 f"A retraining of this failure mode is {run.state.lower()} already. Wait for it, "
-                f"or end it with `prefect flow-run cancel {run.flow_run_id}`."
+                f"or end `fmi serve` with Ctrl+C, which cancels it."
             )
     return ""
 

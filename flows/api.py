@@ -20,7 +20,7 @@ import socket
 import sqlite3
 import sys
 import tempfile
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,11 +76,14 @@ class _Server(uvicorn.Server):
         """Start, and keep a copy once."""
         await super().startup(sockets)
         if self.template and not self.should_exit and not (self.template / MEMORY).is_file():
-            self.template.mkdir(parents=True, exist_ok=True)
-            with replacing(self.template / DATABASE) as copy, closing(sqlite3.connect(DATABASE)) as database:
-                copy.unlink(missing_ok=True)
-                database.execute("VACUUM INTO ?", [str(copy)])
-            write_whole(self.template / MEMORY, Path(MEMORY).read_bytes())
+            with suppress(OSError, sqlite3.Error):  # the next start makes its own, too
+                self._keep(self.template)
+
+    def _keep(self, template: Path) -> None:
+        template.mkdir(parents=True, exist_ok=True)
+        with replacing(template / DATABASE) as copy, closing(sqlite3.connect(DATABASE)) as database:
+            database.execute("VACUUM INTO ?", [str(copy)])
+        write_whole(template / MEMORY, Path(MEMORY).read_bytes())
 
 
 def main() -> None:

@@ -8,7 +8,9 @@ from flows.progress import remark, step
 from inspection.inputs.image_sets import read_image_set
 from inspection.models import retraining
 from inspection.models.retraining import RetrainingRequest
+from inspection.models.training import forget_unfinished
 from inspection.nights import night as nights
+from inspection.workspace.lease import lease
 
 
 @task
@@ -17,10 +19,17 @@ def fine_tune(root: str, request: RetrainingRequest) -> str:
     site = nights.open_site(root)
     with step("Reading the images", None) as advance:
         material = retraining.gather_material(site.workspace, site.store, request, advance)
-    with step("Retraining", retraining.images_to_train(material, site.workspace.settings)) as advance:
-        done, candidate = retraining.retrain(site.workspace, material, advance)
-    site.store.add_retraining(done, candidate)
+    workspace = site.workspace
+    with lease(workspace.leases, f"retrain-{request.mode_id}", _say_who_retrains):
+        with step("Retraining", retraining.images_to_train(material, workspace.settings)) as advance:
+            done, candidate = retraining.retrain(workspace, material, advance)
+        site.store.add_retraining(done, candidate)
+        forget_unfinished(workspace.unfinished, request.mode_id)
     return done.retraining_id
+
+
+def _say_who_retrains(holder: str) -> None:
+    remark(f"This failure mode is being retrained by {holder}; waiting until that has ended.")
 
 
 @flow(name="retrain", validate_parameters=False)

@@ -22,6 +22,7 @@ from inspection.errors import FlowError
 HOST = "127.0.0.1"
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 STARTING = 120  # seconds a server may take to answer, the first time on a slow disk
+ENDING = 40  # seconds until a part that was asked to end is killed: Prefect gives a run 30
 LAST_LINES = 5  # of what a part said before it stopped
 
 
@@ -52,9 +53,9 @@ def prefect_server(
 
 
 def take_up_left_runs() -> None:
-    """Have the worker run again what ran when the last one was ended: runs go on after their last step.
+    """Have the worker run again what ran when everything was killed: runs go on after their last step.
 
-    For a server of our own, which no other worker has.
+    For a server of our own, which no other worker has. Ctrl+C cancels what runs: that is not taken up.
     """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
@@ -135,7 +136,7 @@ def _child(
         finally:
             process.terminate()
             try:
-                process.wait(timeout=20)
+                process.wait(timeout=ENDING)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

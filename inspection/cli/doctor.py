@@ -71,8 +71,9 @@ def examine_workspace(workspace: Workspace) -> list[Finding]:
 def _running(site: Site) -> Iterator[Finding]:
     for night_id, state in site.store.states().items():
         if state is NightState.RUNNING:
-            log, process = site.store.night(night_id).log_path, runs_now(site, night_id)
-            detail = f"is being run by {process}" if process else f"{INTERRUPTED}: fmi night {log}"
+            night = site.store.night(night_id)
+            process = runs_now(site.workspace, night)
+            detail = f"is being run by {process}" if process else f"{INTERRUPTED}: fmi night {night.log_path}"
             yield Finding(f"night {night_id}", detail, process is not None)
 
 

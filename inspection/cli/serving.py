@@ -49,13 +49,19 @@ def _import_flows() -> None:
 
 
 def _check_answers() -> None:
-    from flows.environment import AUTH, URL
-    from flows.server import answers
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    reached = {name: os.environ[name] for name in (URL, AUTH) if name in os.environ}
-    if not answers(reached):
+    from flows.environment import URL
+
+    with (
+        temporary_settings({PREFECT_API_URL: os.environ[URL]}),
+        get_client(sync_client=True) as client,
+    ):
+        failure = client.api_healthcheck()
+    if failure:
         raise FlowError(
-            f"no Prefect server answers at {reached[URL]} (PREFECT_API_URL). "
+            f"no Prefect server answers at {os.environ[URL]} (PREFECT_API_URL): {failure}. "
             "Start it with `prefect server start`, or unset PREFECT_API_URL: "
             "fmi then runs a server of its own."
         )

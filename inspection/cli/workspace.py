@@ -102,6 +102,7 @@ def train(
     from inspection.inputs.image_sets import read_image_set
     from inspection.models import first_model
     from inspection.models import registry as models
+    from inspection.models.training import forget_unfinished
 
     site = open_given(workspace)
     site.check_writable()
@@ -115,6 +116,7 @@ def train(
         network, spec = first_model.train(site.settings, plan, data, advance, site.unfinished)
     record = models.keep(site, network, spec, models.Origin(note=f"trained on {images}"))
     _keep_registered(site, record, plan.references)
+    forget_unfinished(site.unfinished, first_model.UNFINISHED)
 
 
 def _keep_registered(workspace: Workspace, record: RegisteredModel, references: list[ReferenceImage]) -> None:

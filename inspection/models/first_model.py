@@ -20,6 +20,7 @@ from inspection.models.training import Training, fit, unfinished_training
 from inspection.progress import Progress
 from inspection.workspace.settings import Settings
 
+UNFINISHED = "first"  # the name of a first model's unfinished training
 LOOKED_AT = 16  # images that tell whether a set is grey
 
 
@@ -142,7 +143,7 @@ def train(
     network = build_network(plan.architecture, len(plan.class_names), plan.channels)
     training = Training.first(settings, plan.epochs)
     made_of = [plan.architecture, *plan.class_names]
-    path = unfinished and unfinished_training(unfinished, "first", data[0], training, made_of)
+    path = unfinished and unfinished_training(unfinished, UNFINISHED, data[0], training, made_of)
     fit(network, preprocessing, data[0], training, progress, path)
     return network, ModelSpec(
         plan.architecture, plan.class_names, plan.good_classes, preprocessing, plan.how.bit_depth

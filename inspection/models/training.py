@@ -20,6 +20,7 @@ from inspection.recipes.recipe import sample_generators
 from inspection.workspace.files import replacing
 from inspection.workspace.settings import Settings
 
+DIGITS = 12  # of a hash, hexadecimal, that tell an unfinished training
 TEMPERATURE = 4.0  # of a teacher's answers: what it thinks of the other classes counts, too
 Augmentation = Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]  # image, epoch, index -> image
 
@@ -160,7 +161,7 @@ def fit(
     """Train a network in place with AdamW and one learning-rate cycle; returns it frozen.
 
     After every epoch the file `unfinished` holds where the training stands: one that ends on the way goes on
-    there, to the same network. It goes at the end.
+    there, to the same network. Whoever has kept the network removes it (`forget_unfinished`).
 
     In every step the network sees a batch of images, augmented, and those of them that the changes touched
     once more, changed: learnt in place of the unchanged ones they would cost accuracy on unchanged images.
@@ -199,8 +200,6 @@ def fit(
                 progress(len(batch.images))
         if unfinished:
             standing.write(unfinished, epoch + 1)
-    if unfinished:
-        unfinished.unlink(missing_ok=True)
     return freeze(network)
 
 
@@ -217,11 +216,16 @@ def unfinished_training(
     text = json.dumps([plain, str(training.device), torch.__version__, *made_of])
     source = Path(__file__).read_bytes()
     held = data.images.tobytes() + data.labels.tobytes()
-    path = folder / f"{name}-{hashlib.sha256(text.encode() + source + held).hexdigest()[:12]}.pt"
-    for other in folder.glob(f"{name}-*.pt"):
-        if other != path:
-            other.unlink(missing_ok=True)
+    path = folder / f"{name}-{hashlib.sha256(text.encode() + source + held).hexdigest()[:DIGITS]}.pt"
+    forget_unfinished(folder, name, but=path)
     return path
+
+
+def forget_unfinished(folder: Path, name: str, but: Path | None = None) -> None:
+    """Remove where the trainings of a name stand, all or `but` one."""
+    for path in folder.glob(f"{name}-{'[0-9a-f]' * DIGITS}.pt"):
+        if path != but:
+            path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +246,7 @@ class _Standing:
             "schedule": self.schedule.state_dict(),
             "order": self.order.get_state(),
             "draws": torch.get_rng_state(),
-            "draws of the device": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "draws of the device": self._device_draws(),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, durable=False) as partial:
@@ -259,9 +263,15 @@ class _Standing:
         self.schedule.load_state_dict(held["schedule"])
         self.order.set_state(held["order"])
         torch.set_rng_state(held["draws"])
-        if held["draws of the device"]:
-            torch.cuda.set_rng_state_all(held["draws of the device"])
+        if held["draws of the device"] is not None:
+            torch.cuda.set_rng_state(held["draws of the device"], self._device())
         return int(held["epochs"])
+
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def _device_draws(self) -> torch.Tensor | None:
+        return torch.cuda.get_rng_state(self._device()) if self._device().type == "cuda" else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from inspection.nights.report import write_report
 from inspection.progress import Progress
 from inspection.workspace.files import sha256_of
 from inspection.workspace.folder import Workspace, open_workspace
-from inspection.workspace.lease import holder, lease
+from inspection.workspace.lease import holder, lease, lease_if_free
 from inspection.workspace.settings import as_now
 from inspection.workspace.store import Store
 
@@ -130,20 +130,30 @@ def turn(site: Site, log: Path, waiting: Callable[[str], None]) -> Iterator[None
 
     Waits while another process has it; `waiting` is told who that is.
     """
-    with lease(site.workspace.leases, _lease_of(sha256_of(log)), waiting):
-        yield
+    content = sha256_of(log)
+    while True:
+        with lease(site.workspace.leases, _lease_of(content), waiting):
+            now = sha256_of(log)
+            if now == content:
+                yield
+                return
+        content = now  # it was replaced while another process had its turn
 
 
 def settle(site: Site) -> None:
     """Mark nights that were ended on the way as failed: those that are said to run, and that nobody runs."""
     for night_id, state in site.store.states().items():
-        if state is NightState.RUNNING and runs_now(site, night_id) is None:
-            site.store.fail_night(night_id, INTERRUPTED)
+        if state is NightState.RUNNING:
+            name = _lease_of(site.store.night(night_id).log_sha256)
+            # It may have ended since: whoever has the lease, nobody ends or begins it.
+            with lease_if_free(site.workspace.leases, name) as free:
+                if free and site.store.states().get(night_id) is NightState.RUNNING:
+                    site.store.fail_night(night_id, INTERRUPTED)
 
 
-def runs_now(site: Site, night_id: str) -> str | None:
+def runs_now(workspace: Workspace, night: Night) -> str | None:
     """Which process runs a night now, in words; None where none does."""
-    return holder(site.workspace.leases, _lease_of(site.store.night(night_id).log_sha256))
+    return holder(workspace.leases, _lease_of(night.log_sha256))
 
 
 def _lease_of(log_sha256: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 PATIENCE = 1.0  # seconds before others are told to wait: a look at a lease takes it for a moment
+LOOKING = 0.1  # seconds that one look waits for another
 
 
 @contextmanager
@@ -36,17 +37,26 @@ def lease(folder: Path, name: str, waiting: Callable[[str], None] | None = None)
         lock.release()
 
 
-def holder(folder: Path, name: str) -> str | None:
-    """Who has a lease now, in words; None where nobody has it."""
-    if not (folder / f"{name}.lock").exists():
-        return None
+@contextmanager
+def lease_if_free(folder: Path, name: str) -> Iterator[bool]:
+    """Hold the lease `name` for the block where nobody else has it; gives whether it is held."""
+    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{name}.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOOKING)
     except Timeout:
-        return _said(folder, name) or "another process"
-    lock.release()
-    return None
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def holder(folder: Path, name: str) -> str | None:
+    """Who has a lease now, in words; None where nobody has it."""
+    with lease_if_free(folder, name) as free:
+        return None if free else _said(folder, name) or "another process"
 
 
 def _note(folder: Path, name: str) -> Path:

@@ -137,7 +137,7 @@ def test_retraining_starts_once(visitor: Visitor, reviewed: Store, workbench: Wo
     again = visitor.post(RETRAINING, csrf=token)
     assert (first.status_code, again.status_code) == (303, 409)
     assert "is running already" in again.text
-    assert "<code>prefect flow-run cancel run-1</code>" in again.text
+    assert "<code>fmi serve</code> with Ctrl+C, which cancels it" in again.text
     assert [run.flow_run_id for run in workbench.runs(MODE_ID)] == ["run-1"]
 
 

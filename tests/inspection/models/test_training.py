@@ -19,6 +19,7 @@ from inspection.models.training import (
     Teacher,
     Training,
     fit,
+    forget_unfinished,
     mixed,
     plain_augmentation,
     unfinished_training,
@@ -154,7 +155,8 @@ def test_a_training_that_was_ended_goes_on_to_the_same_weights(tmp_path: Path, a
     assert hash_weights(done.state_dict()) == hash_weights(undisturbed.state_dict())
     assert sum(told) == 4 * 24
     assert told[0] == (24 * (after // 3) or 8)  # what was done before counts at once
-    assert not unfinished.exists()
+    again = fit(tiny(9), PREPROCESSING, data, changed, None, unfinished)  # ended before it was kept
+    assert hash_weights(again.state_dict()) == hash_weights(undisturbed.state_dict())
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04"])
@@ -169,7 +171,7 @@ def test_an_unfinished_training_is_taken_up_by_the_same_only(tmp_path: Path) -> 
     data = grey_set(24)
     mine = unfinished_training(tmp_path, "mode-1", data, PLAIN, ["model", "recipe"])
     mine.touch()
-    other = tmp_path / "mode-2-0123456789ab.pt"
+    other = tmp_path / "mode-1-2-0123456789ab.pt"  # of mode 2 of a night whose name begins alike
     other.touch()
     assert unfinished_training(tmp_path, "mode-1", data, PLAIN, ["model", "recipe"]) == mine
     assert mine.exists()
@@ -183,7 +185,9 @@ def test_an_unfinished_training_is_taken_up_by_the_same_only(tmp_path: Path) -> 
         found = unfinished_training(tmp_path, "mode-1", data_now, replace(PLAIN, **changed), made_of)  # type: ignore[arg-type]
         assert found != mine
         assert not mine.exists()
-    assert other.exists()
+    mine.touch()
+    forget_unfinished(tmp_path, "mode-1")
+    assert list(tmp_path.iterdir()) == [other]
 
 
 @pytest.mark.usefixtures("one_thread")
