@@ -17,7 +17,7 @@ HOST = "127.0.0.1"
 def serve(workspace: Workspace, port: int, prefect_url: str) -> None:
     """Serve the dashboard on 127.0.0.1 until interrupted. Raises WorkspaceError where the port is taken."""
     app = create_app(workspace, Store(workspace.store_path), PrefectRetraining(workspace.root, prefect_url))
-    config = uvicorn.Config(app, log_level="warning", server_header=False, proxy_headers=False, ws="none")
+    config = uvicorn.Config(app, log_level="error", server_header=False, proxy_headers=False, ws="none")
     with _listening(port) as listener, suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
 

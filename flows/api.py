@@ -11,8 +11,10 @@ of that database in a temporary folder, which goes with it: many may run at once
 """
 
 import argparse
+import asyncio
 import base64
 import hmac
+import json
 import os
 import shutil
 import signal
@@ -32,9 +34,11 @@ from flows.environment import SECRET
 from inspection.workspace.files import replacing, write_whole
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 DATABASE = "prefect.db"
+PROTOCOL = "prefect"  # of the websockets of Prefect's clients
+TELLING = 5  # seconds in which they tell the secret
 MEMORY = "memo_store.toml"  # where Prefect notes that its block types stand in the database
 
 
@@ -47,22 +51,55 @@ class Private:
         self.authorization = "Basic " + base64.b64encode(secret.encode()).decode()
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Pass on what is admitted; of a websocket Prefect checks the secret, in the first message."""
-        if scope["type"] == "lifespan" or self._admits(scope):
+        """Pass on what is admitted."""
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
+            await self._socket(scope, receive, send)
+        elif self._is_ours(scope) and self._knows(Headers(scope=scope).get("authorization", "")):
+            await self.app(scope, receive, send)
         else:
             await PlainTextResponse("This address is not for you.", 403)(scope, receive, send)
 
-    def _admits(self, scope: "Scope") -> bool:
+    def _is_ours(self, scope: "Scope") -> bool:
         headers = Headers(scope=scope)
-        if headers.getlist("host") != [self.host] or "origin" in headers:
+        return headers.getlist("host") == [self.host] and "origin" not in headers
+
+    def _knows(self, authorization: str) -> bool:
+        return hmac.compare_digest(authorization.encode(), self.authorization.encode())
+
+    async def _socket(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Pass on a websocket whose first message, soon after it opened, tells the secret.
+
+        Prefect's clients tell it there; Prefect would wait for it for ever, with one of its places taken.
+        """
+        opening = [await receive()]
+        if not self._is_ours(scope) or PROTOCOL not in scope["subprotocols"]:
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
+        with suppress(TimeoutError):
+            opening.append(await asyncio.wait_for(receive(), TELLING))
+        if not self._tells(opening[-1]):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+
+        async def again() -> "Message":
+            return opening.pop(0) if opening else await receive()
+
+        async def after_accepting(message: "Message") -> None:
+            if message["type"] != "websocket.accept":
+                await send(message)
+
+        await self.app(scope, again, after_accepting)
+
+    def _tells(self, message: "Message") -> bool:
+        try:
+            told = json.loads(message.get("text") or "")
+            token = f"Basic {base64.b64encode(told['token'].encode()).decode()}"
+        except (ValueError, TypeError, KeyError, AttributeError):
             return False
-        if scope["type"] == "websocket":
-            return True
-        given = headers.get("authorization", "")
-        return hmac.compare_digest(given.encode(), self.authorization.encode())
+        return self._knows(token)
 
 
 class _Server(uvicorn.Server):

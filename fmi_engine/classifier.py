@@ -256,7 +256,12 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], source: str) -
     ]
     if missing or unexpected or shapes:
         raise ClassifierError(_misfit(source, missing, unexpected, shapes))
-    network.load_state_dict(dict(state))
+    try:
+        network.load_state_dict(dict(state))
+    except Exception as error:  # a sparse or quantised tensor of the right shape
+        raise ClassifierError(
+            f"{source} cannot be put into the network: {_first_line(error)}. Expected dense weights"
+        ) from None
     return network
 
 

@@ -42,7 +42,8 @@ class DescribedModel:
                 f"{' and '.join(missing)} missing: a model in no workspace is described by --architecture, "
                 "--checkpoint and --classes; without any of these the workspace's model is asked"
             )
-        sys.path.append(str(Path.cwd()))  # for a module of the user's own, after everything installed
+        if ":" in self.architecture:
+            sys.path.append(str(Path.cwd()))  # for the module that is named, after everything installed
         return self.checkpoint
 
     def completed(self) -> "DescribedModel":

@@ -1,16 +1,18 @@
 """The Prefect API runs code for whoever it answers: it answers the start that made it, and nobody else."""
 
 import base64
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from flows.environment import AUTH, SECRET, URL, environment
 from flows.server import prefect_server
@@ -98,10 +100,41 @@ def test_no_socket_opens_for_a_page_or_without_the_secret(reached: Mapping[str, 
     address = reached[URL].replace("http", "ws") + path
     with pytest.raises(InvalidStatus, match="403"):
         connect(address, origin="http://evil.example", subprotocols=["prefect"], proxy=None)  # type: ignore[arg-type, list-item]
-    with connect(address, subprotocols=["prefect"], proxy=None) as socket:  # type: ignore[list-item]
-        socket.send('{"type": "auth", "token": "guessed"}')
+    for protocols in (None, ["other"]):
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(address, subprotocols=protocols, proxy=None)  # type: ignore[arg-type]
+    for first in (
+        '{"type": "auth", "token": "guessed"}',
+        "[1]",
+        "hello",
+        '{"token": 5}',
+        '{"token": "é"}',
+        b"x",
+    ):
+        with opened(address) as socket:
+            socket.send(first)
+            with pytest.raises(ConnectionClosed):
+                socket.recv(timeout=10)
+
+
+def opened(address: str) -> ClientConnection:
+    return connect(address, subprotocols=["prefect"], proxy=None)  # type: ignore[list-item]
+
+
+def test_a_socket_opens_for_who_knows_the_secret(reached: Mapping[str, str]) -> None:
+    with opened(reached[URL].replace("http", "ws") + "/events/out") as socket:
+        socket.send(json.dumps({"type": "auth", "token": reached[AUTH]}))
+        assert json.loads(socket.recv(timeout=30)) == {"type": "auth_success"}
+
+
+def test_sockets_that_say_nothing_hold_nobody_up(reached: Mapping[str, str]) -> None:
+    """More than Prefect takes requests at once."""
+    with ExitStack() as held:
+        address = reached[URL].replace("http", "ws") + "/events/out"
+        sockets = [held.enter_context(opened(address)) for _ in range(120)]
+        assert ask(reached, "GET", "/health", reached[AUTH]).json() is True
         with pytest.raises(ConnectionClosed):
-            socket.recv(timeout=10)
+            sockets[0].recv(timeout=30)
 
 
 def test_another_process_cannot_have_the_worker_run_a_script(
