@@ -2,6 +2,7 @@
 
 import base64
 import ctypes
+import os
 import secrets
 import signal
 import socket
@@ -74,7 +75,7 @@ def take_up_left_runs() -> None:
 @contextmanager
 def worker(home: Path, workspace: Path) -> Iterator[None]:
     """Run a worker that executes the flows of this workspace while the block lasts."""
-    command = ["inspection.cli", "worker", "--workspace", str(workspace)]
+    command = ["inspection.cli", "worker", "--workspace", str(workspace), "--parent", str(os.getpid())]
     with _child("the worker", command, home / "worker.log", environment(home)):
         yield
 

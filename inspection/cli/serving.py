@@ -102,10 +102,15 @@ def serve(
 
 
 @app.command()
-def worker(workspace: WorkspaceOption = None) -> None:
+def worker(
+    workspace: WorkspaceOption = None,
+    parent: Annotated[
+        int | None, typer.Option(hidden=True, help="The process of fmi serve, with which this one ends.")
+    ] = None,
+) -> None:
     """Execute nights and retrainings that the dashboard or a schedule starts (fmi serve does it for you)."""
     site = open_given(workspace)
     with prefect_at_hand(site, own_server=False):
         from flows.worker import work
 
-        work()
+        work(parent)

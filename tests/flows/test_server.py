@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -58,12 +59,22 @@ def test_a_retraining_that_was_killed_with_everything_goes_on_when_it_is_served_
             until(lambda: reviewer.post(f"{page}/retraining", csrf=reviewer.token(page)).status_code == 303)
             until(lambda: list((site.root / "cache" / "training").glob("*.pt")))
         assert site.store.retrainings() == []
+        until(lambda: not running(site.root), 40)  # nothing that it had started goes on
         with started(*serving):
             until(lambda: answers(client))
             until(lambda: site.store.retrainings())
             until(lambda: "Completed" in reviewer.get(page).text)
     assert len(site.store.retrainings()) == 1
     assert list((site.root / "cache" / "training").iterdir()) == []
+
+
+def running(workspace: Path) -> list[str]:
+    """The processes that have this workspace in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(path.read_bytes().decode(errors="replace"))
+    return [command for command in found if str(workspace) in command]
 
 
 def nobody_left(group: int) -> bool:
