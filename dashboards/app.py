@@ -270,7 +270,7 @@ def _blocked(mode: FailureMode, runs: list[RetrainingRun]) -> str:
         if run.live:
             return (
                 f"A retraining of this failure mode is {run.state.lower()} already. Wait for it, "
-                f"or end `fmi serve` with Ctrl+C, which cancels it."
+                "or end `fmi serve` with Ctrl+C, which cancels it."
             )
     return ""
 

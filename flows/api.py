@@ -12,7 +12,6 @@ of that database in a temporary folder, which goes with it: many may run at once
 
 import argparse
 import asyncio
-import base64
 import hmac
 import json
 import os
@@ -30,7 +29,7 @@ import uvicorn
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 
-from flows.environment import SECRET
+from flows.environment import SECRET, authorization
 from inspection.workspace.files import replacing, write_whole
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class Private:
     def __init__(self, app: "ASGIApp", secret: str, host: str) -> None:
         self.app = app
         self.host = host
-        self.authorization = "Basic " + base64.b64encode(secret.encode()).decode()
+        self.authorization = authorization(secret)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Pass on what is admitted."""
@@ -65,8 +64,8 @@ class Private:
         headers = Headers(scope=scope)
         return headers.getlist("host") == [self.host] and "origin" not in headers
 
-    def _knows(self, authorization: str) -> bool:
-        return hmac.compare_digest(authorization.encode(), self.authorization.encode())
+    def _knows(self, told: str) -> bool:
+        return hmac.compare_digest(told.encode(), self.authorization.encode())
 
     async def _socket(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Pass on a websocket whose first message, soon after it opened, tells the secret.
@@ -95,11 +94,10 @@ class Private:
 
     def _tells(self, message: "Message") -> bool:
         try:
-            told = json.loads(message.get("text") or "")
-            token = f"Basic {base64.b64encode(told['token'].encode()).decode()}"
+            told = authorization(json.loads(message.get("text") or "")["token"])
         except (ValueError, TypeError, KeyError, AttributeError):
             return False
-        return self._knows(token)
+        return self._knows(told)
 
 
 class _Server(uvicorn.Server):

@@ -5,6 +5,7 @@ current folder. Those of the plant's own Prefect are not meant for ours; where t
 run on its own server, it names that in PREFECT_API_URL, and how to reach it counts.
 """
 
+import base64
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager, suppress
@@ -29,6 +30,11 @@ OURS = {
     "PREFECT_SERVER_UI_ENABLED": "false",
 }
 LOOPBACK = "127.0.0.1,localhost,::1"
+
+
+def authorization(secret: str) -> str:
+    """The header by which a request to a Prefect server tells the secret (basic authentication, RFC 7617)."""
+    return "Basic " + base64.b64encode(secret.encode()).decode()
 
 
 @contextmanager

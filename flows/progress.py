@@ -12,7 +12,7 @@ _console = Console(stderr=True)
 
 def remark(sentence: str) -> None:
     """Say what the user should know and what stops nothing."""
-    _console.print(sentence, style="yellow", markup=False, emoji=False, highlight=False, soft_wrap=True)
+    _console.print(sentence, style="yellow")
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The Prefect server and the worker of one start, as child processes that answer nobody else."""
 
-import base64
 import ctypes
 import os
 import secrets
@@ -17,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from flows.environment import AUTH, SECRET, URL, environment, variables
+from flows.environment import AUTH, SECRET, URL, authorization, environment, variables
 from inspection.errors import FlowError
 
 HOST = "127.0.0.1"
@@ -151,8 +150,8 @@ def _ends_with_its_parent() -> None:
 
 def answers(reached: Mapping[str, str]) -> bool:
     """Whether a Prefect API answers where, and to whom, these variables say."""
-    secret = base64.b64encode(reached.get(AUTH, "").encode()).decode()
-    question = urllib.request.Request(f"{reached[URL]}/health", headers={"Authorization": f"Basic {secret}"})
+    headers = {"Authorization": authorization(reached[AUTH])}
+    question = urllib.request.Request(f"{reached[URL]}/health", headers=headers)
     try:
         with urllib.request.urlopen(question, timeout=3) as answer:
             return bool(answer.status == 200)

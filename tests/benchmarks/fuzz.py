@@ -28,10 +28,10 @@ from types import FrameType
 
 import cv2
 import numpy as np
-from rich.console import Console
 
 from fmi_engine.errors import EngineError
 from inspection.cli import entry
+from inspection.console import Console
 from inspection.errors import InspectionError
 from inspection.inputs.defect_log import read_defect_log, write_defect_log
 from inspection.inputs.image_sets import read_image_set
@@ -41,7 +41,7 @@ from inspection.workspace.folder import create_workspace
 from inspection.workspace.settings import default_toml, load_settings
 from inspection.workspace.store import Store
 
-console = Console(stderr=True, markup=False, highlight=False)
+console = Console(stderr=True)
 
 HANGS = 30  # seconds that no input may take
 CLASSES = ("good", "scratch", "stain")

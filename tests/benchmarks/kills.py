@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-from rich.console import Console
 
+from inspection.console import Console
 from inspection.inputs.sample_line import SampleLine, write_images
 
-console = Console(stderr=True, markup=False, highlight=False)
+console = Console(stderr=True)
 
 SIZE = 48  # pixels
 LEAVING = 20  # seconds in which a Prefect server whose parent was killed has left
