@@ -22,13 +22,11 @@ _ZIP = (8, 32946)  # TIFF's compressions that zlib reads
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # a bad file gets one message, ours
 
 
-def is_whole(data: bytes) -> bool:
-    """Say whether the pixels of a JPEG, PNG or TIFF file are all there; any other is left to the decoder."""
-    return decodable(data) is not None
-
-
 def decodable(data: bytes) -> bytes | None:
-    """The bytes that OpenCV decodes without a complaint; None where pixels are missing."""
+    """The bytes that OpenCV decodes without a complaint; None where pixels are missing.
+
+    Of a JPEG, PNG or TIFF; any other is left to the decoder.
+    """
     if data.startswith(PNG):
         png = read_png(data)
         return remade(png) if png else None

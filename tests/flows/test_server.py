@@ -15,14 +15,17 @@ from tests.conftest import Diagnosed, free_port, started
 from tests.dashboards.conftest import Visitor
 
 
-@pytest.mark.slow
-def test_the_button_retrains_and_ctrl_c_ends_every_process(
-    diagnosed: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A reviewer presses it in the page; the page shows the run, and then what the candidate achieves."""
-    site = diagnosed.copied(tmp_path / "workspace")
+@pytest.fixture
+def site(diagnosed: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Diagnosed:
+    """A workspace of its own, where no Prefect server is named."""
     for name in (URL, AUTH, "PREFECT_HOME"):
         monkeypatch.delenv(name, raising=False)
+    return diagnosed.copied(tmp_path / "workspace")
+
+
+@pytest.mark.slow
+def test_the_button_retrains_and_ctrl_c_ends_every_process(site: Diagnosed) -> None:
+    """A reviewer presses it in the page; the page shows the run, and then what the candidate achieves."""
     port, page = free_port(), f"/modes/{site.night_id}-1"
     with (
         started("serve", "--port", port, "--workspace", site.root) as serve,
@@ -45,11 +48,8 @@ def test_the_button_retrains_and_ctrl_c_ends_every_process(
 
 @pytest.mark.slow
 def test_a_retraining_that_was_killed_with_everything_goes_on_when_it_is_served_again(
-    diagnosed: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    site: Diagnosed,
 ) -> None:
-    site = diagnosed.copied(tmp_path / "workspace")
-    for name in (URL, AUTH, "PREFECT_HOME"):
-        monkeypatch.delenv(name, raising=False)
     port, page = free_port(), f"/modes/{site.night_id}-1"
     serving = ("serve", "--port", port, "--workspace", site.root)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from inspection.errors import ImageError
 from inspection.inputs.images import read_image
-from inspection.inputs.integrity import is_whole
+from inspection.inputs.integrity import decodable
 from tests.inspection.inputs.files import NOISE, encoded, saved
 
 # A slope under sensor noise: a JPEG of it has many bytes for each block, as a photo's has.
@@ -132,8 +132,8 @@ def test_a_jpeg_whose_end_was_never_written_is_found_where_opencv_takes_it(
     assert taken is not None
     assert taken.shape == sound.shape
     assert (taken != sound).any()
-    assert is_whole(whole)
-    assert not is_whole(data)
+    assert decodable(whole) is not None
+    assert decodable(data) is None
     with pytest.raises(ImageError, match="cut short or damaged; copy it again"):
         read_image(saved(tmp_path / "a.jpg", data), None, 3)
 
@@ -196,7 +196,7 @@ def test_a_jpeg_that_lost_blocks_is_found_although_its_end_is_there(
     }[lost]
     assert decoded(data) is not None  # OpenCV takes it
     assert "Corrupt JPEG data" in capfd.readouterr().err
-    assert is_whole(whole)
+    assert decodable(whole) is not None
     with pytest.raises(ImageError, match="cut short or damaged; copy it again"):
         read_image(saved(tmp_path / "a.jpg", data), None, 3)
     assert capfd.readouterr().err == ""
@@ -205,16 +205,16 @@ def test_a_jpeg_that_lost_blocks_is_found_although_its_end_is_there(
 def test_jpegs_of_every_common_kind_are_whole() -> None:
     smooth = cv2.GaussianBlur(PART, (5, 5), 1)
     for sampling in (0x411111, 0x221111, 0x211111, 0x121111, 0x111111):
-        assert is_whole(encoded(".jpg", smooth, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling))
+        assert decodable(encoded(".jpg", smooth, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling)) is not None
     for mode in ("L", "CMYK"):
         file = BytesIO()
         Image.fromarray(smooth).convert(mode).save(file, "JPEG")
-        assert is_whole(file.getvalue())
+        assert decodable(file.getvalue()) is not None
 
 
 def test_a_tiff_whose_compressed_values_changed_is_found(tmp_path: Path) -> None:
     file = BytesIO()
     tifffile.imwrite(file, NOISE, compression="zlib")
     whole = file.getvalue()
-    assert is_whole(whole)
-    assert not is_whole(whole[:-200] + bytes(100) + whole[-100:])
+    assert decodable(whole) is not None
+    assert decodable(whole[:-200] + bytes(100) + whole[-100:]) is None
