@@ -41,6 +41,8 @@ REFINED_RANGE = 2.0  # times the strength that a refinement begins with, or one 
 # Half, unseen: JPEG compression is not claimed.
 NEARER_SIGNIFICANCE = 0.1  # of a sign test: eight of ten errors, or all of four
 
+PLACED_ERRORS = 40  # of them: those whose patches are looked at; bounds the time of a trial
+
 # --- ranking of operations (causes) ---
 
 TRIED_OPERATIONS = 6  # of the best: those that are tried, and that are paired with every other

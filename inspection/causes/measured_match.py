@@ -11,6 +11,7 @@ from inspection import tuning
 from inspection.causes.measured_change import PARTS, MeasuredChange, apply_measured, measure_change
 from inspection.evidence.case import Case
 from inspection.evidence.nearest import Baselines, NearestMatch
+from inspection.evidence.place import PlaceMatch
 from inspection.evidence.shift import Shares
 from inspection.inputs.labelled import sample
 from inspection.operations.catalogue import Change
@@ -89,6 +90,7 @@ def _together(halves: Sequence[_Half]) -> MeasuredMatch:
             _mean([each.shares for each in found]),
             sum(each.nearer for each in found),
             sum(each.errors for each in found),
+            PlaceMatch(np.concatenate([each.place.left for each in found], axis=1)),
         ),
         Baselines(
             _mean([each.baseline_errors for each in baselines]),

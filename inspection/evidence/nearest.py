@@ -21,9 +21,11 @@ from scipy.stats import binomtest
 from fmi_engine.response import slope_at
 from fmi_engine.types import FloatArray, Screening
 from inspection import tuning
+from inspection.evidence.place import PlaceMatch, Places
 from inspection.evidence.responses import Induced, ResponsePath, Responses, standardised
 from inspection.evidence.shift import LITTLE, Evidence, Shares
 from inspection.evidence.subject import Subject
+from inspection.inputs.labelled import sample
 from inspection.operations.catalogue import Change, Steps, find_operation
 
 _LOCK = Lock()  # of what a subject keeps
@@ -46,6 +48,7 @@ class NearestMatch:
     shares: Shares  # explained by the changed reference images of their own classes most like them
     nearer: int  # errors that are nearer to those than to any that is as it was
     errors: int
+    place: PlaceMatch  # how much nearer their patches are
 
     @property
     def nearer_share(self) -> float:
@@ -54,8 +57,9 @@ class NearestMatch:
 
     @property
     def unexplained(self) -> float:
-        """What the shares leave over, times the share of errors that are not nearer."""
-        return self.shares.unexplained * max(1 - self.nearer_share, tuning.RESOLUTION)
+        """What the shares leave over, and the patches, times the share of errors that are not nearer."""
+        left = max(1 - self.place.share, tuning.RESOLUTION)
+        return self.shares.unexplained * left * max(1 - self.nearer_share, tuning.RESOLUTION)
 
     def exceeds(self, share: float) -> bool:
         """Whether that share is higher than one given, beyond chance: an exact binomial test, one-sided."""
@@ -97,6 +101,8 @@ class NearestReferences:
     tried: int  # of them: those that a change is tried on
     distances: FloatArray  # (errors,) from the reference image most like each, of its class or the predicted
     baselines: Baselines
+    placed: NDArray[np.int64]  # positions among the errors: those whose patches are looked at
+    places: Places  # the patches of those
 
     def under(self, change: Change, everywhere: bool = False) -> NearestMatch:
         """The reference images of the errors' classes, changed, that are most like them.
@@ -108,9 +114,11 @@ class NearestReferences:
 
     def _match(self, change: Change, tried: int) -> tuple[NearestMatch, FloatArray]:
         """The match, and what of the observed shift (filters + entries,) is left."""
-        found, _, distances = self._nearest(change, tried)
+        found, positions, distances = self._nearest(change, tried)
         shift, nearer = found.mean(0), int((distances < self.distances).sum())
-        match = NearestMatch(self.evidence.shares_alone(shift), nearer, len(self.rows))
+        changed = change(self.subject.labelled.images[positions[self.placed]])
+        place = self.places.under(changed)
+        match = NearestMatch(self.evidence.shares_alone(shift), nearer, len(self.rows), place)
         return match, self.evidence.observed - shift
 
     def at(self, operation: str, strength: float, path: ResponsePath) -> TriedOperation:
@@ -215,7 +223,7 @@ def find_nearest(
     looks = subject.looks.standardise(images, true)
     rows = np.concatenate([subject.standardise(screening.energy, true), looks], axis=1)
     pool, weights = Pool(responses.references, responses.labels, responses.normal), evidence.weights
-    own, _, _ = nearest_in(pool, rows, weights, (true, true))
+    own, alike, _ = nearest_in(pool, rows, weights, (true, true))
     either, which, distances = nearest_in(pool, rows, weights, (true, predicted))
     candidates, tried = order_candidates(pool, rows - evidence.observed, weights, true)
     baselines = Baselines(
@@ -224,8 +232,11 @@ def find_nearest(
         evidence.shares_alone(either.mean(0)),
         float((responses.labels[which] == predicted).mean()),
     )
+    placed = sample(len(images), tuning.PLACED_ERRORS, subject.settings.compute.seed)
+    unchanged = subject.labelled.images[responses.drawn[alike[placed]]]
+    places = Places(subject, images[placed], true[placed], unchanged)
     return NearestReferences(
-        subject, responses, evidence, rows, true, candidates, tried, distances, baselines
+        subject, responses, evidence, rows, true, candidates, tried, distances, baselines, placed, places
     )
 
 

@@ -14,6 +14,7 @@ entries, which have these families:
 - surface: line pattern, texture
 - dirt: dust
 - geometry: geometry
+- defect: defect contrast, defect edges, defect size, background
 
 And around them:
 

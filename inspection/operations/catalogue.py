@@ -16,6 +16,7 @@ from inspection.errors import InspectionError
 from inspection.operations import (
     blur,
     colour,
+    defect,
     dirt,
     exposure,
     geometry,
@@ -37,6 +38,7 @@ CATALOGUE: tuple[Operation, ...] = (
     *sensor.OPERATIONS,
     *surface.OPERATIONS,
     *dirt.OPERATIONS,
+    *defect.OPERATIONS,
     *geometry.OPERATIONS,
 )
 

@@ -50,6 +50,10 @@ FAMILIES = (
     "dust",
     "texture",
     "geometry",
+    "defect contrast",
+    "defect edges",
+    "defect size",
+    "background",
 )
 """The words in which causes are named; every operation belongs to one of them."""
 

@@ -1,0 +1,142 @@
+"""Where images differ: patches of errors set against patches of reference images, each wherever it lies.
+
+Filters' energies and the look of whole images tell how much changed. Their patches tell where: what an error
+holds that no reference image of its class holds under a change, and what those would hold that no error does.
+A band of shadow that is to explain a dark line is refuted by the band, and a dimmer lamp by a background that
+kept its light. Nobody has to mark a defect: as in memory banks of patches (Roth et al., Towards Total Recall
+in Industrial Anomaly Detection, arXiv 2106.08265), a patch is as new as the nearest one known is far.
+
+Two views are kept apart: the maps of the model's middle layer, and the images themselves without any network.
+"""
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import pairwise_distances_argmin_min
+from torch.nn.functional import avg_pool2d
+
+from fmi_engine.probe import truncated
+from fmi_engine.types import FloatArray, Layer
+from inspection.evidence.subject import Subject
+
+BLURS = (1, 2, 4, 8)  # sigma, pixels, between which the bands of an image lie
+GRID = 24  # places along the longer side of an image, at most
+MIDDLE = 8  # times narrower than the image, at most, are the maps of the middle layer
+LITTLE = 1e-3  # spread of an entry, in place of none
+
+Views = tuple[FloatArray, ...]  # of each view the patches (images, places, entries)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceMatch:
+    """How far patches of errors and of reference images are apart under a change, error by error."""
+
+    left: FloatArray  # (views, errors): distance, in times the mean distance to unchanged reference images
+
+    @property
+    def share(self) -> float:
+        """How much of the distance the change takes away, the mean of the views: at most 1."""
+        return float(1 - self.left.mean())
+
+    @property
+    def least(self) -> float:
+        """The same in the view in which it is less."""
+        return float(1 - self.left.mean(1).max())
+
+
+@dataclass(frozen=True)
+class Places:
+    """Some errors and the unchanged reference images of their classes that are most like them, as patches."""
+
+    subject: Subject
+    errors: NDArray[np.uint8]  # (errors, height, width, channel)
+    true: NDArray[np.int64]  # (errors,), classes
+    unchanged: NDArray[np.uint8]  # (errors, height, width, channel): the reference image most like each
+
+    def under(self, changed: NDArray[np.uint8]) -> PlaceMatch:
+        """Set the errors against changed reference images (errors, height, width, channel), one for each."""
+        return PlaceMatch(self._distances(changed) / np.maximum(self._before.mean(1, keepdims=True), LITTLE))
+
+    @cached_property
+    def _before(self) -> FloatArray:
+        return self._distances(self.unchanged)
+
+    @cached_property
+    def _of_errors(self) -> Views:
+        return describe_patches(self.subject, self.errors)
+
+    @cached_property
+    def _scales(self) -> Views:
+        """The spread of every entry over the patches of unchanged reference images."""
+        return tuple(
+            np.maximum(view.std((0, 1)), LITTLE) for view in describe_patches(self.subject, self.unchanged)
+        )
+
+    def _distances(self, references: NDArray[np.uint8]) -> FloatArray:
+        """Distances (views, errors) of patches, there and back, among the images of each class."""
+        views = describe_patches(self.subject, references)
+        found = []
+        for ours, theirs, scale in zip(self._of_errors, views, self._scales, strict=True):
+            apart = np.zeros(len(self.true), np.float32)
+            for label in np.unique(self.true):
+                mine = self.true == label
+                here, there = ours[mine] / scale, theirs[mine] / scale
+                apart[mine] = _nearest(here, there) + _nearest(there, here)
+            found.append(apart)
+        return np.stack(found)
+
+
+def _nearest(images: FloatArray, others: FloatArray) -> FloatArray:
+    """The mean distance (images,) of the patches of each image to the nearest patch of any other."""
+    count, places, entries = images.shape
+    _, distances = pairwise_distances_argmin_min(images.reshape(-1, entries), others.reshape(-1, entries))
+    return np.asarray(distances.reshape(count, places).mean(1), np.float32)
+
+
+def describe_patches(subject: Subject, images: NDArray[np.uint8]) -> Views:
+    """The patches of images (n, height, width, channel): as they look, and in the model's middle layer."""
+    look = np.stack([_look(image) for image in images])
+    return look, _maps(subject, images)
+
+
+def _look(image: NDArray[np.uint8]) -> FloatArray:
+    """Level, bands from fine to coarse, steepness and colour around every place: (places, entries)."""
+    light = image.astype(np.float32)
+    grey = light.mean(2)
+    levels = [grey, *(cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in BLURS)]
+    bands = [finer - coarser for finer, coarser in itertools.pairwise(levels)]
+    steep = [
+        np.hypot(*(cv2.Sobel(each, cv2.CV_32F, *way) for way in ((1, 0), (0, 1)))) for each in levels[1:3]
+    ]
+    entries = [levels[3], *bands, *steep]
+    if image.shape[2] == 3:
+        red, green, blue = (
+            cv2.GaussianBlur(np.ascontiguousarray(light[..., c]), (0, 0), 2) for c in range(3)
+        )
+        entries += [red - green, blue - green]
+    step = -(-max(grey.shape) // GRID)
+    chosen = np.stack(entries, axis=-1)[step // 2 :: step, step // 2 :: step]
+    return np.asarray(chosen.reshape(-1, chosen.shape[-1]), np.float32)
+
+
+def _maps(subject: Subject, images: NDArray[np.uint8]) -> FloatArray:
+    """The code of the middle layer, the mean of 3 x 3 places around each: (images, places, filters)."""
+    layer, size = _middle(subject.layers, images.shape[1]), subject.settings.compute.batch_size
+    step = -(-max(layer.height, layer.width) // GRID)
+    rows = []
+    with truncated(subject.classifier.network, layer.name) as code:
+        for start in range(0, len(images), size):
+            maps = code(subject.classifier.prepare(images[start : start + size]))
+            around = avg_pool2d(maps, 3, stride=1, padding=1, count_include_pad=False)[..., ::step, ::step]
+            rows.append(around.flatten(2).transpose(1, 2).cpu().numpy())
+    return np.concatenate(rows)
+
+
+def _middle(layers: tuple[Layer, ...], height: int) -> Layer:
+    """The last layer whose maps are not much coarser than the image; the first where all are."""
+    fine = [layer for layer in layers if layer.height * MIDDLE >= height]
+    return fine[-1] if fine else layers[0]
