@@ -6,9 +6,12 @@
 - server, worker: Prefect's server and a worker as child processes
 - progress: progress on the terminal
 
-On several machines: give the flow a task runner (`night.with_options(task_runner=...)`; Prefect has runners
-on threads, Dask and Ray) and submit the steps that do not wait for each other, which are the batches of
-`screen_errors`, and each failure mode's own. Every machine needs the same version of this software and of its
-settings, the workspace at the same path of a disk that they share (the store names images by absolute paths,
-and DuckDB locks its file), and a Prefect server that all of them reach (`PREFECT_API_URL`).
+A night runs on one machine: its steps are called one after the other, and a task runner given to the flow
+(`night.with_options(task_runner=...)`) changes nothing by itself, for it serves only what is submitted. To
+spread a night, change `flows.night` to submit the steps that do not wait for each other, which are the
+batches of `screen_errors`, the layers of `verify_layer`, and the failure modes; all that a step takes and
+gives can be pickled. Prefect has runners on threads, Dask and Ray. Every machine then needs the same
+version of this software and of its settings, the workspace at the same path of a disk that they share (the
+store names images by absolute paths, and DuckDB locks its file), and a Prefect server that all of them
+reach (`PREFECT_API_URL`).
 """

@@ -43,7 +43,7 @@ from inspection.findings import (
     SuspectLabel,
 )
 from inspection.inputs.defect_log import DefectLog
-from inspection.modes import grouping, recipe, side_by_side, suspect_labels
+from inspection.modes import grouping, mode_recipe, side_by_side, suspect_labels
 from inspection.modes.grouping import Grouping
 from inspection.nights import night as nights
 from inspection.nights.phrases import all_errors
@@ -328,7 +328,7 @@ def write_recipe(
     filters: Sequence[BlamedFilter],
 ) -> RecipeFile | None:
     """Turn a claimed diagnosis into a recipe."""
-    return recipe.write_mode_recipe(scope.case(errors), scope.mode_id, found, flip_rates, filters)
+    return mode_recipe.write_mode_recipe(scope.case(errors), scope.mode_id, found, flip_rates, filters)
 
 
 @task(retries=1, retry_delay_seconds=2, retry_condition_fn=_worth_retrying)

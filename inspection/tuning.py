@@ -25,9 +25,8 @@ SIGNIFICANCE = 0.05  # of tests and controls
 
 # --- shifts and explained shares (evidence) ---
 
-EXAMINED_ERRORS = 200  # of a group, at most: those compared one by one, and those a change is read off
-REFERENCE_POOL = 1000  # reference images, at most, among which the one nearest to an error is sought
-BASELINE_PARTS = 8  # hardest parts of a class, at least, that stand for the errors made without any change
+EXAMINED_ERRORS = 200  # of a group, at most: bounds the time for comparing them one by one
+REFERENCE_POOL = 1000  # reference images in which the nearest is sought, at most: bounds the time per model
 # Half: a defocus is split once more.
 MOST_OFFSET = 2.0  # times where failing parts stand before a change, at most, that go along with its shift
 LOOK_WINDOW = 9  # pixels; what varies more slowly across lines is lighting, and half as many are border
@@ -35,7 +34,6 @@ LOOK_WINDOW = 9  # pixels; what varies more slowly across lines is lighting, and
 # --- nearest reference images (evidence) ---
 
 TRIED_REFERENCES = 128  # reference images that a change is tried on, or one an error where those are more
-REFINEMENTS = 2  # strengths, at most, that are tried after the first
 # Unbounded, unseen: soft focus becomes motion blur.
 REFINED_RANGE = 2.0  # times the strength that a refinement begins with, or one part in as many, at most
 # Half, unseen: JPEG compression is not claimed.
@@ -45,12 +43,10 @@ PLACED_ERRORS = 40  # of them: those whose patches are looked at; bounds the tim
 
 # --- ranking of operations (causes) ---
 
-TRIED_OPERATIONS = 6  # of the best: those that are tried, and that are paired with every other
+TRIED_OPERATIONS = 6  # of the best, at most: bounds the time of a group without a clear cause
 # Double: the rest of a defocus is claimed, too.
 TRIED_MARGIN = 0.1  # mean share behind the best, at most, of an account that is tried
-RIVAL_WITHIN = 30.0  # times what the best promises to leave unexplained, at most, of a rival that is refined
-TRIED_PAIRS = 2  # pairs that are tried, at most
-CONTROL_LOGS = 200  # logs without a change, drawn for the control of the explained share
+CONTROL_LOGS = 200  # logs without a change, drawn for the explained share's control: bounds its time
 
 # --- the claim (causes) ---
 

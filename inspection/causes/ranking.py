@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def rank(case: Case) -> Ranking:
         change = Steps(((name, trials[name].strength),))
         trials[name] = replace(trials[name], match=case.nearest.under(change, everywhere=True))
         matches = _in_order(case, trials)
-    pair, together = _best_pair(case, matches)
+    pair, together = _best_pair(case, matches[0], trials)
     leading = trials.get(matches[0].operation)
     return Ranking(matches, together or (leading.match if leading else None), pair)
 
@@ -61,43 +62,15 @@ def rank(case: Case) -> Ranking:
 def try_leading(case: Case) -> dict[str, TriedOperation]:
     """Try the operations whose mean shift explains most on the nearest reference images.
 
-    Where another family promises to explain about as much as the best, or does explain more before the best
-    is refined, strengths are refined there, so that each family is judged at its own best.
+    Each is judged at its own best strength there.
     """
-    fitted, nearest = case.fitted, case.nearest
-    leading = sorted(fitted, key=lambda name: -fitted[name].share)[: tuning.TRIED_OPERATIONS]
-    near = [name for name in leading if fitted[name].share >= fitted[leading[0]].share - tuning.TRIED_MARGIN]
-    found = {
-        name: nearest.at(name, fitted[name].strengths[0], case.effects[name])
-        for name in near
-        if fitted[name].strengths[0] > 0
+    leading = sorted(case.fitted.items(), key=lambda item: -item[1].share)[: tuning.TRIED_OPERATIONS]
+    least = leading[0][1].share - tuning.TRIED_MARGIN
+    return {
+        name: case.nearest.refined(name, case.effects[name], fit.strengths[0])
+        for name, fit in leading
+        if fit.share >= least and fit.strengths[0] > 0
     }
-    promising = sorted(found, key=lambda name: found[name].promise.unexplained)
-    if not promising:
-        return found
-    best, *others = promising
-    promised = found[best].promise.unexplained
-    if any(_rivals(found, name, best, promised) or _is_ahead(found, name, best) for name in others):
-        found[best] = nearest.refined(best, case.effects[best], found[best])
-        for name in others:
-            if _rivals(found, name, best, found[best].match.unexplained):
-                found[name] = nearest.refined(name, case.effects[name], found[name])
-                best = min(best, name, key=lambda each: found[each].match.unexplained)
-    return found
-
-
-def _rivals(trials: TriedOperations, name: str, best: str, left: float) -> bool:
-    """Whether an operation of another family promises about as little unexplained as the best leaves."""
-    family = find_operation(name).family
-    contested = trials[name].promise.unexplained <= tuning.RIVAL_WITHIN * left
-    return family != find_operation(best).family and contested
-
-
-def _is_ahead(trials: TriedOperations, name: str, best: str) -> bool:
-    """Whether an operation of another family leaves less unexplained as tried."""
-    family = find_operation(name).family
-    less = trials[name].match.unexplained < trials[best].match.unexplained
-    return family != find_operation(best).family and less
 
 
 def _too_few_nearer(case: Case, best: OperationMatch, trials: TriedOperations) -> bool:
@@ -157,45 +130,38 @@ def _alternative(case: Case, best: OperationMatch, other: OperationMatch) -> boo
 
 
 def _best_pair(
-    case: Case, matches: tuple[OperationMatch, ...]
+    case: Case, best: OperationMatch, trials: TriedOperations
 ) -> tuple[tuple[OperationMatch, ...], NearestMatch | None]:
     """The two operations, one after the other, that explain clearly more than the best alone, if any.
 
     Whatever the best leaves over, some second operation takes a little of it: it has to take half.
     """
-    alone, gain = shares_of(matches[0]), case.settings.pair_gain
-    if alone.mean + gain > 1:
+    alone, gain = shares_of(best), case.settings.pair_gain
+    steps = _promising_pair(case, trials) if alone.mean + gain <= 1 else ()
+    if not steps or any(strength < find_operation(name).grid[0] for name, strength in steps):
         return (), None
-    found = []
-    for steps in _promising_pairs(case, matches):
-        if all(strength >= find_operation(name).grid[0] for name, strength in steps):
-            match = case.nearest.under(Steps(steps))
-            shares = match.shares
-            if shares.mean > alone.mean + gain and shares.beyond(alone) >= tuning.MOSTLY:
-                found.append((match, steps))
-    if not found:
+    match = case.nearest.under(Steps(steps))
+    if match.shares.mean <= alone.mean + gain or match.shares.beyond(alone) < tuning.MOSTLY:
         return (), None
-    match, steps = max(found, key=lambda each: each[0].shares.mean)
     return tuple(match_of(name, strength, match.shares) for name, strength in steps), match
 
 
-def _promising_pairs(
-    case: Case, matches: tuple[OperationMatch, ...]
-) -> list[tuple[tuple[str, float], tuple[str, float]]]:
-    """The pairs, of different families, whose mean shift explains clearly more than that of any one."""
-    leading = [each.operation for each in matches[: tuning.TRIED_OPERATIONS]]
-    pairs = {(one, other) for one in leading for other in case.effects if one != other}
-    together = []
-    for one, other in sorted(pairs):
-        if other in leading and other < one:
+def _promising_pair(case: Case, trials: TriedOperations) -> tuple[tuple[str, float], ...]:
+    """The two operations, one of them tried, whose mean shift explains most together, with their strengths.
+
+    They are of different families. () where the mean shift of one alone explains nearly as much.
+    """
+    most = max(fit.share for fit in case.fitted.values()) + case.settings.pair_gain
+    steps: tuple[tuple[str, float], ...] = ()
+    for one, other in product(sorted(trials), sorted(case.effects)):
+        if other in trials and other <= one:
             continue  # the same two, the other way round
         if find_operation(one).family != find_operation(other).family:
             effects, offset = case.effects, case.fitted[one].offset
             fit = case.evidence.fit_pair(effects[one], effects[other], offset)
-            together.append((fit.share, ((one, fit.strengths[0]), (other, fit.strengths[1]))))
-    enough = max(fit.share for fit in case.fitted.values()) + case.settings.pair_gain
-    promising = sorted((each for each in together if each[0] > enough), reverse=True)
-    return [steps for _, steps in promising[: tuning.TRIED_PAIRS]]
+            if fit.share > most:
+                most, steps = fit.share, tuple(zip((one, other), fit.strengths, strict=True))
+    return steps
 
 
 def control_share(case: Case) -> float:

@@ -45,7 +45,7 @@ def show(
 
     fmi recipe show 20260102-1a2b3c4d-1 --strengths --out strengths.png
     """
-    from inspection.pictures import recipe as recipe_sheet
+    from inspection.pictures import recipe_sheet
 
     path = recipe_sheet.find_recipe(name, lambda: open_given(workspace))
     request = recipe_sheet.RecipeRequest(path, out, images, where, count, draws, strengths)
@@ -61,6 +61,6 @@ def check(name: RecipeArgument, workspace: WorkspaceOption = None) -> None:
 
     fmi recipe check recipes/recipe-20260102-1a2b3c4d-1.yaml
     """
-    from inspection.pictures import recipe as recipe_sheet
+    from inspection.pictures import recipe_sheet
 
     recipe_sheet.print_check(console, recipe_sheet.find_recipe(name, lambda: open_given(workspace)))

@@ -10,8 +10,7 @@ once the mean shift of all errors is taken off it. Any of a class may be among t
 many parts to choose from as there are unchanged ones.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
@@ -73,7 +72,6 @@ class TriedOperation:
     strength: float
     match: NearestMatch
     missing: float  # strength that would have to be added for nothing to be unexplained along its path
-    promise: NearestMatch  # what it would explain with that, if the nearest reference images stayed the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,26 +124,21 @@ class NearestReferences:
         match, left = self._match(Steps(((operation, strength),)), self.tried)
         slope = slope_at(strength, path[0], [each.shift for each in path[1]])
         weighed = self.evidence.weights * slope
-        missing = float(weighed @ left) / max(float(weighed @ slope), LITTLE)
-        shares = self.evidence.shares_alone(self.evidence.observed - left + np.float32(missing) * slope)
-        return TriedOperation(strength, match, missing, replace(match, shares=shares))
+        return TriedOperation(strength, match, float(weighed @ left) / max(float(weighed @ slope), LITTLE))
 
-    def refined(self, operation: str, path: ResponsePath, first: TriedOperation) -> TriedOperation:
-        """The operation at the strength, about that of a first trial, at which it accounts best.
+    def refined(self, operation: str, path: ResponsePath, strength: float) -> TriedOperation:
+        """The operation at a strength, or at the one near it that this trial tells, where that is better.
 
         The mean shift of all reference images tells a strength roughly: which of them a log holds changes
-        with it. What the changed reference images leave of the shift tells how much further to go, and again
-        the same at two strengths (a secant).
+        with it. What the changed reference images leave of the shift tells how much further to go.
         """
-        weakest = first.strength / tuning.REFINED_RANGE
-        strongest = min(first.strength * tuning.REFINED_RANGE, find_operation(operation).limit)
-        trials = [first]
-        while len(trials) <= tuning.REFINEMENTS:
-            strength = float(np.clip(_next(trials), weakest, strongest))
-            if any(abs(strength - each.strength) < tuning.RESOLUTION * each.strength for each in trials):
-                break
-            trials.append(self.at(operation, strength, path))
-        return min(trials, key=lambda each: each.match.unexplained)
+        first = self.at(operation, strength, path)
+        weakest = strength / tuning.REFINED_RANGE
+        strongest = min(strength * tuning.REFINED_RANGE, find_operation(operation).limit)
+        better = float(np.clip(strength + first.missing, weakest, strongest))
+        if abs(better - strength) < tuning.RESOLUTION * strength:
+            return first
+        return min(first, self.at(operation, better, path), key=lambda each: each.match.unexplained)
 
     def ratios(self, change: Change) -> FloatArray:
         """How far each error (errors,) is from the changed reference image of its class most like it.
@@ -178,16 +171,6 @@ class NearestReferences:
         pool = Pool(rows, labels, self.responses.normal)
         found, which, distances = nearest_in(pool, self.rows, self.evidence.weights, (self.true, self.true))
         return found, positions[which], distances
-
-
-def _next(trials: Sequence[TriedOperation]) -> float:
-    """The strength to try next: where what is left along the path would be nothing."""
-    last = trials[-1]
-    if len(trials) > 1:
-        fallen = trials[-2].missing - last.missing
-        rise = last.strength - trials[-2].strength
-        return last.strength + (last.missing * rise / fallen if fallen else 0.0)
-    return last.strength + last.missing
 
 
 def _under(subject: Subject, change: Change, positions: NDArray[np.int64]) -> FloatArray:

@@ -225,14 +225,17 @@ def measure_change_of(
 def _baseline_errors(subject: Subject) -> FloatArray:
     """How the parts that the model gets wrong with no change on them differ from the normal, by class.
 
-    Of every class the reference images that it gets wrong, or, where these are fewer than eight, those that
-    it is least sure of. A class without reference images takes the mean of the others.
+    Of every class the reference images that it gets wrong, or, where these are fewer than say what is normal
+    for a class (`minimum_per_class`), those that it is least sure of. A class without reference images takes
+    the mean of the others.
     """
     pool = subject.labelled
     probability = subject.classifier.predict(pool.images, subject.settings.compute.batch_size)
     own = np.eye(probability.shape[1], dtype=bool)[pool.labels]
     margin = np.where(own, -1, probability).max(1) - probability[own]
-    chosen = np.concatenate([_hardest(margin, pool.labels == label) for label in np.unique(pool.labels)])
+    fewest = subject.settings.reference.minimum_per_class
+    classes_here = np.unique(pool.labels)
+    chosen = np.concatenate([_hardest(margin, pool.labels == label, fewest) for label in classes_here])
     hard = pool.subset(chosen)
     classes = np.isin(np.arange(probability.shape[1]), hard.labels)
     shifts, _ = standardised(subject, hard.images, hard.labels)
@@ -241,10 +244,10 @@ def _baseline_errors(subject: Subject) -> FloatArray:
     return rows
 
 
-def _hardest(margin: FloatArray, among: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Positions of the images with the highest margin: the wrong ones, and at least `BASELINE_PARTS`."""
+def _hardest(margin: FloatArray, among: NDArray[np.bool_], fewest: int) -> NDArray[np.int64]:
+    """Positions of the images with the highest margin: the wrong ones, and at least `fewest`."""
     ordered = np.flatnonzero(among)[np.argsort(-margin[among], kind="stable")]
-    return ordered[: max(tuning.BASELINE_PARTS, int((margin[among] > 0).sum()))]
+    return ordered[: max(fewest, int((margin[among] > 0).sum()))]
 
 
 def _by_class(
@@ -284,7 +287,7 @@ def standardised(
 def _response_key(subject: Subject) -> str:
     catalogue = [(op.name, op.grid, op.unit) for op in operations_for(subject.model.channels)]
     pool = subject.labelled
-    constants = [tuning.REFERENCE_POOL, tuning.RESOLUTION, tuning.BASELINE_PARTS]
+    constants = [tuning.REFERENCE_POOL, tuning.RESOLUTION, subject.settings.reference.minimum_per_class]
     held = hashlib.sha256(pool.images.tobytes() + pool.labels.tobytes()).hexdigest()
     settings = [subject.settings.matching.reference_images, subject.settings.compute.seed]
     text = json.dumps([_measured_by(), catalogue, held, _normal_hash(subject), settings, constants])

@@ -4,5 +4,5 @@
 - split: a group in which two causes lie
 - suspect_labels: errors whose label may be wrong
 - side_by_side: errors beside reference images under the claimed cause
-- recipe: from the diagnosis to the recipe
+- mode_recipe: from the diagnosis to the recipe
 """

@@ -6,7 +6,7 @@
 - filters: what it makes
 - filter_sheet: what it tells
 - styles: `fmi style`
-- recipe: `fmi recipe show` and `fmi recipe check`
+- recipe_sheet: `fmi recipe show` and `fmi recipe check`
 - paper, with paper_networks, paper_stage, paper_results and paper_plots: `fmi bench paper`
 - sheet: a contact sheet, drawn
 """

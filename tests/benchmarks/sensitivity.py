@@ -1,7 +1,7 @@
 """How much every constant of the diagnosis matters: each halved and doubled, on nights with planted faults.
 
     python -m tests.benchmarks.sensitivity --images DIR --json OUT
-    python -m tests.benchmarks.sensitivity --images DIR --json OUT --only RIVAL_WITHIN matching.pair_gain
+    python -m tests.benchmarks.sensitivity --images DIR --json OUT --only TRIED_MARGIN matching.pair_gain
 
 The nights are those of `python -m tests.benchmarks.faults --quick`: with one cause, with two, with none, and
 with wrong labels. What is printed for each constant is in how many nights other causes are claimed, and the

@@ -36,7 +36,7 @@ def test_a_constant_is_halved_and_doubled(value: Any, less: Any, more: Any) -> N
 
 def test_every_constant_of_the_tuning_and_every_setting_of_a_claim_is_measured() -> None:
     named = sensitivity.constants()
-    assert named["RIVAL_WITHIN"] == tuning.RIVAL_WITHIN
+    assert named["TRIED_MARGIN"] == tuning.TRIED_MARGIN
     assert named["matching.claim_share"] == MatchingSettings().claim_share
     own = [name for name in named if "." not in name]
     assert own == [name for name in vars(tuning) if name.isupper()]
@@ -46,11 +46,11 @@ def test_every_constant_of_the_tuning_and_every_setting_of_a_claim_is_measured()
 def test_a_changed_constant_is_put_back_after_an_exception(plant: Plant) -> None:
     subject = open_subject(plant.workspace, plant.model, plant.references)
     before = sensitivity.constants()
-    changes: dict[str, sensitivity.Value] = {"RIVAL_WITHIN": 7.0, "matching.pair_gain": 0.4}
+    changes: dict[str, sensitivity.Value] = {"TRIED_MARGIN": 0.3, "matching.pair_gain": 0.4}
 
     def fail() -> None:
         with sensitivity._changed(changes, subject) as changed:
-            assert tuning.RIVAL_WITHIN == 7.0
+            assert tuning.TRIED_MARGIN == 0.3
             assert changed.settings.matching.pair_gain == 0.4
             assert changed.looks is subject.looks
             raise ZeroDivisionError
@@ -63,8 +63,8 @@ def test_a_changed_constant_is_put_back_after_an_exception(plant: Plant) -> None
 
 def test_constants_that_are_read_are_noted_and_others_are_not() -> None:
     with sensitivity._reading() as read:
-        assert tuning.RIVAL_WITHIN > 0
-    assert "RIVAL_WITHIN" in read
+        assert tuning.TRIED_MARGIN > 0
+    assert "TRIED_MARGIN" in read
     assert "JOIN_DISTANCE" not in read
     assert type(tuning).__name__ == "module"
 
@@ -75,7 +75,7 @@ def test_an_unknown_constant_names_those_that_exist(capsys: pytest.CaptureFixtur
     assert left.value.code == 2
     said = capsys.readouterr().err
     assert "no constant FUDGE; there are: " in said
-    assert "RIVAL_WITHIN" in said
+    assert "TRIED_MARGIN" in said
 
 
 @pytest.mark.slow

@@ -298,7 +298,7 @@ def finished(
     """A night put together of real parts, all but the diagnosis."""
     from inspection.evidence import blame, primitives
     from inspection.evidence.reproduced import reproduce_errors
-    from inspection.modes import recipe as mode_recipe
+    from inspection.modes import mode_recipe
     from inspection.nights import night as nights
 
     mine = plant.copied(tmp_path_factory.mktemp("finished") / "workspace")

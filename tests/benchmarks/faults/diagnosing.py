@@ -13,7 +13,7 @@ from inspection.evidence.case import Case
 from inspection.evidence.responses import measure_responses
 from inspection.findings import Diagnosis, FlipRate
 from inspection.inputs.labelled import Labelled
-from inspection.modes import recipe as mode_recipe
+from inspection.modes import mode_recipe
 from inspection.modes.grouping import group_errors
 from inspection.nights import night as nights
 from inspection.nights.phrases import doubt_in_words

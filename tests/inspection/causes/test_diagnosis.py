@@ -16,7 +16,7 @@ from inspection.evidence.shift import Shares
 from inspection.evidence.subject import Subject
 from inspection.findings import Cause, OperationMatch
 from inspection.inputs.sample_line import Camera, SampleLine
-from inspection.modes.recipe import write_mode_recipe
+from inspection.modes.mode_recipe import write_mode_recipe
 from inspection.nights.phrases import worded
 from inspection.operations.catalogue import Steps, find_operation
 from inspection.recipes.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE

@@ -250,7 +250,7 @@ def test_a_strength_is_refined_on_the_nearest_reference_images(
 ) -> None:
     path = found.responses.paths(screening.true)["dimmer lamp"]
     first = found.at("dimmer lamp", start, path)
-    refined = found.refined("dimmer lamp", path, first)
+    refined = found.refined("dimmer lamp", path, start)
     assert first.match == found.under(Steps((("dimmer lamp", start),)))
     assert refined.match == found.under(Steps((("dimmer lamp", refined.strength),)))
     assert refined.match.unexplained < first.match.unexplained / 10
@@ -262,7 +262,7 @@ def test_a_strength_is_refined_on_the_nearest_reference_images(
     assert (first.missing > 0) == (best > start)
 
 
-def test_what_a_trial_promises_is_what_is_left_once_its_path_is_taken_off(
+def test_the_strength_that_is_missing_is_the_one_that_leaves_least_along_the_path(
     found: NearestReferences, screening: Screening
 ) -> None:
     path = found.responses.paths(screening.true)["dimmer lamp"]
@@ -282,16 +282,15 @@ def test_what_a_trial_promises_is_what_is_left_once_its_path_is_taken_off(
         for missing in (trial.missing - 0.1, trial.missing, trial.missing + 0.1)
     ]
     assert explained[1] == max(explained)
-    assert trial.promise.shares.mean == pytest.approx(explained[1], abs=1e-3)
-    assert trial.promise.nearer == trial.match.nearer
 
 
-def test_a_refined_strength_does_not_go_far_nor_beyond_the_limit(
-    found: NearestReferences, screening: Screening
+def test_a_refined_strength_does_not_go_far(
+    found: NearestReferences, screening: Screening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = found.responses.paths(screening.true)["dimmer lamp"]
-    for start, end in ((0.3, 0.6), (6.0, 3.0)):
-        refined = found.refined("dimmer lamp", path, found.at("dimmer lamp", start, path))
+    for times, start, end in ((2.0, 0.3, 0.6), (1.5, 6.0, 4.0)):
+        monkeypatch.setattr(tuning, "REFINED_RANGE", times)
+        refined = found.refined("dimmer lamp", path, start)
         assert refined.strength == pytest.approx(end)
 
 

@@ -431,10 +431,12 @@ def test_the_errors_of_any_day_are_mixed_alike() -> None:
     np.testing.assert_allclose(responses.baseline_shift(np.array([1])), [10, 30])
 
 
-def test_the_parts_of_any_day_are_the_wrong_ones_and_at_least_eight_of_the_least_sure(
-    plant: Plant, tmp_path: Path
+@pytest.mark.usefixtures("few_operations")
+@pytest.mark.parametrize("fewest", [4, 8])
+def test_baseline_errors_are_the_wrong_ones_and_at_least_as_many_as_say_what_is_normal(
+    plant: Plant, tmp_path: Path, fewest: int
 ) -> None:
-    subject = opened(plant, tmp_path / "mine")
+    subject = opened(plant, tmp_path / "mine", f"reference.minimum_per_class = {fewest}")
     found = measure_responses(subject).baseline
     pool = subject.labelled
     for label in range(len(subject.model.class_names)):
@@ -445,7 +447,7 @@ def test_the_parts_of_any_day_are_the_wrong_ones_and_at_least_eight_of_the_least
             ranked.append((max(chances) - own, image))
         ranked.sort(key=lambda each: -each[0])
         wrong = sum(margin > 0 for margin, _ in ranked)
-        hardest = np.stack([image for _, image in ranked[: max(8, wrong)]])
+        hardest = np.stack([image for _, image in ranked[: max(fewest, wrong)]])
         filters = np.mean(
             [
                 (

@@ -12,7 +12,7 @@ import pytest
 
 from inspection.inputs.images import read_image, write_image
 from inspection.operations.operation import Image
-from inspection.pictures.recipe import (
+from inspection.pictures.recipe_sheet import (
     Example,
     RecipeRequest,
     check_lines,

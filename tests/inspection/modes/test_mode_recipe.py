@@ -12,7 +12,7 @@ from inspection.evidence.case import Case
 from inspection.findings import BlamedFilter, Diagnosis, Doubt, DoubtKind, FlipRate
 from inspection.inputs.images import read_image
 from inspection.inputs.labelled import evenly
-from inspection.modes.recipe import indistinguishable, ingredient, write_mode_recipe
+from inspection.modes.mode_recipe import indistinguishable, ingredient, write_mode_recipe
 from inspection.nights.phrases import sentence
 from inspection.recipes.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE, TONE_CURVE
 from inspection.recipes.recipe import Ingredient, RecipeTransform, draw_examples, load_recipe, summarise
