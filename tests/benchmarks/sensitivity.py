@@ -42,11 +42,11 @@ from inspection.evidence.subject import Subject
 from inspection.workspace.files import write_whole
 from inspection.workspace.settings import MatchingSettings
 from tests.benchmarks import planted
+from tests.benchmarks.diagnosing import describe, modes_of
 from tests.benchmarks.faults import __main__ as faults
 from tests.benchmarks.faults import nights, scores
-from tests.benchmarks.faults.diagnosing import describe, modes_of
-from tests.benchmarks.faults.nights import Log
-from tests.benchmarks.faults.world import World, open_world
+from tests.benchmarks.kept import code
+from tests.benchmarks.world import Log, World, open_world
 
 console = Console(stderr=True)
 Result = dict[str, Any]
@@ -303,7 +303,7 @@ def _open(options: argparse.Namespace) -> _Bench:
 
 def _kept(options: argparse.Namespace, bench: _Bench) -> Path:
     cache: Path = options.cache
-    return cache / f"sensitivity-{faults.code()}" / f"{bench.world.name}-{options.controls}"
+    return cache / f"sensitivity-{code()}" / f"{bench.world.name}-{options.controls}"
 
 
 def _elsewhere(options: argparse.Namespace, name: str, way: str) -> tuple[str, str]:

@@ -14,12 +14,12 @@ import pytest
 from inspection.inputs.labelled import Labelled
 from inspection.inputs.sample_line import SampleLine, write_images
 from inspection.models import first_model
-from tests.benchmarks import planted
+from tests.benchmarks import kept, planted
 from tests.benchmarks.faults import __main__ as benchmark
 from tests.benchmarks.faults import nights, scores
 from tests.benchmarks.faults.rehearsal import rehearse
 from tests.benchmarks.faults.retraining import ARMS, MEASURES
-from tests.benchmarks.faults.world import World, some_images
+from tests.benchmarks.world import Log, World, some_images
 
 Json = dict[str, Any]
 
@@ -189,12 +189,12 @@ def test_gains_are_paired_and_the_recovered_share_is_of_all_runs_together() -> N
 # --- nights and pairs ---
 
 
-def of_classes(*counts: int) -> tuple[World, nights.Log]:
+def of_classes(*counts: int) -> tuple[World, Log]:
     """A log with so many errors of each class, its images numbered."""
     labels = np.repeat(np.arange(len(counts)), counts)
     images = np.arange(len(labels), dtype=np.uint8)[:, None, None, None]
     world = cast(World, SimpleNamespace(seed=0, classes=len(counts)))
-    return world, nights.Log(Labelled(images, labels), np.zeros(len(labels), np.int64))
+    return world, Log(Labelled(images, labels), np.zeros(len(labels), np.int64))
 
 
 @pytest.mark.parametrize(
@@ -406,20 +406,20 @@ def test_a_whole_run_writes_its_answer_and_goes_on_where_it_stopped(
     command += "--only dim_lamp --architecture tests.inspection.tiny_network:tiny_network"
 
     made: list[str] = []
-    put = benchmark._Kept.put
+    put = kept.Kept.put
 
-    def stopping(self: benchmark._Kept, key: str, result: Json) -> Json:
+    def stopping(self: kept.Kept, key: str, result: Json) -> Json:
         made.append(key)
         if key == "labels-1":
             raise KeyboardInterrupt
         return put(self, key, result)
 
-    monkeypatch.setattr(benchmark._Kept, "put", stopping)
+    monkeypatch.setattr(kept.Kept, "put", stopping)
     assert benchmark.main(command.split()) == 130
     assert made == ["single-dim_lamp-1.0", "clean-0", "labels-0", "clean-1", "labels-1"]
     assert not out.exists()
 
-    monkeypatch.setattr(benchmark._Kept, "put", put)
+    monkeypatch.setattr(kept.Kept, "put", put)
     monkeypatch.setattr(first_model, "train", not_again)  # the base model of the first run serves
     monkeypatch.setattr(benchmark, "_single", not_again)  # so does the night that it finished
     assert benchmark.main(command.split()) == 0

@@ -11,16 +11,12 @@ With --processes, several nights run at once, which uses the cores of a machine 
 """
 
 import argparse
-import hashlib
 import json
-import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -29,23 +25,20 @@ from typing import Any
 
 import joblib
 import numpy as np
-import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-import fmi_engine
-import inspection
-from fmi_engine.classifier import Classifier
 from inspection.console import Console, Table
 from inspection.errors import InspectionError
 from inspection.evidence.responses import measure_responses
-from inspection.workspace.files import replacing, write_whole
+from inspection.workspace.files import write_whole
 from tests.benchmarks import planted
+from tests.benchmarks.candidates import epochs_of
+from tests.benchmarks.diagnosing import describe, find_modes, flip_rate, recipe_of
 from tests.benchmarks.faults import nights, scores, speed
-from tests.benchmarks.faults.diagnosing import describe, find_modes, flip_rate, recipe_of
 from tests.benchmarks.faults.rehearsal import rehearse
 from tests.benchmarks.faults.retraining import ARMS, MEASURES, Material, judging_images, measure, train_arm
-from tests.benchmarks.faults.world import World, open_world, some_images
+from tests.benchmarks.kept import Kept, Result, bar, code, without_nan
 from tests.benchmarks.planted import Fault
+from tests.benchmarks.world import Log, World, open_world, some_images
 
 console = Console(stderr=True)
 QUICK = ("dim_lamp", "defocus_disc", "gain_noise", "mains_flicker", "dust_on_lens", "brushed_grain")
@@ -56,7 +49,6 @@ CONTROLS = 20  # nights without a fault, and as many with wrong labels, per seed
 QUICK_CONTROLS = 6
 COMPARED = 3  # faults on which blame is compared with its peers
 PARTS = ("single", "double", "clean", "retraining", "speed")
-Result = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("interrupted; every finished night is kept, and the same command goes on from there")
         return 130
-    write_whole(options.json, json.dumps(_without_nan(answer), indent=1, allow_nan=False).encode())
+    write_whole(options.json, json.dumps(without_nan(answer), indent=1, allow_nan=False).encode())
     _show(answer)
     return 0
 
@@ -127,9 +119,9 @@ def _run(options: argparse.Namespace) -> Result:
     found: list[Result] = []
     _rehearse(options)  # what is wrong with a fault is told before anything is trained
     for seed in range(options.seeds):
-        with _bar("Training the base model") as advance:
+        with bar(console, "Training the base model") as advance:
             work = _open(options, seed, advance)
-        with _bar(f"{work.kept.world.name}, seed {seed}", len(work.jobs)) as advance:
+        with bar(console, f"{work.kept.world.name}, seed {seed}", len(work.jobs)) as advance:
             for _ in _finished(options, work):
                 advance(1)
         found += [work.result(key) for key in work.jobs]
@@ -141,7 +133,7 @@ class _Work:
     """The jobs of one seed, by their keys, and where their results are kept."""
 
     jobs: Mapping[str, Callable[[], Result]]
-    kept: "_Kept"
+    kept: Kept
 
     def result(self, key: str) -> Result:
         """What was kept of a job, or what it gives, which is kept from then on."""
@@ -160,7 +152,7 @@ def _open(options: argparse.Namespace, seed: int, progress: Callable[[int], None
         progress,
     )
     faults = _faults(options, world.model.channels)
-    kept = _Kept(options.cache / f"results-{code()}", world)
+    kept = Kept(options.cache / f"results-{code()}", world)
     return _Work(dict(_jobs(options, world, faults, kept)), kept)
 
 
@@ -217,7 +209,7 @@ Job = tuple[str, Callable[[], Result]]
 
 
 def _jobs(
-    options: argparse.Namespace, world: World, faults: Mapping[str, Fault], kept: "_Kept"
+    options: argparse.Namespace, world: World, faults: Mapping[str, Fault], kept: Kept
 ) -> Iterator[Job]:
     if "single" in options.parts:
         for name, strength in product(faults, options.strengths):
@@ -289,18 +281,17 @@ def _speed(world: World, faults: Mapping[str, Fault]) -> Result:
     return {"kind": "speed", **speed.compare(world, errors), "night": speed.night_cost(world, errors[0])}
 
 
-def _control(world: World, kind: str, log_of: Callable[[World, int], nights.Log], seed: int) -> Result:
+def _control(world: World, kind: str, log_of: Callable[[World, int], Log], seed: int) -> Result:
     log = log_of(world, seed)
     few = len(log.errors) < 2
     return {"kind": kind} | describe(world, log, [] if few else find_modes(world, log))
 
 
-def _retraining(world: World, fault: Fault, name: str, count: int, steps: int, kept: "_Kept") -> Result:
-    a_pass = max(1, len(world.train) // world.subject.settings.training.batch_size)
-    epochs = math.ceil(steps / a_pass)
+def _retraining(world: World, fault: Fault, name: str, count: int, steps: int, kept: Kept) -> Result:
+    epochs = epochs_of(world, world.train, steps)
     whole = nights.planted_log(world, [fault], 1.0, 5)
     logged, classes = nights.lopsided(world, whole, count, 8)
-    log = nights.Log(logged, np.zeros(len(logged), np.int64))
+    log = Log(logged, np.zeros(len(logged), np.int64))
     modes = find_modes(world, log) if len(logged) > 1 else []
     path = kept.folder / f"recipe-{name}-{count}" / "recipe.yaml"
     recipe = recipe_of(world, modes[0], path) if modes else None
@@ -326,48 +317,6 @@ def _retraining(world: World, fault: Fault, name: str, count: int, steps: int, k
 
 
 # --- keeping and showing ---
-
-
-class _Kept:
-    """The nights of one world, kept as they come."""
-
-    def __init__(self, folder: Path, world: World) -> None:
-        self.folder = folder / f"{world.name}-{world.model.model_hash[:10]}"
-        self.world = world
-
-    def get(self, key: str) -> Result | None:
-        """A night that was kept."""
-        path = self.folder / f"{key}.json"
-        if not path.is_file():
-            return None
-        held: Result = json.loads(path.read_text(encoding="utf-8"))
-        return held
-
-    def put(self, key: str, result: Result) -> Result:
-        """Keep a night."""
-        path = self.folder / f"{key}.json"
-        result = {"seed": self.world.seed, **result}
-        write_whole(path, json.dumps(result, indent=1).encode())
-        return result
-
-    def candidate(self, key: str, train: Callable[[], Classifier]) -> Classifier:
-        """A candidate that serves several faults: trained once."""
-        path, deployed = self.folder / f"{key}.pt", self.world.subject.classifier
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as partial_file:
-                torch.save(train().network.state_dict(), partial_file)
-        network = deepcopy(deployed.network)
-        network.load_state_dict(torch.load(path, weights_only=True))
-        return Classifier(network, deployed.class_names, deployed.preprocessing, deployed.device)
-
-
-def code() -> str:
-    """The hash of everything that a night's result rests on."""
-    folders = [Path(package.__file__ or "").parent for package in (fmi_engine, inspection)]
-    files = sorted(path for folder in folders for path in folder.rglob("*.py"))
-    files += sorted(Path(__file__).parent.parent.rglob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:10]
 
 
 def _answer(options: argparse.Namespace, found: Sequence[Result], seconds: float) -> Result:
@@ -398,15 +347,6 @@ def _answer(options: argparse.Namespace, found: Sequence[Result], seconds: float
     }
 
 
-def _without_nan(value: Any) -> Any:
-    """The same with null for what is not a number, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
 def _show(answer: Result) -> None:
     one, two, none, flips = (answer[part] for part in ("single", "double", "clean", "flip"))
     console.print(
@@ -428,19 +368,6 @@ def _show(answer: Result) -> None:
 def _share(found: Mapping[str, Any], name: str) -> str:
     lower, upper = found[f"{name}_interval"]
     return f"{found[name]:.1%} ({lower:.0%} to {upper:.0%})"
-
-
-@contextmanager
-def _bar(name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(name, total=total)
-        yield lambda count: progress.advance(task, count)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,13 @@
 """The nights: which errors a planted fault, two of them, none, or wrong labels leave in a log."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inspection.inputs.labelled import Labelled
-from tests.benchmarks.faults.world import World
 from tests.benchmarks.planted import Fault, plant
-
-MOST_ERRORS = 200  # of a night
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """The errors of one night, as the operator corrected them."""
-
-    errors: Labelled  # images as the camera took them, and the verdicts' labels
-    planted: NDArray[np.int64]  # (errors,): which of the night's faults lies on each; -1 for none
-    accuracy: float = float("nan")  # of the deployed model on the night's parts
+from tests.benchmarks.world import Log, World, logged_rows
 
 
 def planted_log(world: World, faults: Sequence[Fault], strength: float, seed: int) -> Log:
@@ -86,7 +74,5 @@ def _line(world: World) -> Labelled:
 
 
 def _errors(world: World, line: Labelled, planted: NDArray[np.int64]) -> Log:
-    wrong = np.flatnonzero(world.subject.classifier.predict(line.images).argmax(1) != line.labels)
-    accuracy = 1 - len(wrong) / len(line)
-    wrong = wrong[:: max(1, -(-len(wrong) // MOST_ERRORS))]
+    wrong, accuracy = logged_rows(world, line)
     return Log(line.subset(wrong), planted[wrong], accuracy)

@@ -1,7 +1,7 @@
 """The retraining comparison: what each way of mending does to images that nobody trained on."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fmi_engine.classifier import Classifier, build_network, load_weights
+from fmi_engine.classifier import Classifier
 from fmi_engine.vision import torchvision
 from inspection.inputs.labelled import Labelled
 from inspection.models.acceptance import right
-from inspection.models.registry import spec_of
 from inspection.models.retraining import with_recipe
-from inspection.models.training import Augmentation, Training, fit, mixed
+from inspection.models.training import Augmentation, mixed
 from inspection.recipes.recipe import load_recipe, sample_generators
 from inspection.workspace.settings import Settings
+from tests.benchmarks.candidates import LOGGED_SHARE, fine_tune
 from tests.benchmarks.faults.nights import under
-from tests.benchmarks.faults.world import World
 from tests.benchmarks.planted import Fault, plant
+from tests.benchmarks.world import World
 
 ARMS = (
     "plain",
@@ -36,7 +36,6 @@ ARMS = (
 )
 MEASURES = ("faulted", "drifted", "unlogged_classes", "clean")
 DRIFT = 1.5  # of the strength as logged
-LOGGED_SHARE = 0.2  # of the training images that are logged ones, in the arms without a recipe
 CHANGED_SHARE = 0.5  # of the images that the true fault changes in the ceiling, as the recipe does
 WEAKEST, STRONGEST = 0.2, 1.3  # of the fault's strength in the ceiling, as in the recipe
 JUDGING = 99  # the seed of the faults on the images that judge
@@ -72,20 +71,6 @@ def train_arm(world: World, material: Material, arm: str, epochs: int) -> Classi
         share = world.subject.settings.recipe.logged_share if recipe else LOGGED_SHARE
     data = mixed(world.train, material.logged, share, world.seed)
     return fine_tune(world, changes.get(arm, []), data, epochs)
-
-
-def fine_tune(world: World, changes: Sequence[Augmentation], data: Labelled, epochs: int) -> Classifier:
-    """Fine-tune a copy of the deployed model, as `fmi retrain` does."""
-    spec, deployed = spec_of(world.model), world.subject.classifier
-    network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
-    load_weights(network, deployed.network.state_dict(), world.model.weights_path)
-    fit(
-        network,
-        spec.preprocessing,
-        data,
-        Training.fine_tuning(world.subject.settings, epochs, deployed, changes),
-    )
-    return Classifier(network, spec.class_names, spec.preprocessing, deployed.device)
 
 
 def judging_images(world: World, fault: Fault, strength: float) -> dict[str, Labelled]:

@@ -19,8 +19,8 @@ from inspection.evidence.case import Case
 from inspection.evidence.responses import measure_responses
 from inspection.inputs.labelled import Labelled
 from inspection.modes.grouping import group_errors
-from tests.benchmarks.faults.diagnosing import case_of
-from tests.benchmarks.faults.world import World
+from tests.benchmarks.diagnosing import case_of
+from tests.benchmarks.world import World
 
 ERRORS = 32  # attributed by every method
 CHOSEN = "blame, then probe"  # how a night chooses the filters of a layer

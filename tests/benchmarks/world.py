@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.classifier import Preprocessing
 from inspection.evidence.subject import Subject, open_subject
 from inspection.findings import RegisteredModel
 from inspection.inputs.image_sets import LabelledImage, read_image_set
@@ -23,6 +22,7 @@ from inspection.workspace.store import Store
 
 Progress = Callable[[int], None] | None
 LINE_SHARE = 0.4  # of the images: they stand in for the line, and the model never sees them
+MOST_ERRORS = 200  # of a night
 JUDGE_SHARE = 0.5  # of the line's images that no log ever holds: they judge the candidates
 
 
@@ -49,6 +49,66 @@ class World:
         return len(self.model.class_names)
 
 
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The errors of one night, as the operator corrected them."""
+
+    errors: Labelled  # images as the camera took them, and the verdicts' labels
+    planted: NDArray[np.int64]  # (errors,): which of the night's faults lies on each; -1 for none
+    accuracy: float = float("nan")  # of the deployed model on the night's parts
+
+
+def logged_rows(world: World, line: Labelled) -> tuple[NDArray[np.int64], float]:
+    """Which parts of the line a night's log holds (rows), and how many the model gets right (accuracy).
+
+    Of more than `MOST_ERRORS` every second, every third and so on.
+    """
+    wrong = np.flatnonzero(world.subject.classifier.predict(line.images).argmax(1) != line.labels)
+    accuracy = 1 - len(wrong) / len(line)
+    return wrong[:: max(1, -(-len(wrong) // MOST_ERRORS))], accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A model that was trained and registered as a plant does it, with the images it rests on."""
+
+    subject: Subject
+    train: Labelled
+    clean: Labelled  # validation images
+    how: Reading  # of the images, one decision for all
+
+    def load(self, images: Sequence[LabelledImage]) -> Labelled:
+        """Decode images as those that it was trained on; those of a class that it lacks are left out."""
+        names = self.subject.model.class_names
+        known = [each for each in images if each.label in names]
+        labels = np.array([names.index(each.label) for each in known], np.int64)
+        paths = [each.path for each in known]
+        preprocessing = self.subject.classifier.preprocessing
+        return Labelled(load_images(paths, preprocessing, how=self.how), labels)
+
+
+def deploy(
+    root: Path,
+    seed: int,
+    references: Sequence[LabelledImage],
+    request: first_model.FirstModelRequest,
+    progress: Progress = None,
+) -> Deployed:
+    """Train a first model in the workspace `root` as `fmi train` does, or take the one kept there."""
+    workspace = create_workspace(root)
+    workspace = type(workspace)(workspace.root, Settings(compute={"seed": seed}))
+    store = Store(workspace.store_path)
+    store.create()
+    plan = first_model.plan_training(workspace.settings, references, request)
+    data = first_model.load_splits(plan)
+    if not store.models():
+        network, spec = first_model.train(workspace.settings, plan, data, progress)
+        store.add_model(models.keep(workspace, network, spec), plan.references)
+    model = store.model()
+    subject = open_subject(workspace, model, store.references(model.model_hash))
+    return Deployed(subject, *data, plan.how)
+
+
 def open_world(
     source: Path,
     seed: int,
@@ -62,22 +122,13 @@ def open_world(
     """Train the base model of a data set and a seed, or take the one that an earlier run left."""
     images = read_image_set(source, where)
     references, line = split_line(images)
-    root = cache / f"world-{_key(images, size, epochs, architecture)}-{seed}"
-    workspace = create_workspace(root)
-    workspace = type(workspace)(workspace.root, Settings(compute={"seed": seed}))
-    store = Store(workspace.store_path)
-    store.create()
+    root = cache / f"world-{key_of(images, size, epochs, architecture)}-{seed}"
     request = first_model.FirstModelRequest((), architecture, (size, size), 0, epochs)
-    plan = first_model.plan_training(workspace.settings, references, request)
-    data = first_model.load_splits(plan)
-    if not store.models():
-        network, spec = first_model.train(workspace.settings, plan, data, progress)
-        store.add_model(models.keep(workspace, network, spec), plan.references)
-    model = store.model()
-    subject = open_subject(workspace, model, store.references(model.model_hash))
-    pool = _load(line, model.class_names, models.spec_of(model).preprocessing, plan.how)
+    base = deploy(root, seed, references, request, progress)
+    pool = base.load(line)
     judged = _judging(pool.labels, seed)
-    return World(source.name, seed, subject, data[0], data[1], pool.subset(~judged), pool.subset(judged))
+    logs, judge = pool.subset(~judged), pool.subset(judged)
+    return World(source.name, seed, base.subject, base.train, base.clean, logs, judge)
 
 
 def some_images(
@@ -107,14 +158,6 @@ def _share_of(image: LabelledImage) -> float:
     return int.from_bytes(hashlib.sha256(name).digest()[:4]) / 2**32
 
 
-def _load(
-    images: Sequence[LabelledImage], names: Sequence[str], preprocessing: Preprocessing, how: Reading
-) -> Labelled:
-    known = [each for each in images if each.label in names]
-    labels = np.array([names.index(each.label) for each in known], np.int64)
-    return Labelled(load_images([each.path for each in known], preprocessing, how=how), labels)
-
-
 def _judging(labels: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     """Which images judge: the same share of every class."""
     rng = np.random.default_rng([seed, 1])
@@ -125,7 +168,8 @@ def _judging(labels: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     return judging
 
 
-def _key(images: Sequence[LabelledImage], size: int, epochs: int, architecture: str) -> str:
+def key_of(images: Sequence[LabelledImage], size: int, epochs: int, architecture: str) -> str:
+    """What tells one base model from another."""
     listed = [[each.path.name, each.label, each.split] for each in images]
     text = json.dumps([listed, size, epochs, architecture])
     return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -18,8 +18,7 @@ from inspection.modes.grouping import group_errors
 from inspection.nights import night as nights
 from inspection.nights.phrases import doubt_in_words
 from inspection.recipes.recipe import write_recipe
-from tests.benchmarks.faults.nights import Log
-from tests.benchmarks.faults.world import World
+from tests.benchmarks.world import Log, World
 
 
 @dataclass(frozen=True, slots=True)

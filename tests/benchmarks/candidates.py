@@ -1,0 +1,35 @@
+"""Candidate models: copies of the deployed one, fine-tuned as `fmi retrain` does it."""
+
+import math
+from collections.abc import Sequence
+
+from fmi_engine.classifier import Classifier, build_network, load_weights
+from inspection.inputs.labelled import Labelled
+from inspection.models.registry import spec_of
+from inspection.models.training import Augmentation, Training, fit
+from inspection.progress import Progress
+from tests.benchmarks.world import World
+
+LOGGED_SHARE = 0.2  # of the training images that are logged ones, in the arms without a recipe
+
+
+def epochs_of(world: World, data: Labelled, steps: int) -> int:
+    """Whole passes over the images that take at least so many steps."""
+    a_pass = max(1, len(data) // world.subject.settings.training.batch_size)
+    return math.ceil(steps / a_pass)
+
+
+def fine_tune(
+    world: World,
+    changes: Sequence[Augmentation],
+    data: Labelled,
+    epochs: int,
+    progress: Progress = None,
+) -> Classifier:
+    """Fine-tune a copy of the deployed model, as `fmi retrain` does."""
+    spec, deployed = spec_of(world.model), world.subject.classifier
+    network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
+    load_weights(network, deployed.network.state_dict(), world.model.weights_path)
+    training = Training.fine_tuning(world.subject.settings, epochs, deployed, changes)
+    fit(network, spec.preprocessing, data, training, progress)
+    return Classifier(network, spec.class_names, spec.preprocessing, deployed.device)

@@ -1,0 +1,217 @@
+"""The arms: what each way of mending makes of the model, on images that nobody trained on."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import albumentations as A
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import inspection.operations
+from fmi_engine.classifier import Classifier
+from inspection.inputs.labelled import Labelled
+from inspection.models.retraining import with_recipe
+from inspection.models.training import Augmentation, mixed
+from inspection.progress import Progress
+from inspection.recipes.recipe import load_recipe, sample_generators
+from inspection.workspace.files import write_whole
+from tests.benchmarks.candidates import LOGGED_SHARE, epochs_of, fine_tune
+from tests.benchmarks.natural.night import Shift, log_of
+
+FEW, SOME = 10, 35  # logged images
+ARMS = (
+    "before",
+    "nothing",
+    "generic",
+    f"logged_{FEW}",
+    f"logged_{SOME}",
+    "logged_all",
+    "recipe",
+    "recipe_logged",
+    "ceiling",
+)
+TRAINING = (
+    "fmi_engine.classifier",
+    "inspection.models.training",
+    "inspection.networks",
+    "inspection.recipes.overlays",
+    "inspection.recipes.recipe",
+    "tests.benchmarks.candidates",
+    "tests.benchmarks.natural.arms",
+)  # modules that say what a training is, beside the operations
+Night = Mapping[str, Any]
+Answers = dict[str, list[int]]  # condition -> the class that each of its unseen images is taken for
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What one arm trains with, beside the training images of the old condition."""
+
+    recipes: tuple[tuple[str, int], ...] = ()  # files, and how many errors each is for
+    generic: bool = False
+    logged: int = 0  # of the night's errors, drawn at random; those of a larger arm hold those of a smaller
+    share: float = 0.0  # of the training images that logged ones take
+    ceiling: bool = False  # every image of the line, with its label, logged or not
+
+
+def arms_of(night: Night, recipe_logged_share: float) -> dict[str, Arm]:
+    """The arms of a night that train, by name; `forced NAME` for each of its operations that is forced.
+
+    Without a claim the night's recipes are none: that arm does nothing, and with the log it is
+    the log alone.
+    """
+    errors = int(night["errors"])
+    recipes = tuple((each["recipe"], each["errors"]) for each in night["modes"] if each["recipe"])
+    claims = {f"claim {number}": ((recipe, 1),) for number, recipe in claimed(night).items()}
+    forced = {f"forced {name}": ((recipe, 1),) for name, recipe in night["forced"].items()}
+    logged = {"logged_10": FEW, "logged_35": SOME, "logged_all": errors}
+    return {
+        "nothing": Arm(),
+        "generic": Arm(generic=True),
+        **{name: _logged(min(count, errors)) for name, count in logged.items()},
+        "recipe": Arm(recipes),
+        "recipe_logged": Arm(recipes, logged=errors, share=recipe_logged_share if errors else 0.0)
+        if recipes
+        else _logged(errors),
+        "ceiling": Arm(ceiling=True),
+        **{name: Arm(alone) for name, alone in (claims | forced).items()},
+    }
+
+
+def claimed(night: Night) -> dict[int, str]:
+    """The recipes of a night's claims, by the number of their modes, counted from 1."""
+    return {number: each["recipe"] for number, each in enumerate(night["modes"], 1) if each["recipe"]}
+
+
+def _logged(count: int) -> Arm:
+    return Arm(logged=count, share=LOGGED_SHARE) if count else Arm()
+
+
+# --- training ---
+
+
+def answers_of(shift: Shift, classifier: Classifier) -> Answers:
+    """What a model makes of the images that judge, under the new condition and the old."""
+    judging = {"new": shift.world.judge, "old": shift.old}
+    size = shift.world.subject.settings.compute.batch_size
+    return {
+        name: classifier.predict(images.images, size).argmax(1).tolist() for name, images in judging.items()
+    }
+
+
+def trained(shift: Shift, arm: Arm, steps: int, cache: Path, progress: Progress = None) -> Answers:
+    """The answers of an arm's candidate, or those that an earlier run kept."""
+    path = kept_at(shift, arm, steps, cache)
+    found = read_answers(path)
+    if found is None:
+        changes, data = _changes(shift, arm), _data(shift, arm)
+        epochs = epochs_of(shift.world, data, steps)
+        found = answers_of(shift, fine_tune(shift.world, changes, data, epochs, progress))
+        write_whole(path, json.dumps(found).encode())
+    return found
+
+
+def read_answers(path: Path) -> Answers | None:
+    """Answers that were kept; None where there are none."""
+    if not path.is_file():
+        return None
+    found: Answers = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def kept_at(shift: Shift, arm: Arm, steps: int, cache: Path) -> Path:
+    """Where the answers of a training are kept: by all that decides them, whatever diagnosis asked for it."""
+    world, settings = shift.world, shift.world.subject.settings
+    judging = hashlib.sha256(world.judge.images.tobytes() + shift.old.images.tobytes()).hexdigest()
+    data = _data(shift, arm)
+    held = hashlib.sha256(data.images.tobytes() + data.labels.tobytes()).hexdigest()
+    recipes = [[_content(Path(path)), weight] for path, weight in arm.recipes]
+    made_of = [
+        world.model.model_hash,
+        steps,
+        settings.training.model_dump(mode="json"),
+        settings.compute.seed,
+        torch.__version__,
+        judging,
+        held,
+        recipes if len(recipes) > 1 else recipes and recipes[0][0],
+        arm.generic and A.to_dict(_generic()),
+        _sources(),
+    ]
+    key = hashlib.sha256(json.dumps(made_of, default=str).encode()).hexdigest()[:16]
+    return cache / "trainings" / f"{key}.json"
+
+
+def _content(path: Path) -> list[object]:
+    """What a recipe does, without what it says of where it comes from."""
+    recipe = load_recipe(path)
+    return [recipe.pipeline, recipe.share, recipe.seed]
+
+
+def _sources() -> str:
+    files = [Path(import_module(name).__file__ or "") for name in TRAINING]
+    files += sorted(Path(inspection.operations.__path__[0]).rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def _data(shift: Shift, arm: Arm) -> Labelled:
+    world = shift.world
+    if arm.ceiling:
+        return Labelled(
+            np.concatenate([world.train.images, world.logs.images]),
+            np.concatenate([world.train.labels, world.logs.labels]),
+        )
+    if not arm.logged:
+        return world.train
+    log, _ = log_of(shift)
+    drawn = np.random.default_rng([world.seed, 8]).permutation(len(log.errors))[: arm.logged]
+    return mixed(world.train, log.errors.subset(np.sort(drawn)), arm.share, world.seed)
+
+
+def _changes(shift: Shift, arm: Arm) -> list[Augmentation]:
+    seed = shift.world.seed
+    if arm.generic:
+        return [generic_augmentation(seed)]
+    if not arm.recipes:
+        return []
+    recipes = [with_recipe(load_recipe(path), Path(path).parent) for path, _ in arm.recipes]
+    weights = np.array([weight for _, weight in arm.recipes], float)
+    return recipes if len(recipes) == 1 else [one_of(recipes, weights / weights.sum(), seed)]
+
+
+def one_of(changes: Sequence[Augmentation], shares: NDArray[np.float64], seed: int) -> Augmentation:
+    """One of several changes for every image, as often as its share, drawn anew each time."""
+
+    def augment(image: NDArray[np.uint8], epoch: int, index: int) -> NDArray[np.uint8]:
+        which = int(np.random.default_rng([seed, epoch, index, 9]).choice(len(changes), p=shares))
+        return changes[which](image, epoch, index)
+
+    return augment
+
+
+def generic_augmentation(seed: int) -> Augmentation:
+    """What an engineer puts in who does not know the cause; flips and shifts are in every training here."""
+    transform = _generic()
+
+    def augment(image: NDArray[np.uint8], epoch: int, index: int) -> NDArray[np.uint8]:
+        transform.set_random_state(*sample_generators(seed, epoch, index))
+        changed: NDArray[np.uint8] = transform(image=image)["image"]
+        return changed.reshape(image.shape)
+
+    return augment
+
+
+def _generic() -> A.Compose:
+    return A.Compose(
+        [
+            A.RandomBrightnessContrast(0.2, 0.2, p=0.5),
+            A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.5), p=0.3),
+            A.GaussNoise(std_range=(0.01, 0.06), p=0.3),
+        ]
+    )

@@ -1,0 +1,117 @@
+"""The two conditions of a set: which images train and judge the model, and which are the line's."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inspection.errors import ImageSetError
+from inspection.inputs.image_sets import LabelledImage, class_names, read_image_set
+from inspection.inputs.tables import CSV, JSON, PARQUET, Table, Use, folded, read_table
+
+NAMED = 20  # values of a column that an error names
+_USE = Use("table", ImageSetError, (*CSV, *PARQUET, *JSON))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a set: from which condition to which."""
+
+    table: Path
+    column: str
+    old: tuple[str, ...]  # values of the column: the model is trained under them
+    new: tuple[str, ...]  # it is tried under them
+    where: str | None = None  # an SQL condition that all images meet
+
+    @property
+    def name(self) -> str:
+        """The set and the change, in a word or two."""
+        return f"{self.table.parent.name}: {self.column} {' '.join(self.old)} to {' '.join(self.new)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The images of both conditions by what they are for; no image is for two things."""
+
+    references: list[LabelledImage]  # old, train and val: the model is trained and validated on them
+    line: list[LabelledImage]  # new, train and val: what the model gets wrong of them is logged
+    judge_new: list[LabelledImage]  # new, test
+    judge_old: list[LabelledImage]  # old, test
+
+
+def read_conditions(question: Question) -> Conditions:
+    """Read the images of both conditions.
+
+    Raises ImageSetError for a column or a value that the table does not have, for a value that stands on both
+    sides, and where a class is missing of what is trained on, logged or judged.
+    """
+    table = question.table / "manifest.csv" if question.table.is_dir() else question.table
+    _check_values(table, question)
+    old, new = (
+        read_image_set(table, _condition(question, values)) for values in (question.old, question.new)
+    )
+    found = Conditions(
+        references=_of(old, "train", "val"),
+        line=_of(new, "train", "val"),
+        judge_new=_of(new, "test"),
+        judge_old=_of(old, "test"),
+    )
+    _check_classes(question, found)
+    return found
+
+
+def _condition(question: Question, values: Sequence[str]) -> str:
+    column = question.column.replace('"', '""')
+    listed = ", ".join("'{}'".format(value.replace("'", "''")) for value in values)
+    among = f'"{column}" IN ({listed})'
+    return f"({question.where}\n) AND {among}" if question.where else among
+
+
+def _of(images: Sequence[LabelledImage], *splits: str) -> list[LabelledImage]:
+    return [each for each in images if each.split in splits]
+
+
+def _check_values(path: Path, question: Question) -> None:
+    both = sorted(set(question.old) & set(question.new))
+    if both:
+        raise ImageSetError(f"{', '.join(both)} stands in --from and in --to; give each value to one of them")
+    table = read_table(path, None, _USE)
+    known = _values(path, table, question.column)
+    missing = [value for value in (*question.old, *question.new) if value not in known]
+    if missing:
+        more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
+        there = ", ".join(f"{value} ({count})" for value, count in known.most_common(NAMED))
+        raise ImageSetError(
+            f"{path}: no row has {question.column} = {' or '.join(missing)}; its values and how many rows "
+            f"have each: {there}{more}"
+        )
+
+
+def _values(path: Path, table: Table, column: str) -> Counter[str]:
+    names = [folded(each) for each in table.columns]
+    if folded(column) not in names:
+        raise ImageSetError(
+            f"{path}: no column {column}; --domain is the column that tells the conditions apart, one of: "
+            f"{', '.join(table.columns)}"
+        )
+    place = names.index(folded(column))
+    return Counter(text for _, row in table.rows if (text := (row[place] or "").strip()))
+
+
+def _check_classes(question: Question, found: Conditions) -> None:
+    """Every class has to be trained on, logged and judged: or a change cannot be told from it."""
+    names = class_names([*found.references, *found.line, *found.judge_new, *found.judge_old])
+    old, new = " ".join(question.old), " ".join(question.new)
+    parts = {
+        f"{old}, split train": _of(found.references, "train"),
+        f"{new}, splits train and val": found.line,
+        f"{new}, split test": found.judge_new,
+        f"{old}, split test": found.judge_old,
+    }
+    for part, images in parts.items():
+        lacking = sorted(set(names) - set(class_names(images)))
+        if lacking:
+            raise ImageSetError(
+                f"{question.table}: {question.column} = {part}: no image of class {', '.join(lacking)}; "
+                "every class is needed there. Choose other values, or leave the class out with --where"
+            )
