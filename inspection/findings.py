@@ -205,6 +205,7 @@ class DoubtKind(StrEnum):
     NO_STRENGTH = "no strength"  # it fits at no strength; no numbers
     UNCHANGED = "unchanged parts explain as much"  # explained share; needed of what `baseline` leaves
     BASELINE_ERRORS = "baseline errors explain as much"  # the same
+    PLACE = "the change lies elsewhere"  # share of the patches' distance taken away; share needed
     NOT_NEARER = "too few errors nearer"  # errors nearer to changed parts, of `errors`; share needed
     BLAMED_SHARE = "blamed filters"  # explained share of the shift, weighted by blame
     OVERALL_SHARE = "all filters"  # the same, every filter counting alike

@@ -87,6 +87,9 @@ def _doubts_beside(
             share = nearest.shares.mean
             yield Doubt(kind, named, share, needed, baseline=baseline.mean, measured=measured)
             return
+    if nearest.place.least <= tuning.ELSEWHERE:
+        yield Doubt(DoubtKind.PLACE, named, nearest.place.least, tuning.ELSEWHERE, measured=measured)
+        return
     if not nearest.exceeds(settings.nearer_share):
         yield Doubt(
             DoubtKind.NOT_NEARER,

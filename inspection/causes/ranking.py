@@ -15,6 +15,7 @@ from inspection.findings import OperationMatch
 from inspection.operations.catalogue import Steps, find_operation
 
 TriedOperations = Mapping[str, TriedOperation]
+EQUALS = 2  # operations, at most, that are named as equals of the best
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,9 @@ def shares_of(match: OperationMatch) -> Shares:
 
 
 def _in_order(case: Case, trials: TriedOperations) -> tuple[OperationMatch, ...]:
-    """Those tried first, the least unexplained first; alternatives cannot be distinguished in any view.
+    """Those tried first, the least unexplained first.
+
+    Alternatives are those that resampled errors cannot tell from the first.
 
     Of those tried, what they leave of the nearest reference images counts: it sees which part each error is,
     where what their mean shift leaves rests on all parts. An operation at less than its least measured
@@ -119,14 +122,15 @@ def _in_order(case: Case, trials: TriedOperations) -> tuple[OperationMatch, ...]
     strengths |= {name: trial.strength for name, trial in trials.items()}
     faint = {name for name in trials if strengths[name] < find_operation(name).grid[0]}
     order = sorted(effects, key=lambda name: (name not in trials, name in faint, left[name]))
-    best, *others = [match_of(name, strengths[name], shares[name]) for name in order]
-    return best, *(replace(each, alternative=_alternative(case, best, each)) for each in others)
+    equals = _equals(order, trials)
+    matches = [match_of(name, strengths[name], shares[name]) for name in order]
+    return tuple(replace(each, alternative=each.operation in equals) for each in matches)
 
 
-def _alternative(case: Case, best: OperationMatch, other: OperationMatch) -> bool:
-    top, shares = shares_of(best), shares_of(other)
-    as_much = shares.mean >= top.mean - case.settings.alternative_margin
-    return as_much and shares.look >= top.look - case.settings.look_margin
+def _equals(order: list[str], trials: TriedOperations) -> list[str]:
+    """The operations that these errors cannot tell from the best: at most two, in order."""
+    best, *others = [name for name in order if name in trials] or [""]
+    return [name for name in others if trials[name].match.explains_as_much(trials[best].match)][:EQUALS]
 
 
 def _best_pair(

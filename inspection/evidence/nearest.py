@@ -10,7 +10,8 @@ once the mean shift of all errors is taken off it. Any of a class may be among t
 many parts to choose from as there are unchanged ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from threading import Lock
 
 import numpy as np
@@ -48,6 +49,8 @@ class NearestMatch:
     nearer: int  # errors that are nearer to those than to any that is as it was
     errors: int
     place: PlaceMatch  # how much nearer their patches are
+    resampled: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
+    """(resamples,): the natural logarithm of `unexplained` over errors that are drawn with replacement."""
 
     @property
     def nearer_share(self) -> float:
@@ -59,6 +62,11 @@ class NearestMatch:
         """What the shares leave over, and the patches, times the share of errors that are not nearer."""
         left = max(1 - self.place.share, tuning.RESOLUTION)
         return self.shares.unexplained * left * max(1 - self.nearer_share, tuning.RESOLUTION)
+
+    def explains_as_much(self, other: "NearestMatch") -> bool:
+        """Whether this is no worse an account of the errors than another, as far as resampling tells."""
+        worse = np.quantile(self.resampled - other.resampled, tuning.SIGNIFICANCE)
+        return bool(worse <= 0)
 
     def exceeds(self, share: float) -> bool:
         """Whether that share is higher than one given, beyond chance: an exact binomial test, one-sided."""
@@ -84,7 +92,7 @@ class NearestExample:
     distance: float  # from the error, in times that to the nearest reference image as it is
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NearestReferences:
     """Errors and the reference images nearest to them."""
 
@@ -116,8 +124,30 @@ class NearestReferences:
         shift, nearer = found.mean(0), int((distances < self.distances).sum())
         changed = change(self.subject.labelled.images[positions[self.placed]])
         place = self.places.under(changed)
-        match = NearestMatch(self.evidence.shares_alone(shift), nearer, len(self.rows), place)
+        match = NearestMatch(
+            self.evidence.shares_alone(shift),
+            nearer,
+            len(self.rows),
+            place,
+            self._resampled(found, distances < self.distances, place),
+        )
         return match, self.evidence.observed - shift
+
+    def _resampled(self, found: FloatArray, nearer: NDArray[np.bool_], place: PlaceMatch) -> FloatArray:
+        """The logarithm of what is unexplained, for every draw of errors: see `NearestMatch`."""
+        drawn, placed = self._drawn, self._drawn[:, self.placed]
+        left = self.evidence.unexplained_each(drawn @ self.rows, drawn @ found)
+        left *= np.maximum(1 - drawn @ nearer.astype(np.float32), tuning.RESOLUTION)
+        left_of_place = placed @ place.left.mean(0) / np.maximum(placed.sum(1), LITTLE)
+        return np.asarray(np.log(left * np.maximum(left_of_place, tuning.RESOLUTION)), np.float32)
+
+    @cached_property
+    def _drawn(self) -> FloatArray:
+        """How often each error is drawn (resamples, errors), as a share of them all."""
+        settings, count = self.subject.settings, len(self.rows)
+        rng = np.random.default_rng(settings.compute.seed)
+        drawn = rng.multinomial(count, np.full(count, 1 / count), settings.blame.bootstrap)
+        return np.asarray(drawn / count, np.float32)
 
     def at(self, operation: str, strength: float, path: ResponsePath) -> TriedOperation:
         """An operation, whose `path` is that of the catalogue, at a strength."""

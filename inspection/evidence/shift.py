@@ -107,6 +107,20 @@ class Evidence:
         some, _ = fit_strength(self.observed - induced.shift, *_scaled(induced.offset), self.weights)
         return self.shares_alone(induced.shift + np.float32(some) * induced.offset)
 
+    def unexplained_each(self, observed: FloatArray, shifts: FloatArray) -> FloatArray:
+        """What `Shares.unexplained` is for several shifts, each against an observed one of its own.
+
+        Both are (number, filters + entries); the result is (number,).
+        """
+        of_filters, of_look = slice(None, len(self.blame)), slice(len(self.blame), None)
+        views = ((of_filters, self.blame), (of_filters, np.ones_like(self.blame)), (of_look, self.look))
+        left = np.ones(len(observed), np.float32)
+        for (where, weights), power in zip(views, (1, 1, 2), strict=True):
+            away = (weights * (observed[:, where] - shifts[:, where]) ** 2).sum(1)
+            total = (weights * observed[:, where] ** 2).sum(1)
+            left *= np.maximum(away / np.maximum(total, LITTLE), tuning.RESOLUTION) ** power
+        return left
+
     def shares_alone(self, shift: FloatArray) -> Shares:
         """The same for a shift by itself."""
         filters = len(self.blame)

@@ -20,6 +20,7 @@ from inspection.findings import (
     LoggedError,
     Night,
     NightState,
+    OperationMatch,
     Trend,
 )
 
@@ -42,20 +43,34 @@ def headline(night: Night) -> str:
 
 
 def causes(night: Night) -> str:
-    """Say in one sentence which causes the night claims; empty where it looked for none."""
-    claims = [_claim(mode) for mode in night.modes if mode.diagnosis.claimed]
-    if claims:
-        return f"{'Cause' if len(claims) == 1 else 'Causes'} claimed: {'; '.join(claims)}."
-    looked = night.state is NightState.FINISHED and night.errors_read
-    return "No appearance cause claimed." if looked else ""
+    """Say in one sentence what becomes of every error: the causes claimed, what is not explained, the rest.
+
+    Empty where the night looked for none.
+    """
+    if night.state is not NightState.FINISHED or not night.errors_read:
+        return ""
+    parts = [_cause_of_mode(mode) for mode in night.modes]
+    if night.unclustered:
+        parts.append(f"{plural(len(night.unclustered), 'error')} by themselves")
+    return f"{_capital('; '.join(parts))}."
 
 
-def _claim(mode: FailureMode) -> str:
-    family, operation = mode.diagnosis.family, mode.diagnosis.operation
-    both = together(mode.diagnosis)
-    exactly = f"{operation}, " if operation != family and not both else ""
-    share = percent(mode.diagnosis.share)
-    return f"{both or family} ({exactly}{plural(len(mode.errors), 'error')}, explained share {share})"
+def _cause_of_mode(mode: FailureMode) -> str:
+    found, count = mode.diagnosis, plural(len(mode.errors), "error")
+    if found.claimed:
+        return f"{count}: {cause_in_short(found)}"
+    if found.cause is not Cause.UNKNOWN:
+        return f"{count}: {cause_named(found)}"
+    nearest = f", nearest {found.matches[0].operation}" if found.matches else ""
+    return f"{count}: no cause claimed{nearest}"
+
+
+def cause_in_short(diagnosis: Diagnosis) -> str:
+    """Name a claimed cause with its strength: `dimmer lamp (45 % of the light)`."""
+    if diagnosis.measured_alone:
+        return f"{diagnosis.family} ({diagnosis.operation})"
+    named = diagnosis.pair or diagnosis.matches[:1]
+    return " and ".join(f"{each.operation} ({strength_in_words(each)})" for each in named)
 
 
 def together(diagnosis: Diagnosis) -> str:
@@ -82,7 +97,7 @@ def worded(diagnosis: Diagnosis) -> Diagnosis:
 def sentence(diagnosis: Diagnosis) -> str:
     """Say what a diagnosis claims, and by how much; or that it claims nothing, and what to do."""
     if not diagnosis.claimed:
-        return CHECK_LABELS if diagnosis.cause is Cause.LABELS else NO_CAUSE
+        return _unclaimed_sentence(diagnosis)
     if diagnosis.measured_alone:
         return _measured_sentence(diagnosis)
     if diagnosis.pair:
@@ -90,26 +105,46 @@ def sentence(diagnosis: Diagnosis) -> str:
     return _operation_sentence(diagnosis)
 
 
-NO_CAUSE = (
-    "No appearance cause is claimed: no operation of the catalogue explains these errors. Check "
-    "the labels; if they are right, look for a texture that the catalogue does not hold, a new kind "
-    "of defect, or parts that are simply hard."
-)
-CHECK_LABELS = (
-    "No appearance cause is claimed: these parts look as parts of the predicted class do. Check the labels "
-    "first, the most suspect of which are listed."
+def _unclaimed_sentence(diagnosis: Diagnosis) -> str:
+    """Say what came nearest, what spoke against it, and what to look at next."""
+    said = ["No cause is claimed."]
+    if diagnosis.matches and diagnosis.doubts:
+        best = diagnosis.matches[0]
+        said.append(f"Nearest comes {best.operation} ({strength_in_words(best)}), but {_against(diagnosis)}.")
+    said.append(_advice(diagnosis))
+    return " ".join(said)
+
+
+def _against(diagnosis: Diagnosis) -> str:
+    """What speaks most against the nearest account, without numbers: they stand among the reasons."""
+    return AGAINST[diagnosis.doubts[0].kind]
+
+
+def _advice(diagnosis: Diagnosis) -> str:
+    return ADVICE.get(diagnosis.cause, ADVICE_UNKNOWN)
+
+
+ADVICE = {
+    Cause.LABELS: "These parts look as parts of the predicted class do: check the operators’ verdicts first.",
+}
+ADVICE_UNKNOWN = (
+    "Look at the errors beside the reference images: a change that the catalogue does not hold, a new kind "
+    "of defect, material or product, wrong labels, or parts that are simply hard."
 )
 
 
 def _operation_sentence(diagnosis: Diagnosis) -> str:
     best = diagnosis.matches[0]
-    said = [
-        f"{_capital(diagnosis.meaning)}: {best.operation} by {best.amount} explains "
-        f"{best.share:.0%} of what moved the blamed filters.{_nearer_sentence(diagnosis)}"
+    equals = [
+        f"{each.operation} ({strength_in_words(each)})" for each in diagnosis.matches if each.alternative
     ]
-    others = [each.operation for each in diagnosis.matches if each.alternative]
-    if others:
-        said.append(f"It cannot be distinguished from: {', '.join(others)}.")
+    named = " or ".join([f"{best.operation} ({strength_in_words(best)})", *equals])
+    said = [
+        f"{_capital(diagnosis.meaning)}: {named} explains {best.share:.0%} of what moved the blamed filters."
+        f"{_nearer_sentence(diagnosis)}"
+    ]
+    if equals:
+        said.append("These errors cannot tell one from the other; the recipe holds each.")
     if diagnosis.measured:
         said.append(
             f"The {diagnosis.measured} measured on one half of the errors explains the other half "
@@ -120,7 +155,7 @@ def _operation_sentence(diagnosis: Diagnosis) -> str:
 
 def _pair_sentence(diagnosis: Diagnosis) -> str:
     best = diagnosis.matches[0]
-    both = " and ".join(f"{each.operation} by {each.amount}" for each in diagnosis.pair)
+    both = " and ".join(f"{each.operation} ({strength_in_words(each)})" for each in diagnosis.pair)
     return (
         f"Two changes at once: {both} together explain {diagnosis.share:.0%} of what moved the blamed "
         f"filters; {best.operation} alone {best.share:.0%}.{_nearer_sentence(diagnosis)}"
@@ -174,6 +209,8 @@ _DOUBTS = {
     DoubtKind.BASELINE_ERRORS: "{subject} explains {floored:.1%} of the evidence; the errors that the model "
     "makes without any change explain {baseline:.1%}, and a cause has to explain {needed:.0%} of what they "
     "leave unexplained",
+    DoubtKind.PLACE: "{subject} changes other places of an image than those that changed on these errors: "
+    "patch by patch, reference images under it are no nearer to them than reference images as they are",
     DoubtKind.NOT_NEARER: "{subject} explains what sets {found} of {errors} errors apart from the reference "
     "images as they are, of their own classes and of those they were taken for; more than {needed:.0%}, "
     "beyond chance, are needed",
@@ -190,6 +227,23 @@ _DOUBTS = {
     "{needed:.0%} is needed",
     DoubtKind.MEASURED_VIEW: "{subject} explains {found:.0%} of it in one of three views; {needed:.0%} is "
     "needed in each",
+}
+
+
+AGAINST = {
+    DoubtKind.TOO_FEW_ERRORS: "there are too few errors to tell",
+    DoubtKind.NO_STRENGTH: "it fits at no strength",
+    DoubtKind.UNCHANGED: "reference images as they are explain these errors nearly as well",
+    DoubtKind.BASELINE_ERRORS: "the errors that the model makes on any day are like these",
+    DoubtKind.PLACE: "it changes other places of an image than those that changed on these errors",
+    DoubtKind.NOT_NEARER: "too many of these errors look like reference images as they are",
+    DoubtKind.BLAMED_SHARE: "it explains too little of what moved the blamed filters",
+    DoubtKind.OVERALL_SHARE: "it explains too little of what moved the other filters",
+    DoubtKind.LOOK_SHARE: "it explains too little of how the images look",
+    DoubtKind.CHANCE: "logs without a change get as far by chance",
+    DoubtKind.FAINT: "it is too faint to be told from the parts' own variation",
+    DoubtKind.MEASURED_SHARE: "what was measured on one half of the errors does not hold for the other",
+    DoubtKind.MEASURED_VIEW: "what was measured on one half of the errors does not hold for the other",
 }
 
 
@@ -297,6 +351,73 @@ def setting_rows(settings: Mapping[str, object], table: str = "") -> Iterator[tu
             yield from setting_rows(value, f"{table}{key}.")
         else:
             yield f"{table}{key}", "none" if value in ({}, [], "", None) else str(value)
+
+
+# --- strengths as people say them ---
+
+FRACTIONS = {
+    0.0: "none",
+    0.25: "a quarter",
+    0.33: "a third",
+    0.5: "half",
+    0.67: "two thirds",
+    0.75: "three quarters",
+}
+NEAR = 0.03  # of a whole: how far a share may be from the fraction that it is called
+
+
+def strength_in_words(match: OperationMatch) -> str:
+    """Say how strong an operation is, as one person would tell another: `45 % of the light`."""
+    said = SAID.get((match.family, match.unit)) or SAID.get(("", match.unit))
+    return said(match.strength) if said else match.amount
+
+
+def _part(share: float) -> str:
+    """A share as a fraction with a name, or as a percentage."""
+    near = [name for value, name in FRACTIONS.items() if abs(share - value) <= NEAR]
+    return near[0] if near else percent(share)
+
+
+def _defect_contrast(lost: float) -> str:
+    left = 1 - lost
+    if abs(left) <= NEAR:
+        return "nothing of the defect's contrast left"
+    return (
+        f"{_part(left)} of the defect's contrast"
+        if left > 0
+        else f"reversed, at {_part(-left)} of the contrast"
+    )
+
+
+SAID: dict[tuple[str, str], Callable[[float], str]] = {
+    ("darker", "stops"): lambda s: f"{percent(2**-s)} of the light",
+    ("brighter", "stops"): lambda s: f"{2**s:.3g} times the light",
+    ("side light", "stops"): lambda s: f"{percent(2**-s)} of the light on the far side",
+    ("vignette", "stops"): lambda s: f"{percent(2**-s)} of the light in the corners",
+    ("shadow", "stops"): lambda s: f"{percent(2**-s)} of the light in the shade",
+    ("background", "stops"): lambda s: f"by {s:.2g} stops",
+    ("", "doublings of gamma"): lambda s: f"a gamma of {2**s:.3g}",
+    ("", "halvings of gamma"): lambda s: f"a gamma of {2**-s:.2g}",
+    ("", "of the contrast lost"): lambda s: f"{_part(1 - s)} of the contrast",
+    ("", "of the contrast added"): lambda s: f"{1 + s:.2g} times the contrast",
+    ("", "of the defect's contrast lost"): _defect_contrast,
+    ("", "of the defect's contrast added"): lambda s: f"{1 + s:.2g} times the defect's contrast",
+    ("", "of the saturation lost"): lambda s: f"{_part(1 - s)} of the saturation",
+    ("", "of the light that shows nothing"): lambda s: f"{percent(s)} of the light shows nothing",
+    ("", "of full scale"): lambda s: f"{255 * s:.2g} of 255 grey levels",
+    ("", "of full scale on white"): lambda s: f"{255 * s:.2g} of 255 grey levels on white",
+    ("", "of the area"): lambda s: f"{percent(s)} of the area",
+    ("", "of the pixels"): lambda s: f"{percent(s)} of the pixels",
+    ("", "of the shorter side"): lambda s: f"by {percent(s)} of the image",
+    ("", "of the size added"): lambda s: f"{percent(s)} larger",
+    ("", "of the size lost"): lambda s: f"{percent(s)} smaller",
+    ("", "of the pixels along a side lost"): lambda s: f"{percent(1 - s)} of the resolution",
+    ("", "points of quality below 100"): lambda s: f"a quality of {100 - s:.0f}",
+    ("", "times the normal light"): lambda s: f"{s:.2g} times the normal light on top",
+    ("", "pixels (sigma)"): lambda s: f"a blur of {s:.2g} pixels",
+    ("", "pixels (radius)"): lambda s: f"a blur of {s:.2g} pixels",
+    ("", "pixels"): lambda s: f"over {s:.2g} pixels",
+}
 
 
 # --- numbers as people write them ---

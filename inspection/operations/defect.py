@@ -13,11 +13,10 @@ import cv2
 import numpy as np
 
 from inspection.operations.operation import Image, Operation, Plane, Range, Transform
-from inspection.operations.planes import grey_values
+from inspection.operations.planes import grey_values, like
 
 WINDOW = 0.25  # of the shorter side: the median's window (the 31 pixels tried on a real change of light)
-QUIET, LOUD = 2.0, 4.0  # of the texture's own standard deviation: below, texture; above, all of it stands out
-NORMAL = 1.4826  # standard deviations of a normal distribution in its median absolute deviation
+QUIET, LOUD = 2.0, 4.0  # times the median distance from the background: texture, and all of it stands out
 LEAST = 1.0  # grey level: the texture of an image is never taken for less than its rounding
 Polarity = Literal["both", "bright", "dark"]
 
@@ -33,10 +32,9 @@ def standing_out(image: Image) -> tuple[Plane, Plane]:
     image = image[:, :, None] if image.ndim == 2 else image
     background = local_background(image).astype(np.float32)
     detail = image.astype(np.float32) - background
-    away = np.abs(detail).max(2)
-    texture = max(NORMAL * float(np.median(away)), LEAST)
-    sure = np.clip((away / texture - QUIET) / (LOUD - QUIET), 0.0, 1.0).astype(np.float32)
-    sure = cv2.dilate(sure, np.ones((3, 3), np.uint8))
+    away = cv2.GaussianBlur(np.abs(detail).max(2), (0, 0), 1.0)
+    texture = max(float(np.median(away)), LEAST)
+    sure = np.asarray(np.clip((away / texture - QUIET) / (LOUD - QUIET), 0.0, 1.0), np.float32)
     return detail, sure[:, :, None]
 
 
@@ -148,8 +146,9 @@ class DefectSize(Transform):
         """Widen or narrow the details, bright and dark ones alike."""
         detail, sure = standing_out(img)
         mine = sure * detail
-        bright, dark = (self._moved(each, pixels) for each in (np.maximum(mine, 0), np.maximum(-mine, 0)))
-        return grey_values(img + (bright - dark - mine).reshape(img.shape))
+        bright, dark = (self._moved(np.maximum(each, 0), pixels) for each in (mine, -mine))
+        moved: Plane = bright - dark - mine
+        return grey_values(img + moved.reshape(img.shape))
 
     def _moved(self, height: Plane, pixels: float) -> Plane:
         """A morphological dilation or erosion, between two whole numbers of pixels a mix of both."""
@@ -190,14 +189,14 @@ class Background(Transform):
 
     def apply(self, img: Image, stops: float, **_: Any) -> Image:
         """Scale what does not stand out."""
-        _, sure = standing_out(img)
-        factor = 1.0 + (2.0**stops - 1.0) * (1.0 - sure)
-        return grey_values(img * (factor if img.ndim == 3 else factor[:, :, 0]))
+        sure = standing_out(img)[1]
+        factor = np.asarray(1.0 + (2.0**stops - 1.0) * (1.0 - sure), np.float32)
+        return grey_values(img * like(factor[:, :, 0], img))
 
 
 def _contrast(sign: int, polarity: Polarity, lowest: float, highest: float) -> A.BasicTransform:
-    factors = sorted((1.0 + sign * lowest, 1.0 + sign * highest))
-    return DefectContrast(factor_range=tuple(factors), polarity=polarity, p=1.0)
+    factors = (1.0 + sign * lowest, 1.0 + sign * highest)
+    return DefectContrast(factor_range=(min(factors), max(factors)), polarity=polarity, p=1.0)
 
 
 def _edges(sharpen: bool, lowest: float, highest: float) -> A.BasicTransform:
@@ -209,7 +208,8 @@ def _size(narrow: bool, lowest: float, highest: float) -> A.BasicTransform:
 
 
 def _background(sign: int, lowest: float, highest: float) -> A.BasicTransform:
-    return Background(stops_range=tuple(sorted((sign * lowest, sign * highest))), p=1.0)
+    stops = (sign * lowest, sign * highest)
+    return Background(stops_range=(min(stops), max(stops)), p=1.0)
 
 
 def _contrast_entry(name: str, meaning: str, sign: int, polarity: Polarity, reverses: bool) -> Operation:

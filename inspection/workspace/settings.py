@@ -115,12 +115,6 @@ class MatchingSettings(Section):
         0.65, description="explained share over all filters alike that a claim needs"
     )
     look_share: Share = Field(0.5, description="explained share of the images' own look that a claim needs")
-    look_margin: Share = Field(
-        0.05, description="alternatives explain the look this nearly as well as the best"
-    )
-    alternative_margin: Share = Field(
-        0.02, description="operations whose mean share is this close to the best go in together"
-    )
     measured_share: Share = Field(
         0.7,
         description="explained share (mean of three) that a change measured on half of the errors needs on "
@@ -246,6 +240,8 @@ RETIRED = (
     ("blame", "sounding_errors"),
     ("matching", "rival_margin"),
     ("matching", "beyond_either"),
+    ("matching", "look_margin"),
+    ("matching", "alternative_margin"),
     ("serve", "prefect_port"),
 )  # stood in every fmi.toml of an earlier version
 RENAMED = {

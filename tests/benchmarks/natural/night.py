@@ -14,7 +14,7 @@ from inspection.findings import OperationMatch
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import Labelled
 from inspection.models.first_model import FirstModelRequest
-from inspection.modes.recipe import ingredient
+from inspection.modes.mode_recipe import ingredient
 from inspection.progress import Progress
 from inspection.recipes.recipe import Coverage, build_recipe, write_recipe
 from inspection.workspace.files import write_whole

@@ -12,6 +12,7 @@ from inspection.causes.measured_match import MeasuredMatch
 from inspection.causes.ranking import Ranking, match_of
 from inspection.evidence.case import Case
 from inspection.evidence.nearest import Baselines, NearestMatch
+from inspection.evidence.place import PlaceMatch
 from inspection.evidence.shift import Shares
 from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind, OperationMatch
 from inspection.nights.phrases import doubt_in_words, worded
@@ -22,7 +23,15 @@ from tests.inspection.conftest import DIMMED
 LAMP = ("dimmer lamp",)
 LITTLE = Shares(0.1, 0.1, 0.1)
 ENOUGH = Shares(0.9, 0.9, 0.9)
-NEARER = NearestMatch(ENOUGH, 18, 20)
+ELSEWHERE, HERE = (PlaceMatch(np.full((2, 20), left, np.float32)) for left in (1.3, 0.3))
+
+
+def nearest(shares: Shares, nearer: int, place: PlaceMatch = HERE) -> NearestMatch:
+    """Of 20 errors."""
+    return NearestMatch(shares, nearer, 20, place)
+
+
+NEARER = nearest(ENOUGH, 18)
 
 
 def alike(share: float) -> Shares:
@@ -84,7 +93,7 @@ def test_of_a_pair_the_shares_and_the_names_count_that_it_has_together() -> None
     pair = (match_of("dimmer lamp", 0.1, ENOUGH), match_of("defocus", 2.0, ENOUGH))
     found = claimed(alike(0.5), strength=0.1, pair=pair)  # alone too little, and faint
     assert (found.claimed, found.pair, found.share) == (True, pair, 0.9)
-    doubted = claimed(alike(0.5), NearestMatch(ENOUGH, 1, 20), pair=pair)
+    doubted = claimed(alike(0.5), nearest(ENOUGH, 1), pair=pair)
     assert (doubted.claimed, doubted.pair) == (False, ())
     assert [each.named for each in doubted.doubts] == [("dimmer lamp", "defocus")]
 
@@ -124,13 +133,13 @@ DOUBTED = {
         "are, explain 88.0%, and a cause has to explain 25% of what they leave unexplained",
     ),
     DoubtKind.BASELINE_ERRORS: (
-        claimed(baselines=baselines(errors=0.85), match=NearestMatch(ENOUGH, 0, 20)),
+        claimed(baselines=baselines(errors=0.85), match=nearest(ENOUGH, 0)),
         Doubt(DoubtKind.BASELINE_ERRORS, LAMP, 0.9, 0.4, baseline=0.85),
         "dimmer lamp explains 90.0% of the evidence; the errors that the model makes without any change "
         "explain 85.0%, and a cause has to explain 40% of what they leave unexplained",
     ),
     DoubtKind.NOT_NEARER: (
-        claimed(match=NearestMatch(ENOUGH, 11, 20)),
+        claimed(match=nearest(ENOUGH, 11)),
         Doubt(DoubtKind.NOT_NEARER, LAMP, 11, 0.5, errors=20),
         "dimmer lamp explains what sets 11 of 20 errors apart from the reference images as they are, of "
         "their own classes and of those they were taken for; more than 50%, beyond chance, are needed",
@@ -181,7 +190,7 @@ def test_one_thing_that_speaks_against_an_account_is_enough(kind: DoubtKind) -> 
 
 
 def test_all_that_speaks_against_an_account_is_said() -> None:
-    found = claimed(alike(0.3), NearestMatch(alike(0.3), 3, 20), strength=0.12, errors=4, control=0.5)
+    found = claimed(alike(0.3), nearest(alike(0.3), 3), strength=0.12, errors=4, control=0.5)
     assert [doubt.kind for doubt in found.doubts] == [
         DoubtKind.TOO_FEW_ERRORS,
         DoubtKind.UNCHANGED,
@@ -206,8 +215,8 @@ def test_too_few_errors_are_not_diagnosed(lamp: Case, count: int) -> None:
 # --- of a change that was measured on the errors ---
 
 
-def measured(shares: Shares, nearer: int = 18, *, given: Baselines | None = None) -> Doubt | None:
-    match = MeasuredMatch(FIXED_PATTERN, NearestMatch(shares, nearer, 20), given or baselines(), {})
+def measured(shares: Shares, at_hand: int = 18, *, given: Baselines | None = None) -> Doubt | None:
+    match = MeasuredMatch(FIXED_PATTERN, nearest(shares, at_hand), given or baselines(), {})
     return doubt_of_measured(MatchingSettings(), match)
 
 

@@ -45,7 +45,7 @@ def test_exchanged_labels_on_images_without_a_fault_are_a_matter_of_labels(
     case = Case(here, responses, screen(here, data.images, wrong), data.images)
     found = worded(diagnose(case))
     assert (found.claimed, found.cause, found.operation, found.measured) == (False, Cause.LABELS, None, None)
-    assert "Check the labels" in found.sentence
+    assert "check the operators" in found.sentence
     assert "errors" in found.reasons[0]
     assert write_mode_recipe(case, "n-1-1", found, (), ()) is None
     assert not here.workspace.night_folder("n-1").exists()

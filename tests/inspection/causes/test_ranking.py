@@ -8,7 +8,7 @@ import pytest
 
 from fmi_engine.types import FloatArray
 from inspection.causes.diagnosis import diagnose
-from inspection.causes.ranking import rank
+from inspection.causes.ranking import rank, try_leading
 from inspection.evidence.case import Case
 from inspection.evidence.nearest import NearestMatch, NearestReferences, TriedOperation
 from inspection.evidence.responses import ResponsePath
@@ -138,15 +138,23 @@ def test_the_least_unexplained_comes_first_and_alternatives_are_those_near_it(
         )
         if under is not None and tried:
             plain *= left(reported) * max(1 - under.nearer / under.errors, 0.01)
+            plain *= max(1 - under.place.share, 0.01)
         ranks.append((not tried, plain))
     assert ranks == sorted(ranks)
     assert not ranks[1][0]
     best = found.matches[0]
-    top = (best.share + best.overall_share + best.look_share) / 3
-    for each in found.matches[1:]:
-        near = (each.share + each.overall_share + each.look_share) / 3 >= top - settings.alternative_margin
-        assert each.alternative == (near and each.look_share >= best.look_share - settings.look_margin)
     assert not best.alternative
+
+
+def test_equals_are_those_that_resampled_errors_cannot_tell_from_the_best(lamp: Case) -> None:
+    trials = try_leading(lamp)
+    found = rank(lamp)
+    best = trials[found.matches[0].operation].match
+    for each in found.matches[1:]:
+        trial = trials.get(each.operation)
+        worse = trial is None or np.quantile(trial.match.resampled - best.resampled, 0.05) > 0
+        assert each.alternative <= (not worse)
+    assert sum(each.alternative for each in found.matches) <= 2
 
 
 # --- the control ---

@@ -17,6 +17,7 @@ from inspection.evidence.nearest import (
     nearest_in,
     order_candidates,
 )
+from inspection.evidence.place import PlaceMatch
 from inspection.evidence.reproduced import ReproducedErrors
 from inspection.evidence.responses import Induced, standardised
 from inspection.evidence.shift import Shares
@@ -300,17 +301,20 @@ def test_no_error_is_nearer_to_reference_images_that_nothing_changed(found: Near
     assert match.shares.mean == pytest.approx(found.baselines.unchanged.mean, abs=1e-3)
 
 
+PLACE = PlaceMatch(np.array([[0.2, 0.2], [0.4, 0.4]], np.float32))
+
+
 @pytest.mark.parametrize(
     ("nearer", "errors", "beyond"),
     [(4, 4, True), (3, 3, False), (7, 10, False), (8, 10, True), (100, 200, False), (110, 200, True)],
 )
 def test_most_errors_are_nearer_only_beyond_chance(nearer: int, errors: int, beyond: bool) -> None:
     """Of ten coins eight or more fall heads in 5.5 of 100 throws, seven or more in 17."""
-    assert NearestMatch(Shares(1, 1, 1), nearer, errors).exceeds(0.5) == beyond
+    assert NearestMatch(Shares(1, 1, 1), nearer, errors, PLACE).exceeds(0.5) == beyond
 
 
 def test_what_is_unexplained_falls_with_the_errors_that_are_nearer() -> None:
-    """The shares leave 0.1 * 0.2 * 0.5 * 0.5; of ten errors four are not nearer, or none."""
+    """The shares leave 0.1 * 0.2 * 0.5 * 0.5, the patches 0.3; of ten errors four are not nearer, or none."""
     shares = Shares(0.9, 0.8, 0.5)
-    assert NearestMatch(shares, 6, 10).unexplained == pytest.approx(0.005 * 0.4)
-    assert NearestMatch(shares, 10, 10).unexplained == pytest.approx(0.005 * 0.01)
+    assert NearestMatch(shares, 6, 10, PLACE).unexplained == pytest.approx(0.005 * 0.3 * 0.4)
+    assert NearestMatch(shares, 10, 10, PLACE).unexplained == pytest.approx(0.005 * 0.3 * 0.01)
