@@ -16,6 +16,7 @@ from inspection.inputs.images import Reading
 from inspection.inputs.labelled import Labelled, load_images
 from inspection.models import first_model
 from inspection.models import registry as models
+from inspection.models.training import forget_unfinished
 from inspection.workspace.folder import create_workspace
 from inspection.workspace.settings import Settings
 from inspection.workspace.store import Store
@@ -102,8 +103,10 @@ def deploy(
     plan = first_model.plan_training(workspace.settings, references, request)
     data = first_model.load_splits(plan)
     if not store.models():
-        network, spec = first_model.train(workspace.settings, plan, data, progress)
+        unfinished = workspace.unfinished
+        network, spec = first_model.train(workspace.settings, plan, data, progress, unfinished)
         store.add_model(models.keep(workspace, network, spec), plan.references)
+        forget_unfinished(unfinished, first_model.UNFINISHED)
     model = store.model()
     subject = open_subject(workspace, model, store.references(model.model_hash))
     return Deployed(subject, *data, plan.how)

@@ -159,7 +159,9 @@ def _spread(
 
 
 def _night(options: argparse.Namespace, seed: int) -> None:
-    _open(options, seed).night()
+    work = _open(options, seed)
+    console.print(f"seed {seed}: the model is there; diagnosing what it gets wrong")
+    work.night()
 
 
 def _train(options: argparse.Namespace, seed: int, name: str) -> None:
@@ -249,7 +251,7 @@ def _answer(options: argparse.Namespace, works: Sequence[_Work], seconds: float)
     measured = scores.arms(hits, judges)
     for night, new in zip(nights, news, strict=True):
         night["right_forced"] = scores.right_forced(night, new)
-    return answer | {
+    answer |= {
         "claims": [c for night, new in zip(nights, news, strict=True) for c in scores.claims_of(night, new)],
         "arms": measured,
         "closed": scores.closed(measured),
@@ -260,6 +262,7 @@ def _answer(options: argparse.Namespace, works: Sequence[_Work], seconds: float)
         ],
         "nights": nights,
     }
+    return {**answer, "summary": scores.summary(answer)}
 
 
 def _show(answer: Mapping[str, Any]) -> None:
@@ -311,6 +314,8 @@ def _show_arms(answer: Mapping[str, Any]) -> None:
             f"seed {fall['seed']}, {fall['arm']}: class {fall['class']}, {fall['condition']} condition, "
             f"falls from {fall['before']} to {fall['after']} of {fall['images']}"
         )
+    for name, value in answer["summary"].items():
+        console.print(f"{name.replace('_', ' ')}: {value if isinstance(value, int) else f'{value:.1%}'}")
 
 
 def _said(found: Mapping[str, float]) -> str:

@@ -1,13 +1,13 @@
 """One seed's night: the model trained under the old condition, its errors under the new one, diagnosed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from inspection.causes.diagnosis import change_of
 from inspection.findings import OperationMatch
@@ -26,6 +26,8 @@ from tests.benchmarks.world import Log, World, deploy, key_of, logged_rows
 NEAREST = 5  # operations of every mode that are listed
 FORCED = 3  # of the largest mode's, each retrained with as if it had been claimed
 SHOWN = 6  # errors of a mode that stand beside reference images
+ACROSS = 12  # errors in a row of the picture that holds all of a mode
+SIDE, GAP = 192, 4  # pixels: about what a picture is enlarged to, and between two
 Described = dict[str, Any]
 
 
@@ -77,7 +79,8 @@ def diagnosed(shift: Shift, kept: Kept) -> Described:
         said |= {"recipe": str(recipe) if recipe else None, "nearest": _nearest(mode)}
         said["images"] = [str(paths[row]) for row in mode.rows]
         said["strength"] = mode.found.strength if mode.found.claimed else said["strength"]
-        _draw(mode, world, folder / f"mode-{number}.png")
+        _draw_beside(mode, folder / f"mode-{number}.png")
+        _draw_all(mode, folder / f"mode-{number}-errors.png")
     night["forced"] = _forced(world, modes[0], folder) if modes else {}
     write_whole(folder / "diagnosis.json", json.dumps(night, indent=1).encode())
     return night
@@ -117,7 +120,7 @@ def _recipe_for(world: World, match: OperationMatch, folder: Path) -> Path:
     return path
 
 
-def _draw(mode: Mode, world: World, path: Path) -> None:
+def _draw_beside(mode: Mode, path: Path) -> None:
     """Errors of a mode, from the nearest to the farthest, each beside the reference image most like it.
 
     From left to right: the error, the reference image as it is, and under the cause that is claimed, or else
@@ -130,10 +133,27 @@ def _draw(mode: Mode, world: World, path: Path) -> None:
             return
         found = replace(found, pair=(), matches=(nearest,))
     rows = [
-        np.concatenate([case.images[case.examined[each.error]], each.reference, each.changed], axis=1)
+        (case.images[case.examined[each.error]], each.reference, each.changed)
         for each in case.nearest.examples(change_of(case, found), SHOWN)
     ]
-    sheet = np.concatenate(rows)
-    times = max(1, round(192 / world.model.height))
-    large = cv2.resize(sheet, None, fx=times, fy=times, interpolation=cv2.INTER_NEAREST)
-    write_image(path, large.reshape(*large.shape[:2], sheet.shape[2]))
+    write_image(path, _tiled(rows, SIDE))
+
+
+def _draw_all(mode: Mode, path: Path) -> None:
+    """Every error of a mode, in the order of its images in the diagnosis."""
+    images = list(mode.case.images)
+    rows = [images[i : i + ACROSS] for i in range(0, len(images), ACROSS)]
+    write_image(path, _tiled(rows, SIDE // 2))
+
+
+def _tiled(rows: Sequence[Sequence[NDArray[np.uint8]]], side: int) -> NDArray[np.uint8]:
+    """Pictures in rows, apart by white, enlarged by a whole number to about `side` pixels."""
+    height, width, channels = rows[0][0].shape
+    times, across = max(1, round(side / height)), max(map(len, rows))
+    sheet = np.full((len(rows) * (times * height + GAP), across * (times * width + GAP), channels), 255)
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            top, left = i * (times * height + GAP), j * (times * width + GAP)
+            large = picture.repeat(times, axis=0).repeat(times, axis=1)
+            sheet[top : top + times * height, left : left + times * width] = large
+    return sheet.astype(np.uint8)

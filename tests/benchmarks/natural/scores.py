@@ -128,7 +128,28 @@ def closed(measured: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: (measured[name]["new"]["mean"] - before) / way if way > 0 else math.nan
         for name in ARMS
-        if name not in ("before", "ceiling")
+        if name != "before"
+    }
+
+
+def summary(answer: Mapping[str, Any]) -> Scored:
+    """What the benchmark is for, in a few numbers; points are accuracy on unseen images."""
+    claims, nights, measured = answer["claims"], answer["nights"], answer["arms"]
+    possible = {night["seed"] for night in nights if night["right_forced"]}
+    named = {claim["seed"] for claim in claims if claim["right"]} & possible
+    new, old = ({arm: measured[arm][name]["mean"] for arm in ARMS} for name in CONDITIONS)
+    alone = max(new[arm] for arm in ARMS if arm.startswith("logged_"))
+    return {
+        "claims": len(claims),
+        "right_claims": sum(claim["right"] for claim in claims),
+        "nights_with_a_right_forced_operation": len(possible),
+        "of_these_rightly_claimed": len(named),
+        "closed_by_recipe_logged": answer["closed"]["recipe_logged"],
+        "recipe_logged_beyond_best_logged": new["recipe_logged"] - alone,
+        "old_changed_by_recipe_logged": old["recipe_logged"] - old["before"],
+        "classes_that_recipe_logged_harms": sum(
+            each["arm"] == "recipe_logged" and each["condition"] == "old" for each in answer["falls"]
+        ),
     }
 
 
