@@ -280,6 +280,8 @@ class Comparison:
     reference: str  # the same of the reference image as it is
     changed: str  # the same under the cause
     distance: float  # from error to `changed`, in times that to the nearest reference image as it is
+    before: str = ""  # picture: where the error differs from reference images as they are; "": not drawn
+    after: str = ""  # the same: from reference images under the cause
 
 
 @dataclass(frozen=True, slots=True)

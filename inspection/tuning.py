@@ -39,7 +39,7 @@ REFINED_RANGE = 2.0  # times the strength that a refinement begins with, or one 
 # Half, unseen: JPEG compression is not claimed.
 NEARER_SIGNIFICANCE = 0.1  # of a sign test: eight of ten errors, or all of four
 
-PLACED_ERRORS = 40  # of them: those whose patches are looked at; bounds the time of a trial
+PLACED_ERRORS = 64  # of them: those whose patches are looked at; bounds the time of a trial
 
 # --- ranking of operations (causes) ---
 

@@ -23,16 +23,16 @@ def diagnose(case: Case) -> Diagnosis:
     Three explained shares have to be high: that of the shift weighted by blame, that of all filters alike,
     and that of the images' own look; the operation has to explain enough of what is left by explanations in
     which no image changed; and most errors have to be nearer to a changed reference image of their class
-    than to any as it was. What no operation explains is measured on the errors themselves, one half against
-    the other.
+    than to any as it was, patch by patch as well. Where nothing is claimed, the change is measured on the
+    errors themselves, one half against the other.
     """
     ranking = rank(case)
     found = claim(case, ranking, control_share(case))
     if found.claimed:
         enough = bool(ranking.pair) or ranking.shares.mean + case.settings.pair_gain > 1
         return found if enough else _with_measured(case, found)
-    if not ranking.shares.short_of(case.settings) or len(case) < case.settings.fewest_errors:
-        return found  # what an operation explains, and is doubted all the same, is too faint to be a cause
+    if len(case) < case.settings.fewest_errors:
+        return found
     best = match_measured(case, case.settings.measured_share)
     doubt = doubt_of_measured(case.settings, best)
     if doubt:

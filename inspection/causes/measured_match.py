@@ -90,7 +90,10 @@ def _together(halves: Sequence[_Half]) -> MeasuredMatch:
             _mean([each.shares for each in found]),
             sum(each.nearer for each in found),
             sum(each.errors for each in found),
-            PlaceMatch(np.concatenate([each.place.left for each in found], axis=1)),
+            PlaceMatch(
+                np.concatenate([each.place.left for each in found], axis=1),
+                np.concatenate([each.place.in_times for each in found]),
+            ),
         ),
         Baselines(
             _mean([each.baseline_errors for each in baselines]),

@@ -46,8 +46,10 @@ class NearestMatch:
     """How well a change of the reference images accounts for errors, one by one."""
 
     shares: Shares  # explained by the changed reference images of their own classes most like them
-    nearer: int  # errors that are nearer to those than to any that is as it was
-    errors: int
+    nearer: (
+        int  # errors that are nearer to those than to any that is as it was: in their shift times in place
+    )
+    errors: int  # that were looked at for it
     place: PlaceMatch  # how much nearer their patches are
     resampled: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
     """(resamples,): the natural logarithm of `unexplained` over errors that are drawn with replacement."""
@@ -90,6 +92,8 @@ class NearestExample:
     reference: NDArray[np.uint8]  # (height, width, channel)
     changed: NDArray[np.uint8]
     distance: float  # from the error, in times that to the nearest reference image as it is
+    before: FloatArray  # (rows, columns): what differs from reference images as they are
+    after: FloatArray  # the same: from those under the change
 
 
 @dataclass(frozen=True)
@@ -121,25 +125,26 @@ class NearestReferences:
     def _match(self, change: Change, tried: int) -> tuple[NearestMatch, FloatArray]:
         """The match, and what of the observed shift (filters + entries,) is left."""
         found, positions, distances = self._nearest(change, tried)
-        shift, nearer = found.mean(0), int((distances < self.distances).sum())
-        changed = change(self.subject.labelled.images[positions[self.placed]])
-        place = self.places.under(changed)
+        shift, placed = found.mean(0), self.placed
+        place = self.places.under(change(self.subject.labelled.images[positions[placed]]))
+        apart = self._in_times(distances[placed], self.distances[placed]) * place.in_times
         match = NearestMatch(
             self.evidence.shares_alone(shift),
-            nearer,
-            len(self.rows),
+            int((apart < 1).sum()),
+            len(placed),
             place,
-            self._resampled(found, distances < self.distances, place),
+            self._resampled(found, apart < 1, place),
         )
         return match, self.evidence.observed - shift
 
     def _resampled(self, found: FloatArray, nearer: NDArray[np.bool_], place: PlaceMatch) -> FloatArray:
         """The logarithm of what is unexplained, for every draw of errors: see `NearestMatch`."""
         drawn, placed = self._drawn, self._drawn[:, self.placed]
+        placed = placed / np.maximum(placed.sum(1, keepdims=True), LITTLE)
         left = self.evidence.unexplained_each(drawn @ self.rows, drawn @ found)
-        left *= np.maximum(1 - drawn @ nearer.astype(np.float32), tuning.RESOLUTION)
-        left_of_place = placed @ place.left.mean(0) / np.maximum(placed.sum(1), LITTLE)
-        return np.asarray(np.log(left * np.maximum(left_of_place, tuning.RESOLUTION)), np.float32)
+        for share in (placed @ place.left.mean(0), 1 - placed @ nearer.astype(np.float32)):
+            left *= np.maximum(share, tuning.RESOLUTION)
+        return np.asarray(np.log(left), np.float32)
 
     @cached_property
     def _drawn(self) -> FloatArray:
@@ -176,23 +181,28 @@ class NearestReferences:
         In times the distance to the nearest reference image as it is: below 1, it is nearer to the changed.
         """
         _, _, distances = self._nearest(change, self.tried)
-        return self._in_times(distances)
+        return self._in_times(distances, self.distances)
 
     def examples(self, change: Change, count: int) -> list[NearestExample]:
         """Some errors with the changed reference images most like them, from the nearest to the farthest."""
         _, positions, distances = self._nearest(change, self.tried)
-        ratios = self._in_times(distances)
+        ratios = self._in_times(distances, self.distances)[self.placed]
         order = np.argsort(ratios, kind="stable")
         count = min(count, len(order))
         chosen = order[((np.arange(count) + 0.5) * len(order) / count).astype(int)]
-        images = self.subject.labelled.images[positions[chosen]]
+        references = self.subject.labelled.images[positions[self.placed]]
+        changed = change(references)
+        before, after = self.places.where(changed)
         return [
-            NearestExample(int(i), image, changed, float(ratios[i]))
-            for i, image, changed in zip(chosen, images, change(images), strict=True)
+            NearestExample(
+                int(self.placed[i]), references[i], changed[i], float(ratios[i]), before[i], after[i]
+            )
+            for i in chosen
         ]
 
-    def _in_times(self, distances: FloatArray) -> FloatArray:
-        return np.asarray(np.sqrt(distances / np.maximum(self.distances, LITTLE)), np.float32)
+    @staticmethod
+    def _in_times(distances: FloatArray, others: FloatArray) -> FloatArray:
+        return np.asarray(np.sqrt(distances / np.maximum(others, LITTLE)), np.float32)
 
     def _nearest(self, change: Change, tried: int) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
         """Rows (errors, filters + entries), positions among the labelled images, and distances."""
@@ -236,7 +246,7 @@ def find_nearest(
     looks = subject.looks.standardise(images, true)
     rows = np.concatenate([subject.standardise(screening.energy, true), looks], axis=1)
     pool, weights = Pool(responses.references, responses.labels, responses.normal), evidence.weights
-    own, alike, _ = nearest_in(pool, rows, weights, (true, true))
+    own, _, _ = nearest_in(pool, rows, weights, (true, true))
     either, which, distances = nearest_in(pool, rows, weights, (true, predicted))
     candidates, tried = order_candidates(pool, rows - evidence.observed, weights, true)
     baselines = Baselines(
@@ -246,7 +256,7 @@ def find_nearest(
         float((responses.labels[which] == predicted).mean()),
     )
     placed = sample(len(images), tuning.PLACED_ERRORS, subject.settings.compute.seed)
-    unchanged = subject.labelled.images[responses.drawn[alike[placed]]]
+    unchanged = subject.labelled.images[responses.drawn[which[placed]]]
     places = Places(subject, images[placed], true[placed], unchanged)
     return NearestReferences(
         subject, responses, evidence, rows, true, candidates, tried, distances, baselines, placed, places

@@ -36,6 +36,7 @@ class PlaceMatch:
     """How far patches of errors and of reference images are apart under a change, error by error."""
 
     left: FloatArray  # (views, errors): distance, in times the mean distance to unchanged reference images
+    in_times: FloatArray  # (errors,): distance, in times that of the same error, the mean of the views
 
     @property
     def share(self) -> float:
@@ -50,16 +51,36 @@ class PlaceMatch:
 
 @dataclass(frozen=True)
 class Places:
-    """Some errors and the unchanged reference images of their classes that are most like them, as patches."""
+    """Some errors and the unchanged reference images that are most like them, as patches."""
 
     subject: Subject
     errors: NDArray[np.uint8]  # (errors, height, width, channel)
     true: NDArray[np.int64]  # (errors,), classes
-    unchanged: NDArray[np.uint8]  # (errors, height, width, channel): the reference image most like each
+    unchanged: NDArray[
+        np.uint8
+    ]  # the same: the reference image most like each, of its class or the predicted
 
     def under(self, changed: NDArray[np.uint8]) -> PlaceMatch:
         """Set the errors against changed reference images (errors, height, width, channel), one for each."""
-        return PlaceMatch(self._distances(changed) / np.maximum(self._before.mean(1, keepdims=True), LITTLE))
+        distances, before = self._distances(changed), np.maximum(self._before, LITTLE)
+        return PlaceMatch(distances / before.mean(1, keepdims=True), (distances / before).mean(0))
+
+    def where(self, changed: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        """Maps of what differs on each error, from the unchanged reference images and from changed ones.
+
+        Both are (errors, rows, columns), as images look without the network, in the same unit.
+        """
+        height, width = (len(range(*_places(side, self.errors.shape))) for side in self.errors.shape[1:3])
+        found = []
+        for references in (self.unchanged, changed):
+            apart = np.zeros((len(self.true), height * width), np.float32)
+            theirs = np.stack([_look(image) for image in references]) / self._scales[0]
+            ours = self._of_errors[0] / self._scales[0]
+            for label in np.unique(self.true):
+                mine = self.true == label
+                apart[mine] = _apart(ours[mine], theirs[mine])
+            found.append(apart.reshape(-1, height, width))
+        return found[0], found[1]
 
     @cached_property
     def _before(self) -> FloatArray:
@@ -85,16 +106,22 @@ class Places:
             for label in np.unique(self.true):
                 mine = self.true == label
                 here, there = ours[mine] / scale, theirs[mine] / scale
-                apart[mine] = _nearest(here, there) + _nearest(there, here)
+                apart[mine] = _apart(here, there).mean(1) + _apart(there, here).mean(1)
             found.append(apart)
         return np.stack(found)
 
 
-def _nearest(images: FloatArray, others: FloatArray) -> FloatArray:
-    """The mean distance (images,) of the patches of each image to the nearest patch of any other."""
+def _apart(images: FloatArray, others: FloatArray) -> FloatArray:
+    """The distance (images, places) of every patch of images to the nearest patch of any of the others."""
     count, places, entries = images.shape
     _, distances = pairwise_distances_argmin_min(images.reshape(-1, entries), others.reshape(-1, entries))
-    return np.asarray(distances.reshape(count, places).mean(1), np.float32)
+    return np.asarray(distances, np.float32).reshape(count, places)
+
+
+def _places(side: int, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Where the places along a side of images (n, height, width, channel) lie: start, stop and step."""
+    step = -(-max(shape[1:3]) // GRID)
+    return step // 2, side, step
 
 
 def describe_patches(subject: Subject, images: NDArray[np.uint8]) -> Views:
@@ -118,8 +145,8 @@ def _look(image: NDArray[np.uint8]) -> FloatArray:
             cv2.GaussianBlur(np.ascontiguousarray(light[..., c]), (0, 0), 2) for c in range(3)
         )
         entries += [red - green, blue - green]
-    step = -(-max(grey.shape) // GRID)
-    chosen = np.stack(entries, axis=-1)[step // 2 :: step, step // 2 :: step]
+    down, across = (slice(*_places(side, (1, *grey.shape))) for side in grey.shape)
+    chosen = np.stack(entries, axis=-1)[down, across]
     return np.asarray(chosen.reshape(-1, chosen.shape[-1]), np.float32)
 
 

@@ -23,7 +23,9 @@ from tests.inspection.conftest import DIMMED
 LAMP = ("dimmer lamp",)
 LITTLE = Shares(0.1, 0.1, 0.1)
 ENOUGH = Shares(0.9, 0.9, 0.9)
-ELSEWHERE, HERE = (PlaceMatch(np.full((2, 20), left, np.float32)) for left in (1.3, 0.3))
+ELSEWHERE, HERE = (
+    PlaceMatch(np.full((2, 20), left, np.float32), np.full(20, left, np.float32)) for left in (1.3, 0.3)
+)
 
 
 def nearest(shares: Shares, nearer: int, place: PlaceMatch = HERE) -> NearestMatch:

@@ -117,7 +117,6 @@ def test_where_too_few_errors_are_nearer_every_reference_image_is_looked_at(
 def test_the_least_unexplained_comes_first_and_alternatives_are_those_near_it(
     lamp: Case,
 ) -> None:
-    settings = lamp.settings
     found, evidence = diagnose(lamp), lamp.evidence
     assert found.matches == rank(lamp).matches
 

@@ -301,7 +301,7 @@ def test_no_error_is_nearer_to_reference_images_that_nothing_changed(found: Near
     assert match.shares.mean == pytest.approx(found.baselines.unchanged.mean, abs=1e-3)
 
 
-PLACE = PlaceMatch(np.array([[0.2, 0.2], [0.4, 0.4]], np.float32))
+PLACE = PlaceMatch(np.array([[0.2, 0.2], [0.4, 0.4]], np.float32), np.full(2, 0.3, np.float32))
 
 
 @pytest.mark.parametrize(
