@@ -21,6 +21,10 @@ class Cause(StrEnum):
     """What a failure mode is put down to."""
 
     APPEARANCE = "appearance"  # the images changed
+    NEW_LOOK = (
+        "new look"  # they hold what no reference image holds: a new kind of defect, material or product
+    )
+    INVISIBLE = "invisible"  # they show nothing that good parts do not show: check light, optics and focus
     LABELS = "labels"  # the parts look like the predicted class: check the operators' verdicts
     UNKNOWN = "unknown"  # nothing explains them: a new kind of defect, or parts that are simply hard
 

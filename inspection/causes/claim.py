@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from inspection import tuning
 from inspection.causes.measured_match import MeasuredMatch
 from inspection.causes.ranking import Ranking
+from inspection.causes.unclaimed import cause_without_claim
 from inspection.evidence.case import Case
 from inspection.evidence.nearest import Baselines, NearestMatch
 from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind
@@ -29,7 +30,7 @@ def claim(case: Case, ranking: Ranking, control: float) -> Diagnosis:
     best, doubts = ranking.best, tuple(_doubts(case, ranking, control))
     return Diagnosis(
         claimed=not doubts,
-        cause=Cause.APPEARANCE if not doubts else _without_cause(case, ranking),
+        cause=Cause.APPEARANCE if not doubts else cause_without_claim(case, ranking),
         family=None if doubts else best.family,
         operation=None if doubts else best.operation,
         strength=None if doubts else best.strength,
@@ -43,14 +44,6 @@ def claim(case: Case, ranking: Ranking, control: float) -> Diagnosis:
         pair=() if doubts else ranking.pair,
         meaning="" if doubts else find_operation(best.operation).meaning,
     )
-
-
-def _without_cause(case: Case, ranking: Ranking) -> Cause:
-    """A matter of labels where the errors look like parts of the predicted class, as they are."""
-    baselines = case.nearest.baselines
-    like_predicted = baselines.like_predicted >= tuning.LIKE_PREDICTED
-    as_well = baselines.either_class.mean >= ranking.best.mean_share
-    return Cause.LABELS if like_predicted and as_well else Cause.UNKNOWN
 
 
 def _doubts(case: Case, ranking: Ranking, control: float) -> Iterator[Doubt]:

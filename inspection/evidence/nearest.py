@@ -50,8 +50,8 @@ class NearestMatch:
         int  # errors that are nearer to those than to any that is as it was: in their shift times in place
     )
     errors: int  # that were looked at for it
-    place: PlaceMatch  # how much nearer their patches are
-    resampled: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
+    place: PlaceMatch = field(compare=False)  # how much nearer their patches are
+    resampled: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32), compare=False)
     """(resamples,): the natural logarithm of `unexplained` over errors that are drawn with replacement."""
 
     @property

@@ -81,8 +81,15 @@ def together(diagnosis: Diagnosis) -> str:
 def cause_named(diagnosis: Diagnosis) -> str:
     """Name the cause in a word or two."""
     if not diagnosis.claimed:
-        return "check the labels" if diagnosis.cause is Cause.LABELS else "none claimed"
+        return NAMED_CAUSES.get(diagnosis.cause, "none claimed")
     return together(diagnosis) or diagnosis.family or diagnosis.operation or "claimed"
+
+
+NAMED_CAUSES = {
+    Cause.LABELS: "check the labels",
+    Cause.INVISIBLE: "the defect cannot be seen",
+    Cause.NEW_LOOK: "a look that no reference part has",
+}
 
 
 def worded(diagnosis: Diagnosis) -> Diagnosis:
@@ -125,6 +132,10 @@ def _advice(diagnosis: Diagnosis) -> str:
 
 
 ADVICE = {
+    Cause.INVISIBLE: "In most of these images the defect cannot be seen: they show nothing that good parts "
+    "do not show. Check the light, the optics and the focus; no training makes a model see it.",
+    Cause.NEW_LOOK: "Most of these images hold patches that no reference part has: look for a new kind of "
+    "defect, material or product where they differ most, and add such parts to the training images.",
     Cause.LABELS: "These parts look as parts of the predicted class do: check the operators’ verdicts first.",
 }
 ADVICE_UNKNOWN = (
@@ -251,6 +262,8 @@ CAUSES = {
     Cause.APPEARANCE: "the images changed.",
     Cause.LABELS: "the labels, most likely. The parts look like the class that the model took them for, so "
     "check the operators’ verdicts first.",
+    Cause.INVISIBLE: "the defect cannot be seen in these images: check the light, the optics and the focus.",
+    Cause.NEW_LOOK: "a look that no reference part has: a new kind of defect, material or product.",
     Cause.UNKNOWN: "unknown. No change of the images explains these errors: a new kind of defect, wrong "
     "labels, or parts that are simply hard.",
 }

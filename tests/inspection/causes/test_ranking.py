@@ -136,7 +136,7 @@ def test_the_least_unexplained_comes_first_and_alternatives_are_those_near_it(
             (under.shares.blamed, under.shares.overall, under.shares.look), abs=1e-6
         )
         if under is not None and tried:
-            plain *= left(reported) * max(1 - under.nearer / under.errors, 0.01)
+            plain = left(reported) * max(1 - under.nearer / under.errors, 0.01)
             plain *= max(1 - under.place.share, 0.01)
         ranks.append((not tried, plain))
     assert ranks == sorted(ranks)
