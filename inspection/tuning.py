@@ -56,7 +56,7 @@ LIKE_PREDICTED = 0.8  # of the errors nearest to a reference image of the predic
 # At 2, unseen: a cloudy coat becomes sensor noise.
 BEYOND_CHANCE = 1.5  # times the power that normal images have by chance: what lies below is no change
 COARSEST = 4  # cosine periods: coarser than two waves across the image is lighting, not texture
-WHITE = (0.68, 0.85)  # mean wave number, in sides of the image, of what differs from pixel to pixel
+WHITE = 0.68  # mean wave number, in sides of the image, from which what has no direction is noise
 SMOOTH = 0.2  # mean wave number, in sides, below which specks are large and soft
 
 # --- groups of errors (modes) ---
