@@ -6,7 +6,8 @@ Settings that a plant may change live in `workspace.settings` (fmi.toml), those 
 and with none, and says what changes. Measured on hot-rolled steel and on solar cells (64 px, 14 nights each):
 on steel no constant changes a score; what one costs on cells stands beside it. *Sizes* means that only which
 errors a failure mode holds changes, on either set. Where nothing is said, neither half nor double changes a
-claim there; what the 42 faults of `tests/benchmarks/second_opinion.py` showed on cells is told as *unseen*.
+claim there; what the 42 faults of `tests/benchmarks/second_opinion.py` showed on cells is told as *unseen*,
+and as *unclaimed* what family the change measured on the errors has, whatever is claimed (37 of the 42).
 """
 
 # --- of everything ---
@@ -19,6 +20,7 @@ claim there; what the 42 faults of `tests/benchmarks/second_opinion.py` showed o
 RESOLUTION = 0.01  # of a share
 # Double (all of it): 11 nights say something else.
 MOSTLY = 0.5  # of an energy, or of what there is to explain
+# Half, unclaimed: two blurs become lines, and six more lines or noise; double: four of noise texture or dust.
 NEARLY_ALL = 0.8  # of an energy; what is left over is next to none
 # Sizes, for it is also how far nearly all of a group's members lie apart.
 SIGNIFICANCE = 0.05  # of tests and controls
@@ -61,8 +63,11 @@ ELSEWHERE = -0.1  # of the patches' distance: what takes away less lies elsewher
 
 # At 2, unseen: a cloudy coat becomes sensor noise.
 BEYOND_CHANCE = 1.5  # times the power that normal images have by chance: what lies below is no change
+# Half, unclaimed: a cable becomes lines, a lens hood dust; double: a reflection and a cable become texture.
 COARSEST = 4  # cosine periods: coarser than two waves across the image is lighting, not texture
-WHITE = (0.68, 0.85)  # mean wave number, in sides of the image, of what differs from pixel to pixel
+# Half, unclaimed: specks, fibres and sandblasting become noise; double: three of noise texture or dust.
+WHITE = 0.68  # mean wave number, in sides of the image, from which what has no direction is noise
+# At 0, unclaimed: a reflection and a cable become dust.
 SMOOTH = 0.2  # mean wave number, in sides, below which specks are large and soft
 
 # --- groups of errors (modes) ---

@@ -55,7 +55,7 @@ def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
         return "line pattern"
     if name == FIXED_PATTERN and nearest == "geometry" and _has_both_signs(change.pattern):
         return "geometry"
-    if tuning.WHITE[0] <= shape.wave_number <= tuning.WHITE[1] and shape.one_way < 1 - tuning.NEARLY_ALL:
+    if shape.wave_number >= tuning.WHITE and shape.one_way < 1 - tuning.NEARLY_ALL:
         return "noise"
     if shape.dense >= tuning.MOSTLY:
         return _specks(shape, change.pattern)

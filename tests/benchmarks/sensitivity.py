@@ -7,10 +7,9 @@ The nights are those of `python -m tests.benchmarks.faults --quick`: with one ca
 with wrong labels. What is printed for each constant is in how many nights other causes are claimed, and the
 scores beside those of the constant as it is. A constant that changes nothing on any set has no reason to be.
 
-A share above a half is not doubled: it goes half the way to 1. Of a pair of bounds the width is halved and
-doubled. Every constant's nights are kept in the cache folder as they come; a stopped run goes on there, and a
-change of the code starts afresh. A night that never reads a constant cannot change with it, and is not run
-again.
+A share above a half is not doubled: it goes half the way to 1. Every constant's nights are kept in the cache
+folder as they come; a stopped run goes on there, and a change of the code starts afresh. A night that never
+reads a constant cannot change with it, and is not run again.
 """
 
 import argparse
@@ -50,7 +49,7 @@ from tests.benchmarks.world import Log, World, open_world
 
 console = Console(stderr=True)
 Result = dict[str, Any]
-Value = float | int | tuple[float, float]
+Value = float | int
 SETTINGS = tuple(
     f"matching.{name}" for name in MatchingSettings.model_fields if name not in ("reference_images",)
 )
@@ -111,22 +110,13 @@ def constants() -> dict[str, Value]:
 
 
 def half(value: Value) -> Value:
-    """Half of a constant; of bounds, half their width."""
-    if isinstance(value, tuple):
-        return _widened(value, 0.5)
+    """Half of a constant."""
     return max(1, value // 2) if isinstance(value, int) else value / 2
 
 
 def double(value: Value) -> Value:
-    """Twice a constant; of bounds, twice their width; of a share above a half, half the way to 1."""
-    if isinstance(value, tuple):
-        return _widened(value, 2.0)
+    """Twice a constant; of a share above a half, half the way to 1."""
     return (1 + value) / 2 if isinstance(value, float) and 0.5 < value < 1 else 2 * value
-
-
-def _widened(bounds: tuple[float, float], factor: float) -> tuple[float, float]:
-    middle, reach = sum(bounds) / 2, (bounds[1] - bounds[0]) / 2 * factor
-    return (middle - reach, middle + reach)
 
 
 # --- the nights, prepared once ---

@@ -26,7 +26,6 @@ from tests.inspection.conftest import Plant
         (0.5, 0.25, 1.0),
         (0.8, 0.4, 0.9),  # a share above a half goes half the way to 1
         (1.5, 0.75, 3.0),
-        ((0.5, 0.75), (0.5625, 0.6875), (0.375, 0.875)),  # of bounds the width
     ],
 )
 def test_a_constant_is_halved_and_doubled(value: Any, less: Any, more: Any) -> None:
