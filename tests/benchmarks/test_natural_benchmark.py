@@ -107,8 +107,10 @@ def test_a_claim_is_right_by_either_rule(
             "claim 2": hits(claim, 100),
             "forced lamp": hits(rival, 100),
         },
+        lambda number: (number == 2, ("why",)),
     )
     (only,) = found
+    assert (only["accepted"], only["gate"]) == (True, ["why"])
     expected = {"mode": 2, "errors": 7, "family": "brighter", "operation": "gamma", "strength": 0.5}
     assert {name: only[name] for name in expected} == expected
     assert (only["right"], only["beats_generic"], only["best_of_forced"]) == (right, beats, best)
