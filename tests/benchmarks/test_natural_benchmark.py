@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -397,3 +398,9 @@ def test_a_whole_run_writes_its_answer_and_goes_on_where_it_stopped(
     assert benchmark.main(command.split()) == 0
     again = json.loads(out.read_text(encoding="utf-8"))
     assert {**again, "seconds": 0} == {**answer, "seconds": 0}
+
+    shutil.rmtree(tmp_path / "natural-cache" / "trainings")
+    assert benchmark.main([*command.split(), "--processes", "2"]) == 0  # in processes that patch nothing
+    elsewhere = json.loads(out.read_text(encoding="utf-8"))
+    assert [*elsewhere["arms"]] == [*answer["arms"]]
+    assert elsewhere["arms"]["before"] == answer["arms"]["before"]
