@@ -38,6 +38,7 @@ ARMS = (
 )
 TRAINING = (
     "fmi_engine.classifier",
+    "inspection.models.retraining",
     "inspection.models.training",
     "inspection.networks",
     "inspection.recipes.overlays",
