@@ -204,14 +204,27 @@ def _fine_tuned(
     workspace: Workspace, deployed: Classifier, material: Material, progress: Progress
 ) -> Classifier:
     """A copy of the deployed model, trained on the training images, the logged ones and the recipe."""
-    spec, settings = spec_of(material.model), workspace.settings
-    network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
-    load_weights(network, deployed.network.state_dict(), material.model.weights_path)
+    settings = workspace.settings
     data = mixed(material.train, material.logged, settings.recipe.logged_share, settings.compute.seed)
     changes = [with_recipe(material.recipe, material.recipe_folder)] if material.recipe else []
     training = Training.fine_tuning(settings, epochs(material, settings), deployed, changes)
     made_of = [material.model.model_hash, material.mode.recipe.sha256 if material.mode.recipe else ""]
     unfinished = unfinished_training(workspace.unfinished, material.mode.mode_id, data, training, made_of)
+    return fine_tune(material.model, deployed, data, training, progress, unfinished)
+
+
+def fine_tune(
+    model: RegisteredModel,
+    deployed: Classifier,
+    data: Labelled,
+    training: Training,
+    progress: Progress = None,
+    unfinished: Path | None = None,
+) -> Classifier:
+    """A copy of a deployed model, trained further; see `fit`."""
+    spec = spec_of(model)
+    network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
+    load_weights(network, deployed.network.state_dict(), model.weights_path)
     fit(network, spec.preprocessing, data, training, progress, unfinished)
     return Classifier(network, spec.class_names, spec.preprocessing, deployed.device)
 

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from fmi_engine.classifier import Classifier, build_network, load_weights
+from fmi_engine.classifier import Classifier
 from inspection.inputs.labelled import Labelled
-from inspection.models.registry import spec_of
-from inspection.models.training import Augmentation, Training, fit
+from inspection.models import retraining
+from inspection.models.training import Augmentation, Training
 from inspection.progress import Progress
 from tests.benchmarks.world import World
 
@@ -27,9 +27,6 @@ def fine_tune(
     progress: Progress = None,
 ) -> Classifier:
     """Fine-tune a copy of the deployed model, as `fmi retrain` does."""
-    spec, deployed = spec_of(world.model), world.subject.classifier
-    network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
-    load_weights(network, deployed.network.state_dict(), world.model.weights_path)
+    deployed = world.subject.classifier
     training = Training.fine_tuning(world.subject.settings, epochs, deployed, changes)
-    fit(network, spec.preprocessing, data, training, progress)
-    return Classifier(network, spec.class_names, spec.preprocessing, deployed.device)
+    return retraining.fine_tune(world.model, deployed, data, training, progress)

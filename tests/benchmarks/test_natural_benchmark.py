@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,10 @@ def test_a_claim_is_right_by_either_rule(
             "claim 2": hits(claim, 100),
             "forced lamp": hits(rival, 100),
         },
+        lambda number: (number == 2, ("why",)),
     )
     (only,) = found
+    assert (only["accepted"], only["gate"]) == (True, ["why"])
     expected = {"mode": 2, "errors": 7, "family": "brighter", "operation": "gamma", "strength": 0.5}
     assert {name: only[name] for name in expected} == expected
     assert (only["right"], only["beats_generic"], only["best_of_forced"]) == (right, beats, best)
@@ -395,3 +398,9 @@ def test_a_whole_run_writes_its_answer_and_goes_on_where_it_stopped(
     assert benchmark.main(command.split()) == 0
     again = json.loads(out.read_text(encoding="utf-8"))
     assert {**again, "seconds": 0} == {**answer, "seconds": 0}
+
+    shutil.rmtree(tmp_path / "natural-cache" / "trainings")
+    assert benchmark.main([*command.split(), "--processes", "2"]) == 0  # in processes that patch nothing
+    elsewhere = json.loads(out.read_text(encoding="utf-8"))
+    assert [*elsewhere["arms"]] == [*answer["arms"]]
+    assert elsewhere["arms"]["before"] == answer["arms"]["before"]

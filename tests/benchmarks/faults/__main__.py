@@ -111,6 +111,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.strengths = options.strengths or ([1.0] if quick else [0.6, 1.0, 1.5])
     options.logged = options.logged or ([10] if quick else [5, 10, 20, 60])
     options.cache = options.cache or options.json.absolute().parent / "faults-cache"
+    options.results = options.cache / f"results-{code()}"  # once: a run's code is that of its start
     return options
 
 
@@ -152,7 +153,7 @@ def _open(options: argparse.Namespace, seed: int, progress: Callable[[int], None
         progress,
     )
     faults = _faults(options, world.model.channels)
-    kept = Kept(options.cache / f"results-{code()}", world)
+    kept = Kept(options.results, world)
     return _Work(dict(_jobs(options, world, faults, kept)), kept)
 
 

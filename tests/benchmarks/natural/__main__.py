@@ -21,6 +21,7 @@ judged on the test split of both conditions, which nobody trained on and no log 
 
 A claim is right where its recipe alone makes significantly more of the unseen images right than generic
 augmentation (exact McNemar test within the claim's own seed), or where none of the forced ones does better.
+Beside it stands whether the gate of `fmi retrain` accepts that candidate, by log and validation images.
 
 Read `drop` first: where the model is as accurate under the new condition, there was nothing to repair. Every
 night's folder (`nights`, `folder`) holds the diagnosis, the recipes, and for each failure mode a picture with
@@ -36,6 +37,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,9 @@ import numpy as np
 
 from inspection.console import Console, Table
 from inspection.errors import InspectionError
+from inspection.models.acceptance import compare_answers, judge
 from inspection.models.first_model import FirstModelRequest
+from inspection.models.retraining import CLEAN, LOGGED
 from inspection.workspace.files import write_whole
 from tests.benchmarks.kept import Kept, Result, bar, code, without_nan
 from tests.benchmarks.natural import scores
@@ -54,6 +58,7 @@ from tests.benchmarks.natural.arms import (
     Arm,
     answers_of,
     arms_of,
+    judging,
     kept_at,
     read_answers,
     trained,
@@ -196,6 +201,7 @@ class _Work:
         paths = {self._kept_at(arm): name for name, arm in self.arms().items()}
         return [name for path, name in paths.items() if not path.is_file()]
 
+    @cached_property
     def hits(self) -> dict[str, dict[str, scores.Hits]]:
         """Which unseen images are right, by arm and condition."""
         found: dict[str, Answers] = {"before": answers_of(self.shift, self.shift.world.subject.classifier)}
@@ -204,11 +210,24 @@ class _Work:
                 answers = read_answers(self._kept_at(arm))
                 assert answers is not None, f"the training of {name} was kept"
                 found[name] = answers
-        judges = self.judges()
+        labels = {name: data.labels for name, data in judging(self.shift).items()}
         return {
-            arm: {name: np.array(said) == judges[name] for name, said in answers.items()}
+            arm: {name: np.array(said) == labels[name] for name, said in answers.items()}
             for arm, answers in found.items()
         }
+
+    def gate(self, number: int) -> tuple[bool, tuple[str, ...]]:
+        """Whether `fmi retrain` accepts the candidate of a claim, by the number of its mode, and why."""
+        hits, world = self.hits, self.shift.world
+        before, after = hits["before"], hits[f"claim {number}"]
+        images = {Path(path) for path in self.night()["modes"][number - 1]["images"]}
+        logged = np.array([path in images for path in self.shift.paths])
+        names = world.model.class_names
+        failing = compare_answers(
+            LOGGED, world.logs.labels[logged], names, before["line"][logged], after["line"][logged]
+        )
+        clean = compare_answers(CLEAN, world.clean.labels, names, before["clean"], after["clean"])
+        return judge(failing, clean, world.subject.settings.acceptance)
 
     def judges(self) -> dict[str, Any]:
         """The labels of the unseen images, by condition, and the names of the classes."""
@@ -235,7 +254,7 @@ def _open(options: argparse.Namespace, seed: int) -> _Work:
 
 
 def _answer(options: argparse.Namespace, works: Sequence[_Work], seconds: float) -> Result:
-    judges, nights, hits = works[0].judges(), [each.night() for each in works], [w.hits() for w in works]
+    judges, nights, hits = works[0].judges(), [each.night() for each in works], [each.hits for each in works]
     answer: Result = {
         "question": {key: str(value) for key, value in asdict(_question(options)).items()},
         "settings": {name: getattr(options, name) for name in ("size", "seeds", "epochs", "steps")},
@@ -252,7 +271,11 @@ def _answer(options: argparse.Namespace, works: Sequence[_Work], seconds: float)
     for night, new in zip(nights, news, strict=True):
         night["right_forced"] = scores.right_forced(night, new)
     answer |= {
-        "claims": [c for night, new in zip(nights, news, strict=True) for c in scores.claims_of(night, new)],
+        "claims": [
+            claim
+            for work, new in zip(works, news, strict=True)
+            for claim in scores.claims_of(work.night(), new, work.gate)
+        ],
         "arms": measured,
         "closed": scores.closed(measured),
         "falls": [
@@ -307,7 +330,8 @@ def _show_arms(answer: Mapping[str, Any]) -> None:
         judged = "right" if claim["right"] else "NOT right"
         console.print(
             f"seed {claim['seed']}, mode {claim['mode']}: {claim['operation']} is {judged}: "
-            f"{claim['images_right']}"
+            f"{claim['images_right']}; {'accepted' if claim['accepted'] else 'refused'}: "
+            f"{'; '.join(claim['gate'])}"
         )
     for fall in answer["falls"]:
         console.print(

@@ -38,6 +38,7 @@ ARMS = (
 )
 TRAINING = (
     "fmi_engine.classifier",
+    "inspection.models.retraining",
     "inspection.models.training",
     "inspection.networks",
     "inspection.recipes.overlays",
@@ -46,7 +47,7 @@ TRAINING = (
     "tests.benchmarks.natural.arms",
 )  # modules that say what a training is, beside the operations
 Night = Mapping[str, Any]
-Answers = dict[str, list[int]]  # condition -> the class that each of its unseen images is taken for
+Answers = dict[str, list[int]]  # of the images of `judging`, by name: the class that each is taken for
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +97,18 @@ def _logged(count: int) -> Arm:
 # --- training ---
 
 
+def judging(shift: Shift) -> dict[str, Labelled]:
+    """Unseen images under the new condition and the old, and what the gate of a retraining judges by."""
+    world = shift.world
+    return {"new": world.judge, "old": shift.old, "clean": world.clean, "line": world.logs}
+
+
 def answers_of(shift: Shift, classifier: Classifier) -> Answers:
-    """What a model makes of the images that judge, under the new condition and the old."""
-    judging = {"new": shift.world.judge, "old": shift.old}
+    """What a model makes of all of them."""
     size = shift.world.subject.settings.compute.batch_size
     return {
-        name: classifier.predict(images.images, size).argmax(1).tolist() for name, images in judging.items()
+        name: classifier.predict(data.images, size).argmax(1).tolist()
+        for name, data in judging(shift).items()
     }
 
 
@@ -128,7 +135,7 @@ def read_answers(path: Path) -> Answers | None:
 def kept_at(shift: Shift, arm: Arm, steps: int, cache: Path) -> Path:
     """Where the answers of a training are kept: by all that decides them, whatever diagnosis asked for it."""
     world, settings = shift.world, shift.world.subject.settings
-    judging = hashlib.sha256(world.judge.images.tobytes() + shift.old.images.tobytes()).hexdigest()
+    judged = hashlib.sha256(b"".join(each.images.tobytes() for each in judging(shift).values())).hexdigest()
     data = _data(shift, arm)
     held = hashlib.sha256(data.images.tobytes() + data.labels.tobytes()).hexdigest()
     recipes = [[_content(Path(path)), weight] for path, weight in arm.recipes]
@@ -138,7 +145,7 @@ def kept_at(shift: Shift, arm: Arm, steps: int, cache: Path) -> Path:
         settings.training.model_dump(mode="json"),
         settings.compute.seed,
         torch.__version__,
-        judging,
+        judged,
         held,
         recipes if len(recipes) > 1 else recipes and recipes[0][0],
         arm.generic and A.to_dict(_generic()),

@@ -1,7 +1,7 @@
 """The benchmark's answer: accuracies with their intervals, which claims are right, and what was closed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,14 +51,20 @@ def beats(mine: Hits, rival: Hits) -> tuple[bool, float]:
     return fixed > broken and p < SIGNIFICANT, p
 
 
-def claims_of(night: Night, hits: Mapping[str, Hits]) -> list[Scored]:
-    """The claims of a seed's night with whether each is right; `hits` are under the new condition, by arm."""
+def claims_of(
+    night: Night, hits: Mapping[str, Hits], gate: Callable[[int], tuple[bool, tuple[str, ...]]]
+) -> list[Scored]:
+    """The claims of a seed's night with whether each is right; `hits` are under the new condition, by arm.
+
+    `gate` says of a claim's candidate, by the number of its mode, whether `fmi retrain` accepts it, and why.
+    """
     rivals = {name: int(each.sum()) for name, each in hits.items() if name.startswith("forced ")}
     found = []
     for number in claimed(night):
         mode, mine = night["modes"][number - 1], hits[f"claim {number}"]
         better, p = beats(mine, hits["generic"])
         best = int(mine.sum()) >= max(rivals.values(), default=0)
+        accepted, reasons = gate(number)
         found.append(
             {
                 "seed": night["seed"],
@@ -71,6 +77,8 @@ def claims_of(night: Night, hits: Mapping[str, Hits]) -> list[Scored]:
                 "beats_generic": better,
                 "p_value": p,
                 "best_of_forced": best,
+                "accepted": accepted,
+                "gate": list(reasons),
                 "images_right": {
                     "before": int(hits["before"].sum()),
                     "generic": int(hits["generic"].sum()),
