@@ -306,14 +306,14 @@ def _dusty(part: Part, rng: Generator) -> Part:
 def _scratched(part: Part, size: int, rng: Generator) -> Part:
     """One to three lines, slightly bent: hairlines, or grooves with burrs on both sides."""
     relief, hairlines, walls = part.relief.copy(), part.hairlines.copy(), part.walls.copy()
-    slope, taken = _between(rng, 0.4, 1.2), _between(rng, 0.12, 0.6)
+    slope, taken = _between(rng, 0.5, 1.2), _between(rng, 0.2, 0.7)
     for _ in range(rng.integers(1, 4)):
         along, across = _turned(part, rng)
         half, width = size * _between(rng, 0.12, 0.45), _between(rng, 0.5, 1.1)
         across = across + rng.uniform(-0.12, 0.12) * along**2 / half
         skipping = np.clip(1.0 + 0.4 * np.sin(along / rng.uniform(2.0, 8.0) + rng.uniform(0, 6)), 0.3, 1.0)
         inside = np.clip((half - np.abs(along)) / (0.4 * half), 0.0, 1.0) * skipping
-        if rng.random() < 0.5:
+        if rng.random() < 0.4:
             line = taken * inside * np.exp(-0.5 * (across / 0.35) ** 2)
             right, down = (each * FINE for each in np.gradient(across)[::-1])
             steep = rng.uniform(0.5, 0.8)
@@ -331,7 +331,7 @@ def _pitted(part: Part, size: int, rng: Generator) -> Part:
     """One to eight craters, close together, with rough and dull floors."""
     relief, floor = part.relief.copy(), np.zeros_like(part.relief)
     along, across = _turned(part, rng)
-    slope, typical = _between(rng, 0.6, 1.5), _between(rng, 0.9, 2.6)
+    slope, typical = _between(rng, 0.6, 1.5), _between(rng, 1.1, 2.6)
     for _ in range(rng.integers(1, 9)):
         radius = typical * math.exp(rng.normal(0.0, 0.25))
         x, y = rng.normal(0.0, 0.05 * size, 2)
@@ -363,14 +363,14 @@ def _dented(part: Part, size: int, rng: Generator) -> Part:
 def _stained(part: Part, size: int, rng: Generator) -> Part:
     """A film of irregular outline: oil, which smooths and darkens, or a dry crust, which roughens."""
     along, across = _turned(part, rng)
-    radius, side = size * _between(rng, 0.06, 0.2), len(part.relief)
+    radius, side = size * _between(rng, 0.07, 0.2), len(part.relief)
     distance = np.hypot(along, rng.uniform(1.0, 1.7) * across) / radius
     edge = 1.0 + 0.35 * _noise(side, 5.0 * FINE, rng) + 0.1 * _noise(side, 1.5 * FINE, rng) - distance
     film = np.clip(0.5 + rng.uniform(1.0, 4.0) * edge, 0.0, 1.0)
     # A drop dries from its middle to its rim, which so gets the most.
     film = film * (0.6 + 0.4 * np.exp(-((edge / 0.3) ** 2))) * (1.0 + 0.15 * _noise(side, 6.0, rng))
     film = film[..., None]
-    absorbed = _between(rng, 0.12, 0.5) * np.array([0.7, 0.9, 1.2], np.float32)  # yellow to brown
+    absorbed = _between(rng, 0.15, 0.5) * np.array([0.7, 0.9, 1.2], np.float32)  # yellow to brown
     roughens = rng.uniform(0.8, 1.0) if rng.random() < 0.6 else _between(rng, 1.1, 1.7)
     return replace(
         part,
