@@ -68,7 +68,7 @@ class Lamp:
         # y grows down the image, so a lamp above the top edge has a negative y.
         vectors = np.stack([level * np.cos(around), -level * np.sin(around), np.sin(up)], axis=1)
         shares = level if self.kind == "dome" else np.ones_like(level)  # the dome's share of solid angle
-        return vectors, shares / shares.sum()
+        return vectors.astype(np.float32), (shares / shares.sum()).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ def render(part: Part, lamp: Lamp) -> Field:
     the space of slopes, where a relief shifts the distribution (Olano and Baker, LEAN Mapping, 2010) and a
     lamp's extent widens it.
     """
-    slopes = np.stack([each * FINE for each in np.gradient(part.relief)[::-1]])
+    slopes = np.stack([each * FINE for each in np.gradient(part.relief)[::-1]]).astype(np.float32)
     layers = (part.scattered, part.mirrored, part.roughness)
     light = _reflected(part, lamp, slopes, *layers)
     fine = part.hairlines > 0.01
@@ -200,7 +200,7 @@ def make_part(label: str, finish: Finish, size: int, seed: Sequence[int]) -> Par
         relief=relief,
         scattered=(finish.scattered * mottled)[..., None] * tint.astype(np.float32),
         mirrored=(np.array(finish.mirrored) * tint).astype(np.float32) * np.ones((side, side, 1), np.float32),
-        roughness=np.asarray(1.0 + 0.06 * _noise(side, 10.0, own), np.float32),
+        roughness=1.0 + 0.06 * _noise(side, 10.0, own),
         along=finish.along * rough,
         across=finish.across * rough,
         grinding=grinding,
