@@ -35,7 +35,7 @@ Image = NDArray[np.uint8]
 DEFECTS = ("good", "scratch", "pit", "dent", "stain")
 FINE = 2  # rendered pixels for each of the image, along a side: a hairline is narrower than a pixel
 STATIONS = ("A", "B")
-SPLITS = ("train",) * 5 + ("val",) * 2 + ("test",) * 3  # of every ten parts of a class
+SPLITS = ("train",) * 6 + ("val",) + ("test",) * 3  # of every ten parts of a class
 START = datetime(2026, 3, 2, 6, 0)
 CYCLE = timedelta(seconds=40)  # from part to part
 LOT = 50  # parts
@@ -54,21 +54,16 @@ class Lamp:
 
     def directions(self) -> tuple[Field, Field]:
         """Unit vectors (n, 3) from the part to the lamp, and the share (n,) of its light from each."""
-        if self.kind == "coaxial":
-            return np.array([[0, 0, 1]], np.float32), np.ones(1, np.float32)
-        if self.kind == "dome":
-            elevations, azimuths = (
-                each.ravel() for each in np.meshgrid([25, 45, 65, 82], np.arange(0, 360, 30))
-            )
-        elif self.kind == "ring":
-            azimuths = np.arange(0.0, 360.0, 20.0)
-            elevations = np.full(len(azimuths), self.elevation)
-        elif self.kind == "bar":
-            azimuths = self.azimuth + np.array([-20.0, -10.0, 0.0, 10.0, 20.0])
-            elevations = np.full(len(azimuths), self.elevation)
-        else:
-            raise ValueError(f"no lamp '{self.kind}'; there are: ring, bar, dome, coaxial")
-        up, around = np.radians(elevations), np.radians(azimuths)
+        height = np.array([self.elevation])
+        lamps = {
+            "ring": (height, np.arange(0.0, 360.0, 20.0)),
+            "bar": (height, self.azimuth + np.array([-20.0, -10.0, 0.0, 10.0, 20.0])),
+            "dome": (np.array([25.0, 45.0, 65.0, 82.0]), np.arange(0.0, 360.0, 30.0)),
+            "coaxial": (np.array([90.0]), np.zeros(1)),
+        }
+        if self.kind not in lamps:
+            raise ValueError(f"no lamp '{self.kind}'; there are: {', '.join(lamps)}")
+        up, around = (np.radians(each).ravel() for each in np.meshgrid(*lamps[self.kind]))
         level = np.cos(up)
         # y grows down the image, so a lamp above the top edge has a negative y.
         vectors = np.stack([level * np.cos(around), -level * np.sin(around), np.sin(up)], axis=1)
@@ -152,7 +147,7 @@ def render(part: Part, lamp: Lamp) -> Field:
     the space of slopes, where a relief shifts the distribution (Olano and Baker, LEAN Mapping, 2010) and a
     lamp's extent widens it.
     """
-    slopes = np.stack([each * FINE for each in np.gradient(part.relief)[::-1]])
+    slopes = np.stack([each * FINE for each in np.gradient(part.relief)[::-1]]).astype(np.float32)
     layers = (part.scattered, part.mirrored, part.roughness)
     light = _reflected(part, lamp, slopes, *layers)
     fine = part.hairlines > 0.01
@@ -205,7 +200,7 @@ def make_part(label: str, finish: Finish, size: int, seed: Sequence[int]) -> Par
         relief=relief,
         scattered=(finish.scattered * mottled)[..., None] * tint.astype(np.float32),
         mirrored=(np.array(finish.mirrored) * tint).astype(np.float32) * np.ones((side, side, 1), np.float32),
-        roughness=np.asarray(1.0 + 0.06 * _noise(side, 10.0, own), np.float32),
+        roughness=1.0 + 0.06 * _noise(side, 10.0, own),
         along=finish.along * rough,
         across=finish.across * rough,
         grinding=grinding,
@@ -306,14 +301,14 @@ def _dusty(part: Part, rng: Generator) -> Part:
 def _scratched(part: Part, size: int, rng: Generator) -> Part:
     """One to three lines, slightly bent: hairlines, or grooves with burrs on both sides."""
     relief, hairlines, walls = part.relief.copy(), part.hairlines.copy(), part.walls.copy()
-    slope, taken = _between(rng, 0.4, 1.2), _between(rng, 0.12, 0.6)
+    slope, taken = _between(rng, 0.5, 1.2), _between(rng, 0.2, 0.7)
     for _ in range(rng.integers(1, 4)):
         along, across = _turned(part, rng)
         half, width = size * _between(rng, 0.12, 0.45), _between(rng, 0.5, 1.1)
         across = across + rng.uniform(-0.12, 0.12) * along**2 / half
         skipping = np.clip(1.0 + 0.4 * np.sin(along / rng.uniform(2.0, 8.0) + rng.uniform(0, 6)), 0.3, 1.0)
         inside = np.clip((half - np.abs(along)) / (0.4 * half), 0.0, 1.0) * skipping
-        if rng.random() < 0.5:
+        if rng.random() < 0.4:
             line = taken * inside * np.exp(-0.5 * (across / 0.35) ** 2)
             right, down = (each * FINE for each in np.gradient(across)[::-1])
             steep = rng.uniform(0.5, 0.8)
@@ -331,7 +326,7 @@ def _pitted(part: Part, size: int, rng: Generator) -> Part:
     """One to eight craters, close together, with rough and dull floors."""
     relief, floor = part.relief.copy(), np.zeros_like(part.relief)
     along, across = _turned(part, rng)
-    slope, typical = _between(rng, 0.6, 1.5), _between(rng, 0.9, 2.6)
+    slope, typical = _between(rng, 0.6, 1.5), _between(rng, 1.1, 2.6)
     for _ in range(rng.integers(1, 9)):
         radius = typical * math.exp(rng.normal(0.0, 0.25))
         x, y = rng.normal(0.0, 0.05 * size, 2)
@@ -363,14 +358,14 @@ def _dented(part: Part, size: int, rng: Generator) -> Part:
 def _stained(part: Part, size: int, rng: Generator) -> Part:
     """A film of irregular outline: oil, which smooths and darkens, or a dry crust, which roughens."""
     along, across = _turned(part, rng)
-    radius, side = size * _between(rng, 0.06, 0.2), len(part.relief)
+    radius, side = size * _between(rng, 0.07, 0.2), len(part.relief)
     distance = np.hypot(along, rng.uniform(1.0, 1.7) * across) / radius
     edge = 1.0 + 0.35 * _noise(side, 5.0 * FINE, rng) + 0.1 * _noise(side, 1.5 * FINE, rng) - distance
     film = np.clip(0.5 + rng.uniform(1.0, 4.0) * edge, 0.0, 1.0)
     # A drop dries from its middle to its rim, which so gets the most.
     film = film * (0.6 + 0.4 * np.exp(-((edge / 0.3) ** 2))) * (1.0 + 0.15 * _noise(side, 6.0, rng))
     film = film[..., None]
-    absorbed = _between(rng, 0.12, 0.5) * np.array([0.7, 0.9, 1.2], np.float32)  # yellow to brown
+    absorbed = _between(rng, 0.15, 0.5) * np.array([0.7, 0.9, 1.2], np.float32)  # yellow to brown
     roughens = rng.uniform(0.8, 1.0) if rng.random() < 0.6 else _between(rng, 1.1, 1.7)
     return replace(
         part,
@@ -390,47 +385,42 @@ _DAMAGE: dict[str, Callable[[Part, int, Generator], Part]] = {
 
 # --- conditions: what the line was like, and each change at three strengths ------------------------------
 
-DARK, SIDE = Condition(), Condition(Lamp("bar", elevation=35.0))
-
-
-def _stronger(before: str, name: str, changed: Sequence[Condition]) -> dict[str, Condition]:
-    return {f"{name}_{number}": replace(each, before=before) for number, each in enumerate(changed, 1)}
-
-
-def _raised(start: Condition, elevations: Sequence[float]) -> list[Condition]:
-    return [replace(start, lamp=replace(start.lamp, elevation=each)) for each in elevations]
-
-
-def _turned_lamps(start: Condition, azimuths: Sequence[float]) -> list[Condition]:
-    return [replace(start, lamp=replace(start.lamp, azimuth=each)) for each in azimuths]
-
-
-CONDITIONS: dict[str, Condition] = {
-    "dark_field": DARK,
+Changed = Lamp | Camera | Finish
+FIRST = {
+    "dark_field": Condition(),
     "bright_field": Condition(Lamp("coaxial", extent=50.0)),
-    "side_light": SIDE,
+    "side_light": Condition(Lamp("bar", elevation=35.0)),
     "dome": Condition(Lamp("dome", extent=48.0)),
-    **_stronger("dark_field", "dark_to_bright", _raised(DARK, (42.0, 55.0, 72.0))),
-    **_stronger("side_light", "turned", _turned_lamps(SIDE, (70.0, 45.0, 0.0))),
-    **_stronger("side_light", "raised", _raised(SIDE, (45.0, 55.0, 70.0))),
-    **_stronger(
+}
+CHANGES: dict[str, tuple[str, Sequence[Changed]]] = {  # of which condition, and at three strengths
+    "dark_to_bright": ("dark_field", [Lamp("ring", elevation) for elevation in (42.0, 55.0, 72.0)]),
+    "turned": ("side_light", [Lamp("bar", 35.0, azimuth) for azimuth in (70.0, 45.0, 0.0)]),
+    "raised": ("side_light", [Lamp("bar", elevation) for elevation in (45.0, 55.0, 70.0)]),
+    "camera": (
         "side_light",
-        "camera",
-        [
-            replace(SIDE, camera=Camera(blur=0.8, noise=0.015, full_well=2500.0)),
-            replace(SIDE, camera=Camera(blur=1.2, noise=0.03, full_well=1000.0)),
-            replace(SIDE, camera=Camera(blur=1.8, noise=0.04, full_well=500.0)),
+        [Camera(0.8, 0.0, 0.01, 3e3), Camera(1.2, 0.0, 0.02, 1e3), Camera(1.7, 0.0, 0.03, 5e2)],
+    ),
+    "sharper": ("side_light", [Camera(0.45, 0.6), Camera(0.4, 1.2), Camera(0.35, 2.4)]),
+    "finish": (
+        "side_light",
+        [  # glass beads after the grinding
+            Finish(marks=0.014, torn=0.05, peel=0.03, along=0.16),
+            Finish(marks=0.009, torn=0.03, peel=0.06, along=0.2),
+            Finish(marks=0.0, torn=0.0, peel=0.1, along=0.25, across=0.25),
         ],
     ),
-    **_stronger(
-        "side_light",
-        "finish",
-        [
-            replace(SIDE, finish=Finish(marks=0.014, torn=0.05, peel=0.03, along=0.16)),
-            replace(SIDE, finish=Finish(marks=0.009, torn=0.03, peel=0.06, along=0.2)),
-            replace(SIDE, finish=Finish(marks=0.0, torn=0.0, peel=0.1, along=0.25, across=0.25)),
-        ],
-    ),
+}
+
+
+def _changed(before: str, change: Changed) -> Condition:
+    record: dict[str, Any] = {type(change).__name__.lower(): change}
+    return replace(FIRST[before], before=before, **record)
+
+
+CONDITIONS = FIRST | {
+    f"{name}_{strength}": _changed(before, change)
+    for name, (before, changes) in CHANGES.items()
+    for strength, change in enumerate(changes, 1)
 }
 # Two changes on one line at one time: station A has the first, station B the second.
 TWO_STATIONS = {f"two_stations_{n}": (f"turned_{n}", f"camera_{n}") for n in (1, 2, 3)}

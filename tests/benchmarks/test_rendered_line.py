@@ -12,6 +12,7 @@ import pytest
 
 from inspection.inputs.image_sets import read_image_set
 from tests.benchmarks.rendered_line import (
+    CHANGES,
     CONDITIONS,
     DEFECTS,
     FINE,
@@ -202,6 +203,23 @@ def test_an_unknown_class_is_told_which_there_are() -> None:
         drawn("burr", 1)
 
 
+# --- changes ---
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_grows_with_its_strength(name: str) -> None:
+    before = CHANGES[name][0]
+    apart = np.zeros(3)
+    for number in range(4):
+        images = [
+            see(drawn("dent", number, held.finish), held, rng()).astype(float)
+            for held in (CONDITIONS[each] for each in (before, *(f"{name}_{n}" for n in (1, 2, 3))))
+        ]
+        apart += [np.abs(image - images[0]).mean() for image in images[1:]]
+    assert apart[0] > 4  # grey values, of four parts
+    assert apart[0] < apart[1] < apart[2]
+
+
 # --- what is written ---
 
 
@@ -223,14 +241,14 @@ def test_every_part_is_seen_under_every_condition_in_one_split(rows: list[dict[s
     assert {len(each) for each in seen.values()} == {4}
     assert {len(each) for each in splits.values()} == {1}
     counts = [sum(("split", s) in row.items() for row in rows) // 4 for s in ("train", "val", "test")]
-    assert counts == [25, 10, 15]
+    assert counts == [30, 5, 15]
 
 
 def test_the_product_reads_one_condition_of_it(rows: list[dict[str, str]]) -> None:
     table = Path(rows[0]["folder"]) / "manifest.csv"
     images = read_image_set(table, "condition = 'turned_3' and split = 'val'")
     assert {each.label for each in images} == set(DEFECTS)
-    assert len(images) == 10
+    assert len(images) == 5
 
 
 def test_of_two_stations_each_has_its_own_change(rows: list[dict[str, str]]) -> None:
