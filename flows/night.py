@@ -351,5 +351,6 @@ def finish(
         unclustered=tuple(unclustered),
         seconds=seconds,
         notes=(*log.notes, *filter(None, [note])),
+        right=log.right,
     )
     return nights.finish(site, site.store.night(scope.night_id), results)

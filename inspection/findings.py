@@ -5,7 +5,7 @@ Pictures are named by paths relative to the workspace, with forward slashes. Not
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from enum import StrEnum
 
 
@@ -74,17 +74,34 @@ class SetAside:
         return self.reason in LOST
 
 
+# Of a logged time without an offset, which is taken as UTC and says what the log's clock showed.
+NO_OFFSET = timezone(timedelta(0), "no offset")
+# What of a log's context says where a part comes from.
+ORIGINS = (
+    "line",
+    "station",
+    "camera",
+    "part_number",
+    "lot",
+    "shift",
+    "model_version",
+    "lighting",
+    "exposure",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class LogContext:
     """What the defect log says of an inspection beside its image and its labels; None: it says nothing."""
 
-    captured_at: datetime | None = None  # UTC
+    captured_at: datetime | None = None  # as logged, with its offset or NO_OFFSET; from the store in UTC
     score: float | None = None  # confidence of the predicted label, as logged
     line: str | None = None
     station: str | None = None
     camera: str | None = None
     part_number: str | None = None
     lot: str | None = None
+    shift: str | None = None
     serial: str | None = None
     model_version: str | None = None
     verified_by: str | None = None
@@ -301,6 +318,29 @@ class SuspectLabel:
 
 
 @dataclass(frozen=True, slots=True)
+class Affected:
+    """How many errors of a failure mode share an origin, or came since a time, beside the rest of the log."""
+
+    origin: str  # one of ORIGINS, or captured_at: `since` instead of `value`
+    value: str
+    errors: int  # of the failure mode, that have it
+    of_mode: int  # its errors of which the log says it
+    others: int  # other rows that have it
+    of_others: int  # other rows of which the log says it: errors, and parts whose verdict was right
+    right_parts: int  # of `of_others`: parts whose verdict was right
+    p_value: float  # of chance, corrected for every test of the night; or of a stronger claim explaining it
+    claimed: bool
+    since: datetime | None = None  # UTC, to the minute: the first of `errors`
+    until: datetime | None = None  # UTC, to the minute: the last that the log knows of, where `since` is told
+    utc_offset: int | None = None  # minutes, of the log's clock then; None: it gives none
+
+    @property
+    def all_of_mode(self) -> bool:
+        """Whether every error that can be told has it."""
+        return self.errors == self.of_mode
+
+
+@dataclass(frozen=True, slots=True)
 class FailureMode:
     """A group of a night's errors with one cause, and everything found about it."""
 
@@ -317,6 +357,7 @@ class FailureMode:
     signature: tuple[float, ...] = ()  # the direction of its shift, of unit length: it is recognised by this
     suspects: tuple[SuspectLabel, ...] = ()  # the most suspect first
     comparisons: tuple[Comparison, ...] = ()  # of some errors, from the nearest to the farthest
+    affected: tuple[Affected, ...] = ()  # what was compared, by ORIGINS and then by time
 
     @property
     def night_id(self) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fmi_engine.classifier import Classifier, Preprocessing
 from inspection.errors import ImageError
 from inspection.evidence.subject import Subject
-from inspection.findings import ErrorKind, LogContext, LoggedError, RegisteredModel, SetAside
+from inspection.findings import ErrorKind, LoggedError, RegisteredModel, SetAside
 from inspection.inputs.defect_log import DefectLog, LogRow, is_as_checked
 from inspection.inputs.images import DECODERS, Reading, is_file, read_image, reading, write_image
 from inspection.progress import Progress
@@ -114,13 +114,7 @@ def _logged_error(
         kind=error_kind(row.true_label, row.predicted_label, model.good_classes),
         margin=float(margin),
         picture=picture,
-        context=LogContext(
-            captured_at=row.captured_at,
-            score=row.score,
-            verified_at=row.verified_at,
-            more=dict(row.more),
-            **row.context,
-        ),
+        context=row.said,
     )
 
 

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from inspection.errors import ImageError, LogError
-from inspection.findings import SetAside
+from inspection.findings import NO_OFFSET, LogContext, SetAside
 from inspection.inputs.formulas import as_text
 from inspection.inputs.images import AS_STORED, DECODERS, Reading, check_image, is_file, locate_image
 from inspection.inputs.labels import Meaning, meaning
@@ -57,6 +57,7 @@ COLUMNS = (
     LogColumn("camera", False, "camera of the station"),
     LogColumn("part_number", False, "kind of part"),
     LogColumn("lot", False, "lot of the part or its material"),
+    LogColumn("shift", False, "shift that worked, as the plant calls it"),
     LogColumn("serial", False, "this very part"),
     LogColumn("image_sha256", False, "SHA-256 of the image file; a file that differs is set aside"),
     LogColumn("model_version", False, "version of the model that said predicted_label"),
@@ -68,7 +69,7 @@ COLUMNS = (
 )
 _NAMES = tuple(column.name for column in COLUMNS)
 _CONTEXT = (
-    *("line", "station", "camera", "part_number", "lot", "serial"),
+    *("line", "station", "camera", "part_number", "lot", "shift", "serial"),
     *("model_version", "verified_by", "lighting", "exposure"),
 )
 _MEANT = ("image_path", "predicted_label", "true_label", "inspection_id", *_CONTEXT)  # each has its own field
@@ -99,11 +100,22 @@ class LogRow:
     predicted_label: str
     true_label: str
     score: float | None  # as logged; None where absent or no finite number
-    captured_at: datetime | None  # with its offset; None where absent or no date
+    captured_at: datetime | None  # with its offset or NO_OFFSET; None where absent or no date
     context: Mapping[str, str]  # line, station, camera, ... where given
     verified_at: datetime | None = None  # as captured_at
     more: Mapping[str, str] = field(default_factory=dict)  # what the log says beside, by its own column names
     image: CheckedImage | None = field(default=None, compare=False)  # of an error
+
+    @property
+    def said(self) -> LogContext:
+        """What the log says beside the image and the labels."""
+        return LogContext(
+            captured_at=self.captured_at,
+            score=self.score,
+            verified_at=self.verified_at,
+            more=dict(self.more),
+            **self.context,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +127,7 @@ class DefectLog:
     sha256: str  # of the file
     path: Path
     notes: tuple[str, ...] = ()  # what was understood otherwise than it is spelt
+    right: tuple[LogContext, ...] = ()  # parts inspected whose verdict was right, each image once
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +160,7 @@ def read_defect_log(
     same content) with two true labels the verdict with the latest verified_at counts, and the others are
     superseded; without a latest one all its rows are conflicting. A row that is not an error takes part in
     that by its path or image_sha256. A duplicate repeats the image and both labels of a row that is kept.
+    Rows that are no error say which parts were inspected.
     What a row says beside is kept with it; a score that is no number and a date that is none are kept as
     text. A log without rows is that of a night without errors.
 
@@ -175,6 +189,7 @@ def read_defect_log(
         sha256=found,
         path=path.absolute(),
         notes=words.notes(),
+        right=_right(checked, repeated),
     )
 
 
@@ -243,6 +258,12 @@ class _Entry:
 
 _Checked = _Entry | SetAside
 _Failure = tuple[str, str]  # reason, detail
+
+
+def _right(checked: Iterable[_Entry], aside: Iterable[SetAside]) -> tuple[LogContext, ...]:
+    """What the log says of the parts whose verdict was right, each image once."""
+    rows = {each.row for each in aside if each.reason == "not_an_error"}
+    return tuple({entry.picture: entry.row.said for entry in checked if entry.row.row in rows}.values())
 
 
 def _split(checked: Iterable[_Checked]) -> tuple[list[_Entry], list[SetAside]]:
@@ -403,7 +424,7 @@ def _number(text: str) -> float | None:
 
 
 def _instant(text: str) -> datetime | None:
-    """Read ISO 8601, or the spelling of Japanese Excel (2026/7/1 9:05)."""
+    """Read ISO 8601, or the spelling of Japanese Excel (2026/7/1 9:05); without an offset in NO_OFFSET."""
     for read in (
         datetime.fromisoformat,
         lambda text: datetime.strptime(text, "%Y/%m/%d %H:%M:%S"),
@@ -413,7 +434,7 @@ def _instant(text: str) -> datetime | None:
             instant = read(text)
         except ValueError:
             continue
-        return _in_reach(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
+        return _in_reach(instant if instant.tzinfo else instant.replace(tzinfo=NO_OFFSET))
     return None
 
 

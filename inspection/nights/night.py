@@ -16,6 +16,7 @@ from inspection.findings import (
     ERRORS_LOST,
     FailureMode,
     FlipRate,
+    LogContext,
     LoggedError,
     Night,
     NightState,
@@ -24,6 +25,7 @@ from inspection.findings import (
 )
 from inspection.inputs.defect_log import DefectLog, LogReading, read_defect_log
 from inspection.inputs.images import reading
+from inspection.nights.affected import tell_affected
 from inspection.nights.lineage import follow
 from inspection.nights.phrases import worded
 from inspection.nights.report import write_report
@@ -242,6 +244,7 @@ class Results:
     unclustered: tuple[LoggedError, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)  # wall time by step
     notes: tuple[str, ...] = ()  # what a person should know of how it was read
+    right: tuple[LogContext, ...] = ()  # parts inspected whose verdict was right
 
     @property
     def state(self) -> NightState:
@@ -262,7 +265,7 @@ class Results:
 
 
 def finish(site: Site, night: Night, results: Results) -> Night:
-    """Follow the failure modes from earlier nights, write the report and store everything the night found."""
+    """Follow the failure modes from earlier nights, tell whom they affect, write the report and store it."""
     known = site.store.known_modes(night.model_hash, night.started_at)
     followed, gone = follow(results.modes, known, results.lost, results.errors_read)
     report = site.workspace.report_path(night.night_id)
@@ -276,7 +279,7 @@ def finish(site: Site, night: Night, results: Results) -> Night:
         seconds={**night.seconds, **results.seconds},
         report_path=site.workspace.relative(report),
         set_aside=results.set_aside,
-        modes=followed,
+        modes=tell_affected(followed, results.unclustered, results.right, results.lost),
         unclustered=results.unclustered,
         gone=gone,
     )

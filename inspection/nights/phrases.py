@@ -5,11 +5,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 from markupsafe import Markup, escape
 
 from inspection.findings import (
+    ORIGINS,
+    Affected,
     Cause,
     Diagnosis,
     Doubt,
@@ -303,7 +305,7 @@ def kinds(errors: Iterable[LoggedError]) -> str:
     return f"{escapes}, {overkills} and {confusions}"
 
 
-ORIGINS = ("line", "station", "camera", "part_number", "lot", "model_version", "lighting", "exposure")
+SETTINGS = ("model_version", "lighting", "exposure")  # those of them that an inspection is made with
 MOST_ORIGINS = 3  # values of each that are listed
 
 
@@ -317,13 +319,83 @@ def origins(errors: Sequence[LoggedError]) -> dict[str, dict[str, int]]:
     }
 
 
-def origins_in_words(errors: Sequence[LoggedError]) -> str:
-    """The same in words: `line L3 (12), L1 (3); lot 7 (15)`; empty where the log says nothing."""
+def origins_in_words(errors: Sequence[LoggedError], affected: Sequence[Affected] = ()) -> str:
+    """The same in words: `line L3 (12), L1 (3); lot 7 (15)`; empty where the log says nothing more.
+
+    What is claimed of `affected` is told there.
+    """
+    claimed = {each.origin for each in affected if each.claimed}
     return "; ".join(
         f"{name.replace('_', ' ')} " + ", ".join(listed) + (", ..." if len(values) > MOST_ORIGINS else "")
         for name, values in origins(errors).items()
-        if (listed := [f"{value} ({count})" for value, count in list(values.items())[:MOST_ORIGINS]])
+        if name not in claimed
+        and (listed := [f"{value} ({count})" for value, count in list(values.items())[:MOST_ORIGINS]])
     )
+
+
+def affected_in_words(affected: Sequence[Affected]) -> str:
+    """Say what the errors of a failure mode share: `all from camera 2, since 03:10`.
+
+    Or that nothing of what was compared stands out; empty where nothing could be compared.
+    """
+    claims = [each for each in affected if each.claimed]
+    if not claims:
+        compared = ", ".join(dict.fromkeys(origin_named(each) for each in affected))
+        return f"nothing stands out ({compared})" if compared else ""
+    everywhere = [each for each in claims if each.all_of_mode]
+    partly = [_partly_shared(each) for each in claims if not each.all_of_mode]
+    told = [f"all {_shared(everywhere)}"] if everywhere else []
+    return "; ".join([*told, *partly[:MOST_ORIGINS], *(["..."] if len(partly) > MOST_ORIGINS else [])])
+
+
+def _shared(claims: Sequence[Affected]) -> str:
+    """`from line L3, camera 2, with lighting ring, since 03:10`, in the order given."""
+    links = ["" if each.since else "with" if each.origin in SETTINGS else "from" for each in claims]
+    before = ["", *links]
+    names = [
+        affected_value(each) if each.since else f"{origin_named(each)} {affected_value(each)}"
+        for each in claims
+    ]
+    return ", ".join(
+        name if link in ("", last) else f"{link} {name}"
+        for link, last, name in zip(links, before, names, strict=False)
+    )
+
+
+def _partly_shared(claim: Affected) -> str:
+    return (
+        f"{claim.errors} of {claim.of_mode} {_shared([claim])} "
+        f"({_others_named(claim)}: {claim.others} of {claim.of_others})"
+    )
+
+
+def origin_named(affected: Affected) -> str:
+    """Name what was compared: `part number`, `time`."""
+    return "time" if affected.since else affected.origin.replace("_", " ")
+
+
+def affected_value(affected: Affected) -> str:
+    """Name the value that errors share: `2`, or `since 03:10` by the log's own clock.
+
+    The day is told where the time may be meant of more than one.
+    """
+    if affected.since is None:
+        return affected.value
+    zone = timezone(timedelta(minutes=affected.utc_offset or 0))
+    day = "" if affected.until and affected.until - affected.since < timedelta(days=1) else "%Y-%m-%d "
+    return f"since {affected.since.astimezone(zone):{day}%H:%M}{_clock(affected.utc_offset)}"
+
+
+def _clock(offset: int | None) -> str:
+    """Name a clock by its offset in minutes: ` UTC`, ` +09:00`; empty where the log gives none."""
+    if not offset:
+        return "" if offset is None else f"{NBSP}UTC"
+    hours, minutes = divmod(abs(offset), 60)
+    return f"{NBSP}{'+' if offset > 0 else MINUS}{hours:02d}:{minutes:02d}"
+
+
+def _others_named(affected: Affected) -> str:
+    return "other parts inspected" if affected.right_parts else "other errors"
 
 
 def context_in_words(error: LoggedError) -> str:
@@ -513,6 +585,8 @@ def _minus(text: str) -> str:
 
 
 FILTERS: dict[str, Callable[..., object]] = {
+    "affected_in_words": affected_in_words,
+    "affected_value": affected_value,
     "all_errors": all_errors,
     "cause_in_words": cause_in_words,
     "cause_named": cause_named,
@@ -525,6 +599,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "moment": moment,
     "no_recipe_reason": no_recipe_reason,
     "number": number,
+    "origin_named": origin_named,
     "origins_in_words": origins_in_words,
     "p_value": p_value,
     "percent": percent,

@@ -1,8 +1,9 @@
 """The summary of a night that a script reads."""
 
 from collections import Counter
+from dataclasses import asdict
 
-from inspection.findings import ErrorKind, FailureMode, Night
+from inspection.findings import Affected, ErrorKind, FailureMode, Night
 from inspection.nights.phrases import all_errors, origins
 from inspection.workspace.folder import Workspace
 
@@ -35,6 +36,7 @@ def _mode_summary(mode: FailureMode, workspace: Workspace) -> dict[str, object]:
         "title": mode.title,
         "errors": len(mode.errors),
         "logged": origins(mode.errors),
+        "affected": [_affected_summary(each) for each in mode.affected],
         "lineage": mode.lineage,
         "trend": mode.trend.value,
         "previous_errors": mode.previous_errors,
@@ -85,3 +87,8 @@ def _mode_summary(mode: FailureMode, workspace: Workspace) -> dict[str, object]:
         "reasons": list(diagnosis.reasons),
         "recipe": str(workspace.root / mode.recipe.path) if mode.recipe else None,
     }
+
+
+def _affected_summary(affected: Affected) -> dict[str, object]:
+    times = {"since": affected.since, "until": affected.until}
+    return asdict(affected) | {name: time.isoformat() if time else None for name, time in times.items()}

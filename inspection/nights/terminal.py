@@ -9,7 +9,7 @@ from rich.text import Text
 from inspection.console import Console, Table
 from inspection.errors import StoreError
 from inspection.findings import Accuracy, ErrorKind, FailureMode, Night, Retraining
-from inspection.nights.phrases import origins_in_words
+from inspection.nights.phrases import affected_in_words, origins_in_words
 from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
 
@@ -46,7 +46,9 @@ def print_mode(console: Console, mode: FailureMode) -> None:
     kinds = ", ".join(f"{count} {kind.value}" for kind in ErrorKind if (count := mode.count(kind)))
     heading = (f"\nFailure mode {mode.mode_id}", "bold")
     console.print(Text.assemble(heading, f": {mode.title} ({kinds})"))
-    if origin := origins_in_words(mode.errors):
+    if affected := affected_in_words(mode.affected):
+        console.print(f"Affected: {affected}")
+    if origin := origins_in_words(mode.errors, mode.affected):
         console.print(f"Logged: {origin}")
     console.print(mode.diagnosis.sentence)
     for reason in mode.diagnosis.reasons:

@@ -13,6 +13,7 @@ from duckdb import DuckDBPyConnection
 from inspection.errors import StoreError
 from inspection.findings import (
     Accuracy,
+    Affected,
     BlamedFilter,
     Cause,
     Comparison,
@@ -47,6 +48,7 @@ _MODE_DETAILS: dict[str, tuple[str, ...]] = {
     "pairs": ("mode_id",),
     "suspect_labels": ("mode_id",),
     "comparisons": ("mode_id",),
+    "affected": ("mode_id",),
     "recipes": ("mode_id",),
 }
 NIGHT_TABLES = ("nights", "set_aside", "failure_modes", *_MODE_DETAILS)
@@ -204,6 +206,7 @@ def _mode_rows(mode: FailureMode, position: int) -> dict[str, list[Row]]:
         "pairs": rows_of(mode.diagnosis.pair, **key),
         "suspect_labels": rows_of(mode.suspects, **key),
         "comparisons": rows_of(mode.comparisons, **key),
+        "affected": rows_of(mode.affected, **key),
         "recipes": [_recipe_row(mode.recipe) | key] if mode.recipe else [],
     }
 
@@ -269,6 +272,7 @@ def _mode(row: Row, details: Mapping[str, Groups]) -> FailureMode:
         trend=Trend(row["trend"]),
         suspects=tuple(record_of(SuspectLabel, suspect) for suspect in details["suspect_labels"][key]),
         comparisons=tuple(record_of(Comparison, each) for each in details["comparisons"][key]),
+        affected=tuple(record_of(Affected, each) for each in details["affected"][key]),
     )
 
 

@@ -491,6 +491,44 @@ _COMMENTS_WHAT_A_LOG_SAYS = {
 }
 
 
+_AFFECTED = (
+    """CREATE TABLE affected (
+        night_id VARCHAR NOT NULL,
+        mode_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        origin VARCHAR NOT NULL,
+        value VARCHAR NOT NULL,
+        errors INTEGER NOT NULL,
+        of_mode INTEGER NOT NULL,
+        others INTEGER NOT NULL,
+        of_others INTEGER NOT NULL,
+        right_parts INTEGER NOT NULL,
+        p_value DOUBLE NOT NULL,
+        claimed BOOLEAN NOT NULL,
+        since TIMESTAMPTZ,
+        until TIMESTAMPTZ,
+        utc_offset INTEGER
+    )""",
+    "ALTER TABLE errors ADD COLUMN shift VARCHAR",
+    "UPDATE errors SET shift = more->>'$.shift'",
+)
+_COMMENTS_AFFECTED = {
+    "TABLE affected": "where and when a failure mode's errors come from, beside the rest of the log",
+    "COLUMN affected.origin": "column of the log, for example camera; captured_at: since a time",
+    "COLUMN affected.errors": "of the failure mode, that have the value",
+    "COLUMN affected.of_mode": "its errors of which the log says it",
+    "COLUMN affected.others": "other rows that have the value",
+    "COLUMN affected.of_others": "other rows of which the log says it: errors, and parts that were right",
+    "COLUMN affected.right_parts": "of of_others: parts whose verdict was right",
+    "COLUMN affected.p_value": "of chance, corrected for every test of the night; or of a stronger claim "
+    "explaining it",
+    "COLUMN affected.since": "the first of errors, to the minute; NULL: the column is no time",
+    "COLUMN affected.until": "the last time that the log knows of, where since is told",
+    "COLUMN affected.utc_offset": "minutes, of the log's clock then; NULL: it gives none",
+    "COLUMN errors.shift": "shift that worked, as logged",
+}
+
+
 def _comment(target: str, text: str) -> str:
     quoted = text.replace("'", "''")
     return f"COMMENT ON {target} IS '{quoted}'"
@@ -624,6 +662,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             *(_comment(*item) for item in _COMMENTS_WHAT_A_LOG_SAYS.items()),
         ),
     ),
+    (11, "who is affected", _AFFECTED + tuple(_comment(*item) for item in _COMMENTS_AFFECTED.items())),
 )
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS schema_version (

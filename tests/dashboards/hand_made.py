@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from inspection.findings import (
+    Affected,
     BlamedFilter,
     Cause,
     Diagnosis,
@@ -144,6 +145,17 @@ def _claimed_mode(pictures: Pictures) -> FailureMode:
         trend=Trend.GROWING,
         previous_errors=2,
         signature=(0.6, 0.8),
+        affected=(
+            Affected("camera", "<2>", 6, 6, 1, 5, 0, 0.015, True),
+            Affected("lot", "B7", 5, 6, 1, 5, 0, 0.04, True),
+            Affected("shift", "late", 4, 6, 2, 5, 0, 1.0, False),
+            Affected(
+                *("captured_at", "", 6, 6, 1, 5, 0, 0.021, True),
+                since=STARTED.replace(day=3, hour=18, minute=10),
+                until=STARTED.replace(day=3, hour=21),
+                utc_offset=540,
+            ),
+        ),
         recipe=RecipeFile(
             path=f"artifacts/{NIGHT_ID}/recipe-1.json",
             sha256="ef56" * 16,
@@ -225,6 +237,7 @@ def _withheld_mode(pictures: Pictures) -> FailureMode:
         ),
         recipe=None,
         lineage=WITHHELD_ID,
+        affected=(Affected("camera", "<1>", 2, 3, 4, 8, 0, 0.9, False),),
         suspects=(_suspect(errors[2], 0.91), _suspect(errors[0], 0.4)),
     )
 

@@ -140,6 +140,23 @@ def test_an_image_that_vanishes_on_the_way_does_not_fail_the_night(
     assert [(each.row, each.reason) for each in found.set_aside] == [(1, "missing_image")]
 
 
+@pytest.mark.usefixtures("prefect")
+def test_errors_are_compared_with_the_parts_whose_verdict_was_right(
+    diagnosed: Diagnosed, tmp_path: Path
+) -> None:
+    site = diagnosed.copied(tmp_path / "workspace")
+    wrong, (label, *_) = site.rows[:8], site.plant.model.class_names
+    log, empty = tmp_path / "log.csv", "," * (site.header.count(",") - 2)
+    lines = [f"{site.header},camera", *(f"{row},2" for row in wrong)]
+    lines += [f"right-{i}.png,{label},{label}{empty},{1 + i % 4}" for i in range(40)]
+    log.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = site.store.night(night(str(site.root), str(log)))
+    (mode,) = found.modes
+    (camera,) = mode.affected
+    assert (camera.value, camera.errors, camera.of_mode) == ("2", 8, 8)
+    assert (camera.others, camera.of_others, camera.right_parts, camera.claimed) == (10, 40, 40, True)
+
+
 @pytest.mark.usefixtures("kept_results")
 def test_after_an_update_a_night_starts_again(
     diagnosed: Diagnosed, tmp_path: Path, prefect: str, monkeypatch: pytest.MonkeyPatch

@@ -134,8 +134,8 @@ def test_an_image_that_vanished_or_changed_since_the_check_sets_its_row_aside(
 def test_what_the_log_says_of_an_error_stays_with_it(mine: Plant, subject: Subject, tmp_path: Path) -> None:
     path, predicted, true = rows_of(mine)[0]
     (tmp_path / "log.csv").write_text(
-        "image_path,predicted_label,true_label,captured_at,score,line,serial,verified_by,verified_at,shift\n"
-        f"{path},{predicted},{true},2026-07-01T22:00+09:00,0.75,L3,S1,sato,2026-07-02,night\n",
+        "image_path,predicted_label,true_label,captured_at,score,line,serial,verified_by,verified_at,shift,tool\n"
+        f"{path},{predicted},{true},2026-07-01T22:00+09:00,0.75,L3,S1,sato,2026-07-02,night,t3\n",
         encoding="utf-8",
     )
     log = read_defect_log(tmp_path / "log.csv", {}, mine.model.class_names)
@@ -144,10 +144,11 @@ def test_what_the_log_says_of_an_error_stays_with_it(mine: Plant, subject: Subje
         captured_at=datetime(2026, 7, 1, 13, tzinfo=UTC),
         score=0.75,
         line="L3",
+        shift="night",
         serial="S1",
         verified_by="sato",
         verified_at=datetime(2026, 7, 2, tzinfo=UTC),
-        more={"shift": "night"},
+        more={"tool": "t3"},
     )
 
 

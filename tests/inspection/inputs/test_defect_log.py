@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inspection.errors import LogError
-from inspection.findings import SetAside
+from inspection.findings import LogContext, SetAside
 from inspection.inputs.defect_log import (
     COLUMNS,
     REASONS,
@@ -23,10 +23,11 @@ from tests.inspection.inputs.logs import HEADER, kept, logged, read, reasons
 def test_a_row_with_every_column(plant: Path) -> None:
     path = logged(
         plant,
-        "inspection_id,captured_at,line,station,camera,part_number,lot,serial,image_path,image_sha256,"
+        "inspection_id,captured_at,line,station,camera,part_number,lot,shift,serial,image_path,image_sha256,"
         "model_version,predicted_label,score,verdict,true_label,verified_by,verified_at,lighting,exposure\n"
-        f"I-1,2026-07-01T22:15:00+09:00,L3,S2,C1,P-9,LOT7,S0001,1.png,{sha256_of(plant / '1.png').upper()},"
-        "v4,good,0.875,escape,scratch,sato,2026-07-02T08:00:00+09:00,ring,1/500\n",
+        f"I-1,2026-07-01T22:15:00+09:00,L3,S2,C1,P-9,LOT7,late,"
+        f"S0001,1.png,{sha256_of(plant / '1.png').upper()},v4,good,0.875,"
+        "escape,scratch,sato,2026-07-02T08:00:00+09:00,ring,1/500\n",
     )
     log = read(path)
     assert log.rows == (
@@ -44,6 +45,7 @@ def test_a_row_with_every_column(plant: Path) -> None:
                 "camera": "C1",
                 "part_number": "P-9",
                 "lot": "LOT7",
+                "shift": "late",
                 "serial": "S0001",
                 "model_version": "v4",
                 "verified_by": "sato",
@@ -66,7 +68,7 @@ def test_only_three_columns_are_needed(plant: Path) -> None:
 
 def test_the_columns_are_the_design_s() -> None:
     names = (
-        "inspection_id captured_at line station camera part_number lot serial image_path image_sha256 "
+        "inspection_id captured_at line station camera part_number lot shift serial image_path image_sha256 "
         "model_version predicted_label score verdict true_label verified_by verified_at lighting exposure"
     )
     assert sorted(column.name for column in COLUMNS) == sorted(names.split())
@@ -403,12 +405,47 @@ def test_nothing_that_a_log_says_is_lost(plant: Path) -> None:
     (row,) = read(
         logged(
             plant,
-            f"{HEADER},score,captured_at,verdict,Shift,empty,lot\n"
-            "1.png,good,stain,97%,monday,NG, night ,,7\n",
+            f"{HEADER},score,captured_at,verdict,Tool,empty,lot\n1.png,good,stain,97%,monday,NG, t3 ,,7\n",
         )
     ).rows
     assert (row.score, row.captured_at, row.context) == (None, None, {"lot": "7"})
-    assert row.more == {"score": "97%", "captured_at": "monday", "verdict": "NG", "Shift": "night"}
+    assert row.more == {"score": "97%", "captured_at": "monday", "verdict": "NG", "Tool": "t3"}
+
+
+def test_rows_that_are_no_error_say_which_parts_were_inspected_each_image_once(plant: Path) -> None:
+    log = read(
+        logged(
+            plant,
+            f"{HEADER},camera,shift\n"
+            "1.png,good,stain,1,early\n"
+            "gone.png,good,good,2,early\n"
+            "gone.png,good,good,2,early\n"
+            "2.png,good,,3,late\n"
+            "3.png,good,good,3,late\n"
+            "3.png,good,scratch,3,late\n",
+        )
+    )
+    assert reasons(log) == [
+        *((2, "not_an_error"), (3, "not_an_error"), (4, "not_verified")),
+        *((5, "conflicting"), (6, "conflicting")),
+    ]
+    assert log.right == (LogContext(camera="2", shift="early"),)
+    assert log.rows[0].said == LogContext(camera="1", shift="early")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("2026-07-01T22:15:00", "no offset"),
+        ("2026/7/1 22:15", "no offset"),
+        ("2026-07-01T22:15:00Z", "UTC"),
+        ("2026-07-01T22:15:00+09:00", "UTC+09:00"),
+    ],
+)
+def test_a_time_says_whether_it_was_logged_with_an_offset(plant: Path, text: str, name: str) -> None:
+    (row,) = read(logged(plant, f"{HEADER},captured_at\n1.png,good,stain,{text}\n")).rows
+    assert row.captured_at is not None
+    assert row.captured_at.tzname() == name
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+09:00", "9999-12-31T23:59:59-09:00"])

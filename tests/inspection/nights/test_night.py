@@ -3,10 +3,10 @@
 import json
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from time import sleep
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from inspection.findings import (
     ErrorKind,
     FailureMode,
     FlipRate,
+    LogContext,
     LoggedError,
     Night,
     NightState,
@@ -609,6 +610,29 @@ def test_a_failure_mode_is_followed_from_night_to_night(site: Site, mine: Plant)
     summary = night_summary.summary(third, site.workspace)
     assert (summary["unclustered"], summary["gone"]) == (2, ["a-1", "d-2"])
     assert summary["errors_by_kind"] == {"escape": 0, "overkill": 0, "confusion": 10}
+
+
+def test_a_night_tells_whom_its_failure_modes_affect(site: Site, mine: Plant) -> None:
+    late = LogContext(
+        captured_at=datetime(2026, 7, 2, 3, 10, tzinfo=timezone(timedelta(hours=9))), camera="2"
+    )
+    early = replace(late, captured_at=datetime(2026, 7, 2, 1, tzinfo=timezone(timedelta(hours=9))))
+    errors = tuple(replace(each, context=late) for each in errors_of(8))
+    mode = nights.complete(FailureMode("a-1", "", errors, (), (), DIMMED, None))
+    lone = (replace(error(9, "pit", "good"), context=early),)
+    right = tuple(replace(early, camera=f"{i}") for i in range(4) for _ in range(10))
+    results = Results(60, 9, (SetAside(10, "missing_image", "gone"),), (mode,), lone, right=right)
+    night = nights.finish(site, begun(site, mine.log), results)
+    assert site.store.night(night.night_id) == night
+    camera, time = night.modes[0].affected
+    assert (camera.others, camera.of_others, camera.right_parts, camera.claimed) == (11, 41, 40, True)
+    assert (time.others, time.of_others, time.claimed) == (0, 41, True)
+    (told,) = cast(list[dict[str, object]], night_summary.summary(night, site.workspace)["failure_modes"])
+    assert cast(list[dict[str, object]], told["affected"])[1] == {
+        **{"origin": "captured_at", "value": "", "errors": 8, "of_mode": 8, "others": 0, "of_others": 41},
+        **{"right_parts": 40, "p_value": time.p_value, "claimed": True},
+        **{"since": "2026-07-01T18:10:00+00:00", "until": "2026-07-01T18:10:00+00:00", "utc_offset": 540},
+    }
 
 
 def test_another_model_knows_none_of_them(site: Site, mine: Plant) -> None:

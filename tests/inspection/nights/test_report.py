@@ -21,6 +21,7 @@ from inspection.findings import (
     Night,
     NightState,
     OperationMatch,
+    SetAside,
     Trend,
 )
 from inspection.nights import phrases
@@ -423,6 +424,29 @@ def test_what_the_log_says_of_the_errors_is_shown(night: Night, workspace: Works
     assert "<td>2026-07-01 22:05\N{NO-BREAK SPACE}UTC, part number P-9</td>" in page
     without = written(replace(night, modes=()), workspace)
     assert "Logged" not in without
+
+
+def test_whom_a_failure_mode_affects_is_told_and_what_it_was_compared_with(
+    night: Night, workspace: Workspace
+) -> None:
+    text = words(written(night, workspace))
+    assert (
+        "Affected: all from camera <2>, since 03:10 +09:00; 5 of 6 from lot B7 (other errors: 1 of 5)" in text
+    )
+    assert "camera <2> 6 of 6 1 of 5 p = 0.015 yes" in text
+    assert "shift late 4 of 6 2 of 5 p = 1.00 no" in text
+    assert text.count("Affected: nothing stands out (camera)") == 1
+    assert "Affected" not in words(written(replace(night, modes=()), workspace))
+
+
+def test_parts_whose_verdict_was_right_are_not_called_unused(night: Night, workspace: Workspace) -> None:
+    right = SetAside(9, "not_an_error", "both labels are 'good'", "/plant/line3/right.png")
+    page = written(replace(night, set_aside=(*night.set_aside, right)), workspace)
+    assert (
+        "3 rows of the defect log could not be used; 1 row whose verdict was right says which parts were "
+        "inspected. Reason Rows" in words(page)
+    )
+    assert "right.png" not in page
 
 
 def test_errors_without_a_failure_mode_claim_nothing(night: Night, workspace: Workspace) -> None:

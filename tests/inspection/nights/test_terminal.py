@@ -11,6 +11,7 @@ from inspection.console import Console
 from inspection.errors import StoreError
 from inspection.findings import (
     Accuracy,
+    Affected,
     BlamedFilter,
     ErrorKind,
     FailureMode,
@@ -112,6 +113,14 @@ def test_a_mode_is_told_with_where_its_errors_come_from(console: Console) -> Non
     with console.capture() as capture:
         print_mode(console, replace(MODE, errors=(*lots[:2], *MODE.errors[2:])))
     assert "Logged: line L3 (2); lot [7] (2)\n" in capture.get()
+
+
+def test_whom_a_mode_affects_is_told_once(console: Console) -> None:
+    lots = tuple(replace(error, context=LogContext(line="L3", lot="[7]")) for error in MODE.errors)
+    affected = (Affected("lot", "[7]", 3, 3, 1, 40, 0, 0.001, True),)
+    with console.capture() as capture:
+        print_mode(console, replace(MODE, errors=lots, affected=affected))
+    assert "Affected: all from lot [7]\nLogged: line L3 (3)\n" in capture.get()
 
 
 def test_a_mode_is_told_with_its_errors_and_its_cause(console: Console) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from inspection.findings import (
     Accuracy,
+    Affected,
     BlamedFilter,
     Cause,
     Comparison,
@@ -43,13 +44,14 @@ CONTEXT = LogContext(
     camera="表",
     part_number="P-9",
     lot="7",
+    shift="night",
     serial="S0001",
     model_version="v4",
     verified_by="佐藤",
     verified_at=STARTED - HOUR / 2,
     lighting="ring",
     exposure="1/500",
-    more={"shift": "night", "名": "it's"},
+    more={"tool": "t3", "名": "it's"},
 )
 
 
@@ -110,6 +112,10 @@ def a_mode(night_id: str, number: int) -> FailureMode:
         comparisons=(
             Comparison("e.png", "r.png", "c.png", 1 / 3),
             Comparison("f.png", "r.png", "d.png", 2.5),
+        ),
+        affected=(
+            Affected("camera", "表", 9, 12, 3, 40, 0, 1 / 3, False),
+            Affected("captured_at", "", 9, 12, 3, 99, 59, 1e-9, True, STARTED - HOUR, STARTED, -210),
         ),
     )
 

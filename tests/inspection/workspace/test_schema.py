@@ -36,8 +36,8 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
     assert _tables(connection) == {
         *("models", "reference_images", "nights", "set_aside", "failure_modes", "errors", "flip_rates"),
         *("blamed_filters", "primitives", "patches", "matches", "recipes", "verdicts", "retrainings"),
-        *("accuracies", "class_accuracies", "pairs", "suspect_labels", "comparisons", "schema_version"),
-        *("latest_verdicts", "mode_overview", "night_overview"),
+        *("accuracies", "class_accuracies", "pairs", "suspect_labels", "comparisons", "affected"),
+        *("schema_version", "latest_verdicts", "mode_overview", "night_overview"),
     }
     rows = connection.execute("SELECT number, name FROM schema_version ORDER BY number").fetchall()
     assert rows == [
@@ -51,6 +51,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (8, "doubts in numbers"),
         (9, "bit depth of a model's images"),
         (10, "what a log says of an error, and nights that could read none"),
+        (11, "who is affected"),
     ]
 
 
@@ -171,6 +172,26 @@ def test_errors_of_before_have_no_context_and_nights_of_before_keep_all(
     assert (error.inspection_id, error.context) == ("i", LogContext())
     connection.execute("UPDATE nights SET state = 'unreadable'")
     assert connection.execute("SELECT count(*) FROM night_overview").fetchall() == [(2,)]
+
+
+def test_the_shift_of_errors_of_before_is_found_beside_the_lot(connection: duckdb.DuckDBPyConnection) -> None:
+    migrate(connection, MIGRATIONS[:10])
+    connection.execute(
+        """
+        INSERT INTO errors BY NAME
+        SELECT 'n' AS night_id, 'n-1' AS mode_id, unnest([1, 2, 3]) AS position, 1 AS row,
+            'i' AS inspection_id, 'p' AS image_path, 'a' AS true_label, 'b' AS predicted_label,
+            'escape' AS kind, 1 AS margin, 't' AS picture,
+            unnest(['{"shift": "late", "tool": "t3"}', '{}', NULL]) AS more;
+        """
+    )
+
+    assert migrate(connection) == LAST
+
+    assert connection.execute("SELECT shift FROM errors ORDER BY position").fetchall() == [
+        *(("late",), (None,), (None,))
+    ]
+    assert connection.execute("FROM affected").fetchall() == []
 
 
 def test_every_table_and_view_says_what_it_is(connection: duckdb.DuckDBPyConnection) -> None:

@@ -282,11 +282,11 @@ def test_what_the_log_says_of_an_error_is_asked_for_in_sql(store: Store) -> None
     store.finish_night(a_night())
 
     columns, rows = store.query(
-        "SELECT DISTINCT line, lot, captured_at, score, more->>'$.shift' AS shift FROM errors"
+        "SELECT DISTINCT line, lot, shift, captured_at, score, more->>'$.tool' AS tool FROM errors"
     )
 
-    assert columns == ["line", "lot", "captured_at", "score", "shift"]
-    assert rows == [("L3", "7", STARTED - HOUR, 1 / 3, "night")]
+    assert columns == ["line", "lot", "shift", "captured_at", "score", "tool"]
+    assert rows == [("L3", "7", "night", STARTED - HOUR, 1 / 3, "t3")]
 
 
 def test_thirty_nights_are_remembered(store: Store) -> None:
