@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
+from inspection import tuning
 from inspection.findings import (
     Cause,
     Diagnosis,
@@ -97,7 +98,7 @@ NO_CAUSE = (
 )
 CHECK_LABELS = (
     "No appearance cause is claimed: these parts look as parts of the predicted class do. Check the labels "
-    "first, the most suspect of which are listed."
+    "first."
 )
 
 
@@ -200,6 +201,28 @@ CAUSES = {
     Cause.UNKNOWN: "unknown. No change of the images explains these errors: a new kind of defect, wrong "
     "labels, or parts that are simply hard.",
 }
+
+
+def suspects_in_words(mode: FailureMode) -> str:
+    """Say how many labels of a failure mode are suspect, by which signs, and how many will be wrong."""
+    expected = min((each.score for each in mode.suspects), default=0.0)
+    if expected < tuning.SUSPECT_PRECISION:
+        return SUSPECTS_UNTESTED
+    count = f"{len(mode.suspects):,} of {plural(len(mode.errors), 'label')}"
+    return SUSPECTS.format(count=count, expected=percent(expected))
+
+
+SUSPECTS = (
+    "{count} listed, the most suspect first: look at these parts again. On each of them three signs agree, "
+    "for what the model sees and for the look of the image alike: confident learning finds the label wrong, "
+    "the nearest reference images are of the class that the model says, and the part is a usual one of that "
+    "class. At least {expected} of them are expected to be wrong, as counted on reference images that are "
+    "hard to tell and rightly labelled; the score is the same of those down to each. Wrong labels that lack "
+    "a sign are not listed."
+)
+SUSPECTS_UNTESTED = (
+    "Listed by an earlier version, the most suspect first, without a test whether any label is wrong."
+)
 
 
 def cause_in_words(cause: Cause) -> str:
@@ -402,6 +425,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "signed": signed,
     "together": together,
     "trend_in_short": trend_in_short,
+    "suspects_in_words": suspects_in_words,
     "trend_in_words": trend_in_words,
     "withheld_reason": withheld_reason,
 }
