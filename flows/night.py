@@ -172,7 +172,7 @@ def _diagnose_mode(
     with nights.timed(seconds, "diagnosis"):
         found = found or diagnose(scope, errors)
         signature = sign_mode(scope, errors)
-        suspects = list_suspects(scope, errors, found)
+        suspects = list_suspects(scope, errors)
         comparisons = compare(scope, errors, found)
     with nights.timed(seconds, "primitives"):
         filters = invert_filters(scope, best, errors)
@@ -299,9 +299,9 @@ def sign_mode(scope: Scope, errors: Errors) -> tuple[float, ...]:
 
 
 @night_task
-def list_suspects(scope: Scope, errors: Errors, found: Diagnosis) -> tuple[SuspectLabel, ...]:
-    """List the most suspect labels, where the appearance does not explain the errors."""
-    return suspect_labels.suspect_labels(scope.case(errors), errors.logged, found)
+def list_suspects(scope: Scope, errors: Errors) -> tuple[SuspectLabel, ...]:
+    """List the labels that several signs say are wrong."""
+    return suspect_labels.suspect_labels(scope.case(errors), errors.logged)
 
 
 @night_task

@@ -314,7 +314,7 @@ class SuspectLabel:
     picture: str  # thumbnail, relative to the workspace
     true_label: str  # the operator's
     suggested_label: str  # the model's
-    score: float  # 0 to 1, higher is more suspect
+    score: float  # 0 to 1: share of those listed down to it that is expected to be wrong
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,14 @@ JOIN_LOSS = 0.15  # of the mean explained share, at most, where one operation is
 # Sizes; at 1 times the farthest member, unseen: 124 errors more of 60 nights belong to no mode.
 JOIN_DISTANCE = 1.5  # times as far from a group as nearly all its members may an error lie that joins it
 
+# --- suspect labels (evidence, modes) ---
+
+SUSPECT_NEIGHBOURS = 0.8  # of the nearest reference images are of the suggested class
+SUSPECT_TYPICAL = 0.2  # of the suggested class's reference images lie as far from the others
+# On steel 1 to 2 of some 22 hard parts that are usual ones of another class were listed.
+SUSPECT_GRANTED = (0.5, 5.0)  # hard parts listed, of so many, that are taken for granted
+SUSPECT_PRECISION = 0.8  # of those listed are expected to be wrong
+
 # --- from night to night (nights) ---
 
 # On the rendered line, signatures of one fault at other strengths and on other parts agree to 0.88 and more

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from markupsafe import Markup, escape
 
+from inspection import tuning
 from inspection.findings import (
     ORIGINS,
     Affected,
@@ -83,8 +84,13 @@ def together(diagnosis: Diagnosis) -> str:
 def cause_named(diagnosis: Diagnosis) -> str:
     """Name the cause in a word or two."""
     if not diagnosis.claimed:
-        return NAMED_CAUSES.get(diagnosis.cause, "none claimed")
+        return cause_in_a_word(diagnosis.cause)
     return together(diagnosis) or diagnosis.family or diagnosis.operation or "claimed"
+
+
+def cause_in_a_word(cause: Cause) -> str:
+    """Name what errors are put down to where no cause is claimed."""
+    return NAMED_CAUSES.get(cause, "none claimed")
 
 
 NAMED_CAUSES = {
@@ -269,6 +275,28 @@ CAUSES = {
     Cause.UNKNOWN: "unknown. No change of the images explains these errors: a new kind of defect, wrong "
     "labels, or parts that are simply hard.",
 }
+
+
+def suspects_in_words(mode: FailureMode) -> str:
+    """Say how many labels of a failure mode are suspect, by which signs, and how many will be wrong."""
+    expected = min((each.score for each in mode.suspects), default=0.0)
+    if expected < tuning.SUSPECT_PRECISION:
+        return SUSPECTS_UNTESTED
+    count = f"{len(mode.suspects):,} of {plural(len(mode.errors), 'label')}"
+    return SUSPECTS.format(count=count, expected=percent(expected))
+
+
+SUSPECTS = (
+    "{count} listed, the most suspect first: look at these parts again. On each of them three signs agree, "
+    "for what the model sees and for the look of the image alike: confident learning finds the label wrong, "
+    "the nearest reference images are of the class that the model says, and the part is a usual one of that "
+    "class. At least {expected} of them are expected to be wrong, as counted on reference images that are "
+    "hard to tell and rightly labelled; the score is the same of those down to each. Wrong labels that lack "
+    "a sign are not listed."
+)
+SUSPECTS_UNTESTED = (
+    "Listed by an earlier version, the most suspect first, without a test whether any label is wrong."
+)
 
 
 def cause_in_words(cause: Cause) -> str:
@@ -611,6 +639,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "signed": signed,
     "together": together,
     "trend_in_short": trend_in_short,
+    "suspects_in_words": suspects_in_words,
     "trend_in_words": trend_in_words,
     "withheld_reason": withheld_reason,
 }

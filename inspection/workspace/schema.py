@@ -663,6 +663,31 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     (11, "who is affected", _AFFECTED + tuple(_comment(*item) for item in _COMMENTS_AFFECTED.items())),
+    (
+        12,
+        "where errors differ",
+        (
+            "ALTER TABLE comparisons ADD COLUMN before VARCHAR DEFAULT ''",
+            "ALTER TABLE comparisons ADD COLUMN after VARCHAR DEFAULT ''",
+            # DuckDB changes no CHECK: the causes that there are now stand in another column.
+            "ALTER TABLE failure_modes ADD COLUMN put_down_to VARCHAR DEFAULT 'unknown'",
+            "UPDATE failure_modes SET put_down_to = cause",
+            "ALTER TABLE failure_modes DROP COLUMN cause",
+            "ALTER TABLE failure_modes RENAME COLUMN put_down_to TO cause",
+            "ALTER TABLE failure_modes ALTER COLUMN cause SET NOT NULL",
+            _comment(
+                "COLUMN comparisons.before",
+                "picture: where the error differs from reference images as they are",
+            ),
+            _comment("COLUMN comparisons.after", "the same: from reference images under the cause"),
+            _comment(
+                "COLUMN failure_modes.cause",
+                "appearance: the images changed; new look: they hold what no reference image holds; "
+                "invisible: they show nothing that good parts do not show; labels: check these; "
+                "unknown: none of them",
+            ),
+        ),
+    ),
 )
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS schema_version (

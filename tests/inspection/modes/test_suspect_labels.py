@@ -1,4 +1,4 @@
-"""Suspect labels: exchanged labels come before real errors."""
+"""Suspect labels: exchanged labels are listed, and real errors under right labels are not."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
-from inspection.evidence.reproduced import ReproducedErrors, error_kind
-from inspection.findings import Cause, LoggedError
+from inspection.evidence.reproduced import error_kind
+from inspection.findings import LoggedError
 from inspection.inputs.image_sets import read_image_set
 from inspection.inputs.labelled import load_images
 from inspection.inputs.sample_line import Camera, SampleLine, write_images
-from inspection.modes.suspect_labels import MOST, suspect_labels, suspicion
-from tests.inspection.conftest import DIMMED, SIZE
+from inspection.modes.suspect_labels import suspect_labels
+from tests.inspection.conftest import SIZE
 
 if TYPE_CHECKING:
     from inspection.evidence.case import Case
+    from inspection.evidence.responses import Responses
     from inspection.evidence.subject import Subject
 
 pytestmark = pytest.mark.numeric
@@ -38,11 +38,12 @@ def rendered(
     return images, labels, subject.classifier.predict(images).argmax(1) != labels
 
 
-def mixed(subject: "Subject", line: SampleLine, folder: Path) -> tuple["Case", NDArray[np.bool_]]:
+def mixed(
+    subject: "Subject", responses: "Responses", line: SampleLine, folder: Path
+) -> tuple["Case", NDArray[np.bool_]]:
     """Real errors of a line, then correct images whose labels were exchanged; which are the latter."""
     from inspection.evidence.blame import screen
     from inspection.evidence.case import Case
-    from tests.inspection.evidence.test_shift import empty_responses
 
     images, labels, wrong = rendered(subject, line, folder / "line", 9)
     clean, right, missed = rendered(subject, LINE, folder / "clean", 7)
@@ -52,7 +53,7 @@ def mixed(subject: "Subject", line: SampleLine, folder: Path) -> tuple["Case", N
     exchanged = (right[few] + rng.integers(1, classes, len(few))) % classes
     images = np.concatenate([images[wrong], clean[few]])
     true = np.concatenate([labels[wrong], exchanged])
-    case = Case(subject, empty_responses(), screen(subject, images, true), images)
+    case = Case(subject, responses, screen(subject, images, true), images)
     return case, np.arange(len(true)) >= wrong.sum()
 
 
@@ -76,32 +77,20 @@ def logged(case: "Case") -> list[LoggedError]:
         pytest.param(LINE.turned(180), id="a turned lamp"),
     ],
 )
-def test_exchanged_labels_come_before_real_errors(
-    subject: "Subject", line: SampleLine, tmp_path: Path
+def test_exchanged_labels_are_listed_and_real_errors_are_not(
+    subject: "Subject", lamp_responses: "Responses", line: SampleLine, tmp_path: Path
 ) -> None:
-    case, exchanged = mixed(subject, line, tmp_path)
-    scores = suspicion(case)
-    assert 0 <= scores.min() <= scores.max() <= 1
-    assert roc_auc_score(exchanged, scores) > 0.8
-
-
-def test_the_most_suspect_are_listed_with_what_the_model_suggests(subject: "Subject", tmp_path: Path) -> None:
-    case, exchanged = mixed(subject, LINE.aged(0.4), tmp_path)
+    case, exchanged = mixed(subject, lamp_responses, line, tmp_path)
     errors = logged(case)
-    listed = suspect_labels(case, errors, replace(DIMMED, cause=Cause.UNKNOWN))
-    scores = suspicion(case)
-    assert len(listed) == MOST == 20
-    assert [each.score for each in listed] == sorted(scores.tolist(), reverse=True)[:20]
+    listed = suspect_labels(case, errors)
     rows = [int(each.inspection_id.removeprefix("i-")) for each in listed]
-    assert exchanged[rows].mean() > 0.9
+    assert len(rows) > 5
+    assert exchanged[rows].mean() > 0.8
+    scores = [each.score for each in listed]
+    assert scores == sorted(scores, reverse=True)
+    assert 0.8 <= scores[-1] <= scores[0] <= 1
     first, error = listed[0], errors[rows[0]]
     assert (first.picture, first.image_path) == (error.picture, error.image_path)
     assert (first.true_label, first.suggested_label) == (error.true_label, error.predicted_label)
-
-
-def test_where_the_images_changed_no_label_is_suspected(
-    lamp_case: "Case", reproduced_errors: ReproducedErrors
-) -> None:
-    assert suspect_labels(lamp_case, reproduced_errors.errors, DIMMED) == ()
-    labels = replace(DIMMED, claimed=False, cause=Cause.LABELS)
-    assert len(suspect_labels(lamp_case.part(np.arange(3)), reproduced_errors.errors[:3], labels)) == 3
+    right = case.part(np.flatnonzero(~exchanged))
+    assert suspect_labels(right, logged(right)) == ()

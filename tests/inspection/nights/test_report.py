@@ -261,10 +261,24 @@ def test_suspect_labels_stand_with_their_pictures(night: Night, workspace: Works
     assert page.count(embedded(workspace, "confusion-2")) == 2  # among the errors and among the suspects
 
 
-def test_no_labels_are_suspected_where_the_images_changed(night: Night, workspace: Workspace) -> None:
+def test_suspect_labels_stand_whatever_the_cause_with_how_many_are_expected_to_be_wrong(
+    night: Night, workspace: Workspace
+) -> None:
     mode = night.modes[1]
-    changed = replace(mode, diagnosis=replace(mode.diagnosis, cause=Cause.APPEARANCE))
-    assert "Labels to check first" not in written(replace(night, modes=(changed,)), workspace)
+    likely = tuple(
+        replace(each, score=score) for each, score in zip(mode.suspects, (0.97, 0.86), strict=True)
+    )
+    changed = replace(mode, diagnosis=replace(mode.diagnosis, cause=Cause.APPEARANCE), suspects=likely)
+    text = words(written(replace(night, modes=(changed,)), workspace))
+    assert "Labels to check first" in text
+    assert f"2 of {len(mode.errors)} labels listed, the most suspect first" in text
+    assert "At least 86 % of them are expected to be wrong" in text
+    none = replace(changed, suspects=())
+    assert "Labels to check first" not in written(replace(night, modes=(none,)), workspace)
+
+
+def test_of_suspect_labels_from_before_the_signs_no_share_is_promised(night: Night) -> None:
+    assert phrases.suspects_in_words(night.modes[1]) == phrases.SUSPECTS_UNTESTED
 
 
 def test_a_pair_is_told_as_two_changes(night: Night, workspace: Workspace) -> None:
