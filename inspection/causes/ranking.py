@@ -106,7 +106,8 @@ def shares_of(match: OperationMatch) -> Shares:
 def _in_order(case: Case, trials: TriedOperations) -> tuple[OperationMatch, ...]:
     """Those tried first, the least unexplained first.
 
-    Alternatives are those that resampled errors cannot tell from the first.
+    Alternatives are those that resampled errors cannot tell from the first; of such equals the one that
+    explains most is named first.
 
     Of those tried, what they leave of the nearest reference images counts: it sees which part each error is,
     where what their mean shift leaves rests on all parts. An operation at less than its least measured
@@ -122,15 +123,18 @@ def _in_order(case: Case, trials: TriedOperations) -> tuple[OperationMatch, ...]
     strengths |= {name: trial.strength for name, trial in trials.items()}
     faint = {name for name in trials if strengths[name] < find_operation(name).grid[0]}
     order = sorted(effects, key=lambda name: (name not in trials, name in faint, left[name]))
-    equals = _equals(order, trials)
+    equals = _equals([name for name in order if name in trials and name not in faint], trials)
+    order = [*equals, *(name for name in order if name not in equals)]
     matches = [match_of(name, strengths[name], shares[name]) for name in order]
-    return tuple(replace(each, alternative=each.operation in equals) for each in matches)
+    return tuple(replace(each, alternative=each.operation in equals[1:]) for each in matches)
 
 
 def _equals(order: list[str], trials: TriedOperations) -> list[str]:
-    """The operations that these errors cannot tell from the best: at most two, in order."""
-    best, *others = [name for name in order if name in trials] or [""]
-    return [name for name in others if trials[name].match.explains_as_much(trials[best].match)][:EQUALS]
+    """The best, and at most two that these errors cannot tell from it: the one that explains most first."""
+    best = [trials[name].match for name in order[:1]]
+    equals = [name for name in order if trials[name].match.explains_as_much(best[0])][: EQUALS + 1]
+    explained = {name: trials[name].match.shares.mean + trials[name].match.place.share for name in equals}
+    return sorted(equals, key=lambda name: -explained[name])
 
 
 def _best_pair(

@@ -617,6 +617,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "affected_value": affected_value,
     "all_errors": all_errors,
     "cause_in_words": cause_in_words,
+    "cause_in_a_word": cause_in_a_word,
     "cause_named": cause_named,
     "causes": causes,
     "context_in_words": context_in_words,
