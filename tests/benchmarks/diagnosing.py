@@ -86,6 +86,7 @@ def _describe_mode(log: Log, mode: Mode) -> dict[str, Any]:
         "family": found.family,
         "operation": found.operation or best.operation,
         "strength": best.strength,
+        "equals": {each.operation: each.strength for each in found.matches if each.alternative},
         "shares": [best.share, best.overall_share, best.look_share],
         "measured": found.measured,
         "pair": [each.operation for each in found.pair],

@@ -14,11 +14,13 @@ import pytest
 from inspection.inputs.labelled import Labelled
 from inspection.inputs.sample_line import SampleLine, write_images
 from inspection.models import first_model
+from inspection.operations.catalogue import find_operation
 from tests.benchmarks import kept, planted
 from tests.benchmarks.faults import __main__ as benchmark
 from tests.benchmarks.faults import nights, scores
 from tests.benchmarks.faults.rehearsal import rehearse
 from tests.benchmarks.faults.retraining import ARMS, MEASURES
+from tests.benchmarks.faults.truth import TRUTH, named_rightly
 from tests.benchmarks.world import Log, World, some_images
 
 Json = dict[str, Any]
@@ -62,8 +64,12 @@ def test_single_nights_by_hand() -> None:
         ("darker", "c", []),
     ]
     counted = scores.single([{"family": f, "fault": name, "modes": modes} for f, name, modes in found])
-    means = {name: counted[name] for name in counted if f"{name}_interval" in counted}
-    assert counted["nights"] == 5
+    means = {
+        name: counted[name]
+        for name in counted
+        if f"{name}_interval" in counted and name not in ("operation", "strength")
+    }
+    assert (counted["nights"], counted["operations_known"]) == (5, 0)
     assert means == pytest.approx(
         {
             "top1": 1 / 5,
@@ -77,6 +83,30 @@ def test_single_nights_by_hand() -> None:
     )
     assert counted["by_fault"] == {"a": 0.5, "b": 0.0}
     assert counted["explained_share"] == pytest.approx(0.9)
+
+
+def test_operations_and_strengths_by_hand() -> None:
+    """Half as strong a lamp is 0.576 stops; a disc of .023 * 64 pixels is 1.472; grain is no operation."""
+    named = [
+        ("dim_lamp", 0.5, ("dimmer lamp", 0.6), {}, (True, True)),
+        ("dim_lamp", 0.5, ("dimmer lamp", 0.7), {}, (True, False)),
+        ("dim_lamp", 0.5, ("gamma darker", 0.6), {"dimmer lamp": 0.5}, (True, True)),
+        ("dim_lamp", 0.5, ("gamma darker", 0.6), {}, (False, False)),
+        ("defocus_disc", 1.0, ("disc defocus", 1.2), {}, (True, True)),
+        ("brushed_grain", 1.0, ("brushed grain", 0.1), {}, None),
+    ]
+    for fault, times, (operation, strength), equals, expected in named:
+        found = mode("any") | {"operation": operation, "strength": strength, "equals": equals}
+        night = {"fault": fault, "strength": times, "side": 64}
+        assert named_rightly(found, night) == expected
+        assert named_rightly(found | {"claimed": False}, night) == (expected and (False, False))
+
+
+def test_every_operation_of_the_truth_is_in_the_catalogue() -> None:
+    for fault, (operation, strength) in TRUTH.items():
+        assert fault in planted.faults()
+        grid = find_operation(operation).grid
+        assert grid[0] / 2 < strength(1.0, 96) < 2 * grid[-1]
 
 
 def test_double_nights_by_hand() -> None:

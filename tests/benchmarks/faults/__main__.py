@@ -249,6 +249,7 @@ def pairs(faults: Mapping[str, Fault], count: int, seed: int) -> list[tuple[str,
 def _single(world: World, faults: Mapping[str, Fault], name: str, strength: float) -> Result:
     log = nights.planted_log(world, [faults[name]], strength, 5)
     night: Result = {"kind": "single", "fault": name, "family": faults[name].family, "strength": strength}
+    night["side"] = min(world.model.height, world.model.width)
     night["accuracy"] = log.accuracy
     if len(log.errors) < world.subject.settings.matching.fewest_errors:
         return {**night, "errors": len(log.errors), "modes": []}
@@ -353,6 +354,8 @@ def _show(answer: Result) -> None:
     console.print(
         f"one cause: claimed and right {_share(one, 'top1')}, ranked first {_share(one, 'ranked_first')}, "
         f"wrong claims {_share(one, 'wrong_claim')} of {one['nights']} nights\n"
+        f"its operation, where the catalogue holds it: {_share(one, 'operation')}, its strength within 20 % "
+        f"{_share(one, 'strength')}, of {one['operations_known']} nights\n"
         f"two causes: both claimed {_share(two, 'both')}, purity {two['purity']:.2f}, of {two['nights']} "
         "nights\n"
         f"no cause: one claimed all the same {_share(none, 'false_cause')} of {none['nights']} nights\n"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks.faults.retraining import ARMS, MEASURES
+from tests.benchmarks.faults.truth import named_rightly
 
 Night = Mapping[str, Any]
 RESAMPLES = 2000
@@ -30,6 +31,7 @@ def single(nights: Sequence[Night]) -> dict[str, Any]:
             "wrong_claim",
             [mode["claimed"] and mode["family"] != night["family"] for mode, night in firsts],
         ),
+        **_operations([named_rightly(mode, night) for mode, night in firsts]),
         "explained_share": _mean([mode["shares"][0] for mode, _ in firsts]),
         **share("one_mode", [len(night["modes"]) == 1 for night in scored]),
         "by_fault": {
@@ -38,6 +40,16 @@ def single(nights: Sequence[Night]) -> dict[str, Any]:
             )
             for fault in sorted({night["fault"] for night in scored})
         },
+    }
+
+
+def _operations(named: Sequence[tuple[bool, bool] | None]) -> dict[str, Any]:
+    """How often the operation is named, alone or among its equals, and its strength, where it is known."""
+    known = [each for each in named if each is not None]
+    return {
+        "operations_known": len(known),
+        **share("operation", [right for right, _ in known]),
+        **share("strength", [right for _, right in known]),
     }
 
 
