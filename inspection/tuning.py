@@ -36,7 +36,7 @@ LOOK_WINDOW = 9  # pixels; what varies more slowly across lines is lighting, and
 # --- nearest reference images (evidence) ---
 
 TRIED_REFERENCES = 128  # reference images that a change is tried on, or one an error where those are more
-# Unbounded, unseen: soft focus becomes motion blur.
+# Half, which refines nothing, unseen: soft focus is not claimed.
 REFINED_RANGE = 2.0  # times the strength that a refinement begins with, or one part in as many, at most
 # Half, unseen: JPEG compression is not claimed.
 NEARER_SIGNIFICANCE = 0.1  # of a sign test: eight of ten errors, or all of four
@@ -45,7 +45,7 @@ PLACED_ERRORS = 64  # of them: those whose patches are looked at; bounds the tim
 
 # --- ranking of operations (causes) ---
 
-TRIED_OPERATIONS = 6  # of the best, at most: bounds the time of a group without a clear cause
+TRIED_ACCOUNTS = 6  # of operations, and of pairs, at most: bounds the time of a group without a clear cause
 # Double: the rest of a defocus is claimed, too.
 TRIED_MARGIN = 0.1  # mean share behind the best, at most, of an account that is tried
 CONTROL_LOGS = 200  # logs without a change, drawn for the explained share's control: bounds its time

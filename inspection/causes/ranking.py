@@ -65,7 +65,7 @@ def try_leading(case: Case) -> dict[str, TriedOperation]:
 
     Each is judged at its own best strength there.
     """
-    leading = sorted(case.fitted.items(), key=lambda item: -item[1].share)[: tuning.TRIED_OPERATIONS]
+    leading = sorted(case.fitted.items(), key=lambda item: -item[1].share)[: tuning.TRIED_ACCOUNTS]
     least = leading[0][1].share - tuning.TRIED_MARGIN
     return {
         name: case.nearest.refined(name, case.effects[name], fit.strengths[0])
@@ -145,31 +145,37 @@ def _best_pair(
     Whatever the best leaves over, some second operation takes a little of it: it has to take half.
     """
     alone, gain = shares_of(best), case.settings.pair_gain
-    steps = _promising_pair(case, trials) if alone.mean + gain <= 1 else ()
-    if not steps or any(strength < find_operation(name).grid[0] for name, strength in steps):
+    if alone.mean + gain > 1:
         return (), None
-    match = case.nearest.under(Steps(steps))
-    if match.shares.mean <= alone.mean + gain or match.shares.beyond(alone) < tuning.MOSTLY:
+    found = []
+    for steps in _promising_pairs(case, trials):
+        if all(strength >= find_operation(name).grid[0] for name, strength in steps):
+            match = case.nearest.under(Steps(steps))
+            shares = match.shares
+            if shares.mean > alone.mean + gain and shares.beyond(alone) >= tuning.MOSTLY:
+                found.append((match, steps))
+    if not found:
         return (), None
+    match, steps = max(found, key=lambda each: each[0].shares.mean)
     return tuple(match_of(name, strength, match.shares) for name, strength in steps), match
 
 
-def _promising_pair(case: Case, trials: TriedOperations) -> tuple[tuple[str, float], ...]:
-    """The two operations, one of them tried, whose mean shift explains most together, with their strengths.
+def _promising_pairs(case: Case, trials: TriedOperations) -> list[tuple[tuple[str, float], ...]]:
+    """The pairs whose mean shift explains clearly more than that of any one, with strengths, best first.
 
-    They are of different families. () where the mean shift of one alone explains nearly as much.
+    They are of different families, and one of the two was tried alone. Of pairs as many come as of single
+    operations, from as little behind the best.
     """
-    most = max(fit.share for fit in case.fitted.values()) + case.settings.pair_gain
-    steps: tuple[tuple[str, float], ...] = ()
-    for one, other in product(sorted(trials), sorted(case.effects)):
+    effects, together = case.effects, []
+    for one, other in product(sorted(trials), sorted(effects)):
         if other in trials and other <= one:
             continue  # the same two, the other way round
         if find_operation(one).family != find_operation(other).family:
-            effects, offset = case.effects, case.fitted[one].offset
-            fit = case.evidence.fit_pair(effects[one], effects[other], offset)
-            if fit.share > most:
-                most, steps = fit.share, tuple(zip((one, other), fit.strengths, strict=True))
-    return steps
+            fit = case.evidence.fit_pair(effects[one], effects[other], case.fitted[one].offset)
+            together.append((fit.share, tuple(zip((one, other), fit.strengths, strict=True))))
+    enough = max(fit.share for fit in case.fitted.values()) + case.settings.pair_gain
+    leading = sorted((each for each in together if each[0] > enough), reverse=True)[: tuning.TRIED_ACCOUNTS]
+    return [steps for share, steps in leading if share >= leading[0][0] - tuning.TRIED_MARGIN]
 
 
 def control_share(case: Case) -> float:
