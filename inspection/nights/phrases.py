@@ -251,11 +251,15 @@ def origins(errors: Sequence[LoggedError]) -> dict[str, dict[str, int]]:
 
 
 def origins_in_words(errors: Sequence[LoggedError]) -> str:
-    """The same in words: `line L3 (12), L1 (3); lot 7 (15)`; empty where the log says nothing."""
+    """The same in words: `line L3 (12), L1 (3); lot 7 (15)`; empty where the log says nothing.
+
+    One model version of all tells nothing: they are errors that the registered model makes.
+    """
     return "; ".join(
         f"{name.replace('_', ' ')} " + ", ".join(listed) + (", ..." if len(values) > MOST_ORIGINS else "")
         for name, values in origins(errors).items()
-        if (listed := [f"{value} ({count})" for value, count in list(values.items())[:MOST_ORIGINS]])
+        if (name != "model_version" or len(values) > 1)
+        and (listed := [f"{value} ({count})" for value, count in list(values.items())[:MOST_ORIGINS]])
     )
 
 
