@@ -107,6 +107,9 @@ def nights_page(desk: AtDesk, findings: Findings, before: str = "") -> Response:
 def night_page(night_id: str, desk: AtDesk, findings: Findings) -> Response:
     """Show a night with its failure modes."""
     night = _night(findings, night_id)
+    if night.state is NightState.RUNNING:
+        findings = _settled(desk, findings)
+        night = _night(findings, night_id)
     return desk.pages.page(
         "night.html",
         night=night,

@@ -30,6 +30,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 
 from flows.environment import SECRET, authorization
+from inspection.garbage import collect_seldom
 from inspection.workspace.files import replacing, write_whole
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class _Server(uvicorn.Server):
 
 def main() -> None:
     """Serve until ended."""
+    collect_seldom()
     parser = argparse.ArgumentParser()
     parser.add_argument("socket", type=int)
     parser.add_argument("folder", type=Path)

@@ -11,9 +11,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from flows.environment import AUTH, SECRET, URL, authorization, environment, variables
@@ -23,6 +24,9 @@ HOST = "127.0.0.1"
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 STARTING = 120  # seconds a server may take to answer, the first time on a slow disk
 ENDING = 40  # seconds until a part that was asked to end is killed: Prefect gives a run 30
+LOOKING = 0.5  # seconds between two looks whether the worker lives
+PAUSE = 5  # seconds before a worker that ended is followed by another
+LARGEST_LOG = 1_000_000  # bytes of what the parts of earlier starts said: beyond it a log begins anew
 LAST_LINES = 5  # of what a part said before it stopped
 
 
@@ -72,11 +76,29 @@ def take_up_left_runs() -> None:
 
 
 @contextmanager
-def worker(home: Path, workspace: Path) -> Iterator[None]:
-    """Run a worker that executes the flows of this workspace while the block lasts."""
-    command = ["inspection.cli", "worker", "--workspace", str(workspace), "--parent", str(os.getpid())]
-    with _child("the worker", command, home / "worker.log", environment(home)):
+def worker(home: Path, workspace: Path, lost: Callable[[], object]) -> Iterator[None]:
+    """Have a worker execute the flows of this workspace while the block lasts.
+
+    One that is killed is followed by another, after `lost`, which is to see to what it left.
+    """
+    ending = Event()
+    keeper = Thread(target=_keep_worker, args=(home, workspace, lost, ending), daemon=True)
+    keeper.start()
+    try:
         yield
+    finally:
+        ending.set()
+        keeper.join()
+
+
+def _keep_worker(home: Path, workspace: Path, lost: Callable[[], object], ending: Event) -> None:
+    command = ["inspection.cli", "worker", "--workspace", str(workspace), "--parent", str(os.getpid())]
+    while not ending.is_set():
+        with _child("the worker", command, home / "worker.log", environment(home)) as running:
+            while running.process.poll() is None and not ending.wait(LOOKING):
+                pass
+        if not ending.wait(PAUSE):
+            lost()
 
 
 class _Child:
@@ -107,7 +129,7 @@ class _Child:
     def last_words(self) -> str:
         """The last lines that it has written."""
         with self.log.open("rb") as log:
-            log.seek(self.begins_at)
+            log.seek(max(self.begins_at, log.seek(0, os.SEEK_END) - LARGEST_LOG))
             lines = log.read().decode("utf-8", "replace").split("\n")
         said = [line.rstrip() for line in lines if line.strip()]
         return "\n".join(said[-LAST_LINES:]) or "(nothing)"
@@ -119,6 +141,7 @@ def _child(
 ) -> Iterator[_Child]:
     """Run a module of ours with these variables while the block lasts; it keeps the open files `lent`."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    _begin_anew(log)
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", *module],  # -P: nothing is imported from the current folder
@@ -140,6 +163,15 @@ def _child(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            with suppress(ProcessLookupError):  # what it started and did not end, as one that was killed
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _begin_anew(log: Path) -> None:
+    """Put a log that has grown large aside, in place of the one before; what still writes goes on there."""
+    with suppress(FileNotFoundError):  # another start was faster
+        if log.stat().st_size > LARGEST_LOG:
+            log.replace(log.with_name(f"{log.name}.1"))
 
 
 def _ends_with_its_parent() -> None:

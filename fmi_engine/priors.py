@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from jaxtyping import Float
-from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 
 
@@ -36,6 +35,8 @@ def denoise(
     """
     if not weight:
         return picture
+    from skimage.restoration import denoise_tv_chambolle  # which imports all of SciPy; one preset asks for it
+
     low, high = picture.amin((1, 2, 3), keepdim=True), picture.amax((1, 2, 3), keepdim=True)
     span = (high - low).clamp_min(1e-6)
     stretched = ((picture - low) / span).cpu().numpy()

@@ -1,10 +1,13 @@
 """torchvision, also beside a CPU build of torch that lacks its compiled operators."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 import torch
 
+_COMPILER = "torch._dynamo.utils"
 _schemas: list[torch.library.Library] = []  # a library that is let go takes its schemas with it
 
 
@@ -15,16 +18,41 @@ def torchvision() -> ModuleType:
     compiled operators do not load and the import stops at `torchvision::nms`; with that schema defined
     the rest imports. Compiled operators and torchvision.io stay absent.
     """
-    try:
-        import torchvision
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        _forget("torchvision")
-        _define_schemas()
-        import torchvision
+    with _compiler_when_called():
+        try:
+            import torchvision
+        except RuntimeError as error:
+            if "torchvision::nms" not in str(error):
+                raise
+            _forget("torchvision")
+            _define_schemas()
+            import torchvision
     module: ModuleType = torchvision
     return module
+
+
+@contextmanager
+def _compiler_when_called() -> Iterator[None]:
+    """Spare the import of torch's compiler, which takes as long as that of torch itself.
+
+    One operator of torchvision asks it whether a device compiles; here it is imported when that is asked.
+    """
+    if _COMPILER in sys.modules:
+        yield
+        return
+    asked_later = ModuleType(_COMPILER)
+    vars(asked_later)["is_compile_supported"] = _is_compile_supported
+    sys.modules[_COMPILER] = asked_later
+    try:
+        yield
+    finally:
+        del sys.modules[_COMPILER]
+
+
+def _is_compile_supported(device: str) -> bool:
+    from torch._dynamo.utils import is_compile_supported
+
+    return bool(is_compile_supported(device))
 
 
 def _forget(package: str) -> None:

@@ -60,7 +60,7 @@ def show(console: Console, errors: Console, columns: Sequence[str], rows: Rows) 
     else:
         _print_table(console, names, shown, widths)
     if len(shown) < len(rows):
-        errors.print(f"{len(shown)} of {len(rows):,} rows are shown; --csv or a pipe gives all of them")
+        errors.print(f"only {len(shown)} rows are shown; --csv or a pipe gives all of them")
     elif not rows:
         errors.print("no rows")
 

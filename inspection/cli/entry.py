@@ -14,6 +14,7 @@ from rich.text import Text
 from fmi_engine.errors import EngineError
 from inspection.cli.app import INTERRUPTED, app, errors
 from inspection.errors import InspectionError, interrupted
+from inspection.garbage import collect_seldom
 
 RESUMED = {"night", "retrain", "train"}  # commands that go on where they were ended
 
@@ -89,4 +90,5 @@ def _crash_file() -> str:
 
 def _quiet_parts() -> None:
     """Settings that the parts read from the environment, before any of them is imported."""
+    collect_seldom()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # busy waiting starves whatever else runs here

@@ -91,11 +91,14 @@ def serve(
         from flows.environment import URL
         from flows.server import prefect_server, take_up_left_runs, worker
 
-        if URL not in os.environ:
+        own = URL not in os.environ
+        if own:
             errors.print("Starting Prefect (up to half a minute the first time) ...")
             running.enter_context(prefect_server(site.prefect_home))
             take_up_left_runs()
-        running.enter_context(worker(site.prefect_home, site.root))
+        # On the plant's own server others may work: what they run is theirs to see to.
+        lost = take_up_left_runs if own else lambda: None
+        running.enter_context(worker(site.prefect_home, site.root, lost))
         chosen = port or site.settings.serve.port
         console.print(f"The dashboard is at http://127.0.0.1:{chosen} - end it with Ctrl+C")
         run_dashboard(site, chosen, os.environ[URL])

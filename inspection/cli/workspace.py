@@ -206,14 +206,18 @@ def sql(
     fmi sql "FROM errors" > errors.csv
     """
     from inspection.cli import answer
-    from inspection.workspace.store import Store
+    from inspection.workspace.store import MOST_VALUES, Store
 
     if as_csv and as_json:
         raise InspectionError("--csv and --json are two forms of one answer; give one of them")
-    columns, rows = Store(open_given(workspace).store_path).query(query, files=files)
-    if as_json:
-        typer.echo(answer.as_json(columns, rows), nl=False)
-    elif as_csv or not console.is_terminal:
-        typer.echo(answer.as_csv(columns, rows), nl=False)
-    else:
-        answer.show(console, errors, columns, rows)
+    store, drawn = Store(open_given(workspace).store_path), console.is_terminal and not (as_csv or as_json)
+    if drawn:
+        answer.show(console, errors, *store.query(query, files=files, most=answer.MOST_ROWS))
+        return
+    columns, rows = store.query(query, files=files)
+    if len(rows) * len(columns) > MOST_VALUES:
+        raise InspectionError(
+            f"the answer has more than {len(rows):,} rows of {len(columns)} columns, more than are held at "
+            "once: ask for fewer with LIMIT, or write them to a file with --files and COPY (...) TO 'file'"
+        )
+    typer.echo((answer.as_json if as_json else answer.as_csv)(columns, rows), nl=False)

@@ -1,5 +1,6 @@
 """What is seen of a group of errors, before any cause is named.
 
+- normal: the energies and the look of reference images, measured once
 - subject: the model under diagnosis, with what is normal for it
 - reproduced: the errors of a log that the model makes again
 - look: how images look, without any network

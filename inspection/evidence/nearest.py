@@ -16,8 +16,8 @@ from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
+from fmi_engine.chance import at_least
 from fmi_engine.response import slope_at
 from fmi_engine.types import FloatArray, Screening
 from inspection import tuning
@@ -72,7 +72,7 @@ class NearestMatch:
 
     def exceeds(self, share: float) -> bool:
         """Whether that share is higher than one given, beyond chance: an exact binomial test, one-sided."""
-        return bool(binomtest(self.nearer, self.errors, share, "greater").pvalue < tuning.NEARER_SIGNIFICANCE)
+        return at_least(self.nearer, self.errors, share) < tuning.NEARER_SIGNIFICANCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Which errors of a defect log a night works on: those that the registered model reproduces."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -12,8 +11,8 @@ from fmi_engine.classifier import Classifier, Preprocessing
 from inspection.errors import ImageError
 from inspection.evidence.subject import Subject
 from inspection.findings import ErrorKind, LoggedError, RegisteredModel, SetAside
-from inspection.inputs.defect_log import DefectLog, LogRow, is_as_checked
-from inspection.inputs.images import DECODERS, Reading, is_file, read_image, reading, write_image
+from inspection.inputs.defect_log import DefectLog, LogRow, is_as_checked, why_not_read
+from inspection.inputs.images import Reading, each_read, read_image, reading, write_image
 from inspection.progress import Progress
 
 THUMBNAIL = 96  # pixels, the longer side
@@ -75,16 +74,11 @@ def _read(
                 return image
             reason, detail = "hash_mismatch", f"{row.image_path}: the image is another one now"
         except (ImageError, OSError) as error:
-            reason = "unreadable_image" if is_file(row.image_path) else "missing_image"
-            detail = f"{error}"
+            reason, detail = why_not_read(row.image_path, error)
         since = f"{detail}; the log was checked before that"
         return SetAside(row.row, reason, since, str(row.image_path))
 
-    with ThreadPoolExecutor(DECODERS) as pool:
-        for image in pool.map(read, rows):
-            if progress:
-                progress(1)
-            yield image
+    return each_read(read, rows, progress)
 
 
 def _stacked(images: Sequence[NDArray[np.uint8]], preprocessing: Preprocessing) -> NDArray[np.uint8]:

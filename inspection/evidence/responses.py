@@ -6,9 +6,6 @@ import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,23 +20,19 @@ from inspection.evidence.subject import Subject
 from inspection.inputs.labelled import Labelled, evenly
 from inspection.operations.catalogue import Change, Steps, find_operation, operations_for
 from inspection.progress import Progress
+from inspection.provenance import measured_by
 from inspection.workspace.files import replacing
 from inspection.workspace.lease import lease
 
 MEASURING = (
+    "inspection.operations",
     "fmi_engine.energy",
     "fmi_engine.probe",
     "fmi_engine.reference",
     "fmi_engine.texture",
     "inspection.evidence.look",
     "inspection.evidence.responses",
-)  # modules that say what a response is, beside the operations
-LIBRARIES = (
-    "albumentations",
-    "numpy",
-    "opencv-python-headless",
-    "torch",
-)  # that both rest on
+)  # modules that say what a response is
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +118,14 @@ def measure_responses(subject: Subject, progress: Progress = None) -> Responses:
     folder, name = subject.workspace.model_folder(subject.model.model_hash), _response_key(subject)
     path, unfinished = folder / f"responses-{name}.npz", folder / f"measuring-{name}"
     kept = _read_responses(path)
-    if kept is not None:
+    if kept is not None and not unfinished.exists():
         return kept
     with lease(subject.workspace.leases, f"responses-{name}"):
         kept = _read_responses(path)
         if kept is None:
             kept = _measure(subject, unfinished, progress)
             _write_responses(path, kept)
-            shutil.rmtree(unfinished)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return kept
 
 
@@ -290,24 +283,8 @@ def _response_key(subject: Subject) -> str:
     constants = [tuning.REFERENCE_POOL, tuning.RESOLUTION, subject.settings.reference.minimum_per_class]
     held = hashlib.sha256(pool.images.tobytes() + pool.labels.tobytes()).hexdigest()
     settings = [subject.settings.matching.reference_images, subject.settings.compute.seed]
-    text = json.dumps([_measured_by(), catalogue, held, _normal_hash(subject), settings, constants])
+    text = json.dumps([measured_by(*MEASURING), catalogue, held, _normal_hash(subject), settings, constants])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-@cache
-def _measured_by() -> list[str]:
-    """What an operation does, and what measures it: the hash of both sources, and the libraries' versions."""
-    packages = ("inspection.operations", *MEASURING)
-    files = [path for name in packages for path in _sources(name)]
-    source = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
-    return [source, *(version(name) for name in LIBRARIES)]
-
-
-def _sources(name: str) -> list[Path]:
-    """The files of a module, or of a package."""
-    found = find_spec(name)
-    origin = Path((found and found.origin) or "")
-    return sorted(origin.parent.glob("*.py")) if origin.name == "__init__.py" else [origin]
 
 
 def _normal(subject: Subject) -> FloatArray:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from fmi_engine.classifier import Classifier
 from fmi_engine.probe import Resumption, layers_of, resumption
-from fmi_engine.reference import Reference, build_reference
+from fmi_engine.reference import Reference
 from fmi_engine.types import FloatArray, Layer
-from inspection.evidence.look import Looks, normal_looks
+from inspection.evidence.look import Looks
+from inspection.evidence.normal import learn_normal
 from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.inputs.images import reading
 from inspection.inputs.labelled import Labelled, load_images
@@ -21,7 +22,7 @@ from inspection.models.registry import load_model
 from inspection.progress import Progress
 from inspection.workspace.folder import Workspace, open_workspace
 from inspection.workspace.settings import Settings
-from inspection.workspace.store import Store
+from inspection.workspace.store import Stamp, Store
 
 RECENT = 16  # changes under which labelled images are kept
 
@@ -73,7 +74,7 @@ def open_subject(
     references: Sequence[ReferenceImage],
     progress: Progress = None,
 ) -> Subject:
-    """Load a model and measure its normal energies on its reference images.
+    """Load a model with what is normal for it, which is measured on its reference images once.
 
     Raises EngineError where too few of them are classified correctly.
     """
@@ -84,18 +85,10 @@ def open_subject(
     paths, how = [Path(each.image_path) for each in chosen], reading(settings.images, model.bit_depth)
     images = load_images(paths, classifier.preprocessing, progress, how)
     labels = np.array([model.class_names.index(each.label) for each in chosen], np.int64)
-    size = settings.compute.batch_size
-    reference = build_reference(
-        classifier,
-        layers,
-        ((images[i : i + size], labels[i : i + size]) for i in range(0, len(images), size)),
-        settings.reference.minimum_per_class,
-        progress,
-    )
     labelled = Labelled(images, labels)
-    correct = labelled.subset(reference.correct)
-    looks = normal_looks(correct, len(model.class_names), settings.reference.minimum_per_class)
-    return Subject(workspace, model, classifier, layers, reference, looks, labelled, correct)
+    normal = learn_normal(workspace, model, classifier, layers, labelled, progress)
+    correct = labelled.subset(normal.reference.correct)
+    return Subject(workspace, model, classifier, layers, normal.reference, normal.looks, labelled, correct)
 
 
 def draw_references(references: Sequence[ReferenceImage], per_class: int, seed: int) -> list[ReferenceImage]:
@@ -110,6 +103,7 @@ def draw_references(references: Sequence[ReferenceImage], per_class: int, seed: 
 
 
 _opened: dict[str, Subject] = {}  # of this process; a second task needs not measure again
+_found: dict[tuple[str, Stamp], Subject] = {}  # the same, by what was asked for and the state of the store
 _OPENING = Lock()  # several steps of a night may run in threads
 
 
@@ -117,10 +111,15 @@ def subject_of(root: Path, model_hash: str, progress: Progress = None) -> Subjec
     """The subject of a workspace's model; opened once in a process for the same settings and registration."""
     workspace = open_workspace(root)
     store = Store(workspace.store_path)
-    model = store.model(model_hash)
-    key = repr((root, model, workspace.settings))
+    seen = (repr((root, model_hash, workspace.settings)), store.stamp())
     with _OPENING:
+        if seen in _found:  # nobody wrote to the store since: it need not be asked again
+            return _found[seen]
+        model = store.model(model_hash)
+        key = repr((root, model, workspace.settings))
         if key not in _opened:
             _opened.clear()  # one at a time: its reference images stay in memory
             _opened[key] = open_subject(workspace, model, store.references(model_hash), progress)
+        _found.clear()
+        _found[seen] = _opened[key]
         return _opened[key]

@@ -3,10 +3,8 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import repeat
 from pathlib import Path
 
 import duckdb
@@ -15,7 +13,7 @@ import pyarrow as pa
 from inspection.errors import ImageError, LogError
 from inspection.findings import NO_OFFSET, LogContext, SetAside
 from inspection.inputs.formulas import as_text
-from inspection.inputs.images import AS_STORED, DECODERS, Reading, check_image, is_file, locate_image
+from inspection.inputs.images import AS_STORED, Reading, check_image, each_read, is_file, locate_image
 from inspection.inputs.labels import Meaning, meaning
 from inspection.inputs.paths import PathMap, path_map
 from inspection.inputs.tables import CSV, JSON_LINES, PARQUET, Table, Use, check_once, folded, read_table
@@ -456,23 +454,27 @@ def _with_pictures(
         if entry.is_error:
             rows_of[entry.row.image_path].append(entry)
     pictures: dict[Path, CheckedImage | _Failure] = {}
-    with ThreadPoolExecutor(DECODERS) as pool:
-        for path, picture in zip(rows_of, pool.map(_picture, rows_of, repeat(how)), strict=False):
-            pictures[path] = picture
-            tell(len(rows_of[path]))
+    for path, picture in zip(rows_of, each_read(lambda path: _picture(path, how), rows_of), strict=True):
+        pictures[path] = picture
+        tell(len(rows_of[path]))
     for entry in entries:
         yield _with_picture(entry, pictures.get(entry.row.image_path), folders)
 
 
 def _picture(path: Path, how: Reading) -> CheckedImage | _Failure:
     """Return what an image that can be read is, else why it cannot."""
-    if not is_file(path):
-        return "missing_image", f"there is no file {path}"
     try:
         before = path.stat()
         return CheckedImage(check_image(path, how), before.st_size, before.st_mtime_ns)
-    except (ImageError, OSError) as error:
-        return "unreadable_image", str(error)
+    except (ImageError, OSError, ValueError) as error:
+        return why_not_read(path, error)
+
+
+def why_not_read(path: Path, error: Exception) -> _Failure:
+    """The reason and the detail for setting aside a row whose image gave this error."""
+    if is_file(path):
+        return "unreadable_image", f"{error}"
+    return "missing_image", f"there is no file {path}"
 
 
 def is_as_checked(row: LogRow) -> bool:

@@ -5,10 +5,11 @@ its signature to `headers`; where OpenCV accepts a file of it that was cut short
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from inspection.errors import ImageError
 from inspection.inputs.headers import Header, maybe_deep, read_header
 from inspection.inputs.integrity import decodable
+from inspection.progress import Progress
 from inspection.workspace.files import file_bytes, write_whole
 from inspection.workspace.settings import BIT_DEPTHS, ImageSettings
 
@@ -30,6 +32,8 @@ LONGEST_SIDE = 1_000_000  # pixels that the libraries below OpenCV take without 
 # A bad file gets one message, ours; OpenCV would print its own to stderr (5.0 moved the switch).
 getattr(cv2.utils, "logging", cv2).setLogLevel(0)
 
+Named = TypeVar("Named")
+Found = TypeVar("Found")
 Values = NDArray[np.uint8] | NDArray[np.uint16]
 
 
@@ -102,9 +106,22 @@ def measured_bit_depth(paths: Iterable[Path], settings: ImageSettings) -> int:
         values, header = _decoded(path, file_bytes(path, whole.most_megabytes), whole)
         return int(values[:, :, :3].max()) if header.is_open else -1
 
-    with ThreadPoolExecutor(DECODERS) as pool:
-        most = max(pool.map(brightest, paths), default=-1)
+    most = max(each_read(brightest, paths), default=-1)
     return next(depth for depth in BIT_DEPTHS if most < 2**depth) if most >= 0 else 16
+
+
+def each_read(
+    read: Callable[[Named], Found], named: Iterable[Named], progress: Progress = None
+) -> Iterator[Found]:
+    """What `read` makes of each image that is named, in order; several are decoded at a time.
+
+    What it raises is raised when that image's turn comes.
+    """
+    with ThreadPoolExecutor(DECODERS) as pool:
+        for found in pool.map(read, named):
+            if progress:
+                progress(1)
+            yield found
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:

@@ -1,7 +1,6 @@
 """Labelled images in memory: decoded in order, and drawn the same for the same seed."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine.classifier import Preprocessing
-from inspection.inputs.images import AS_STORED, DECODERS, Reading, read_image
+from inspection.inputs.images import AS_STORED, Reading, each_read, read_image
 from inspection.progress import Progress
 
 
@@ -37,14 +36,10 @@ def load_images(
     """Decode images to the network's size and channels, in order. Raises ImageError."""
     size = (preprocessing.height, preprocessing.width)
 
-    def load(path: Path) -> NDArray[np.uint8]:
-        image = read_image(path, size, preprocessing.channels, how)
-        if progress:
-            progress(1)
-        return image
+    def read(path: Path) -> NDArray[np.uint8]:
+        return read_image(path, size, preprocessing.channels, how)
 
-    with ThreadPoolExecutor(DECODERS) as pool:
-        images = list(pool.map(load, paths))
+    images = list(each_read(read, paths, progress))
     return np.stack(images) if images else np.zeros((0, *size, preprocessing.channels), np.uint8)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from fmi_engine.chance import as_uneven
 from fmi_engine.classifier import Classifier
 from inspection.findings import Accuracy
 from inspection.inputs.labelled import Labelled
@@ -64,9 +64,7 @@ def compare_answers(
 
 def mcnemar(fixed: int, broken: int) -> float:
     """Two-sided exact p-value that as many images were fixed as broken; 1 where none changed."""
-    if fixed + broken == 0:
-        return 1.0
-    return float(stats.binomtest(fixed, fixed + broken, 0.5).pvalue)
+    return as_uneven(fixed, broken)
 
 
 def paired_interval(fixed: int, broken: int, n: int) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from inspection.inputs.labelled import Labelled, load_images
 from inspection.models.registry import ModelSpec, check_classes, reference_images
 from inspection.models.training import Training, fit, unfinished_training
 from inspection.progress import Progress
+from inspection.provenance import code_of
 from inspection.workspace.settings import Settings
 
 UNFINISHED = "first"  # the name of a first model's unfinished training
@@ -142,7 +143,7 @@ def train(
     torch.manual_seed(settings.compute.seed)
     network = build_network(plan.architecture, len(plan.class_names), plan.channels)
     training = Training.first(settings, plan.epochs)
-    made_of = [plan.architecture, *plan.class_names]
+    made_of = [plan.architecture, *plan.class_names, *code_of(plan.architecture)]
     path = unfinished and unfinished_training(unfinished, UNFINISHED, data[0], training, made_of)
     fit(network, preprocessing, data[0], training, progress, path)
     return network, ModelSpec(

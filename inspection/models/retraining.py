@@ -26,6 +26,7 @@ from inspection.models.acceptance import compare_models, judge
 from inspection.models.registry import Origin, check_references, keep, load_model, spec_of
 from inspection.models.training import Augmentation, Training, fit, mixed, unfinished_training
 from inspection.progress import Progress
+from inspection.provenance import code_of, measured_by
 from inspection.recipes.recipe import Recipe, RecipeTransform, load_recipe
 from inspection.workspace.files import sha256_of
 from inspection.workspace.folder import Workspace
@@ -209,6 +210,7 @@ def _fine_tuned(
     changes = [with_recipe(material.recipe, material.recipe_folder)] if material.recipe else []
     training = Training.fine_tuning(settings, epochs(material, settings), deployed, changes)
     made_of = [material.model.model_hash, material.mode.recipe.sha256 if material.mode.recipe else ""]
+    made_of += [*code_of(spec.architecture), *measured_by("inspection.operations", "inspection.recipes")]
     unfinished = unfinished_training(workspace.unfinished, material.mode.mode_id, data, training, made_of)
     return fine_tune(material.model, deployed, data, training, progress, unfinished)
 

@@ -1,13 +1,13 @@
-"""Failure modes: errors grouped by what moved their filters, so that every group has one cause."""
+"""Failure modes: errors grouped by what moved their filters, so that every group has one cause.
+
+scikit-learn is imported where it groups: a night of few errors is one group, and spares the time.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import HDBSCAN
-from sklearn.decomposition import PCA
-from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from fmi_engine.response import blame_weights
 from fmi_engine.types import FloatArray
@@ -64,6 +64,8 @@ def group_errors(case: Case) -> Grouping:
 
 def _weighted_shifts(case: Case) -> FloatArray:
     """The errors (errors, components) in the few directions in which their blamed filters differ most."""
+    from sklearn.decomposition import PCA
+
     subject = case.subject
     shifts = subject.standardise(case.screening.energy, case.true)
     weighted = shifts * np.sqrt(blame_weights(case.screening, subject.layer_names))
@@ -72,6 +74,8 @@ def _weighted_shifts(case: Case) -> FloatArray:
 
 
 def _clusters(shifts: FloatArray, smallest: int) -> NDArray[np.int64]:
+    from sklearn.cluster import HDBSCAN
+
     found = HDBSCAN(min_cluster_size=smallest, min_samples=tuning.NEIGHBOURS, copy=True).fit_predict(shifts)
     return np.asarray(found, np.int64)
 
@@ -135,6 +139,8 @@ def _absorbed(shifts: FloatArray, groups: Sequence[Rows]) -> list[Rows]:
     outside = np.setdiff1d(np.arange(len(shifts)), np.concatenate(groups))
     if not len(outside):
         return list(groups)
+    from sklearn.neighbors import NearestNeighbors
+
     distances, reaches = [], []
     for rows in groups:
         count = min(tuning.NEIGHBOURS, len(rows) - 1)
@@ -156,6 +162,8 @@ def _parts(case: Case, shifts: FloatArray, rows: Rows) -> list[Group]:
     found = split(part)
     if found.first is None:
         return [Group(rows, found.whole)]
+    from sklearn.neighbors import KNeighborsClassifier
+
     seen = rows[part.examined]
     alike = KNeighborsClassifier(tuning.NEIGHBOURS).fit(shifts[seen], found.first)
     mine = np.asarray(alike.predict(shifts[rows]), bool)

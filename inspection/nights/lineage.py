@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.stats import binomtest
 
+from fmi_engine.chance import as_uneven
 from inspection import tuning
 from inspection.findings import FailureMode, KnownMode, Trend
 
@@ -39,6 +38,8 @@ def recognise(
     cosines = np.array([[_alike(each.signature, mine) for each in known] for mine in signatures])
     found: list[KnownMode | None] = [None] * len(signatures)
     if known and signatures:
+        from scipy.optimize import linear_sum_assignment  # as slow to import as a finished night to show
+
         # What may not be matched earns nothing, so that it cannot push out a pair that may.
         allowed = np.where(cosines >= tuning.SAME_SHIFT, cosines, 0)
         rows, columns = linear_sum_assignment(allowed, maximize=True)
@@ -70,7 +71,7 @@ def trend(now: int, before: int, lost: int = 0, lost_before: int = 0) -> Trend:
 
 
 def _beyond_chance(one: int, other: int) -> bool:
-    return bool(binomtest(one, one + other, 0.5).pvalue < tuning.SIGNIFICANCE)
+    return as_uneven(one, other) < tuning.SIGNIFICANCE
 
 
 def follow(

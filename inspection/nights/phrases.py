@@ -350,13 +350,15 @@ def origins(errors: Sequence[LoggedError]) -> dict[str, dict[str, int]]:
 def origins_in_words(errors: Sequence[LoggedError], affected: Sequence[Affected] = ()) -> str:
     """The same in words: `line L3 (12), L1 (3); lot 7 (15)`; empty where the log says nothing more.
 
-    What is claimed of `affected` is told there.
+    What is claimed of `affected` is told there. One model version of all tells nothing: they are errors that
+    the registered model makes.
     """
-    claimed = {each.origin for each in affected if each.claimed}
+    told = {each.origin for each in affected if each.claimed}
     return "; ".join(
         f"{name.replace('_', ' ')} " + ", ".join(listed) + (", ..." if len(values) > MOST_ORIGINS else "")
         for name, values in origins(errors).items()
-        if name not in claimed
+        if name not in told
+        and (name != "model_version" or len(values) > 1)
         and (listed := [f"{value} ({count})" for value, count in list(values.items())[:MOST_ORIGINS]])
     )
 

@@ -236,6 +236,7 @@ class Settings(BaseSettings):
         return InitSettingsSource(settings_cls, current_names(env_settings())), init_settings
 
 
+TWICE = ("Cannot declare", "Cannot overwrite", "immutable namespace")  # tomllib's words
 RETIRED = (
     ("blame", "sounding_errors"),
     ("matching", "rival_margin"),
@@ -255,8 +256,16 @@ def load_settings(path: Path) -> Settings:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        twice = any(words in f"{error}" for words in TWICE)
+        hint = (
+            " A name stands there twice: above a table such as [defect_log.labels] there may be no line "
+            "`labels = {}`. Remove that line."
+            if twice
+            else ""
+        )
         raise WorkspaceError(
-            f"{path} cannot be read: {error}. Mend it, or remove it and run `fmi init`, which keeps all else."
+            f"{path} cannot be read: {error}.{hint} Mend it, or remove it and run `fmi init`, which keeps "
+            "all else."
         ) from None
     try:
         return Settings(**current_names(values))
@@ -335,7 +344,9 @@ def default_toml() -> str:
             section = Settings.model_fields[table].annotation
             lines += ["", f"# {(section.__doc__ or '').strip()}", f"[{table}]"]
             table_now = table
-        lines.append(f"{key} = {_toml(default)}  # {meaning}")
+        # A table of the user's may stand below it only where the key is not set: TOML takes no name twice.
+        off = "# " if isinstance(default, dict) else ""
+        lines.append(f"{off}{key} = {_toml(default)}  # {meaning}")
     return "\n".join(lines) + "\n"
 
 

@@ -35,6 +35,8 @@ from inspection.workspace.rows import (
 from inspection.workspace.schema import check_schema, migrate
 from inspection.workspace.turns import Turns
 
+MOST_VALUES = 20_000_000  # of an answer, rows times columns: some GB of memory
+FETCHED = 2048  # rows at a time
 WAIT_SECONDS = 10.0  # how long a method waits for a file that others hold
 
 Config = dict[str, str | bool | int | float | list[str]]
@@ -151,21 +153,25 @@ class Store(Reader):
         written_ahead = self.path.with_name(f"{self.path.name}.wal")
         return tuple(_stamp(file) for file in (self._existing(), written_ahead))
 
-    def query(self, sql: str, *, files: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def query(
+        self, sql: str, *, files: bool = False, most: int = MOST_VALUES
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run SQL that reads the store; return the names of the columns and the rows. Ctrl+C ends it.
 
         It reaches nothing but the store, or with `files` whatever DuckDB reads and writes. The store itself
-        is read-only either way.
+        is read-only either way. So many rows are fetched that they hold `most` values or a few more: they are
+        read at once, for while they are read nobody writes to the store.
         """
         self._existing()
         config = _CONFIG if files else _CONFINED
         with self._connection(read_only=True, config=config) as connection:
             check_schema(connection)
+            _check_statements(connection, sql, files)
             if files:
-                return _interruptible(connection, sql)
+                return _interruptible(connection, sql, most)
             connection.execute("SET lock_configuration = true")
             try:
-                return _interruptible(connection, sql)
+                return _interruptible(connection, sql, most)
             except duckdb.Error as error:
                 if not any(words in str(error) for words in _BEYOND):
                     raise
@@ -250,13 +256,41 @@ class Store(Reader):
         )
 
 
-def _interruptible(connection: DuckDBPyConnection, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+def _check_statements(connection: DuckDBPyConnection, sql: str, files: bool) -> None:
+    """Raise StoreError where an answer would be lost, or where a CALL would change more than it reads."""
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.Error:
+        return  # which is told when it is run
+    answering = duckdb.ExpectedResultType.QUERY_RESULT
+    lost = [each.query.strip() for each in statements[:-1] if answering in each.expected_result_type]
+    if lost:
+        raise StoreError(
+            f"this SQL holds {len(statements)} statements, and only the last would be answered, not "
+            f"{lost[0]!r}: give them one by one"
+        )
+    if not files and any(each.type == duckdb.StatementType.CALL for each in statements):
+        raise StoreError(
+            "this SQL wants more than the store: CALL changes DuckDB's settings. `fmi sql` reads the store "
+            "and nothing else; what a function returns, FROM reads. With --files CALL is run."
+        )
+
+
+def _interruptible(
+    connection: DuckDBPyConnection, sql: str, most: int
+) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Run SQL; while DuckDB works it hears no signal, so it works in a thread of its own."""
 
     def answer() -> tuple[list[str], list[tuple[Any, ...]]]:
         connection.execute(sql)
         columns = [column[0] for column in connection.description or ()]
-        return columns, connection.fetchall() if columns else []
+        rows = list[tuple[Any, ...]]()
+        while columns and len(rows) * len(columns) <= most:
+            some = connection.fetchmany(FETCHED)
+            if not some:
+                break
+            rows += some
+        return columns, rows
 
     with ThreadPoolExecutor(1) as worker:
         running = worker.submit(answer)

@@ -45,17 +45,18 @@ def test_an_empty_store_teaches_the_next_command(visitor: Visitor, store: Store)
 
 
 @pytest.mark.usefixtures("reviewed")
+@pytest.mark.parametrize("page", ["/", "/nights/20260705-0a1b2c3d"])
 def test_a_night_that_was_killed_does_not_stay_running(
-    visitor: Visitor, store: Store, workspace: Workspace
+    visitor: Visitor, store: Store, workspace: Workspace, page: str
 ) -> None:
     """One that a process runs does: it holds the lease of its log."""
     night = make_night(workspace)
     begun = replace(night, night_id="20260705-0a1b2c3d", log_sha256="c" * 64, modes=(), set_aside=())
     store.start_night(replace(begun, state=NightState.RUNNING, finished_at=None, unclustered=(), gone=()))
     with lease(workspace.leases, f"night-{'c' * 16}"):
-        assert "its process was ended" not in visitor.get("/").text
+        assert "its process was ended" not in visitor.get(page).text
         assert store.night(begun.night_id).state is NightState.RUNNING
-    assert INTERRUPTED in words(visitor.get("/").text)
+    assert INTERRUPTED in words(visitor.get(page).text)
     assert store.night(begun.night_id).state is NightState.FAILED
 
 

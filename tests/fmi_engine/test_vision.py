@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import pytest
@@ -36,6 +37,18 @@ def test_googlenet_builds_without_its_auxiliary_heads() -> None:
 def test_torchvision_is_imported_once() -> None:
     assert torchvision() is torchvision()
     assert sys.modules["torchvision"] is torchvision()
+
+
+def test_torchs_compiler_is_not_imported_with_it() -> None:
+    """It takes as long to import as torch; the operator that asks it a question still gets its answer."""
+    code = (
+        "import sys; from fmi_engine.vision import torchvision; torchvision(); "
+        "assert 'torch._dynamo' not in sys.modules and 'torch._dynamo.utils' not in sys.modules; "
+        "from torchvision.ops.roi_align import is_compile_supported as here; "
+        "from torch._dynamo.utils import is_compile_supported as there; "
+        "assert here('cpu') == there('cpu')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_feature_extraction_and_transforms_work() -> None:

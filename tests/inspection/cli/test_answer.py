@@ -142,7 +142,7 @@ def test_the_rows_that_are_not_shown_are_counted() -> None:
     rows = [(i,) for i in range(answer.MOST_ROWS + 1000)]
     out, err = shown(["n"], rows)
     assert [cells[0] for cells in table(out)[1:]] == [str(i) for i in range(answer.MOST_ROWS)]
-    assert err == "200 of 1,200 rows are shown; --csv or a pipe gives all of them\n"
+    assert err == "only 200 rows are shown; --csv or a pipe gives all of them\n"
     assert shown(["n"], rows[: answer.MOST_ROWS])[1] == ""
 
 

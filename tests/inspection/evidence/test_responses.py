@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from fmi_engine.texture import ANGULAR_BINS, RADIAL_BINS
-from inspection import tuning
+from inspection import provenance, tuning
 from inspection.evidence import responses
 from inspection.evidence.responses import (
     Induced,
@@ -484,9 +484,9 @@ def test_what_an_operation_does_is_measured_again_where_its_source_has_changed(
         return read(path) + (b"\n# mended" if path.as_posix().endswith(changed) else b"")
 
     monkeypatch.setattr(Path, "read_bytes", edited)
-    responses._measured_by.cache_clear()
+    provenance.measured_by.cache_clear()
     measure_responses(subject)
     monkeypatch.undo()
-    responses._measured_by.cache_clear()
+    provenance.measured_by.cache_clear()
     assert len(kept(subject)) == 2
     assert before in kept(subject)

@@ -123,6 +123,24 @@ def test_whom_a_mode_affects_is_told_once(console: Console) -> None:
     assert "Affected: all from lot [7]\nLogged: line L3 (3)\n" in capture.get()
 
 
+@pytest.mark.parametrize(
+    ("versions", "told"), [(("v1", "v1"), ""), (("v1", "v2"), "Logged: model version v1 (1), v2 (1)\n")]
+)
+def test_a_model_version_is_told_where_there_are_several(
+    console: Console, versions: tuple[str, str], told: str
+) -> None:
+    """One alone is the registered model's own, whose errors these are."""
+    errors = tuple(
+        replace(error, context=LogContext(model_version=version))
+        for error, version in zip(MODE.errors, versions, strict=False)
+    )
+    with console.capture() as capture:
+        print_mode(console, replace(MODE, errors=errors))
+    said = capture.get()
+    assert told in said
+    assert ("Logged" in said) is bool(told)
+
+
 def test_a_mode_is_told_with_its_errors_and_its_cause(console: Console) -> None:
     print_mode(console, MODE)
     said = lines(console)

@@ -1,6 +1,7 @@
 """The settings: their defaults, the file that holds them, and what is said about a bad one."""
 
 import os
+import re
 import tomllib
 from copy import deepcopy
 from pathlib import Path
@@ -43,7 +44,29 @@ def test_the_default_file_holds_the_defaults(tmp_path: Path) -> None:
 
 
 def test_the_default_file_writes_out_every_setting() -> None:
-    assert tomllib.loads(default_toml()) == Settings().model_dump(mode="json")
+    maps_too = re.sub(r"(?m)^# (\w+ = )", r"\1", default_toml())  # they stand there as comments
+    assert tomllib.loads(maps_too) == Settings().model_dump(mode="json")
+    assert default_toml().count("\n# ") - maps_too.count("\n# ") == len(("columns", "labels", "paths"))
+
+
+@pytest.mark.parametrize("place", ["below", "at the end"])
+def test_a_map_may_be_a_table_of_its_own(tmp_path: Path, place: str) -> None:
+    """As a person adds it to the file that `fmi init` wrote."""
+    table, line = '\n[defect_log.labels]\nNG = "pit"\n', "# labels = {}"
+    edited = default_toml() + table
+    if place == "below":
+        lines = default_toml().splitlines(keepends=True)
+        ends = next(i for i, each in enumerate(lines) if each.startswith("# How image files"))
+        edited = "".join([*lines[:ends], table, *lines[ends:]])
+    assert line in edited
+    assert load_settings(held(tmp_path, edited)).defect_log.labels == {"NG": "pit"}
+
+
+def test_a_name_that_stands_twice_is_told_with_the_repair(tmp_path: Path) -> None:
+    """In a file of an earlier version, which wrote the empty map out."""
+    text = '[defect_log]\nlabels = {}\n\n[defect_log.labels]\nNG = "pit"\n'
+    assert "there may be no line `labels = {}`. Remove that line." in complaint(held(tmp_path, text))
+    assert "Remove that line" not in complaint(held(tmp_path, "[defect_log\n"))
 
 
 def test_every_setting_has_a_line_that_explains_it() -> None:
@@ -56,7 +79,7 @@ def test_every_setting_has_a_line_that_explains_it() -> None:
     lines = default_toml().splitlines()
     for table, key, _, meaning in rows:
         after_header = lines[lines.index(f"[{table}]") :]
-        line = next(line for line in after_header if line.startswith(f"{key} = "))
+        line = next(line for line in after_header if line.removeprefix("# ").startswith(f"{key} = "))
         assert line.endswith(f"  # {meaning}")
 
 

@@ -561,6 +561,28 @@ def test_sql_with_files_reads_and_writes_them_and_leaves_the_store(store: Store,
         store.query("DELETE FROM nights", files=True)
 
 
+@pytest.mark.parametrize("files", [False, True])
+def test_no_answer_is_lost_to_a_later_one(store: Store, files: bool) -> None:
+    with pytest.raises(StoreError, match="2 statements, and only the last would be answered, not 'SELECT 1"):
+        store.query("SELECT 1; SELECT 2", files=files)
+    assert store.query("SET VARIABLE n = 1; SELECT getvariable('n')")[1] == [(1,)]
+    assert store.query("SELECT 1;")[1] == [(1,)]
+
+
+@pytest.mark.parametrize("sql", ["CALL enable_logging()", "CALL truncate_duckdb_logs()"])
+def test_a_call_is_refused(store: Store, sql: str) -> None:
+    with pytest.raises(StoreError, match="wants more than the store: CALL changes"):
+        store.query(sql)
+    store.query("CALL pragma_version()", files=True)
+
+
+def test_of_rows_without_end_some_are_fetched(store: Store) -> None:
+    columns, rows = store.query("SELECT range AS n, 0 AS m FROM range(1_000_000_000_000)", most=10_000)
+    assert columns == ["n", "m"]
+    assert [row[0] for row in rows] == list(range(len(rows)))
+    assert 5_000 < len(rows) < 10_000
+
+
 @pytest.mark.parametrize("sql", ["", ";", "SET VARIABLE n = 1"])
 def test_sql_that_answers_nothing_has_no_columns(store: Store, sql: str) -> None:
     assert store.query(sql)[1] == []
