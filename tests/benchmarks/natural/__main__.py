@@ -26,7 +26,8 @@ Beside it stands whether the gate of `fmi retrain` accepts that candidate, by lo
 Read `drop` first: where the model is as accurate under the new condition, there was nothing to repair. Every
 night's folder (`nights`, `folder`) holds the diagnosis, the recipes, and for each failure mode a picture with
 errors, the reference images most like them, and these under the claimed or nearest cause. Trainings are kept
-in the cache folder whatever diagnosis asked for them; nights until the code changes. A stopped run goes on.
+in the cache folder until the code of training or of an operation changes, whatever diagnosis asked for them;
+nights until any code changes. A stopped run goes on.
 """
 
 import argparse
@@ -62,6 +63,7 @@ from tests.benchmarks.natural.arms import (
     kept_at,
     read_answers,
     trained,
+    training_code,
 )
 from tests.benchmarks.natural.conditions import Question, read_conditions
 from tests.benchmarks.natural.night import Shift, diagnosed, open_shift
@@ -123,6 +125,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"--{name} is {getattr(options, name)}; expected 1 or more")
     options.cache = (options.cache or options.json.absolute().parent / "natural-cache").absolute()
     options.nights = options.cache / f"nights-{code()}"  # once: a run's code is that of its start
+    options.trainings = options.cache / f"trainings-{training_code()}"
     return options
 
 
@@ -171,7 +174,7 @@ def _night(options: argparse.Namespace, seed: int) -> None:
 
 def _train(options: argparse.Namespace, seed: int, name: str) -> None:
     work = _open(options, seed)
-    trained(work.shift, work.arms()[name], options.steps, options.cache)
+    trained(work.shift, work.arms()[name], options.steps, options.trainings)
 
 
 _OPENED: dict[str, "_Work"] = {}  # of this process; the last seed only
@@ -239,7 +242,7 @@ class _Work:
         }
 
     def _kept_at(self, arm: Arm) -> Path:
-        return kept_at(self.shift, arm, self.options.steps, self.options.cache)
+        return kept_at(self.shift, arm, self.options.steps, self.options.trainings)
 
 
 def _open(options: argparse.Namespace, seed: int) -> _Work:

@@ -112,9 +112,9 @@ def answers_of(shift: Shift, classifier: Classifier) -> Answers:
     }
 
 
-def trained(shift: Shift, arm: Arm, steps: int, cache: Path, progress: Progress = None) -> Answers:
+def trained(shift: Shift, arm: Arm, steps: int, folder: Path, progress: Progress = None) -> Answers:
     """The answers of an arm's candidate, or those that an earlier run kept."""
-    path = kept_at(shift, arm, steps, cache)
+    path = kept_at(shift, arm, steps, folder)
     found = read_answers(path)
     if found is None:
         changes, data = _changes(shift, arm), _data(shift, arm)
@@ -132,8 +132,11 @@ def read_answers(path: Path) -> Answers | None:
     return found
 
 
-def kept_at(shift: Shift, arm: Arm, steps: int, cache: Path) -> Path:
-    """Where the answers of a training are kept: by all that decides them, whatever diagnosis asked for it."""
+def kept_at(shift: Shift, arm: Arm, steps: int, folder: Path) -> Path:
+    """Where the answers of a training are kept: by all that decides them, whatever diagnosis asked for it.
+
+    But for the code, which the name of the folder tells.
+    """
     world, settings = shift.world, shift.world.subject.settings
     judged = hashlib.sha256(b"".join(each.images.tobytes() for each in judging(shift).values())).hexdigest()
     data = _data(shift, arm)
@@ -149,10 +152,9 @@ def kept_at(shift: Shift, arm: Arm, steps: int, cache: Path) -> Path:
         held,
         recipes if len(recipes) > 1 else recipes and recipes[0][0],
         arm.generic and A.to_dict(_generic()),
-        _sources(),
     ]
     key = hashlib.sha256(json.dumps(made_of, default=str).encode()).hexdigest()[:16]
-    return cache / "trainings" / f"{key}.json"
+    return folder / f"{key}.json"
 
 
 def _content(path: Path) -> list[object]:
@@ -161,10 +163,11 @@ def _content(path: Path) -> list[object]:
     return [recipe.pipeline, recipe.share, recipe.seed]
 
 
-def _sources() -> str:
+def training_code() -> str:
+    """The hash of the code that a training rests on, which that of a diagnosis is no part of."""
     files = [Path(import_module(name).__file__ or "") for name in TRAINING]
     files += sorted(Path(inspection.operations.__path__[0]).rglob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:10]
 
 
 def _data(shift: Shift, arm: Arm) -> Labelled:
