@@ -209,8 +209,9 @@ def _fine_tuned(
     data = mixed(material.train, material.logged, settings.recipe.logged_share, settings.compute.seed)
     changes = [with_recipe(material.recipe, material.recipe_folder)] if material.recipe else []
     training = Training.fine_tuning(settings, epochs(material, settings), deployed, changes)
-    made_of = [material.model.model_hash, material.mode.recipe.sha256 if material.mode.recipe else ""]
-    made_of += [*code_of(material.model.architecture), *measured_by("inspection.operations", "inspection.recipes")]
+    model, recipe = material.model, material.mode.recipe
+    made_of = [model.model_hash, recipe.sha256 if recipe else "", *code_of(model.architecture)]
+    made_of += measured_by("inspection.operations", "inspection.recipes")
     unfinished = unfinished_training(workspace.unfinished, material.mode.mode_id, data, training, made_of)
     return fine_tune(material.model, deployed, data, training, progress, unfinished)
 

@@ -1,0 +1,55 @@
+"""What errors are put down to that no cause explains: each played on the plant's own parts."""
+
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspection.causes.ranking import Ranking, match_of
+from inspection.causes.unclaimed import cause_without_claim
+from inspection.evidence.blame import screen
+from inspection.evidence.case import Case
+from inspection.evidence.responses import Responses
+from inspection.evidence.shift import Shares
+from inspection.evidence.subject import Subject
+from inspection.findings import Cause
+
+NOTHING = Ranking((match_of("dimmer lamp", 1.0, Shares(0.1, 0.1, 0.1)),), None)
+
+
+def case_of(here: Subject, responses: Responses, images: NDArray[np.uint8], label: str) -> Case:
+    true = np.full(len(images), here.model.class_names.index(label))
+    return Case(here, responses, screen(here, images, true), images)
+
+
+def correct(here: Subject, label: str) -> NDArray[np.uint8]:
+    wanted = here.model.class_names.index(label)
+    return here.correct.images[here.correct.labels == wanted][:12]
+
+
+def test_good_parts_logged_as_defects_that_others_show_cannot_be_seen(
+    here: Subject, responses: Responses
+) -> None:
+    """Nothing stands out on them; on the reference images of the class something does."""
+    for label in ("scratch", "pit"):
+        found = cause_without_claim(case_of(here, responses, correct(here, "good"), label), NOTHING)
+        assert found is Cause.INVISIBLE
+
+
+def test_good_parts_logged_as_defects_are_not_called_new(here: Subject, responses: Responses) -> None:
+    found = cause_without_claim(case_of(here, responses, correct(here, "scratch"), "pit"), NOTHING)
+    assert found in (Cause.LABELS, Cause.UNKNOWN)  # as they pass for no good part, nothing is invisible
+
+
+def test_parts_with_what_no_reference_part_has_are_new(here: Subject, responses: Responses) -> None:
+    images = correct(here, "good").copy()
+    rows, columns = np.mgrid[: images.shape[1], : images.shape[2]]
+    rings = (np.hypot(rows - 20, columns - 20).astype(int) // 3 % 2 == 0) & (rows < 40) & (columns < 40)
+    images[:, rings] = 255
+    assert cause_without_claim(case_of(here, responses, images, "pit"), NOTHING) is Cause.NEW_LOOK
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_of_too_few_nothing_is_said(here: Subject, responses: Responses, count: int) -> None:
+    case = case_of(here, responses, correct(here, "good")[:count], "scratch")
+    assert cause_without_claim(case, NOTHING) is Cause.UNKNOWN
