@@ -690,6 +690,7 @@ def test_the_summary_of_a_night(finished: FinishedNight) -> None:
         "mode_id": f"{night.night_id}-1",
         "title": mode.title,
         "errors": len(mode.errors),
+        "affected": [],
         "logged": {"model_version": {finished.plant.model.model_hash[:12]: len(mode.errors)}},
         "lineage": f"{night.night_id}-1",
         "trend": "new",
