@@ -127,11 +127,12 @@ class NearestReferences:
         found, positions, distances = self._nearest(change, tried)
         shift, placed = found.mean(0), self.placed
         place = self.places.under(change(self.subject.labelled.images[positions[placed]]))
-        apart = self._in_times(distances[placed], self.distances[placed]) * place.in_times
+        apart = self._in_times(distances, self.distances)
+        apart[placed] *= place.in_times
         match = NearestMatch(
             self.evidence.shares_alone(shift),
             int((apart < 1).sum()),
-            len(placed),
+            len(self.rows),
             place,
             self._resampled(found, apart < 1, place),
         )
@@ -142,7 +143,7 @@ class NearestReferences:
         drawn, placed = self._drawn, self._drawn[:, self.placed]
         placed = placed / np.maximum(placed.sum(1, keepdims=True), LITTLE)
         left = self.evidence.unexplained_each(drawn @ self.rows, drawn @ found)
-        for share in (placed @ place.left.mean(0), 1 - placed @ nearer.astype(np.float32)):
+        for share in (placed @ place.left.mean(0), 1 - drawn @ nearer.astype(np.float32)):
             left *= np.maximum(share, tuning.RESOLUTION)
         return np.asarray(np.log(left), np.float32)
 

@@ -26,7 +26,7 @@ def here(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Subject:
     return open_subject(mine.workspace, mine.model, mine.references)
 
 
-NOISE = OperationMatch("sensor noise", "noise", 0.05, "of full scale", 0.9, 0.9, 0.9)
+BLUR = OperationMatch("defocus", "defocus", 1.0, "pixels (sigma)", 0.9, 0.9, 0.9)
 
 
 @pytest.mark.parametrize("cause", ["an operation", "two operations", "a measured change"])
@@ -35,7 +35,7 @@ def test_errors_stand_beside_reference_images_under_the_claimed_cause(
 ) -> None:
     found = {
         "an operation": DIMMED,
-        "two operations": replace(DIMMED, pair=(DIMMED.matches[0], NOISE)),
+        "two operations": replace(DIMMED, pair=(DIMMED.matches[0], BLUR)),
         "a measured change": replace(DIMMED, operation=TONE_CURVE, measured=TONE_CURVE),
     }[cause]
     case = replace(lamp_case, subject=here)
@@ -51,8 +51,8 @@ def test_errors_stand_beside_reference_images_under_the_claimed_cause(
         [find_operation("dimmer lamp").apply(image, 1.25, seed) for seed, image in enumerate(references)]
     )
     if cause == "two operations":
-        noise = find_operation("sensor noise")
-        expected = np.stack([noise.apply(image, 0.05, seed) for seed, image in enumerate(expected)])
+        blur = find_operation("defocus")
+        expected = np.stack([blur.apply(image, 1.0, seed) for seed, image in enumerate(expected)])
     if cause == "a measured change":
         change = measure_change(case.images, case.true, here.correct)
         expected = apply_measured(references, change, PARTS[TONE_CURVE])

@@ -386,7 +386,7 @@ def test_a_mode_is_named_after_its_most_frequent_confusion() -> None:
     assert (mode.mode_id, mode.errors, mode.flip_rates) == ("n-1", tuple(errors), (RATES[0],))
     assert (mode.diagnosis, mode.recipe) == (worded(DIMMED), None)
     assert mode.diagnosis.sentence.startswith(
-        "The light is dimmer: dimmer lamp by 1.25 stops explains 97% of"
+        "The light is dimmer: dimmer lamp (42\N{NO-BREAK SPACE}% of the light)"
     )
     assert (mode.lineage, mode.signature, mode.suspects) == ("n-1", (0.6, 0.8), ())
 

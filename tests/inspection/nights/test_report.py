@@ -288,7 +288,7 @@ def test_a_pair_is_told_as_two_changes(night: Night, workspace: Workspace) -> No
     )
     mode = replace(night.modes[0], diagnosis=replace(night.modes[0].diagnosis, pair=pair, share=0.96))
     text = words(written(replace(night, modes=(mode,)), workspace))
-    assert "Cause claimed: dimmer lamp and defocus (6 errors, explained share 96 %)." in text
+    assert "6 errors: dimmer lamp (42 % of the light) and defocus (a blur of 1.5 pixels); " in text
     assert (
         "Two changes, one after the other: dimmer lamp, 1.25 stops; then defocus, 1.5 pixels. Together they "
         "explain 96 % of the shift of the filters, weighted by blame, 90 % of the shift of all filters alike "
@@ -466,7 +466,7 @@ def test_parts_whose_verdict_was_right_are_not_called_unused(night: Night, works
 def test_errors_without_a_failure_mode_claim_nothing(night: Night, workspace: Workspace) -> None:
     lone = replace(night, modes=(), errors_read=1)
     text = words(written(lone, workspace))
-    assert "1 error: 0 escapes, 0 overkills and 1 confusion. No appearance cause claimed." in text
+    assert "1 error: 0 escapes, 0 overkills and 1 confusion. 1 error by themselves." in text
     assert "1 error: too few shifted the same filters to form a failure mode" in text
 
 
