@@ -26,6 +26,7 @@ from fmi_engine.types import FloatArray
 from inspection import tuning
 from inspection.evidence.case import Case
 
+GRANTED = 5  # hard reference images that are taken for granted beside those counted
 FOLDS = 5  # of the cross-validation
 NEIGHBOURS = 5  # nearest reference images that are asked for their class
 TYPICAL_NEIGHBOURS = (
@@ -87,8 +88,8 @@ class LabelEvidence:
         margins = self.errors.margin[self._agreeing]
         null = self.hard.margin[self.hard.agree]
         as_suspect = (null[None, :] >= margins[:, None]).sum(1)
-        granted, of = tuning.SUSPECT_GRANTED
-        falsely = (as_suspect + granted) / (self.hard.usual.sum() + of) * self.errors.usual.sum()
+        listed, hard = as_suspect + GRANTED * tuning.SUSPECT_HARD, self.hard.usual.sum() + GRANTED
+        falsely = listed / hard * self.errors.usual.sum()
         right = 1 - falsely / np.arange(1, len(margins) + 1)
         best = np.maximum.accumulate(right[::-1])[::-1]
         return np.asarray(best[best >= tuning.SUSPECT_PRECISION], np.float32)

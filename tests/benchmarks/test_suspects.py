@@ -70,7 +70,8 @@ def test_an_invisible_defect_no_longer_stands_out(name: str, channels: int) -> N
     image = np.asarray(np.clip(light, 0, 255), np.uint8)
     kept = image.copy()
     changed = INVISIBLE[name](image, rng, 1.0)
-    assert (changed.dtype, changed.shape) == (np.uint8, image.shape)
+    assert changed.dtype == np.uint8
+    assert changed.shape == image.shape
     np.testing.assert_array_equal(image, kept)
     stands_out = changed[30:32, 12:52].astype(float).mean() - np.median(changed)
     assert -5 < stands_out < 30
