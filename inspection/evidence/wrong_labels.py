@@ -34,7 +34,6 @@ TYPICAL_NEIGHBOURS = (
 )
 COMPONENTS = 50  # of what is seen, in which images are classified
 WEIGHT = 10.0  # of what is fitted against how large the coefficients are (scikit-learn's C)
-STEPS = 1000  # of the fit of a classifier, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,11 +238,11 @@ def out_of_sample(rows: FloatArray, labels: NDArray[np.int64], classes: int, see
     among = np.unique(labels[known])
     if len(among) > 1:
         components = PCA(min(COMPONENTS, *rows[known].shape), random_state=seed)
-        classifier = LogisticRegression(C=WEIGHT, max_iter=STEPS)
+        classifier = LogisticRegression(C=WEIGHT, solver="newton-cholesky")
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
         found[np.ix_(known, among)] = cross_val_predict(
             classifier,
-            components.fit_transform(rows[known]),
+            components.fit_transform(rows[known].astype(np.float64)),
             labels[known],
             cv=folds,
             method="predict_proba",
