@@ -26,6 +26,7 @@ from fmi_engine.types import FloatArray
 from inspection import tuning
 from inspection.evidence.case import Case
 
+GRANTED = 5  # hard reference images that are taken for granted beside those counted
 FOLDS = 5  # of the cross-validation
 NEIGHBOURS = 5  # nearest reference images that are asked for their class
 TYPICAL_NEIGHBOURS = (
@@ -33,7 +34,6 @@ TYPICAL_NEIGHBOURS = (
 )
 COMPONENTS = 50  # of what is seen, in which images are classified
 WEIGHT = 10.0  # of what is fitted against how large the coefficients are (scikit-learn's C)
-STEPS = 1000  # of the fit of a classifier, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ class LabelEvidence:
         margins = self.errors.margin[self._agreeing]
         null = self.hard.margin[self.hard.agree]
         as_suspect = (null[None, :] >= margins[:, None]).sum(1)
-        granted, of = tuning.SUSPECT_GRANTED
-        falsely = (as_suspect + granted) / (self.hard.usual.sum() + of) * self.errors.usual.sum()
+        listed, hard = as_suspect + GRANTED * tuning.SUSPECT_HARD, self.hard.usual.sum() + GRANTED
+        falsely = listed / hard * self.errors.usual.sum()
         right = 1 - falsely / np.arange(1, len(margins) + 1)
         best = np.maximum.accumulate(right[::-1])[::-1]
         return np.asarray(best[best >= tuning.SUSPECT_PRECISION], np.float32)
@@ -238,11 +238,11 @@ def out_of_sample(rows: FloatArray, labels: NDArray[np.int64], classes: int, see
     among = np.unique(labels[known])
     if len(among) > 1:
         components = PCA(min(COMPONENTS, *rows[known].shape), random_state=seed)
-        classifier = LogisticRegression(C=WEIGHT, max_iter=STEPS)
+        classifier = LogisticRegression(C=WEIGHT, solver="newton-cholesky")
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
         found[np.ix_(known, among)] = cross_val_predict(
             classifier,
-            components.fit_transform(rows[known]),
+            components.fit_transform(rows[known].astype(np.float64)),
             labels[known],
             cv=folds,
             method="predict_proba",
