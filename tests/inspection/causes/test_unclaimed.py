@@ -24,7 +24,7 @@ def case_of(here: Subject, responses: Responses, images: NDArray[np.uint8], labe
 
 def correct(here: Subject, label: str) -> NDArray[np.uint8]:
     wanted = here.model.class_names.index(label)
-    return here.correct.images[here.correct.labels == wanted][:12]
+    return np.asarray(here.correct.images[here.correct.labels == wanted][:12])
 
 
 def test_good_parts_logged_as_defects_that_others_show_cannot_be_seen(

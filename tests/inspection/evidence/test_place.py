@@ -63,7 +63,7 @@ def test_of_images_that_nothing_changed_nothing_is_taken_away(line: Places) -> N
 
 def test_shares_are_one_less_what_is_left() -> None:
     match = PlaceMatch(np.array([[0.2, 0.4], [0.5, 0.9]], np.float32), np.ones(2, np.float32))
-    assert (match.share, match.least) == (pytest.approx(0.5), pytest.approx(0.3))
+    assert [match.share, match.least] == pytest.approx([0.5, 0.3])
 
 
 def test_a_map_shows_the_place_and_the_cause_takes_it_away(line: Places) -> None:
