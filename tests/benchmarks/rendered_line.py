@@ -394,8 +394,8 @@ FIRST = {
 }
 # Of which condition, and at three strengths. Per cent that `small_resnet` has right of unseen parts, after 20
 # epochs on 360 under `before` (side_light 90, dark_field 94), at the weakest and the strongest: turned 87 and
-# 78, raised 87 and 71, camera 85 and 55, sharper 85 and 71, finish 85 and 79; dark_to_bright 87 at 42 degrees,
-# 68 at 55 and 53 at 60 (two trainings; 42 and 28 at 72).
+# 78, raised 87 and 71, camera 85 and 55, sharper 85 and 71, finish 85 and 79; dark_to_bright 87
+# at 42 degrees, 68 at 55 and 53 at 60 (two trainings; 42 and 28 at 72).
 CHANGES: dict[str, tuple[str, Sequence[Changed]]] = {
     "dark_to_bright": ("dark_field", [Lamp("ring", elevation) for elevation in (42.0, 55.0, 60.0)]),
     "turned": ("side_light", [Lamp("bar", 35.0, azimuth) for azimuth in (70.0, 45.0, 0.0)]),
