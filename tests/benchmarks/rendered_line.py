@@ -392,15 +392,19 @@ FIRST = {
     "side_light": Condition(Lamp("bar", elevation=35.0)),
     "dome": Condition(Lamp("dome", extent=48.0)),
 }
-CHANGES: dict[str, tuple[str, Sequence[Changed]]] = {  # of which condition, and at three strengths
-    "dark_to_bright": ("dark_field", [Lamp("ring", elevation) for elevation in (42.0, 55.0, 72.0)]),
+# Of which condition, and at three strengths. Per cent that `small_resnet` has right of unseen parts, after 20
+# epochs on 360 under `before` (side_light 90, dark_field 94), at the weakest and the strongest: turned 87 and
+# 78, raised 87 and 71, camera 85 and 55, sharper 85 and 71, finish 85 and 79; dark_to_bright 87
+# at 42 degrees, 68 at 55 and 53 at 60 (two trainings; 42 and 28 at 72).
+CHANGES: dict[str, tuple[str, Sequence[Changed]]] = {
+    "dark_to_bright": ("dark_field", [Lamp("ring", elevation) for elevation in (42.0, 55.0, 60.0)]),
     "turned": ("side_light", [Lamp("bar", 35.0, azimuth) for azimuth in (70.0, 45.0, 0.0)]),
-    "raised": ("side_light", [Lamp("bar", elevation) for elevation in (45.0, 55.0, 70.0)]),
+    "raised": ("side_light", [Lamp("bar", elevation) for elevation in (55.0, 63.0, 70.0)]),
     "camera": (
         "side_light",
-        [Camera(0.8, 0.0, 0.01, 3e3), Camera(1.2, 0.0, 0.02, 1e3), Camera(1.7, 0.0, 0.03, 5e2)],
+        [Camera(0.8, 0.0, 0.01, 3e3), Camera(1.0, 0.0, 0.015, 1.7e3), Camera(1.2, 0.0, 0.02, 1e3)],
     ),
-    "sharper": ("side_light", [Camera(0.45, 0.6), Camera(0.4, 1.2), Camera(0.35, 2.4)]),
+    "sharper": ("side_light", [Camera(0.4, 1.2), Camera(0.375, 1.8), Camera(0.35, 2.4)]),
     "finish": (
         "side_light",
         [  # glass beads after the grinding
