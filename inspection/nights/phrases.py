@@ -54,7 +54,8 @@ def causes(night: Night) -> str:
         return ""
     parts = [_cause_of_mode(mode) for mode in night.modes]
     if night.unclustered:
-        parts.append(f"{plural(len(night.unclustered), 'error')} by themselves")
+        alone = "by itself" if len(night.unclustered) == 1 else "by themselves"
+        parts.append(f"{plural(len(night.unclustered), 'error')} {alone}")
     return f"{_capital('; '.join(parts))}."
 
 

@@ -132,7 +132,7 @@ def test_messages_keep_their_markup_to_themselves() -> None:
 def test_the_report_begins_with_counts_and_cause(night: Night, workspace: Workspace) -> None:
     text = words(written(night, workspace))
     assert "10 errors: 4 escapes, 2 overkills and 4 confusions." in text
-    assert "Cause claimed: contrast (low contrast, 6 errors, explained share 94 %)." in text
+    assert "6 errors: low contrast (0.55 x); 3 errors: check the labels; 1 error by itself." in text
 
 
 def test_it_says_what_was_set_aside_and_why(night: Night, workspace: Workspace) -> None:
@@ -288,7 +288,7 @@ def test_a_pair_is_told_as_two_changes(night: Night, workspace: Workspace) -> No
     )
     mode = replace(night.modes[0], diagnosis=replace(night.modes[0].diagnosis, pair=pair, share=0.96))
     text = words(written(replace(night, modes=(mode,)), workspace))
-    assert "6 errors: dimmer lamp (42 % of the light) and defocus (a blur of 1.5 pixels); " in text
+    assert "6 errors: dimmer lamp (42 % of the light) and defocus (over 1.5 pixels)" in text
     assert (
         "Two changes, one after the other: dimmer lamp, 1.25 stops; then defocus, 1.5 pixels. Together they "
         "explain 96 % of the shift of the filters, weighted by blame, 90 % of the shift of all filters alike "
@@ -466,7 +466,7 @@ def test_parts_whose_verdict_was_right_are_not_called_unused(night: Night, works
 def test_errors_without_a_failure_mode_claim_nothing(night: Night, workspace: Workspace) -> None:
     lone = replace(night, modes=(), errors_read=1)
     text = words(written(lone, workspace))
-    assert "1 error: 0 escapes, 0 overkills and 1 confusion. 1 error by themselves." in text
+    assert "1 error: 0 escapes, 0 overkills and 1 confusion. 1 error by itself." in text
     assert "1 error: too few shifted the same filters to form a failure mode" in text
 
 
