@@ -91,7 +91,7 @@ def _family(case: Case, best: MeasuredMatch, found: Diagnosis) -> str:
 
 
 def change_of(case: Case, found: Diagnosis) -> Change:
-    """The claimed cause of a case as a change of images."""
+    """The claimed cause of a case as a change of images; where none is claimed, the nearest operation."""
     if found.measured_alone:
         measured = measure_change(case.images, case.true, case.subject.correct)
         return partial(apply_measured, change=measured, parts=PARTS[str(found.measured)])

@@ -1,4 +1,4 @@
-"""Errors beside reference images under the claimed cause: the proof that a person can look at."""
+"""Errors beside reference images under the cause: the proof, or what speaks against it, to look at."""
 
 from pathlib import Path
 
@@ -19,11 +19,12 @@ DRAWN = 4  # errors, spread from the nearest to the farthest
 
 
 def compare(case: Case, mode_id: str, found: Diagnosis) -> tuple[Comparison, ...]:
-    """Draw some errors of a failure mode into the night's folder, where a cause is claimed.
+    """Draw some errors of a failure mode into the night's folder.
 
-    Each stands beside the reference image of its own class that is most like it once the cause is on it.
+    Each stands beside the reference image of its own class that is most like it once the cause is on it, or,
+    where none is claimed, the operation that came nearest.
     """
-    if not found.claimed:
+    if not found.matches:
         return ()
     folder = case.subject.workspace.night_folder(night_of(mode_id)) / f"comparisons-{mode_id}"
     examples = case.nearest.examples(change_of(case, found), DRAWN)
