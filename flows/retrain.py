@@ -10,6 +10,7 @@ from inspection.models import retraining
 from inspection.models.retraining import RetrainingRequest
 from inspection.models.training import forget_unfinished
 from inspection.nights import night as nights
+from inspection.workspace.folder import open_workspace
 from inspection.workspace.lease import lease
 
 
@@ -42,5 +43,6 @@ def retrain(
     logged_images: int | None = None,
 ) -> str:
     """Retrain for one failure mode; returns the retraining's id."""
-    images = read_image_set(Path(holdout), where, split, remark) if holdout else []
+    limits = open_workspace(Path(workspace)).settings.tables
+    images = read_image_set(Path(holdout), where, split, remark, limits) if holdout else []
     return fine_tune(workspace, RetrainingRequest(mode_id, images, logged_images))

@@ -23,6 +23,7 @@ from inspection.cli.options import (
     WhereOption,
     WorkspaceOption,
     open_given,
+    settings_at_hand,
 )
 from inspection.errors import InspectionError
 
@@ -260,11 +261,12 @@ def paper(
     from inspection.pictures.paper_results import check_writable, write_json
 
     find_preset(preset)
+    settings = settings_at_hand(None)
     unknown = sorted(set(network or ()) - set(NETWORKS))
     if unknown:
         raise InspectionError(f"no network {', '.join(unknown)}; these exist: {', '.join(NETWORKS)}")
     place = folder or json_path.with_suffix("")
-    plan = Plan(images, place, tuple(network or NETWORKS), preset=preset, where=where)
+    plan = Plan(images, place, tuple(network or NETWORKS), preset=preset, where=where, settings=settings)
     plan = quicker(plan) if quick else plan
     plan = replace(
         plan, size=size or plan.size, epochs=epochs or plan.epochs, filters=filters or plan.filters

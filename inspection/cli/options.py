@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from inspection.errors import InspectionError, WorkspaceError
-from inspection.workspace.folder import Workspace, find_workspace
-from inspection.workspace.settings import LARGEST_INPUT
+from inspection.workspace.folder import SETTINGS_FILE, Workspace, find_workspace
+from inspection.workspace.settings import LARGEST_INPUT, Settings
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -85,6 +85,19 @@ def open_given(given: Path | None) -> Workspace:
     if given and not given.is_dir():
         raise WorkspaceError(f"--workspace {given}: there is no such folder; make it with `fmi init {given}`")
     return find_workspace(given or Path.cwd())
+
+
+def settings_at_hand(given: Path | None) -> Settings:
+    """The settings of the workspace given or of the nearest above this folder; without one the defaults.
+
+    Environment variables win over either. Raises WorkspaceError.
+    """
+    try:
+        return open_given(given).settings
+    except WorkspaceError:
+        if given or any((folder / SETTINGS_FILE).exists() for folder in (Path.cwd(), *Path.cwd().parents)):
+            raise
+        return Settings()
 
 
 def names_of(text: str) -> tuple[str, ...]:

@@ -6,7 +6,14 @@ from typing import Annotated
 import typer
 
 from inspection.cli.app import console, recipe
-from inspection.cli.options import RecipeArgument, SheetOption, WhereOption, WorkspaceOption, open_given
+from inspection.cli.options import (
+    RecipeArgument,
+    SheetOption,
+    WhereOption,
+    WorkspaceOption,
+    open_given,
+    settings_at_hand,
+)
 
 
 @recipe.command()
@@ -48,7 +55,8 @@ def show(
     from inspection.pictures import recipe_sheet
 
     path = recipe_sheet.find_recipe(name, lambda: open_given(workspace))
-    request = recipe_sheet.RecipeRequest(path, out, images, where, count, draws, strengths)
+    settings = settings_at_hand(workspace)
+    request = recipe_sheet.RecipeRequest(path, out, images, where, count, draws, strengths, settings)
     drawn, _ = recipe_sheet.show_recipe(request)
     recipe_sheet.print_shown(console, request, drawn)
 

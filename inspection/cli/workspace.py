@@ -76,7 +76,8 @@ def register(
     site.check_writable()
     given = DescribedModel(architecture, checkpoint, classes, input_size, channels, mean, std)
     spec = given.spec(good)
-    references = models.reference_images(read_image_set(reference, where, tell=remark))
+    labelled = read_image_set(reference, where, tell=remark, limits=site.settings.tables)
+    references = models.reference_images(labelled)
     record = models.register(site, spec, checkpoint, references)
     _keep_registered(site, record, references)
 
@@ -106,7 +107,7 @@ def train(
 
     site = open_given(workspace)
     site.check_writable()
-    labelled = read_image_set(images, where, tell=remark)
+    labelled = read_image_set(images, where, tell=remark, limits=site.settings.tables)
     size = size_of(input_size) if input_size else None
     request = first_model.FirstModelRequest(names_of(good), architecture, size, channels, epochs)
     plan = first_model.plan_training(site.settings, labelled, request)
@@ -165,7 +166,7 @@ def evaluate(
 
     site = open_given(workspace)
     record = Store(site.store_path).model(model)
-    labelled = read_image_set(images, where, split, remark)
+    labelled = read_image_set(images, where, split, remark, site.settings.tables)
     with step("Scoring", len(labelled)) as advance:
         rows = score(site, record, labelled, advance)
     wrong = [row for row in rows if row["predicted_label"] != row["true_label"]]

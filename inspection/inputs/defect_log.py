@@ -18,6 +18,7 @@ from inspection.inputs.labels import Meaning, meaning
 from inspection.inputs.paths import PathMap, path_map
 from inspection.inputs.tables import CSV, JSON_LINES, PARQUET, Table, Use, check_once, folded, read_table
 from inspection.workspace.files import replacing, sha256_of
+from inspection.workspace.settings import DEFAULT_TABLES, TableSettings
 
 REASONS = (
     "malformed",  # a line that is no row, or a row without an image path or a predicted label
@@ -137,6 +138,7 @@ class LogReading:
     paths: Mapping[str, str] = field(default_factory=dict)  # a folder as the log spells it -> where it lies
     query: str | None = None  # on a DuckDB file: the SELECT that gives the log
     images: Reading = AS_STORED
+    tables: TableSettings = DEFAULT_TABLES
     sha256: str | None = None  # the content that the log has to have
 
 
@@ -166,7 +168,7 @@ def read_defect_log(
     """
     _check_label_map(how.label_map, class_names)
     folders = path_map(how.paths)
-    table = read_table(path, how.query, Use(needed=_needed(column_map)))
+    table = read_table(path, how.query, Use(needed=_needed(column_map), limits=how.tables))
     found = sha256_of(path)
     if how.sha256 not in (None, found):
         raise LogError(_changed(path))

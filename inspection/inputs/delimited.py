@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 _DELIMITERS = ",;\t|"
@@ -35,6 +36,16 @@ class Header:
         return max(self.needed, default=-1) + 1 if self.needed else len(self.columns)
 
 
+@contextmanager
+def longest_cell(characters: int) -> Iterator[None]:
+    """Have cells of at most so many characters read in the block."""
+    before = csv.field_size_limit(characters)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def find_header(lines: Sequence[str], places: Places) -> Header:
     """Find the line that names the columns: the first that is not blank, or that below ``sep=;``.
 
@@ -57,7 +68,8 @@ def find_header(lines: Sequence[str], places: Places) -> Header:
     if header is None:
         raise HeaderError(
             f"line {sought[0] + 1} names no columns: a quotation mark in it is not closed, or it has a field "
-            f"larger than the field limit of {csv.field_size_limit():,} characters"
+            f"larger than the field limit of {csv.field_size_limit():,} characters, which is longest_cell "
+            "under [tables] in fmi.toml"
         )
     return header
 

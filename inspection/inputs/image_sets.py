@@ -1,7 +1,7 @@
 """Labelled images: a folder for each class, or a table that names images and labels."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inspection.errors import ImageSetError
@@ -9,6 +9,7 @@ from inspection.inputs.class_folders import KNOWN_SPLITS, UnclearFolderError, re
 from inspection.inputs.condition import ConditionError, rows_that_meet
 from inspection.inputs.images import IMAGE_SUFFIXES, is_file, locate_image
 from inspection.inputs.tables import CSV, JSON, PARQUET, Table, Use, check_once, folded, read_table
+from inspection.workspace.settings import DEFAULT_TABLES, TableSettings
 
 _IMAGE_COLUMNS = ("image", "image_path", "path", "file", "filename")
 _LABEL_COLUMNS = ("true_label", "label", "class", "class_name", "target")
@@ -32,6 +33,7 @@ def read_image_set(
     where: str | None = None,
     split: str | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    limits: TableSettings = DEFAULT_TABLES,
 ) -> list[LabelledImage]:
     """List the labelled images of a folder or table, sorted by path.
 
@@ -41,14 +43,15 @@ def read_image_set(
     filename), a label column (true_label, label, class, class_name or target) and perhaps a split column.
     Images are taken relative to the table's folder. ``where`` is an SQL condition on the table's columns,
     such as ``cell_type = 'mono'``; of a folder it filters the manifest.csv inside. ``split`` keeps one split.
-    ``tell`` receives a sentence on what a folder holds beside the images that are read.
+    ``tell`` receives a sentence on what a folder holds beside the images that are read; ``limits`` are those
+    of a table.
 
     Errors: ImageSetError for a source that is missing or of another kind, a table with a row that is
     malformed or lacks a cell, a condition that DuckDB refuses or that compares text with numbers, a split
     that is not known or does not exist, images that do not exist, and for no image at all.
     """
     try:
-        images = _of_split(source, _labelled_images(source, where, tell), split)
+        images = _of_split(source, _labelled_images(source, where, tell, limits), split)
     except OSError as error:
         raise ImageSetError(f"{source}: the images cannot be listed: {error.strerror}") from error
     return sorted(images, key=lambda image: image.path)
@@ -59,13 +62,15 @@ def class_names(images: Iterable[LabelledImage]) -> list[str]:
     return sorted({image.label for image in images})
 
 
-def _labelled_images(source: Path, where: str | None, tell: Callable[[str], None]) -> list[LabelledImage]:
+def _labelled_images(
+    source: Path, where: str | None, tell: Callable[[str], None], limits: TableSettings
+) -> list[LabelledImage]:
     if where is not None and source.is_dir():
         source = _manifest(source)
     if source.is_dir():
         return _folder_images(source, tell)
     if source.is_file():
-        return _table_images(source, where)
+        return _table_images(source, where, limits)
     raise ImageSetError(
         f"{source}: there is no such folder or table; give a folder of images or a table file"
     )
@@ -121,8 +126,8 @@ class _Row:
     split: str
 
 
-def _table_images(path: Path, where: str | None) -> list[LabelledImage]:
-    table = read_table(path, None, _USE)
+def _table_images(path: Path, where: str | None, limits: TableSettings) -> list[LabelledImage]:
+    table = read_table(path, None, replace(_USE, limits=limits))
     rows = _selected(path, table, _chosen(path, table.columns), where)
     if not rows:
         matching = " that meets the condition" if where is not None else ""

@@ -74,7 +74,7 @@ def read_image(
     """
     if channels not in (1, 3):
         raise ImageError(f"an image cannot be read with {channels} channels: ask for 1 (grey) or 3 (RGB)")
-    values, header = _decoded(path, file_bytes(path, how.most_megabytes), how)
+    values, header = decoded(path, file_bytes(path, how.most_megabytes), how)
     image = _with_channels(_colour(values, _white(path, values, header, how)), channels)
     return image if size is None else _resized(image, size)
 
@@ -85,7 +85,7 @@ def check_image(path: Path, how: Reading = AS_STORED) -> str:
     Errors: ImageError as ``read_image``.
     """
     data = file_bytes(path, how.most_megabytes)
-    values, header = _decoded(path, data, how)
+    values, header = decoded(path, data, how)
     _white(path, values, header, how)
     return hashlib.sha256(data).hexdigest()
 
@@ -103,7 +103,7 @@ def measured_bit_depth(paths: Iterable[Path], settings: ImageSettings) -> int:
     def brightest(path: Path) -> int:
         if not maybe_deep(path):
             return -1
-        values, header = _decoded(path, file_bytes(path, whole.most_megabytes), whole)
+        values, header = decoded(path, file_bytes(path, whole.most_megabytes), whole)
         return int(values[:, :, :3].max()) if header.is_open else -1
 
     most = max(each_read(brightest, paths), default=-1)
@@ -177,8 +177,11 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def _decoded(path: Path, data: bytes, how: Reading) -> tuple[Values, Header]:
-    """Decode to (height, width, 1, 3 or 4) in OpenCV's order: grey, BGR, BGR with alpha."""
+def decoded(path: Path, data: bytes, how: Reading) -> tuple[Values, Header]:
+    """Decode to (height, width, 1, 3 or 4) in OpenCV's order: grey, BGR, BGR with alpha.
+
+    The values are as the file holds them. Errors: ImageError as ``read_image``, but for what is too bright.
+    """
     header = read_header(data)
     if header is None:
         raise _no_image(path)

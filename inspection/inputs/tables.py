@@ -10,21 +10,17 @@ import duckdb
 
 from inspection.errors import InspectionError, LogError
 from inspection.findings import SetAside
-from inspection.inputs.delimited import HeaderError, find_header, records
+from inspection.inputs.delimited import HeaderError, find_header, longest_cell, records
 from inspection.inputs.formulas import as_meant
 from inspection.inputs.images import is_file
 from inspection.inputs.text import Text, read_text
+from inspection.workspace.settings import DEFAULT_TABLES, TableSettings
 
 CSV = (".csv", ".tsv", ".txt")
 PARQUET = (".parquet",)
 JSON_LINES = (".jsonl", ".ndjson")
 JSON = (".json", *JSON_LINES)  # a .json file may hold one array
 DATABASE = (".duckdb", ".db")
-
-# What a table of millions of rows stays below, and what a machine of 16 GB holds.
-MOST_BYTES = 512 * 2**20  # of the file
-MOST_COLUMNS = 2000
-MOST_CELLS = 50_000_000  # rows times columns
 
 
 def folded(name: str) -> str:
@@ -54,6 +50,7 @@ class Use:
     error: type[InspectionError] = LogError
     suffixes: tuple[str, ...] = (*CSV, *PARQUET, *JSON, *DATABASE)
     needed: tuple[tuple[str, ...], ...] = ()  # what every row has: its column's folded names, best first
+    limits: TableSettings = DEFAULT_TABLES
 
     def places(self, columns: Sequence[str]) -> list[int] | None:
         """Where the needed columns stand; None where one is missing."""
@@ -88,16 +85,22 @@ class _File:
         return self.fault(f"the {self.use.noun} cannot be read: {reason}")
 
     def check_size(self, rows: int, columns: int) -> None:
-        if columns > MOST_COLUMNS:
+        most = self.use.limits.most_columns
+        if columns > most:
             raise self.fault(
-                f"the {self.use.noun} has {columns:,} columns; at most {MOST_COLUMNS:,} are read. "
-                "Export the columns that are needed"
+                f"the {self.use.noun} has {columns:,} columns; at most {most:,} are read. "
+                "Export the columns that are needed, or raise most_columns under [tables] in fmi.toml"
             )
-        if rows * columns > MOST_CELLS:
+        if rows > self.most_rows(columns):
             raise self.fault(
-                f"the {self.use.noun} has more than {MOST_CELLS // max(columns, 1):,} rows of {columns} "
-                "columns, more than are read at once; split it, or export fewer columns"
+                f"the {self.use.noun} has more than {self.most_rows(columns):,} rows of {columns} columns, "
+                "more than are read at once; split it, export fewer columns, or raise most_million_cells "
+                "under [tables] in fmi.toml"
             )
+
+    def most_rows(self, columns: int) -> int:
+        """How many rows of so many columns are read."""
+        return self.use.limits.most_million_cells * 1_000_000 // max(columns, 1)
 
 
 def read_table(path: Path, query: str | None, use: Use = Use()) -> Table:
@@ -120,9 +123,10 @@ def read_table(path: Path, query: str | None, use: Use = Use()) -> Table:
         return _read_query(file, query)
     if query is not None:
         raise file.fault(f"a query needs a DuckDB file ({', '.join(DATABASE)})")
-    if size > MOST_BYTES:
+    if size > use.limits.most_megabytes * 1_000_000:
         raise file.fault(
-            f"the {use.noun} has {size / 2**20:,.0f} MiB; at most {MOST_BYTES // 2**20} are read: split it"
+            f"the {use.noun} has {size / 1e6:,.0f} MB; at most {use.limits.most_megabytes} are read: "
+            "split it, or raise most_megabytes under [tables] in fmi.toml"
         )
     try:
         return _read_parquet(file) if suffix in PARQUET else _read_lines(file, suffix)
@@ -138,6 +142,11 @@ def _read_lines(file: _File, suffix: str) -> Table:
 
 
 def _read_csv(file: _File, text: Text) -> Table:
+    with longest_cell(file.use.limits.longest_cell):
+        return _read_records(file, text)
+
+
+def _read_records(file: _File, text: Text) -> Table:
     try:
         header = find_header(text.lines, file.use.places)
     except HeaderError as error:
@@ -253,7 +262,7 @@ def _result(
     described = connection.execute(f"SELECT * FROM (\n{query}\n) AS source LIMIT 0", values).description or ()
     columns = tuple(column[0] for column in described)
     file.check_size(0, len(columns))
-    most = MOST_CELLS // max(len(columns), 1)
+    most = file.most_rows(len(columns))
     rows = connection.execute(
         f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (\n{query}\n) AS source LIMIT {most + 1}", values
     ).fetchall()

@@ -206,6 +206,7 @@ def read_log(site: Site, night: Night, query: str | None, progress: Progress = N
             paths=settings.paths,
             query=query,
             images=reading(site.workspace.settings.images, model.bit_depth),
+            tables=site.workspace.settings.tables,
             sha256=night.log_sha256,
         ),
         progress,

@@ -1,7 +1,7 @@
 """The networks of `fmi bench paper`: trained ones, untrained controls, and what is normal in each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,7 @@ class Plan:
     preset: str = "default"
     seed: int = 0
     where: str | None = None
+    settings: Settings = field(default_factory=Settings)
 
 
 def quick(plan: Plan) -> Plan:
@@ -75,10 +76,10 @@ def load(plan: Plan, step: Step) -> tuple[Labelled, Labelled]:
 
 
 def _model_plan(plan: Plan, name: str) -> first_model.TrainingPlan:
-    labelled = read_image_set(plan.images, plan.where)
+    labelled = read_image_set(plan.images, plan.where, limits=plan.settings.tables)
     size = (plan.size, plan.size)
     request = first_model.FirstModelRequest((), NETWORKS[name], size, 0, plan.epochs)
-    return first_model.plan_training(Settings(), labelled, request)
+    return first_model.plan_training(plan.settings, labelled, request)
 
 
 def trained(plan: Plan, name: str, data: tuple[Labelled, Labelled], step: Step) -> Classifier:

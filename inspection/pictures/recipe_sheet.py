@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from inspection.recipes.recipe import (
     Recipe,
     build_recipe,
     draw_examples,
+    is_as_built,
     load_recipe,
     summarise,
 )
@@ -63,6 +64,7 @@ class RecipeRequest:
     count: int = 6  # images, a row each
     draws: int = 5  # beside each image
     strengths: bool = False  # in place of draws the range, in even steps
+    settings: Settings = field(default_factory=Settings)  # whose limits of images and tables count
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,11 @@ def check_lines(path: Path, recipe: Recipe) -> list[str]:
         f"Made for uint8 images of {height} x {width} pixels (height x width) and "
         f"{_counted(recipe.channels, 'channel')}, with albumentations {recipe.libraries['albumentations']}.",
     ]
+    if not is_as_built(recipe, path.parent):
+        lines.append(
+            "Its pipeline is not what this version builds of these ingredients: an earlier version wrote it, "
+            "or a person. What it does to images is what the pipeline says; `fmi recipe show` draws it."
+        )
     if "failure_mode" in found:
         lines.append(f"Written for failure mode {found['failure_mode']}: {found.get('diagnosis', '')}")
     return lines
@@ -182,8 +189,8 @@ def find_examples(recipe: Recipe, request: RecipeRequest) -> list[Example]:
         how = AS_STORED
         found = [(path, "") for path in _of_the_night(recipe, request.recipe)[: request.count]]
     else:
-        labelled = read_image_set(request.images, request.where)
-        settings = Settings().images
+        labelled = read_image_set(request.images, request.where, limits=request.settings.tables)
+        settings = request.settings.images
         how = reading(settings, measured_bit_depth((each.path for each in labelled), settings))
         _, codes = np.unique([each.label for each in labelled], return_inverse=True)
         found = [(labelled[i].path, labelled[i].label) for i in evenly(codes, request.count)]

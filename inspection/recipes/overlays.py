@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from fmi_engine.types import FloatArray
-from inspection.errors import RecipeError
-from inspection.inputs.images import write_image
+from inspection.errors import ImageError, RecipeError
+from inspection.inputs.images import AS_STORED, decoded, write_image
 from inspection.operations.operation import Image, Transform
+from inspection.workspace.files import file_bytes
 
 FIXED_PATTERN = "fixed pattern"
 RESIDUAL_TEXTURE = "residual texture"
@@ -310,18 +311,20 @@ def _read_tones(folder: Path, name: str, digest: str) -> FloatArray:
 def _read_values(folder: Path, name: str, digest: str) -> FloatArray:
     """What a PNG of the recipe's folder holds (height, width, channel), 0 to 255, once its hash is right."""
     path = folder / name
-    if Path(name).is_absolute() or ".." in Path(name).parts:
+    outside = Path(name).is_absolute() or ".." in Path(name).parts
+    if outside or not path.resolve().is_relative_to(folder.resolve()):  # by a link, too
         raise RecipeError(f"texture {name!r} lies outside the recipe's folder; a recipe names its own files")
     try:
-        data = path.read_bytes()
-    except OSError as error:
+        data = file_bytes(path, AS_STORED.most_megabytes)
+    except ImageError as error:
         raise RecipeError(
-            f"texture {path} cannot be read ({error.strerror}); keep it beside the recipe, as it was written"
+            f"texture {path} cannot be read ({error}); keep it beside the recipe, as it was written"
         ) from None
     if hashlib.sha256(data).hexdigest() != digest:
         raise RecipeError(f"texture {path} was changed or damaged since the recipe was written; restore it")
-    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if values is None:
-        raise RecipeError(f"texture {path} is no image")
-    field = np.atleast_3d(values).astype(np.float32)
+    try:
+        values, _ = decoded(path, data, AS_STORED)
+    except ImageError as error:
+        raise RecipeError(f"texture {path} is no image that is read: {error}") from None
+    field = values.astype(np.float32)
     return field[..., ::-1] if field.shape[2] == 3 else field  # OpenCV decodes blue first

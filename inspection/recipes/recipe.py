@@ -181,6 +181,20 @@ def load_recipe(path: Path | str) -> Recipe:
         raise RecipeError(f"{path} is no recipe that can be used: {error}") from None
 
 
+def is_as_built(recipe: Recipe, folder: Path) -> bool:
+    """Whether the pipeline is the one that this version builds of the ingredients.
+
+    If not, an earlier version built it, or a person: then the ingredients do not tell what it does. `folder`
+    is where its textures lie.
+    """
+    scope = Coverage(recipe.share, recipe.seed, recipe.input_size, recipe.channels)
+    try:
+        built = build_recipe(recipe.ingredients, scope, {}, folder)
+    except InspectionError:
+        return False
+    return bool(built.pipeline.get("transform") == recipe.pipeline.get("transform"))
+
+
 def summarise(recipe: Recipe) -> str:
     """Say in plain words what a recipe does: its operations, their ranges and the share of images."""
     groups = (" or ".join(_in_words(ingredient) for ingredient in group) for group in recipe.ingredients)

@@ -69,6 +69,20 @@ class ComputeSettings(Section):
     seed: int = Field(0, ge=0, description="of every random draw: same seed, same night")
 
 
+class TableSettings(Section):
+    """How much of a table is read: of a defect log, or of a list of images."""
+
+    most_megabytes: Count = Field(512, description="a larger file is refused")
+    most_columns: Count = Field(2000, description="a table of more is refused")
+    most_million_cells: Count = Field(50, description="rows times columns; a larger table is refused")
+    longest_cell: int = Field(
+        131072, ge=1, le=2**31 - 1, description="characters; a row of CSV with a longer one is set aside"
+    )
+
+
+DEFAULT_TABLES = TableSettings()
+
+
 class ReferenceSettings(Section):
     """How the correctly classified reference images say what is normal."""
 
@@ -214,6 +228,7 @@ class Settings(BaseSettings):
     compute: ComputeSettings = ComputeSettings()
     defect_log: DefectLogSettings = DefectLogSettings()
     images: ImageSettings = ImageSettings()
+    tables: TableSettings = TableSettings()
     reference: ReferenceSettings = ReferenceSettings()
     blame: BlameSettings = BlameSettings()
     inversion: InversionSettings = InversionSettings()

@@ -8,8 +8,8 @@ import duckdb
 import pytest
 
 from inspection.errors import LogError
-from inspection.inputs import tables
 from inspection.inputs.defect_log import LogRow
+from inspection.workspace.settings import TableSettings
 from tests.inspection.inputs.logs import HEADER, kept, logged, read, reasons
 
 
@@ -179,7 +179,7 @@ def test_an_unclosed_quotation_mark_in_a_free_text_hides_no_row(plant: Path) -> 
     assert reasons(log) == [(1, "malformed")]
 
 
-def test_a_table_that_is_too_large_is_refused_at_once(plant: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_is_too_large_is_refused_at_once(plant: Path) -> None:
     names = ",".join(f"c{number}" for number in range(100_000))
     row = json.dumps(dict.fromkeys(names.split(","), 1))
     for text, name in ((f"{HEADER},{names}\n1.png,good,stain\n", "log.csv"), (row, "log.jsonl")):
@@ -188,12 +188,27 @@ def test_a_table_that_is_too_large_is_refused_at_once(plant: Path, monkeypatch: 
     path = plant / "log.parquet"
     with duckdb.connect() as connection:
         connection.query("SELECT 'x' AS a, 'y' AS b FROM range(3)").write_parquet(str(path))
-    monkeypatch.setattr(tables, "MOST_CELLS", 5)
-    with pytest.raises(LogError, match="has more than 2 rows of 2 columns"):
-        read(path)
-    monkeypatch.setattr(tables, "MOST_BYTES", 3)
-    with pytest.raises(LogError, match="MiB; at most"):
-        read(path)
+    with duckdb.connect() as connection:
+        connection.query("SELECT 'x' AS a, 'y' AS b FROM range(500_001)").write_parquet(str(path))
+    with pytest.raises(
+        LogError, match=r"more than 500,000 rows of 2 columns.*raise most_million_cells under"
+    ):
+        read(path, tables=TableSettings(most_million_cells=1))
+    path.write_bytes(bytes(1_000_001))
+    with pytest.raises(LogError, match="has 1 MB; at most 1 are read: split it, or raise most_megabytes"):
+        read(path, tables=TableSettings(most_megabytes=1))
+
+
+def test_the_settings_say_how_much_of_a_table_is_read(plant: Path) -> None:
+    row, limits = "1.png,good,stain", TableSettings(most_columns=4, longest_cell=20)
+    path = logged(plant, f"{HEADER},note\n{row},{'x' * 20}\n{row},{'x' * 21}\n{row},y\n")
+    log = read(path, tables=limits)
+    assert [(each.row, each.reason) for each in log.set_aside][:1] == [(2, "malformed")]
+    assert "field larger than field limit (20)" in log.set_aside[0].detail
+    assert (2, "malformed") not in [(each.row, each.reason) for each in read(path).set_aside]
+    wide = logged(plant, f"{HEADER},a,b\n{row},1,2\n")
+    with pytest.raises(LogError, match=r"has 5 columns; at most 4 are read.*most_columns under .tables."):
+        read(wide, tables=limits)
 
 
 def test_json_lines_with_a_broken_line(plant: Path) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 import math
 import os
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -335,11 +337,32 @@ def _changed(path: Path) -> None:
     write_texture(field(seed=1), path.parent, path.name)
 
 
+def test_a_texture_outside_the_folder_is_refused_where_a_link_leads_there_too(tmp_path: Path) -> None:
+    file = write_texture(field(), tmp_path / "elsewhere", "t.png")
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "t.png").symlink_to(tmp_path / "elsewhere" / "t.png")
+    with pytest.raises(RecipeError, match=r"'t\.png' lies outside the recipe's folder"):
+        texture_overlay(tmp_path / "recipe", file)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")  # the folder itself may lie anywhere
+    texture_overlay(tmp_path / "link", file)
+
+
+def test_a_texture_that_is_too_large_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    """A PNG of 20,000 x 20,000 pixels, of which a few bytes are there."""
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "t.png").write_bytes(data)
+    file = TextureFile("t.png", hashlib.sha256(data).hexdigest())
+    with pytest.raises(RecipeError, match="20000 x 20000 pixels, and at most 100 megapixels are read"):
+        texture_overlay(tmp_path, file)
+
+
 @pytest.mark.parametrize(
     ("harm", "complaint"),
     [
         pytest.param(
-            _gone, r"t\.png cannot be read \(No such file.*\); keep it beside the recipe", id="gone"
+            _gone, r"t\.png cannot be read \(.*no such image file\); keep it beside the recipe", id="gone"
         ),
         pytest.param(_changed, r"t\.png was changed or damaged .*; restore it", id="changed"),
     ],

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from inspection.errors import InspectionError, RecipeError
 from inspection.operations.catalogue import operations_for
+from inspection.pictures.recipe import check_lines
 from inspection.recipes.recipe import (
     Coverage,
     Ingredient,
@@ -26,6 +27,7 @@ from inspection.recipes.recipe import (
     RecipeTransform,
     build_recipe,
     draw_examples,
+    is_as_built,
     load_recipe,
     summarise,
     write_recipe,
@@ -217,6 +219,14 @@ def forge(path: Path, change: Callable[[Values], object]) -> Path:
 def first_transform(values: Values) -> Values:
     transform: Values = values["pipeline"]["transform"]["transforms"][0]["transforms"][0]
     return transform
+
+
+def test_a_pipeline_of_other_ingredients_is_told_from_the_ingredients_own(written: Path) -> None:
+    assert is_as_built(load_recipe(written), written.parent)
+    forge(written, lambda values: values["ingredients"][0][0].update(highest=2.5))
+    assert not is_as_built(load_recipe(written), written.parent)
+    (line,) = [each for each in check_lines(written, load_recipe(written)) if "ingredients" in each]
+    assert line.startswith("Its pipeline is not what this version builds of these ingredients")
 
 
 def test_forge_itself_is_accepted(written: Path) -> None:
