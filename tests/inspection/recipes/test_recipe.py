@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from inspection.errors import InspectionError, RecipeError
 from inspection.operations.catalogue import operations_for
-from inspection.pictures.recipe import check_lines
+from inspection.pictures.recipe_sheet import check_lines
 from inspection.recipes.recipe import (
     Coverage,
     Ingredient,
