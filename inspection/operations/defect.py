@@ -1,4 +1,4 @@
-"""Operations of how a defect shows while its background stays, and of the background while the defect stays.
+"""Operations of the defect or its ground alone: defect contrast, defect edges, defect size, background.
 
 What stands out is told apart without a label of pixels: it differs from the local background, a median over
 a quarter of the shorter side, by more than the image's own texture does. A scratch or a pit is far narrower

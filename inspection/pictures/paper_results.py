@@ -20,7 +20,9 @@ def results_of(plan: Plan, stages: Sequence[Stage], accuracy: dict[str, float]) 
     rows = [_row(stage) for stage in stages]
     return {
         "images": plan.images.name,
-        "settings": {key: value for key, value in asdict(plan).items() if key not in ("images", "folder")},
+        "settings": {
+            key: value for key, value in asdict(plan).items() if key not in ("images", "folder", "settings")
+        },
         "accuracy": accuracy,  # on the validation images
         "layers": rows,
         "verdicts": list(verdicts(rows)),

@@ -150,6 +150,7 @@ class _Bench:
         known = {name: planted.faults(None, world.model.channels)[name] for name in faults.QUICK}
         for name, fault in known.items():
             about = {"fault": name, "family": fault.family, "strength": 1.0}
+            about["side"] = min(world.model.height, world.model.width)
             yield f"single-{name}", ("single", about, nights.planted_log(world, [fault], 1.0, 5))
         for one, other in faults.pairs(known, faults.QUICK_PAIRS, world.seed):
             pair = [known[one], known[other]]

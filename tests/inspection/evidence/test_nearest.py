@@ -181,7 +181,9 @@ def test_everywhere_is_every_image_of_the_errors_classes(
 
     found.under(counting)
     found.under(counting, everywhere=True)
-    assert counted == [found.tried, np.isin(labelled.labels, screening.true).sum()]
+    placed = len(found.placed)  # and once more those whose patches are looked at
+    everybody = int(np.isin(labelled.labels, screening.true).sum())
+    assert counted == [found.tried, placed, everybody, placed]
 
 
 def test_errors_of_a_class_without_reference_images_are_looked_for_in_all(

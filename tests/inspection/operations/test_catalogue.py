@@ -14,10 +14,12 @@ import pytest
 
 from inspection import operations
 from inspection.errors import InspectionError
+from inspection.operations import defect
 from inspection.operations.catalogue import CATALOGUE, find_operation, operations_for
 from inspection.operations.operation import FAMILIES, Operation
 from tests.inspection.operations.trial_images import (
     distance,
+    scratched,
     textured,
 )
 
@@ -68,7 +70,7 @@ def test_a_file_of_operations_says_on_top_which_families_it_holds(name: str) -> 
 
 @every
 def test_every_step_of_the_grid_moves_the_image_further(operation: Operation, channels: int) -> None:
-    image = textured(channels)
+    image = scratched(channels) if operation in defect.OPERATIONS else textured(channels)
     moved = [distance(operation.apply(image, strength, 3), image) for strength in operation.grid]
     assert moved[0] > 0.25  # grey levels
     assert all(weaker < stronger for weaker, stronger in itertools.pairwise(moved))

@@ -29,6 +29,16 @@ def textured(channels: int) -> Image:
     return np.asarray(np.clip(light, 0, 255), np.uint8)
 
 
+def scratched(channels: int) -> Image:
+    """A quiet ground with bright scratches, three pixels wide, and dark pits."""
+    image = np.asarray(100 + textured(channels) / 16, np.uint8)
+    for row in (12, 40, 71):
+        image[row : row + 3, 10:80] = 200
+    for row, column in ((25, 20), (25, 60), (55, 30), (85, 70)):
+        image[row : row + 7, column : column + 7] = 30
+    return image
+
+
 def stark(height: int, width: int, channels: int = 1) -> Image:
     """Grey values from black to white, so that whatever is added runs into both ends."""
     rng = np.random.default_rng(4)
