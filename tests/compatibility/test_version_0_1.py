@@ -166,6 +166,8 @@ def test_a_file_with_every_setting_of_then_loads_as_it_reads() -> None:
         ("blame", "sounding_errors"),
         ("matching", "rival_margin"),
         ("matching", "beyond_either"),
+        ("matching", "look_margin"),
+        ("matching", "alternative_margin"),
         ("serve", "prefect_port"),
     ):
         assert key not in read[table]

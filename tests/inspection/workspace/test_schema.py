@@ -52,6 +52,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (9, "bit depth of a model's images"),
         (10, "what a log says of an error, and nights that could read none"),
         (11, "who is affected"),
+        (12, "where errors differ"),
     ]
 
 
