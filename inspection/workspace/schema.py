@@ -529,6 +529,60 @@ _COMMENTS_AFFECTED = {
 }
 
 
+# DuckDB changes no CHECK, so failure_modes is made anew and filled from the old one.
+_MORE_CAUSES = (
+    """CREATE TABLE failure_modes_put_down (
+        night_id VARCHAR NOT NULL,
+        mode_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        title VARCHAR NOT NULL,
+        lineage VARCHAR NOT NULL,
+        trend VARCHAR NOT NULL CHECK (trend IN ('new', 'growing', 'steady', 'shrinking')),
+        previous_errors INTEGER,
+        signature DOUBLE[] NOT NULL,
+        cause VARCHAR NOT NULL CHECK (cause IN ('appearance', 'new look', 'invisible', 'labels', 'unknown')),
+        claimed BOOLEAN NOT NULL,
+        sentence VARCHAR NOT NULL,
+        family VARCHAR,
+        operation VARCHAR,
+        strength DOUBLE,
+        unit VARCHAR,
+        share DOUBLE NOT NULL,
+        control_share DOUBLE,
+        reasons VARCHAR[] NOT NULL,
+        measured VARCHAR,
+        unchanged_share DOUBLE,
+        nearer_share DOUBLE,
+        nearest_operation_share DOUBLE,
+        meaning VARCHAR DEFAULT '',
+        doubts VARCHAR DEFAULT '[]'
+    )""",
+    "INSERT INTO failure_modes_put_down BY NAME FROM failure_modes ORDER BY rowid",
+    "DROP TABLE failure_modes",
+    "ALTER TABLE failure_modes_put_down RENAME TO failure_modes",
+)
+_COMMENTS_MORE_CAUSES = {
+    target: text
+    for target, text in (_COMMENTS | _COMMENTS_FROM_NIGHT_TO_NIGHT).items()
+    if target.split()[1].partition(".")[0] == "failure_modes"
+} | {
+    "COLUMN failure_modes.cause": "appearance: the images changed; new look: they hold what no reference "
+    "image holds; invisible: they show nothing that good parts do not show; labels: check these; unknown: "
+    "none of them",
+    "COLUMN failure_modes.measured": "what was read off the errors: the cause where it is the operation, "
+    "else beside that",
+    "COLUMN failure_modes.unchanged_share": "explained share of the unchanged reference images of the same "
+    "classes nearest to the errors; NULL: not measured",
+    "COLUMN failure_modes.nearer_share": "of the errors: nearer to a reference image of their class under "
+    "the best account than to any as it is; NULL: not measured",
+    "COLUMN failure_modes.nearest_operation_share": "explained share of the best operation, where the cause "
+    "was measured on the errors instead",
+    "COLUMN failure_modes.meaning": "what the operation means, in plain words",
+    "COLUMN failure_modes.doubts": "JSON: what speaks against a claim, each with its kind, what was found "
+    "and what is needed",
+}
+
+
 def _comment(target: str, text: str) -> str:
     quoted = text.replace("'", "''")
     return f"COMMENT ON {target} IS '{quoted}'"
@@ -669,23 +723,13 @@ MIGRATIONS: tuple[Migration, ...] = (
         (
             "ALTER TABLE comparisons ADD COLUMN before VARCHAR DEFAULT ''",
             "ALTER TABLE comparisons ADD COLUMN after VARCHAR DEFAULT ''",
-            # DuckDB changes no CHECK: the causes that there are now stand in another column.
-            "ALTER TABLE failure_modes ADD COLUMN put_down_to VARCHAR DEFAULT 'unknown'",
-            "UPDATE failure_modes SET put_down_to = cause",
-            "ALTER TABLE failure_modes DROP COLUMN cause",
-            "ALTER TABLE failure_modes RENAME COLUMN put_down_to TO cause",
-            "ALTER TABLE failure_modes ALTER COLUMN cause SET NOT NULL",
+            *_MORE_CAUSES,
             _comment(
                 "COLUMN comparisons.before",
                 "picture: where the error differs from reference images as they are",
             ),
             _comment("COLUMN comparisons.after", "the same: from reference images under the cause"),
-            _comment(
-                "COLUMN failure_modes.cause",
-                "appearance: the images changed; new look: they hold what no reference image holds; "
-                "invisible: they show nothing that good parts do not show; labels: check these; "
-                "unknown: none of them",
-            ),
+            *(_comment(*item) for item in _COMMENTS_MORE_CAUSES.items()),
         ),
     ),
 )

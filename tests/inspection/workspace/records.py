@@ -110,12 +110,12 @@ def a_mode(night_id: str, number: int) -> FailureMode:
         signature=(1 / 3, -((8 / 9) ** 0.5)),
         suspects=suspects,
         comparisons=(
-            Comparison("e.png", "r.png", "c.png", 1 / 3),
-            Comparison("f.png", "r.png", "d.png", 2.5),
+            Comparison("e.png", "r.png", "c.png", 1 / 3, "eb.png", "ea.png"),
+            Comparison("f.png", "r.png", "d.png", 2.5, "fb.png", "fa.png"),
         ),
         affected=(
-            Affected("camera", "表", 9, 12, 3, 40, 0, 1 / 3, False),
-            Affected("captured_at", "", 9, 12, 3, 99, 59, 1e-9, True, STARTED - HOUR, STARTED, -210),
+            Affected("camera", "表", 9, 12, 3, 40, 0, 1 / 3, False, STARTED - HOUR, STARTED, 540),
+            Affected("captured_at", "v", 9, 12, 3, 99, 59, 1e-9, True, STARTED - HOUR, STARTED, -210),
         ),
     )
 
