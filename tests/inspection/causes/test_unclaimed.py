@@ -1,6 +1,5 @@
 """What errors are put down to that no cause explains: each played on the plant's own parts."""
 
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
