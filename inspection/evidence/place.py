@@ -7,6 +7,8 @@ kept its light. Nobody has to mark a defect: as in memory banks of patches (Roth
 in Industrial Anomaly Detection, arXiv 2106.08265), a patch is as new as the nearest one known is far.
 
 Two views are kept apart: the maps of the model's middle layer, and the images themselves without any network.
+
+SciPy's trees and scikit-learn are imported where they are asked: whatever only imports a night is spared them.
 """
 
 import itertools
@@ -16,8 +18,6 @@ from functools import cached_property
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
-from sklearn.metrics import pairwise_distances_argmin_min
 from torch.nn.functional import avg_pool2d
 
 from fmi_engine.probe import truncated
@@ -118,8 +118,12 @@ def nearest_apart(images: FloatArray, others: FloatArray) -> FloatArray:
     count, places, entries = images.shape
     ours, theirs = images.reshape(-1, entries), others.reshape(-1, entries)
     if entries <= FEW:
+        from scipy.spatial import KDTree
+
         distances, _ = KDTree(np.unique(theirs, axis=0)).query(ours)  # of equal ones it would ask each
     else:
+        from sklearn.metrics import pairwise_distances_argmin_min
+
         _, distances = pairwise_distances_argmin_min(ours, theirs)
     return np.asarray(distances, np.float32).reshape(count, places)
 
