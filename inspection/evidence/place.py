@@ -8,7 +8,7 @@ in Industrial Anomaly Detection, arXiv 2106.08265), a patch is as new as the nea
 
 Two views are kept apart: the maps of the model's middle layer, and the images themselves without any network.
 
-SciPy's trees and scikit-learn are imported where they are asked: whatever only imports a night is spared them.
+SciPy's trees and scikit-learn are imported where they are asked, for they take long.
 """
 
 import itertools
