@@ -5,8 +5,8 @@ Each asks for something else of a plant, and none has a recipe.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
+from fmi_engine.chance import at_least
 from fmi_engine.types import FloatArray
 from inspection import tuning
 from inspection.causes.ranking import Ranking
@@ -76,4 +76,4 @@ def _highest(values: FloatArray) -> float:
 
 def _most(are: NDArray[np.bool_]) -> bool:
     """Whether more than half are, beyond chance."""
-    return bool(binomtest(int(are.sum()), len(are), 0.5, "greater").pvalue < tuning.SIGNIFICANCE)
+    return at_least(int(are.sum()), len(are), 0.5) < tuning.SIGNIFICANCE

@@ -9,6 +9,7 @@
 - responses: what every operation does to filters and look
 - shift: how far the errors moved, and how much of that a change explains
 - nearest: for every error the reference image nearest to it, as it is and under a change
+- place: where errors and reference images differ, patch by patch
 - wrong_labels: which errors are rather wrong labels, by several signs
 - case: a group of errors with all that they are compared with
 """

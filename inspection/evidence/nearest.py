@@ -124,9 +124,9 @@ class NearestReferences:
 
     def _match(self, change: Change, tried: int) -> tuple[NearestMatch, FloatArray]:
         """The match, and what of the observed shift (filters + entries,) is left."""
-        found, positions, distances = self._nearest(change, tried)
+        found, which, distances = self._nearest(change, tried)
         shift, placed = found.mean(0), self.placed
-        place = self.places.under(change(self.subject.labelled.images[positions[placed]]))
+        place = self.places.under(self._changed(change, tried, which[placed])[1])
         apart = self._in_times(distances, self.distances)
         apart[placed] *= place.in_times
         match = NearestMatch(
@@ -186,13 +186,12 @@ class NearestReferences:
 
     def examples(self, change: Change, count: int) -> list[NearestExample]:
         """Some errors with the changed reference images most like them, from the nearest to the farthest."""
-        _, positions, distances = self._nearest(change, self.tried)
+        _, which, distances = self._nearest(change, self.tried)
         ratios = self._in_times(distances, self.distances)[self.placed]
         order = np.argsort(ratios, kind="stable")
         count = min(count, len(order))
         chosen = order[((np.arange(count) + 0.5) * len(order) / count).astype(int)]
-        references = self.subject.labelled.images[positions[self.placed]]
-        changed = change(references)
+        references, changed = self._changed(change, self.tried, which[self.placed])
         before, after = self.places.where(changed)
         return [
             NearestExample(
@@ -205,13 +204,28 @@ class NearestReferences:
     def _in_times(distances: FloatArray, others: FloatArray) -> FloatArray:
         return np.asarray(np.sqrt(distances / np.maximum(others, LITTLE)), np.float32)
 
+    def _changed(
+        self, change: Change, tried: int, which: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Some of the images tried, by position among these, as they are and under the change.
+
+        A change draws an image's place by where it stands among the images: all are changed, as they were
+        when the nearest was found.
+        """
+        pool = self.subject.labelled.images[self._positions(tried)]
+        return pool[which], change(pool)[which]
+
+    def _positions(self, tried: int) -> NDArray[np.int64]:
+        """Where the images that a change is tried on stand among the labelled images."""
+        return self.responses.drawn[np.sort(self.candidates[:tried])]
+
     def _nearest(self, change: Change, tried: int) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
-        """Rows (errors, filters + entries), positions among the labelled images, and distances."""
-        positions = self.responses.drawn[np.sort(self.candidates[:tried])]
+        """Rows (errors, filters + entries), positions among the images tried, and distances."""
+        positions = self._positions(tried)
         rows, labels = _under(self.subject, change, positions), self.subject.labelled.labels[positions]
         pool = Pool(rows, labels, self.responses.normal)
         found, which, distances = nearest_in(pool, self.rows, self.evidence.weights, (self.true, self.true))
-        return found, positions[which], distances
+        return found, which, distances
 
 
 def _under(subject: Subject, change: Change, positions: NDArray[np.int64]) -> FloatArray:

@@ -7,6 +7,8 @@ kept its light. Nobody has to mark a defect: as in memory banks of patches (Roth
 in Industrial Anomaly Detection, arXiv 2106.08265), a patch is as new as the nearest one known is far.
 
 Two views are kept apart: the maps of the model's middle layer, and the images themselves without any network.
+
+SciPy's trees and scikit-learn are imported where they are asked, for they take long.
 """
 
 import itertools
@@ -16,7 +18,6 @@ from functools import cached_property
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import pairwise_distances_argmin_min
 from torch.nn.functional import avg_pool2d
 
 from fmi_engine.probe import truncated
@@ -27,6 +28,9 @@ BLURS = (1, 2, 4, 8)  # sigma, pixels, between which the bands of an image lie
 GRID = 24  # places along the longer side of an image, at most
 MIDDLE = 8  # times narrower than the image, at most, are the maps of the middle layer
 LITTLE = 1e-3  # spread of an entry, in place of none
+FEW = (
+    16  # entries of a patch, at most, among which a tree finds the nearest sooner than comparing all with all
+)
 
 Views = tuple[FloatArray, ...]  # of each view the patches (images, places, entries)
 
@@ -56,9 +60,7 @@ class Places:
     subject: Subject
     errors: NDArray[np.uint8]  # (errors, height, width, channel)
     true: NDArray[np.int64]  # (errors,), classes
-    unchanged: NDArray[
-        np.uint8
-    ]  # the same: the reference image most like each, of its class or the predicted
+    unchanged: NDArray[np.uint8]  # the reference image most like each, of its class or the predicted
 
     def under(self, changed: NDArray[np.uint8]) -> PlaceMatch:
         """Set the errors against changed reference images (errors, height, width, channel), one for each."""
@@ -78,7 +80,7 @@ class Places:
             ours = self._of_errors[0] / self._scales[0]
             for label in np.unique(self.true):
                 mine = self.true == label
-                apart[mine] = _apart(ours[mine], theirs[mine])
+                apart[mine] = nearest_apart(ours[mine], theirs[mine])
             found.append(apart.reshape(-1, height, width))
         return found[0], found[1]
 
@@ -106,15 +108,23 @@ class Places:
             for label in np.unique(self.true):
                 mine = self.true == label
                 here, there = ours[mine] / scale, theirs[mine] / scale
-                apart[mine] = _apart(here, there).mean(1) + _apart(there, here).mean(1)
+                apart[mine] = nearest_apart(here, there).mean(1) + nearest_apart(there, here).mean(1)
             found.append(apart)
         return np.stack(found)
 
 
-def _apart(images: FloatArray, others: FloatArray) -> FloatArray:
+def nearest_apart(images: FloatArray, others: FloatArray) -> FloatArray:
     """The distance (images, places) of every patch of images to the nearest patch of any of the others."""
     count, places, entries = images.shape
-    _, distances = pairwise_distances_argmin_min(images.reshape(-1, entries), others.reshape(-1, entries))
+    ours, theirs = images.reshape(-1, entries), others.reshape(-1, entries)
+    if entries <= FEW:
+        from scipy.spatial import KDTree
+
+        distances, _ = KDTree(np.unique(theirs, axis=0)).query(ours)  # of equal ones it would ask each
+    else:
+        from sklearn.metrics import pairwise_distances_argmin_min
+
+        _, distances = pairwise_distances_argmin_min(ours, theirs)
     return np.asarray(distances, np.float32).reshape(count, places)
 
 
@@ -185,7 +195,7 @@ class Newness:
         views = []
         for ours, theirs in zip(describe_patches(self.subject, images), self._patches, strict=True):
             scale = np.maximum(theirs.std((0, 1)), LITTLE)
-            apart = np.sort(_apart(ours / scale, theirs / scale), axis=1)
+            apart = np.sort(nearest_apart(ours / scale, theirs / scale), axis=1)
             views.append(apart[:, -max(1, apart.shape[1] // 20) :].mean(1))
         return np.asarray(np.mean(views, axis=0), np.float32)
 

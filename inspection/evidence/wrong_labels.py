@@ -18,9 +18,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from fmi_engine.types import FloatArray
 from inspection import tuning
@@ -237,6 +234,10 @@ def out_of_sample(rows: FloatArray, labels: NDArray[np.int64], classes: int, see
     known = np.flatnonzero(np.bincount(labels, minlength=classes)[labels] >= FOLDS)
     among = np.unique(labels[known])
     if len(among) > 1:
+        from sklearn.decomposition import PCA  # seconds, which only a night should wait for
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
         components = PCA(min(COMPONENTS, *rows[known].shape), random_state=seed)
         classifier = LogisticRegression(C=WEIGHT, solver="newton-cholesky")
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)

@@ -2,6 +2,7 @@
 
 - night: a night from its first to its last line
 - lineage: a failure mode from night to night
+- affected: whom a failure mode affects: line, camera, shift and the like, and since when
 - summary: what a script reads
 - report: the HTML report, and what the dashboard shares with it (templates/)
 - phrases: findings in words, numbers as people write them

@@ -211,7 +211,9 @@ def scan(mine: Counts, others: Counts, lost: int = 0) -> tuple[int, float]:
     drawn, total = len(mine) + lost, len(mine) + len(others) + lost
     tails = upper_tails(total, drawn, after)
     seen = tails[np.arange(len(minutes)), found]
-    nearly = (np.log(seen) <= tuning.NEARLY_ALL * np.log(seen.min())) & np.isin(minutes, mine)
+    with np.errstate(divide="ignore"):  # what no number is small enough for is 0
+        evidence = -np.log(seen)
+    nearly = (evidence >= tuning.NEARLY_ALL * evidence.max()) & np.isin(minutes, mine)
     reached = tails <= seen.min() * (1 + 1e-7)
     return int(minutes[nearly].min()), _chance_of(reached, after, drawn, total)
 

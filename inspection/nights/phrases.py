@@ -126,7 +126,8 @@ def _unclaimed_sentence(diagnosis: Diagnosis) -> str:
     said = ["No cause is claimed."]
     if diagnosis.matches and diagnosis.doubts:
         best = diagnosis.matches[0]
-        said.append(f"Nearest comes {best.operation} ({strength_in_words(best)}), but {_against(diagnosis)}.")
+        how = f" ({strength_in_words(best)})" if best.strength else ""
+        said.append(f"The nearest operation is {best.operation}{how}, but {_against(diagnosis)}.")
     said.append(_advice(diagnosis))
     return " ".join(said)
 
@@ -145,7 +146,7 @@ ADVICE = {
     "do not show. Check the light, the optics and the focus; no training makes a model see it.",
     Cause.NEW_LOOK: "Most of these images hold patches that no reference part has: look for a new kind of "
     "defect, material or product where they differ most, and add such parts to the training images.",
-    Cause.LABELS: "These parts look as parts of the predicted class do: check the operators’ verdicts first.",
+    Cause.LABELS: "These parts look like parts of the predicted class: check the operators’ verdicts first.",
 }
 ADVICE_UNKNOWN = (
     "Look at the errors beside the reference images: a change that the catalogue does not hold, a new kind "
@@ -158,13 +159,14 @@ def _operation_sentence(diagnosis: Diagnosis) -> str:
     equals = [
         f"{each.operation} ({strength_in_words(each)})" for each in diagnosis.matches if each.alternative
     ]
-    named = " or ".join([f"{best.operation} ({strength_in_words(best)})", *equals])
+    *others, last = [f"{best.operation} ({strength_in_words(best)})", *equals]
+    named = f"{', '.join(others)} or {last}" if others else last
     said = [
         f"{_capital(diagnosis.meaning)}: {named} explains {best.share:.0%} of what moved the blamed filters."
         f"{_nearer_sentence(diagnosis)}"
     ]
     if equals:
-        said.append("These errors cannot tell one from the other; the recipe holds each.")
+        said.append("These errors do not tell which of them it is; the recipe holds each.")
     if diagnosis.measured:
         said.append(
             f"The {diagnosis.measured} measured on one half of the errors explains the other half "
@@ -254,14 +256,14 @@ AGAINST = {
     DoubtKind.TOO_FEW_ERRORS: "there are too few errors to tell",
     DoubtKind.NO_STRENGTH: "it fits at no strength",
     DoubtKind.UNCHANGED: "reference images as they are explain these errors nearly as well",
-    DoubtKind.BASELINE_ERRORS: "the errors that the model makes on any day are like these",
+    DoubtKind.BASELINE_ERRORS: "the errors that the model makes without any change are like these",
     DoubtKind.PLACE: "it changes other places of an image than those that changed on these errors",
     DoubtKind.NOT_NEARER: "too many of these errors look like reference images as they are",
     DoubtKind.BLAMED_SHARE: "it explains too little of what moved the blamed filters",
     DoubtKind.OVERALL_SHARE: "it explains too little of what moved the other filters",
     DoubtKind.LOOK_SHARE: "it explains too little of how the images look",
     DoubtKind.CHANCE: "logs without a change get as far by chance",
-    DoubtKind.FAINT: "it is too faint to be told from the parts' own variation",
+    DoubtKind.FAINT: "it is too faint to be told apart from the parts' own variation",
     DoubtKind.MEASURED_SHARE: "what was measured on one half of the errors does not hold for the other",
     DoubtKind.MEASURED_VIEW: "what was measured on one half of the errors does not hold for the other",
 }
@@ -505,13 +507,25 @@ def _defect_contrast(lost: float) -> str:
     )
 
 
+def _counted(amount: float, word: str) -> str:
+    """`1 stop`, `0.5 stops`."""
+    written = f"{amount:.2g}"
+    return f"{written} {word}{'' if written == '1' else 's'}"
+
+
+def _grey_levels(share: float) -> str:
+    levels = 255 * share
+    return f"{levels:.0f}" if levels >= 10 else f"{levels:.2g}"
+
+
 SAID: dict[tuple[str, str], Callable[[float], str]] = {
     ("darker", "stops"): lambda s: f"{percent(2**-s)} of the light",
     ("brighter", "stops"): lambda s: f"{2**s:.3g} times the light",
     ("side light", "stops"): lambda s: f"{percent(2**-s)} of the light on the far side",
     ("vignette", "stops"): lambda s: f"{percent(2**-s)} of the light in the corners",
     ("shadow", "stops"): lambda s: f"{percent(2**-s)} of the light in the shade",
-    ("background", "stops"): lambda s: f"by {s:.2g} stops",
+    ("background", "stops"): lambda s: f"by {_counted(s, 'stop')}",
+    ("defect edges", "pixels (sigma)"): lambda s: f"over {_counted(s, 'pixel')}",
     ("", "doublings of gamma"): lambda s: f"a gamma of {2**s:.3g}",
     ("", "halvings of gamma"): lambda s: f"a gamma of {2**-s:.2g}",
     ("", "of the contrast lost"): lambda s: f"{_part(1 - s)} of the contrast",
@@ -520,8 +534,8 @@ SAID: dict[tuple[str, str], Callable[[float], str]] = {
     ("", "of the defect's contrast added"): lambda s: f"{1 + s:.2g} times the defect's contrast",
     ("", "of the saturation lost"): lambda s: f"{_part(1 - s)} of the saturation",
     ("", "of the light that shows nothing"): lambda s: f"{percent(s)} of the light shows nothing",
-    ("", "of full scale"): lambda s: f"{255 * s:.2g} of 255 grey levels",
-    ("", "of full scale on white"): lambda s: f"{255 * s:.2g} of 255 grey levels on white",
+    ("", "of full scale"): lambda s: f"{_grey_levels(s)} of 255 grey levels",
+    ("", "of full scale on white"): lambda s: f"{_grey_levels(s)} of 255 grey levels on white",
     ("", "of the area"): lambda s: f"{percent(s)} of the area",
     ("", "of the pixels"): lambda s: f"{percent(s)} of the pixels",
     ("", "of the shorter side"): lambda s: f"by {percent(s)} of the image",
@@ -530,9 +544,9 @@ SAID: dict[tuple[str, str], Callable[[float], str]] = {
     ("", "of the pixels along a side lost"): lambda s: f"{percent(1 - s)} of the resolution",
     ("", "points of quality below 100"): lambda s: f"a quality of {100 - s:.0f}",
     ("", "times the normal light"): lambda s: f"{s:.2g} times the normal light on top",
-    ("", "pixels (sigma)"): lambda s: f"a blur of {s:.2g} pixels",
-    ("", "pixels (radius)"): lambda s: f"a blur of {s:.2g} pixels",
-    ("", "pixels"): lambda s: f"over {s:.2g} pixels",
+    ("", "pixels (sigma)"): lambda s: f"a blur of {_counted(s, 'pixel')}",
+    ("", "pixels (radius)"): lambda s: f"a blur of {_counted(s, 'pixel')}",
+    ("", "pixels"): lambda s: f"over {_counted(s, 'pixel')}",
 }
 
 

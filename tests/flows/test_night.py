@@ -2,6 +2,8 @@
 
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -295,3 +297,11 @@ def task_runs_of_the_newest_flow_run() -> int:
     with get_client(sync_client=True) as client:
         (newest,) = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
         return len(client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[newest.id]))))
+
+
+def test_a_night_starts_without_what_it_may_never_ask() -> None:
+    """Statistics and classifiers take as long to import as a small model to answer."""
+    later = "('sklearn', 'scipy.stats', 'scipy.spatial', 'scipy.optimize', 'skimage', 'cleanlab')"
+    code = f"import sys, flows.night; print([m for m in {later} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -17,7 +17,7 @@ from inspection.evidence.nearest import (
     nearest_in,
     order_candidates,
 )
-from inspection.evidence.place import PlaceMatch
+from inspection.evidence.place import PlaceMatch, Places
 from inspection.evidence.reproduced import ReproducedErrors
 from inspection.evidence.responses import Induced, standardised
 from inspection.evidence.shift import Shares
@@ -181,9 +181,8 @@ def test_everywhere_is_every_image_of_the_errors_classes(
 
     found.under(counting)
     found.under(counting, everywhere=True)
-    placed = len(found.placed)  # and once more those whose patches are looked at
-    everybody = int(np.isin(labelled.labels, screening.true).sum())
-    assert counted == [found.tried, placed, everybody, placed]
+    every = np.isin(labelled.labels, screening.true).sum()
+    assert counted == [found.tried, found.tried, every, every]  # their filters and look, then their patches
 
 
 def test_errors_of_a_class_without_reference_images_are_looked_for_in_all(
@@ -247,6 +246,29 @@ def test_images_under_an_operation_are_measured_once_for_a_subject(
     assert len(measured) == 6
 
 
+def test_the_images_whose_patches_are_looked_at_and_shown_are_those_found_nearest(
+    found: NearestReferences, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shadow lies elsewhere on every image: another draw of it is another image."""
+    shadow = Steps((("shadow band", 2.0),))
+    looked_at: list[NDArray[np.uint8]] = []
+    under = Places.under
+
+    def seen(places: Places, changed: NDArray[np.uint8]) -> PlaceMatch:
+        looked_at.append(changed)
+        return under(places, changed)
+
+    monkeypatch.setattr(Places, "under", seen)
+    found.under(shadow)
+    _, _, distances = found._nearest(shadow, found.tried)
+    rows, _ = standardised(found.subject, looked_at[0], found.true[found.placed])
+    apart = (found.evidence.weights * (rows - found.rows[found.placed]) ** 2).sum(1)
+    assert apart == pytest.approx(distances[found.placed], rel=1e-3, abs=1e-3)
+    for example in found.examples(shadow, 4):
+        place = found.placed.tolist().index(example.error)
+        assert (example.changed == looked_at[0][place]).all()
+
+
 @pytest.mark.parametrize("start", [0.8, 2.2])
 def test_a_strength_is_refined_on_the_nearest_reference_images(
     found: NearestReferences, screening: Screening, start: float
@@ -274,8 +296,8 @@ def test_the_strength_that_is_missing_is_the_one_that_leaves_least_along_the_pat
         found.evidence.observed,
         found.evidence.weights,
     )
-    _, positions, _ = found._nearest(Steps((("dimmer lamp", 1.0),)), found.tried)
-    data = found.subject.labelled
+    _, which, _ = found._nearest(Steps((("dimmer lamp", 1.0),)), found.tried)
+    data, positions = found.subject.labelled, found._positions(found.tried)[which]
     rows, _ = standardised(
         found.subject, Steps((("dimmer lamp", 1.0),))(data.images[positions]), data.labels[positions]
     )

@@ -1,4 +1,4 @@
-"""Where images differ: lines and bands laid on reference images, so that it is known wsubject."""
+"""Where images differ: lines and bands laid on reference images, so that it is known where."""
 
 from dataclasses import replace
 
@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inspection.evidence.place import LITTLE, Newness, PlaceMatch, Places, describe_patches
+from inspection.evidence.place import (
+    FEW,
+    LITTLE,
+    Newness,
+    PlaceMatch,
+    Places,
+    describe_patches,
+    nearest_apart,
+)
 from inspection.evidence.subject import Subject
 
 Images = NDArray[np.uint8]
@@ -92,6 +100,19 @@ def test_patches_are_the_same_whatever_images_are_beside_them(subject: Subject, 
         describe_patches(subject, line.errors[:1]), describe_patches(subject, line.errors), strict=True
     ):
         assert one[0] == pytest.approx(all_of_them[0], rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("entries", [FEW, FEW + 1])
+def test_the_nearest_patch_of_any_image_is_found(entries: int) -> None:
+    """Patch by patch, also where most are equal, as those of a flat background are."""
+    rng = np.random.default_rng(entries)
+    ours, theirs = (rng.normal(size=(3, 40, entries)).astype(np.float32) for _ in range(2))
+    theirs[:, 5:] = theirs[0, 0]
+    found = nearest_apart(ours, theirs)
+    for image in range(3):
+        for place in range(40):
+            apart = np.linalg.norm(theirs.reshape(-1, entries) - ours[image, place], axis=1)
+            assert found[image, place] == pytest.approx(apart.min(), rel=1e-4)
 
 
 def test_what_no_known_image_holds_is_new(

@@ -105,6 +105,14 @@ def test_the_scan_is_exact(mine: list[int], others: list[int]) -> None:
     assert p_value == pytest.approx(np.mean([way <= observed * (1 + 1e-9) for way in ways]))
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_scan_of_many_errors_says_nothing_on_the_terminal() -> None:
+    """Chances of less than any number above 0."""
+    since, p_value = scan(np.arange(3000) % 700 + 700, np.arange(3000) % 700)
+    assert since == 700
+    assert p_value < 1e-300
+
+
 def test_the_scan_finds_the_minute_and_may_meet_strays() -> None:
     others = np.arange(0, 480, 8)
     assert scan(np.arange(310, 340, 3), others)[0] == 310

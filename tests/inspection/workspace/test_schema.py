@@ -195,6 +195,29 @@ def test_the_shift_of_errors_of_before_is_found_beside_the_lot(connection: duckd
     assert connection.execute("FROM affected").fetchall() == []
 
 
+def test_causes_of_before_stay_and_what_columns_mean_is_still_told(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    migrate(connection, MIGRATIONS[:11])
+    connection.execute(
+        """
+        INSERT INTO failure_modes VALUES ('n', 'n-1', 1, 't', 'n-1', 'new', NULL, [1], 'labels', false, 's',
+            NULL, NULL, NULL, NULL, 0.5, NULL, ['few'], NULL, NULL, NULL, NULL, '', '[]');
+        INSERT INTO comparisons VALUES ('n', 'n-1', 1, 'e.png', 'r.png', 'c.png', 0.5);
+        """
+    )
+    told = "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'failure_modes' ORDER BY ALL"
+    before, said = connection.execute("FROM failure_modes").fetchall(), connection.execute(told).fetchall()
+
+    assert migrate(connection) == LAST
+
+    assert connection.execute("FROM failure_modes").fetchall() == before
+    assert connection.execute("SELECT cause FROM mode_overview").fetchall() == [("labels",)]
+    assert connection.execute("SELECT before, after FROM comparisons").fetchall() == [("", "")]
+    changed = {name for name, comment in set(connection.execute(told).fetchall()) - set(said)}
+    assert changed == {"cause"}
+
+
 def test_every_table_and_view_says_what_it_is(connection: duckdb.DuckDBPyConnection) -> None:
     migrate(connection)
 
