@@ -104,21 +104,6 @@ def test_of_a_pair_the_shares_and_the_names_count_that_it_has_together() -> None
     assert [each.named for each in doubted.doubts] == [("dimmer lamp", "defocus")]
 
 
-@pytest.mark.parametrize(
-    ("given", "cause"),
-    [
-        (baselines(), Cause.UNKNOWN),
-        (baselines(like=0.8, either=0.4), Cause.LABELS),
-        (baselines(like=0.79, either=0.4), Cause.UNKNOWN),
-        (baselines(like=0.8, either=0.29), Cause.UNKNOWN),  # less than the best operation
-    ],
-)
-def test_errors_that_look_like_the_predicted_class_are_a_matter_of_labels(
-    given: Baselines, cause: Cause
-) -> None:
-    assert claimed(alike(0.3), baselines=given).cause is cause
-
-
 # --- what speaks against it ---
 
 DOUBTED = {
