@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from inspection import tuning
 from inspection.causes.measured_match import MeasuredMatch
 from inspection.causes.ranking import Ranking
-from inspection.causes.unclaimed import cause_without_claim
 from inspection.evidence.case import Case
 from inspection.evidence.nearest import Baselines, NearestMatch
 from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind
@@ -30,7 +29,7 @@ def claim(case: Case, ranking: Ranking, control: float) -> Diagnosis:
     best, doubts = ranking.best, tuple(_doubts(case, ranking, control))
     return Diagnosis(
         claimed=not doubts,
-        cause=Cause.APPEARANCE if not doubts else cause_without_claim(case, ranking),
+        cause=Cause.UNKNOWN if doubts else Cause.APPEARANCE,
         family=None if doubts else best.family,
         operation=None if doubts else best.operation,
         strength=None if doubts else best.strength,

@@ -9,6 +9,7 @@ from inspection.causes.measured_change import PARTS, apply_measured, measure_cha
 from inspection.causes.measured_family import family_of
 from inspection.causes.measured_match import MeasuredMatch, match_measured
 from inspection.causes.ranking import control_share, rank, shares_of
+from inspection.causes.unclaimed import cause_without_claim
 from inspection.evidence.case import Case
 from inspection.findings import Cause, Diagnosis
 from inspection.inputs.labelled import sample
@@ -36,7 +37,7 @@ def diagnose(case: Case) -> Diagnosis:
     best = match_measured(case, case.settings.measured_share)
     doubt = doubt_of_measured(case.settings, best)
     if doubt:
-        return replace(found, doubts=(*found.doubts, doubt))
+        return replace(found, cause=cause_without_claim(case, ranking), doubts=(*found.doubts, doubt))
     return _measured(best, _family(case, best, found), found)
 
 

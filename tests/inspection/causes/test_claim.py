@@ -6,7 +6,6 @@ from typing import cast
 import numpy as np
 import pytest
 
-from inspection.causes import unclaimed
 from inspection.causes.claim import claim, doubt_of_measured
 from inspection.causes.diagnosis import diagnose
 from inspection.causes.measured_match import MeasuredMatch
@@ -71,10 +70,7 @@ def claimed(
     """The claim of a dimmer lamp, which nothing speaks against but what is given."""
     some = Some(errors, Nearest(baselines) if baselines else Nearest())
     ranking = Ranking((match_of("dimmer lamp", strength, shares),), match, pair)
-    with pytest.MonkeyPatch.context() as patch:  # what only a model's own patches tell
-        for name in ("_look_new", "_show_nothing"):
-            patch.setattr(unclaimed, name, lambda _: False)
-        return claim(cast(Case, some), ranking, control)
+    return claim(cast(Case, some), ranking, control)
 
 
 def baselines(
@@ -102,21 +98,6 @@ def test_of_a_pair_the_shares_and_the_names_count_that_it_has_together() -> None
     doubted = claimed(alike(0.5), nearest(ENOUGH, 1), pair=pair)
     assert (doubted.claimed, doubted.pair) == (False, ())
     assert [each.named for each in doubted.doubts] == [("dimmer lamp", "defocus")]
-
-
-@pytest.mark.parametrize(
-    ("given", "cause"),
-    [
-        (baselines(), Cause.UNKNOWN),
-        (baselines(like=0.8, either=0.4), Cause.LABELS),
-        (baselines(like=0.79, either=0.4), Cause.UNKNOWN),
-        (baselines(like=0.8, either=0.29), Cause.UNKNOWN),  # less than the best operation
-    ],
-)
-def test_errors_that_look_like_the_predicted_class_are_a_matter_of_labels(
-    given: Baselines, cause: Cause
-) -> None:
-    assert claimed(alike(0.3), baselines=given).cause is cause
 
 
 # --- what speaks against it ---

@@ -1,5 +1,7 @@
 """What errors are put down to that no cause explains: each played on the plant's own parts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -8,6 +10,7 @@ from inspection.causes.ranking import Ranking, match_of
 from inspection.causes.unclaimed import cause_without_claim
 from inspection.evidence.blame import screen
 from inspection.evidence.case import Case
+from inspection.evidence.nearest import Baselines
 from inspection.evidence.responses import Responses
 from inspection.evidence.shift import Shares
 from inspection.evidence.subject import Subject
@@ -46,6 +49,26 @@ def test_parts_with_what_no_reference_part_has_are_new(here: Subject, responses:
     rings = (np.hypot(rows - 20, columns - 20).astype(int) // 3 % 2 == 0) & (rows < 40) & (columns < 40)
     images[:, rings] = 255
     assert cause_without_claim(case_of(here, responses, images, "pit"), NOTHING) is Cause.NEW_LOOK
+
+
+@pytest.mark.parametrize(
+    ("like", "either", "cause"),
+    [
+        (0.1, 0.1, Cause.UNKNOWN),
+        (0.8, 0.4, Cause.LABELS),
+        (0.79, 0.4, Cause.UNKNOWN),
+        (0.8, 0.09, Cause.UNKNOWN),  # less than the best operation
+    ],
+)
+def test_errors_that_look_like_the_predicted_class_are_a_matter_of_labels(
+    here: Subject, responses: Responses, like: float, either: float, cause: Cause
+) -> None:
+    """As scratches that pass for pits do: nothing is new on them, and they pass for no good part."""
+    case = case_of(here, responses, correct(here, "scratch"), "pit")
+    little, alike = Shares(0.05, 0.05, 0.05), Shares(either, either, either)
+    found = Baselines(little, little, alike, like)
+    vars(case)["nearest"] = replace(case.nearest, baselines=found)
+    assert cause_without_claim(case, NOTHING) is cause
 
 
 @pytest.mark.parametrize("count", [1, 4])
