@@ -22,10 +22,12 @@ from torch.nn.functional import avg_pool2d
 
 from fmi_engine.probe import truncated
 from fmi_engine.types import FloatArray, Layer
+from inspection import tuning
 from inspection.evidence.subject import Subject
 
 BLURS = (1, 2, 4, 8)  # sigma, pixels, between which the bands of an image lie
 GRID = 24  # places along the longer side of an image, at most
+COARSE = 12  # the same of the maps, whose many filters take longer: bounds the time on large images
 MIDDLE = 8  # times narrower than the image, at most, are the maps of the middle layer
 LITTLE = 1e-3  # spread of an entry, in place of none
 FEW = (
@@ -95,9 +97,7 @@ class Places:
     @cached_property
     def _scales(self) -> Views:
         """The spread of every entry over the patches of unchanged reference images."""
-        return tuple(
-            np.maximum(view.std((0, 1)), LITTLE) for view in describe_patches(self.subject, self.unchanged)
-        )
+        return tuple(spreads(view) for view in describe_patches(self.subject, self.unchanged))
 
     def _distances(self, references: NDArray[np.uint8]) -> FloatArray:
         """Distances (views, errors) of patches, there and back, among the images of each class."""
@@ -111,6 +111,16 @@ class Places:
                 apart[mine] = nearest_apart(here, there).mean(1) + nearest_apart(there, here).mean(1)
             found.append(apart)
         return np.stack(found)
+
+
+def spreads(view: FloatArray) -> FloatArray:
+    """The spread of every entry (entries,) over patches (images, places, entries).
+
+    An entry that hardly varies, such as a filter that is silent on them, counts as if it varied by the
+    resolution of the one that varies most: it would rule every distance otherwise.
+    """
+    found = view.std((0, 1))
+    return np.asarray(np.maximum(found, max(tuning.RESOLUTION * found.max(), LITTLE)), np.float32)
 
 
 def nearest_apart(images: FloatArray, others: FloatArray) -> FloatArray:
@@ -163,7 +173,7 @@ def _look(image: NDArray[np.uint8]) -> FloatArray:
 def _maps(subject: Subject, images: NDArray[np.uint8]) -> FloatArray:
     """The code of the middle layer, the mean of 3 x 3 places around each: (images, places, filters)."""
     layer, size = _middle(subject.layers, images.shape[1]), subject.settings.compute.batch_size
-    step = -(-max(layer.height, layer.width) // GRID)
+    step = -(-max(layer.height, layer.width) // COARSE)
     rows = []
     with truncated(subject.classifier.network, layer.name) as code:
         for start in range(0, len(images), size):
@@ -194,7 +204,7 @@ class Newness:
         """
         views = []
         for ours, theirs in zip(describe_patches(self.subject, images), self._patches, strict=True):
-            scale = np.maximum(theirs.std((0, 1)), LITTLE)
+            scale = spreads(theirs)
             apart = np.sort(nearest_apart(ours / scale, theirs / scale), axis=1)
             views.append(apart[:, -max(1, apart.shape[1] // 20) :].mean(1))
         return np.asarray(np.mean(views, axis=0), np.float32)

@@ -13,7 +13,7 @@ cross-validated classifier gets wrong. They are hard parts under their right lab
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -62,7 +62,6 @@ class LabelEvidence:
 
     errors: LabelSigns
     hard: LabelSigns  # of reference images that are taken for another class, under their right labels
-    power: float  # share of the reference images that would be listed if their label were exchanged
 
     @property
     def listed(self) -> NDArray[np.int64]:
@@ -91,16 +90,6 @@ class LabelEvidence:
         return np.asarray(best[best >= tuning.SUSPECT_PRECISION], np.float32)
 
     @property
-    def wrong_share(self) -> float:
-        """The share of the errors that are listed, in times what it would be were all labels wrong; to 1."""
-        return min(1.0, len(self.listed) / len(self.errors) / self.power) if self.power else 0.0
-
-    @property
-    def matter_of_labels(self) -> bool:
-        """Whether most of the errors are a matter of labels."""
-        return self.wrong_share >= tuning.MOSTLY
-
-    @property
     def _agreeing(self) -> NDArray[np.int64]:
         agreeing = np.flatnonzero(self.errors.agree)
         return agreeing[np.argsort(-self.errors.margin[agreeing], kind="stable")]
@@ -121,7 +110,6 @@ def find_evidence(case: Case) -> LabelEvidence:
     return LabelEvidence(
         _signs(views, errors, case.screening.predicted),
         _signs(views, hard, taken_for[hard]),
-        float(_would_agree(views, references).mean()) if first else 0.0,
     )
 
 
@@ -133,14 +121,6 @@ def _signs(views: Sequence["View"], asked: NDArray[np.int64], suggested: NDArray
         np.min([each.neighbours(asked, suggested) for each in views], axis=0),
         np.min([each.typical(asked, suggested) for each in views], axis=0),
     )
-
-
-def _would_agree(views: Sequence["View"], references: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which reference images (images,) would be found under any other label than theirs."""
-    all_of_them = np.arange(len(references))
-    signs = _signs(views, all_of_them, references)
-    right = np.all([each.probabilities[all_of_them].argmax(1) == references for each in views], axis=0)
-    return replace(signs, issue=right).agree
 
 
 def _views(case: Case) -> Iterator["View"]:

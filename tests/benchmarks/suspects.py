@@ -283,7 +283,6 @@ def judge(world: World, known: Responses, log: Log, wrong: NDArray[np.bool_]) ->
         "listed": len(evidence.listed),
         "listed_wrong": int(wrong[evidence.listed].sum()),
         "expected": float(evidence.expected[-1]) if len(evidence.listed) else None,
-        "labels": evidence.matter_of_labels,
     }
 
 
@@ -304,7 +303,6 @@ def scored(found: Sequence[Mapping[str, Any]]) -> Result:
             **_share("recall", hits, wrong),
             **_share("right_listed", listed - hits, errors - wrong),
             "worst": max(((n["listed"] - n["listed_wrong"]) / n["errors"] for n in some), default=0.0),
-            "labels": sum(night["labels"] for night in some),
         }
     return kinds
 
@@ -319,12 +317,10 @@ SHARES_SHOWN = {"precision": "precision", "recall": "recall", "right_listed": "r
 
 def _show(kinds: Mapping[str, Mapping[str, Any]]) -> None:
     counts = ("nights", "errors", "wrong", "listed")
-    table = Table("kind", *counts, *SHARES_SHOWN.values(), "worst night", "a matter of labels")
+    table = Table("kind", *counts, *SHARES_SHOWN.values(), "worst night")
     for kind, each in kinds.items():
         shares = [f"{each[name]:.1%}" if name in each else "" for name in SHARES_SHOWN]
-        table.add_row(
-            kind, *(str(each[name]) for name in counts), *shares, f"{each['worst']:.1%}", str(each["labels"])
-        )
+        table.add_row(kind, *(str(each[name]) for name in counts), *shares, f"{each['worst']:.1%}")
     console.print(table)
 
 

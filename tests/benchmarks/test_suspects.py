@@ -41,7 +41,6 @@ def test_scores_by_hand() -> None:
             "wrong": wrong,
             "listed": listed,
             "listed_wrong": hits,
-            "labels": 0,
         }
 
     found = scored(

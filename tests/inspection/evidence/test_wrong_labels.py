@@ -8,7 +8,6 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from fmi_engine.types import FloatArray
-from inspection import tuning
 from inspection.evidence.wrong_labels import FOLDS, LabelEvidence, LabelSigns, View, out_of_sample
 
 
@@ -53,7 +52,7 @@ def hard(agreeing: list[float], others: int) -> LabelSigns:
 def test_one_sign_against_it_is_enough(against: dict[str, Any]) -> None:
     assert signs(0.9).agree.tolist() == [True]
     assert signs(0.9, **against).agree.tolist() == [False]
-    assert len(LabelEvidence(signs(*[0.9] * 20, **against), hard([], 40), 0.5).listed) == 0
+    assert len(LabelEvidence(signs(*[0.9] * 20, **against), hard([], 40)).listed) == 0
 
 
 def test_errors_are_listed_as_far_down_as_enough_are_expected_to_be_wrong() -> None:
@@ -64,7 +63,7 @@ def test_errors_are_listed_as_far_down_as_enough_are_expected_to_be_wrong() -> N
     errors = signs(0.5, 0.9, 0.15, 0.8, 0.3, 0.05)
     others = signs(*[1.0] * 4, issue=False)
     both = joined(errors, others)
-    evidence = LabelEvidence(both, hard([0.2, 0.1], 93), 0.5)
+    evidence = LabelEvidence(both, hard([0.2, 0.1], 93))
     assert evidence.listed.tolist() == [1, 3, 0, 4, 2, 5]
     assert_allclose(evidence.expected, [1 - 0.05 / 4] * 4 + [1 - 0.15 / 5, 1 - 0.25 / 6], rtol=1e-6)
 
@@ -74,32 +73,21 @@ def test_none_is_listed_where_hard_parts_would_be_as_often() -> None:
     errors = LabelSigns(
         np.full(50, 0.9, np.float32), np.arange(50) < 10, np.ones(50, np.float32), np.ones(50, np.float32)
     )
-    assert len(LabelEvidence(errors, hard([0.9] * 10, 40), 0.5).listed) == 0
-    assert len(LabelEvidence(errors, hard([], 50), 0.5).listed) == 10
+    assert len(LabelEvidence(errors, hard([0.9] * 10, 40)).listed) == 0
+    assert len(LabelEvidence(errors, hard([], 50)).listed) == 10
 
 
 def test_few_hard_parts_promise_little() -> None:
     """Of six usual images two agree; .5 / 5 of six may be right with no hard part, .5 / 15 with ten."""
     both = joined(signs(0.9, 0.9), signs(*[0.9] * 4, issue=False))
-    assert len(LabelEvidence(both, NONE, 0.5).listed) == 0
-    assert len(LabelEvidence(both, hard([], 10), 0.5).listed) == 2
+    assert len(LabelEvidence(both, NONE).listed) == 0
+    assert len(LabelEvidence(both, hard([], 10)).listed) == 2
 
 
 def test_errors_that_are_no_usual_ones_expect_no_hard_parts() -> None:
     """Two errors under wrong labels among a hundred of a fault, which look like no class."""
     both = joined(signs(0.9, 0.9), signs(*[0.9] * 100, typical=0.0))
-    assert LabelEvidence(both, hard([], 10), 0.5).listed.tolist() == [0, 1]
-
-
-def test_a_mode_is_a_matter_of_labels_where_half_as_many_are_listed_as_would_be_of_wrong_ones() -> None:
-    errors = LabelSigns(
-        np.full(40, 0.9, np.float32), np.arange(40) < 8, np.ones(40, np.float32), np.ones(40, np.float32)
-    )
-    of_them = LabelEvidence(errors, hard([], 99), 0.4)
-    assert of_them.wrong_share == pytest.approx(8 / 40 / 0.4) == tuning.MOSTLY
-    assert of_them.matter_of_labels
-    assert not LabelEvidence(errors, hard([], 99), 0.41).matter_of_labels
-    assert not LabelEvidence(errors, hard([], 99), 0.0).matter_of_labels
+    assert LabelEvidence(both, hard([], 10)).listed.tolist() == [0, 1]
 
 
 # --- the signs of one view, on a line ---
