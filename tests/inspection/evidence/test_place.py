@@ -122,3 +122,12 @@ def test_what_no_known_image_holds_is_new(
     newness = Newness(subject, known)
     assert newness.of(known) == pytest.approx(np.zeros(8), abs=10 * LITTLE)
     assert (newness.of(lined(others)) > newness.of(others)).all()
+
+
+def test_an_entry_that_hardly_varies_does_not_rule_a_distance() -> None:
+    """The second filter is silent on these patches: it counts as if it varied by a hundredth of the first."""
+    rng = np.random.default_rng(0)
+    view = np.zeros((4, 9, 2), np.float32)
+    view[..., 0] = rng.normal(0, 3, (4, 9))
+    assert spreads(view) == pytest.approx([view[..., 0].std(), view[..., 0].std() / 100])
+    assert spreads(np.zeros((2, 2, 2), np.float32)) == pytest.approx([LITTLE, LITTLE])
