@@ -14,6 +14,7 @@ from inspection.evidence.place import (
     Places,
     describe_patches,
     nearest_apart,
+    spreads,
 )
 from inspection.evidence.subject import Subject
 
