@@ -7,14 +7,18 @@ Facts of albumentations 2.0.8 that they rest on, each read in its source and con
   average, too dark.
 """
 
+import math
 from functools import partial
 from typing import Any
 
 import albumentations as A
 import numpy as np
+from numpy.random import default_rng
 
-from inspection.operations.operation import Image, Operation, Share, Transform
+from inspection.operations.operation import Image, Operation, Range, Share, Transform
 from inspection.operations.planes import grey_values
+
+NORMAL = 1.4826  # standard deviations of a normal distribution in its median distance from the mean
 
 
 class Veil(Transform):
@@ -47,6 +51,50 @@ class Veil(Transform):
         """Go that share of the way from every grey value to white, or to the mean of its channel."""
         stray = np.float32(255.0) if self.white else img.mean((0, 1), dtype=np.float32)
         return grey_values(img + np.float32(share) * (stray - img))
+
+
+class DimmedLight(Transform):
+    """Less light on a camera whose noise stays: the image is scaled, and its own noise is made up for.
+
+    How noisy the camera is, each image tells: the standard deviation between neighbours along the rows or the
+    columns, the lesser of the two, for a brushed surface varies along one of them only.
+
+    Args:
+        stops_range: light lost, drawn uniformly, in stops.
+        p: probability of applying it.
+
+    """
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):  # type: ignore[misc]
+        """What the arguments may be."""
+
+        stops_range: Range
+
+    def __init__(self, stops_range: tuple[float, float] = (0.5, 1.5), p: float = 0.5):
+        super().__init__(p=p)
+        self.stops_range = stops_range
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the stops and the seed of the noise."""
+        return {"stops": self.py_random.uniform(*self.stops_range), "seed": self.py_random.getrandbits(32)}
+
+    def apply(self, img: Image, stops: float, seed: int, **_: Any) -> Image:
+        """Scale the light, and add as much noise as the scaling took."""
+        kept = 2.0**-stops
+        lost = np.float32(noise_of(img) * math.sqrt(1.0 - kept * kept))
+        noise = default_rng(seed).standard_normal(img.shape, dtype=np.float32)
+        return grey_values(np.float32(kept) * img + lost * noise)
+
+
+def noise_of(image: Image) -> float:
+    """The standard deviation of an image's noise, grey levels: robust, from differences of neighbours."""
+    steps = [np.abs(np.diff(image.astype(np.float32), axis=axis)) for axis in (0, 1)]
+    least = min((float(np.median(each)) for each in steps if each.size), default=0.0)
+    return least * NORMAL / math.sqrt(2.0)
+
+
+def _dimmed(lowest: float, highest: float) -> A.BasicTransform:
+    return DimmedLight(stops_range=(lowest, highest), p=1.0)
 
 
 def _scaling(sign: int, lowest: float, highest: float) -> A.BasicTransform:
@@ -90,6 +138,14 @@ OPERATIONS: tuple[Operation, ...] = (
         grid=(0.25, 0.5, 1.0, 1.5, 2.0),
         meaning="the light is dimmer",
         transform=partial(_scaling, -1),
+    ),
+    Operation(
+        name="dimmer lamp at the camera's noise",
+        family="darker",
+        unit="stops",
+        grid=(0.25, 0.5, 1.0, 1.5, 2.0),
+        meaning="the light is dimmer, and the camera as noisy as before",
+        transform=_dimmed,
     ),
     Operation(
         name="brighter lamp",

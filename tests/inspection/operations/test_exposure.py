@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inspection.operations.catalogue import find_operation
-from inspection.operations.exposure import Veil
+from inspection.operations.exposure import Veil, noise_of
 from tests.inspection.operations.trial_images import (
     constant,
 )
@@ -76,3 +76,22 @@ def test_sharpening_by_hand() -> None:
     # 0.1 of eight times the pixel less its eight neighbours: + 8 in the middle, - 1 around it.
     wanted = np.pad(np.pad([[108]], 1, constant_values=89), 1, constant_values=90)
     assert np.array_equal(changed, wanted)
+
+
+def test_a_dimmer_lamp_leaves_the_cameras_noise() -> None:
+    """Noise of 6 grey levels on 160: at half the light 80, and still 6; plain scaling would leave 3."""
+    image = np.rint(np.random.default_rng(0).normal(160, 6, (96, 96, 1))).astype(np.uint8)
+    found = find_operation("dimmer lamp at the camera's noise").apply(image, 1.0, 0)
+    plain = find_operation("dimmer lamp").apply(image, 1.0, 0)
+    assert found.mean() == pytest.approx(80, abs=0.5)
+    assert found.std() == pytest.approx(6, rel=0.08)
+    assert plain.std() == pytest.approx(3, rel=0.08)
+
+
+def test_noise_is_told_from_a_brushed_surface() -> None:
+    """Stripes along the rows differ from row to row only."""
+    rng = np.random.default_rng(0)
+    stripes = 120 + 30 * rng.standard_normal((96, 1, 1))
+    image = np.clip(np.rint(stripes + 4 * rng.standard_normal((96, 96, 1))), 0, 255).astype(np.uint8)
+    assert noise_of(image) == pytest.approx(4, rel=0.15)
+    assert noise_of(np.full((1, 8, 1), 9, np.uint8)) == 0
