@@ -212,8 +212,6 @@ def test_operations_for_channels() -> None:
 
 def test_find_operation() -> None:
     assert find_operation("hot spot").family == "hot spot"
-    with pytest.raises(
-        InspectionError,
-        match="no operation 'fog'; the catalogue has: dimmer lamp, dimmer lamp at the camera's noise, brighter",
-    ):
+    first = "dimmer lamp, dimmer lamp at the camera's noise, brighter"
+    with pytest.raises(InspectionError, match=f"no operation 'fog'; the catalogue has: {first}"):
         find_operation("fog")
