@@ -544,7 +544,7 @@ SAID: dict[tuple[str, str], Callable[[float], str]] = {
     ("", "of the pixels along a side lost"): lambda s: f"{percent(1 - s)} of the resolution",
     ("", "points of quality below 100"): lambda s: f"a quality of {100 - s:.0f}",
     ("", "times the normal light"): lambda s: f"{s:.2g} times the normal light on top",
-    ("", "pixels (sigma) at the far side"): lambda s: f"a blur of {s:.2g} pixels at the far side",
+    ("", "pixels (sigma) at the far side"): lambda s: f"a blur of {_counted(s, 'pixel')} at the far side",
     ("", "pixels (sigma)"): lambda s: f"a blur of {_counted(s, 'pixel')}",
     ("", "pixels (radius)"): lambda s: f"a blur of {_counted(s, 'pixel')}",
     ("", "pixels"): lambda s: f"over {_counted(s, 'pixel')}",
