@@ -46,10 +46,8 @@ class NearestMatch:
     """How well a change of the reference images accounts for errors, one by one."""
 
     shares: Shares  # explained by the changed reference images of their own classes most like them
-    nearer: (
-        int  # errors that are nearer to those than to any that is as it was: in their shift times in place
-    )
-    errors: int  # that were looked at for it
+    nearer: int  # errors that are nearer to those, in their shift times in place, than to any as it was
+    errors: int
     place: PlaceMatch = field(compare=False)  # how much nearer their patches are
     resampled: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32), compare=False)
     """(resamples,): the natural logarithm of `unexplained` over errors that are drawn with replacement."""

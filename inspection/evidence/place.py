@@ -12,6 +12,7 @@ SciPy's trees and scikit-learn are imported where they are asked, for they take 
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,9 +31,7 @@ GRID = 24  # places along the longer side of an image, at most
 COARSE = 12  # the same of the maps, whose many filters take longer: bounds the time on large images
 MIDDLE = 8  # times narrower than the image, at most, are the maps of the middle layer
 LITTLE = 1e-3  # spread of an entry, in place of none
-FEW = (
-    16  # entries of a patch, at most, among which a tree finds the nearest sooner than comparing all with all
-)
+FEW = 16  # entries of a patch, at most, among which a tree finds the nearest sooner than comparing all
 
 Views = tuple[FloatArray, ...]  # of each view the patches (images, places, entries)
 
@@ -66,7 +65,8 @@ class Places:
 
     def under(self, changed: NDArray[np.uint8]) -> PlaceMatch:
         """Set the errors against changed reference images (errors, height, width, channel), one for each."""
-        distances, before = self._distances(changed), np.maximum(self._before, LITTLE)
+        distances = self._distances_to(describe_patches(self.subject, changed))
+        before = np.maximum(self._before, LITTLE)
         return PlaceMatch(distances / before.mean(1, keepdims=True), (distances / before).mean(0))
 
     def where(self, changed: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
@@ -75,42 +75,56 @@ class Places:
         Both are (errors, rows, columns), as images look without the network, in the same unit.
         """
         height, width = (len(range(*_places(side, self.errors.shape))) for side in self.errors.shape[1:3])
-        found = []
-        for references in (self.unchanged, changed):
-            apart = np.zeros((len(self.true), height * width), np.float32)
-            theirs = np.stack([_look(image) for image in references]) / self._scales[0]
-            ours = self._of_errors[0] / self._scales[0]
-            for label in np.unique(self.true):
-                mine = self.true == label
-                apart[mine] = nearest_apart(ours[mine], theirs[mine])
-            found.append(apart.reshape(-1, height, width))
-        return found[0], found[1]
+        theirs = np.stack([_look(image) for image in changed])
+        before, after = (
+            self._by_class(nearest_apart, (self._of_errors[0], views), self._scales[0])
+            for views in (self._of_unchanged[0], theirs)
+        )
+        return before.reshape(-1, height, width), after.reshape(-1, height, width)
 
     @cached_property
     def _before(self) -> FloatArray:
-        return self._distances(self.unchanged)
+        return self._distances_to(self._of_unchanged)
 
     @cached_property
     def _of_errors(self) -> Views:
         return describe_patches(self.subject, self.errors)
 
     @cached_property
+    def _of_unchanged(self) -> Views:
+        return describe_patches(self.subject, self.unchanged)
+
+    @cached_property
     def _scales(self) -> Views:
         """The spread of every entry over the patches of unchanged reference images."""
-        return tuple(spreads(view) for view in describe_patches(self.subject, self.unchanged))
+        return tuple(spreads(view) for view in self._of_unchanged)
 
-    def _distances(self, references: NDArray[np.uint8]) -> FloatArray:
+    def _distances_to(self, views: Views) -> FloatArray:
         """Distances (views, errors) of patches, there and back, among the images of each class."""
-        views = describe_patches(self.subject, references)
-        found = []
-        for ours, theirs, scale in zip(self._of_errors, views, self._scales, strict=True):
-            apart = np.zeros(len(self.true), np.float32)
-            for label in np.unique(self.true):
-                mine = self.true == label
-                here, there = ours[mine] / scale, theirs[mine] / scale
-                apart[mine] = nearest_apart(here, there).mean(1) + nearest_apart(there, here).mean(1)
-            found.append(apart)
-        return np.stack(found)
+        pairs = zip(self._of_errors, views, strict=True)
+        return np.stack(
+            [
+                self._by_class(_there_and_back, pair, scale)
+                for pair, scale in zip(pairs, self._scales, strict=True)
+            ]
+        )
+
+    def _by_class(
+        self,
+        measure: Callable[[FloatArray, FloatArray], FloatArray],
+        pair: tuple[FloatArray, FloatArray],
+        scale: FloatArray,
+    ) -> FloatArray:
+        """What is measured (errors, ...) between the patches of errors and of references, class by class."""
+        ours, theirs = pair
+        rows = [np.flatnonzero(self.true == label) for label in np.unique(self.true)]
+        found = [measure(ours[mine] / scale, theirs[mine] / scale) for mine in rows]
+        return np.asarray(np.concatenate(found)[np.argsort(np.concatenate(rows))])
+
+
+def _there_and_back(images: FloatArray, others: FloatArray) -> FloatArray:
+    """How far the patches of images (images,) are from the nearest of the others, and the other way round."""
+    return np.asarray(nearest_apart(images, others).mean(1) + nearest_apart(others, images).mean(1))
 
 
 def spreads(view: FloatArray) -> FloatArray:

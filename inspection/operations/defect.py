@@ -12,6 +12,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from inspection.operations.blur import NO_BLUR
 from inspection.operations.operation import Image, Operation, Plane, Range, Transform
 from inspection.operations.planes import grey_values, like
 
@@ -112,9 +113,6 @@ class DefectEdges(Transform):
         mine = sure * detail
         away = cv2.GaussianBlur(mine, (0, 0), sigma).reshape(mine.shape) - mine
         return grey_values(img + (-away if self.sharpen else away).reshape(img.shape))
-
-
-NO_BLUR = 0.1  # pixels: a Gaussian of a smaller sigma is none
 
 
 class DefectSize(Transform):
