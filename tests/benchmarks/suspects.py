@@ -44,7 +44,7 @@ from inspection.models.registry import spec_of
 from inspection.workspace.files import write_whole
 from tests.benchmarks import planted
 from tests.benchmarks.faults import nights, scores
-from tests.benchmarks.kept import code
+from tests.benchmarks.kept import Kept, code
 from tests.benchmarks.planted import Fault, Image
 from tests.benchmarks.world import Log, World, logged_rows, open_world
 
@@ -92,6 +92,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, help="default: suspects-cache beside --json")
     options = parser.parse_args(arguments)
     options.cache = options.cache or options.json.absolute().parent / "suspects-cache"
+    options.nights = options.cache / f"nights-{code()}"  # once: a run's code is that of its start
     return options
 
 
@@ -100,13 +101,12 @@ def _run(options: argparse.Namespace) -> Result:
     for seed in range(options.seeds):
         world = open_world(options.images, seed, options.size, options.epochs, options.cache, options.where)
         known = references_alone(world.subject)
-        folder = options.cache / f"nights-{code()}" / f"{world.name}-{world.model.model_hash[:10]}"
+        kept = Kept(options.nights, world)
         for key, kind, log_of in _jobs(options, world):
-            path = folder / f"{key}.json"
-            if not path.is_file():
-                night = {"seed": seed, "night": key, "kind": kind} | judge(world, known, *log_of())
-                write_whole(path, json.dumps(night).encode())
-            found.append(json.loads(path.read_text(encoding="utf-8")))
+            night = kept.get(key)
+            if night is None:
+                night = kept.put(key, {"night": key, "kind": kind} | judge(world, known, *log_of()))
+            found.append(night)
             console.print(f"{world.name}, seed {seed}: {key}")
     return {"images": str(options.images), "kinds": scored(found), "nights": found}
 
