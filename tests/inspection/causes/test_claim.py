@@ -128,8 +128,8 @@ DOUBTED = {
     DoubtKind.PLACE: (
         claimed(match=nearest(ENOUGH, 18, ELSEWHERE)),
         Doubt(DoubtKind.PLACE, LAMP, -0.3, -0.1),
-        "dimmer lamp changes other places of an image than those that changed on these errors: patch by patch, "
-        "reference images under it are no nearer to them than reference images as they are",
+        "dimmer lamp changes other places of an image than those that changed on these errors: patch by "
+        "patch, reference images under it are no nearer to them than reference images as they are",
     ),
     DoubtKind.NOT_NEARER: (
         claimed(match=nearest(ENOUGH, 11)),
