@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from inspection.errors import ImageSetError
+from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import write_image
 from inspection.inputs.sample_line import Lamp, SampleLine, write_images
 from inspection.models import first_model
@@ -19,6 +20,7 @@ from tests.benchmarks.natural import __main__ as benchmark
 from tests.benchmarks.natural import scores
 from tests.benchmarks.natural.arms import ARMS, Arm, arms_of, generic_augmentation, one_of
 from tests.benchmarks.natural.conditions import Question, read_conditions
+from tests.benchmarks.world import key_of
 
 Json = dict[str, Any]
 
@@ -262,6 +264,20 @@ def test_every_image_is_for_one_thing(tmp_path: Path) -> None:
     assert numbers(found.judge_new) == [16, 17]
     few = read_conditions(Question(tmp_path, "light", ("ring",), ("bar",), "split <> 'val' OR light = 'bar'"))
     assert numbers(few.references) == [0, 1]
+
+
+def test_one_part_under_two_lamps_makes_two_models_and_two_questions(tmp_path: Path) -> None:
+    """Whatever their files are called: what one question found is not the answer to another."""
+    paths = [tmp_path / lamp / "part-1.png" for lamp in ("ring", "bar")]
+    for path, grey in zip(paths, (40, 80), strict=True):
+        write_image(path, np.full((8, 8, 1), grey, np.uint8))
+    assert len({key_of([LabelledImage(path, "good", "train")], 8, 1, "") for path in paths}) == 2
+    asked = [
+        Question(tmp_path, "lamp", ("ring",), (new,), where)
+        for new in ("bar", "dome")
+        for where in (None, "lot = 7")
+    ]
+    assert len({each.key for each in asked}) == 4
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def _judging(labels: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
 
 
 def key_of(images: Sequence[LabelledImage], size: int, epochs: int, architecture: str) -> str:
-    """What tells one base model from another."""
-    listed = [[each.path.name, each.label, each.split] for each in images]
+    """What tells one base model from another: what its images hold, whatever they are called."""
+    listed = [[hashlib.sha256(each.path.read_bytes()).hexdigest(), each.label, each.split] for each in images]
     text = json.dumps([listed, size, epochs, architecture])
     return hashlib.sha256(text.encode()).hexdigest()[:10]

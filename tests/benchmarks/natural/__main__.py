@@ -187,8 +187,7 @@ class _Work:
         self.options, self.seed = options, seed
         request = FirstModelRequest((), options.architecture, (options.size, options.size), 0, options.epochs)
         question = _question(options)
-        name = question.table.parent.name if question.table.suffix else question.table.name
-        self.shift: Shift = open_shift(name, read_conditions(question), seed, request, options.cache)
+        self.shift: Shift = open_shift(question.key, read_conditions(question), seed, request, options.cache)
         self.kept = Kept(options.nights, self.shift.world)
 
     def night(self) -> Result:

@@ -1,5 +1,7 @@
 """The two conditions of a set: which images train and judge the model, and which are the line's."""
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,9 +26,11 @@ class Question:
     where: str | None = None  # an SQL condition that all images meet
 
     @property
-    def name(self) -> str:
-        """The set and the change, in a word or two."""
-        return f"{self.table.parent.name}: {self.column} {' '.join(self.old)} to {' '.join(self.new)}"
+    def key(self) -> str:
+        """The set, and what tells this question from others that are asked of it."""
+        name = self.table.parent.name if self.table.suffix else self.table.name
+        asked = json.dumps([self.column, self.old, self.new, self.where])
+        return f"{name}-{hashlib.sha256(asked.encode()).hexdigest()[:6]}"
 
 
 @dataclass(frozen=True, slots=True)
