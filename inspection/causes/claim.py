@@ -10,8 +10,9 @@ from inspection.causes.measured_match import MeasuredMatch
 from inspection.causes.ranking import Ranking
 from inspection.evidence.case import Case
 from inspection.evidence.nearest import Baselines, NearestMatch
+from inspection.evidence.newness import most
 from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind
-from inspection.operations.catalogue import find_operation
+from inspection.operations.catalogue import Steps, find_operation
 from inspection.workspace.settings import MatchingSettings
 
 SHORT = {
@@ -26,7 +27,8 @@ def claim(case: Case, ranking: Ranking, control: float) -> Diagnosis:
 
     `control` is the explained share that chance reaches.
     """
-    best, doubts = ranking.best, tuple(_doubts(case, ranking, control))
+    best = ranking.best
+    doubts = tuple(_doubts(case, ranking, control)) or tuple(_doubt_of_new(case, ranking))
     return Diagnosis(
         claimed=not doubts,
         cause=Cause.UNKNOWN if doubts else Cause.APPEARANCE,
@@ -58,6 +60,17 @@ def _doubts(case: Case, ranking: Ranking, control: float) -> Iterator[Doubt]:
     smallest = find_operation(best.operation).grid[0]
     if not ranking.pair and best.strength < smallest:
         yield Doubt(DoubtKind.FAINT, named, best.strength, smallest, unit=best.unit)
+
+
+def _doubt_of_new(case: Case, ranking: Ranking) -> Iterator[Doubt]:
+    """Whether most errors hold what no reference image has under the account either.
+
+    It is asked last, of an account that nothing else speaks against.
+    """
+    new = case.new_under(Steps(tuple((each.operation, each.strength) for each in ranking.account)))
+    if most(new):
+        named = tuple(each.operation for each in ranking.account)
+        yield Doubt(DoubtKind.NEW, named, int(new.sum()), tuning.MOSTLY, errors=len(new))
 
 
 def _doubts_beside(
@@ -101,4 +114,9 @@ def doubt_of_measured(settings: MatchingSettings, best: MeasuredMatch) -> Doubt 
         return Doubt(DoubtKind.MEASURED_SHARE, named, shares.mean, settings.measured_share, measured=True)
     if least < settings.look_share:
         return Doubt(DoubtKind.MEASURED_VIEW, named, least, settings.look_share, measured=True)
-    return next(_doubts_beside(settings, named, best.nearest, best.baselines, measured=True), None)
+    for doubt in _doubts_beside(settings, named, best.nearest, best.baselines, measured=True):
+        return doubt
+    if most(best.new):
+        new = int(best.new.sum())
+        return Doubt(DoubtKind.NEW, named, new, tuning.MOSTLY, errors=len(best.new), measured=True)
+    return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from inspection.inputs.labelled import sample
 from inspection.operations.catalogue import Change
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MeasuredMatch:
     """The measured change that explains most of the evidence of errors that it was not measured on."""
 
@@ -25,6 +25,12 @@ class MeasuredMatch:
     nearest: NearestMatch
     baselines: Baselines
     tried: dict[str, Shares]  # what the mean shift of every measured change explains, by which one was chosen
+    halves: tuple["_Half", ...] = field(default=(), repr=False)
+
+    @cached_property
+    def new(self) -> NDArray[np.bool_]:
+        """Which of the errors looked at hold patches that no reference image has under the change."""
+        return np.concatenate([np.zeros(0, bool), *(half.new_under(self.name) for half in self.halves)])
 
 
 def match_measured(
@@ -70,6 +76,10 @@ class _Half:
         """One measured change, as a change of images."""
         return partial(apply_measured, change=self.change, parts=PARTS[name])
 
+    def new_under(self, name: str) -> NDArray[np.bool_]:
+        """Which errors of the other half hold patches that no reference image has under the change."""
+        return self.case.new_under(self.at_work(name))
+
     def nearest(self, name: str) -> NearestMatch:
         """How it does on the nearest reference images."""
         if name not in self.known:
@@ -102,6 +112,7 @@ def _together(halves: Sequence[_Half]) -> MeasuredMatch:
             float(np.mean([each.like_predicted for each in baselines])),
         ),
         means,
+        tuple(halves),
     )
 
 

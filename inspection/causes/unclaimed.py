@@ -4,18 +4,13 @@ Each asks for something else of a plant, and none has a recipe.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fmi_engine.chance import at_least
-from fmi_engine.types import FloatArray
 from inspection import tuning
 from inspection.causes.ranking import Ranking
 from inspection.evidence.case import Case
-from inspection.evidence.place import Newness
+from inspection.evidence.newness import KNOWN, Newness, most
 from inspection.findings import Cause
-from inspection.inputs.labelled import Labelled, evenly
-
-KNOWN = 256  # reference images, at most, whose patches are known; half of them say what is normal
+from inspection.inputs.labelled import evenly
 
 
 def cause_without_claim(case: Case, ranking: Ranking) -> Cause:
@@ -28,7 +23,7 @@ def cause_without_claim(case: Case, ranking: Ranking) -> Cause:
     """
     if len(case) < case.settings.fewest_errors:
         return Cause.UNKNOWN
-    if _look_new(case):
+    if most(case.new_under(None)):
         return Cause.NEW_LOOK
     if _show_nothing(case):
         return Cause.INVISIBLE
@@ -38,14 +33,6 @@ def cause_without_claim(case: Case, ranking: Ranking) -> Cause:
     return Cause.LABELS if like_predicted and as_well else Cause.UNKNOWN
 
 
-def _look_new(case: Case) -> bool:
-    """Whether most errors hold patches that are newer than those of nearly all reference images."""
-    known, normal = _halves(case.subject.correct)
-    newness = Newness(case.subject, known.images)
-    errors = newness.of(case.nearest.places.errors)
-    return _most(errors > _highest(newness.of(normal.images)))
-
-
 def _show_nothing(case: Case) -> bool:
     """Whether most errors that passed as good show nothing that good parts do not show."""
     names, good = case.subject.model.class_names, case.subject.model.good_classes
@@ -53,27 +40,12 @@ def _show_nothing(case: Case) -> bool:
     if not passed.all() or np.isin(case.true, case.screening.predicted).any():
         return False
     correct = case.subject.correct
-    known, normal = _halves(correct.subset(np.flatnonzero(np.isin(correct.labels, case.screening.predicted))))
-    defective = correct.subset(np.flatnonzero(np.isin(correct.labels, case.true)))
-    if not len(known) or not len(normal) or not len(defective):
+    taken_for, own = (
+        correct.subset(np.flatnonzero(np.isin(correct.labels, classes)))
+        for classes in (case.screening.predicted, case.true)
+    )
+    if len(taken_for) < 2 or not len(own):
         return False
-    newness = Newness(case.subject, known.images)
-    least = _highest(newness.of(normal.images))
-    seen = newness.of(defective.subset(evenly(defective.labels, KNOWN // 2)).images) > least
-    return _most(seen) and _most(newness.of(case.nearest.places.errors) <= least)
-
-
-def _halves(images: Labelled) -> tuple[Labelled, Labelled]:
-    """Two halves of some images, even over the classes."""
-    chosen = evenly(images.labels, KNOWN)
-    return images.subset(chosen[::2]), images.subset(chosen[1::2])
-
-
-def _highest(values: FloatArray) -> float:
-    """The value that all but few stay below."""
-    return float(np.quantile(values, 1 - tuning.SIGNIFICANCE))
-
-
-def _most(are: NDArray[np.bool_]) -> bool:
-    """Whether more than half are, beyond chance."""
-    return at_least(int(are.sum()), len(are), 0.5) < tuning.SIGNIFICANCE
+    newness = Newness.among(case.subject, taken_for)
+    shown = own.subset(evenly(own.labels, KNOWN // 2)).images
+    return most(newness.tells(shown)) and most(~newness.tells(case.nearest.places.errors))

@@ -10,6 +10,7 @@ from fmi_engine.response import blame_weights, observed_shift
 from fmi_engine.types import FloatArray, Screening
 from inspection import tuning
 from inspection.evidence.nearest import NearestReferences, find_nearest
+from inspection.evidence.newness import Newness
 from inspection.evidence.responses import Induced, ResponsePaths, Responses, measure_change_of
 from inspection.evidence.shift import Evidence, Fit
 from inspection.evidence.subject import Subject
@@ -84,3 +85,10 @@ class Case:
     def induced_by(self, change: Change) -> Induced:
         """What any change of images does, for errors of these classes."""
         return measure_change_of(self.subject, self.responses, change, self.true)
+
+    def new_under(self, change: Change | None) -> NDArray[np.bool_]:
+        """Which errors hold patches that no reference image has, of those whose patches are looked at.
+
+        Reference images as they are, or under a change.
+        """
+        return Newness.among(self.subject, self.subject.correct, change).tells(self.nearest.places.errors)

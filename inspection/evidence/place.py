@@ -201,28 +201,3 @@ def _middle(layers: tuple[Layer, ...], height: int) -> Layer:
     """The last layer whose maps are not much coarser than the image; the first where all are."""
     fine = [layer for layer in layers if layer.height * MIDDLE >= height]
     return fine[-1] if fine else layers[0]
-
-
-@dataclass(frozen=True)
-class Newness:
-    """Known images as patches, from which the newest patches of others are told."""
-
-    subject: Subject
-    known: NDArray[np.uint8]  # (images, height, width, channel)
-
-    def of(self, images: NDArray[np.uint8]) -> FloatArray:
-        """How far the newest patches of each image are from all known ones: (images,).
-
-        The mean over the farthest twentieth of its places, in spreads of the known patches; the mean of the
-        views.
-        """
-        views = []
-        for ours, theirs in zip(describe_patches(self.subject, images), self._patches, strict=True):
-            scale = spreads(theirs)
-            apart = np.sort(nearest_apart(ours / scale, theirs / scale), axis=1)
-            views.append(apart[:, -max(1, apart.shape[1] // 20) :].mean(1))
-        return np.asarray(np.mean(views, axis=0), np.float32)
-
-    @cached_property
-    def _patches(self) -> Views:
-        return describe_patches(self.subject, self.known)

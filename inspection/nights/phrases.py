@@ -236,6 +236,8 @@ _DOUBTS = {
     DoubtKind.NOT_NEARER: "{subject} explains what sets {found} of {errors} errors apart from the reference "
     "images as they are, of their own classes and of those they were taken for; more than {needed:.0%}, "
     "beyond chance, are needed",
+    DoubtKind.NEW: "{found} of {errors} errors hold patches that no reference image has under {subject} "
+    "either, of any class: they differ in something else, too",
     DoubtKind.BLAMED_SHARE: "the best that was found, {named}, explains {found:.0%} of the shift; "
     "{needed:.0%} is needed",
     DoubtKind.OVERALL_SHARE: "over all filters alike {named} explains only {found:.0%}, and {needed:.0%} is "
@@ -259,6 +261,7 @@ AGAINST = {
     DoubtKind.BASELINE_ERRORS: "the errors that the model makes without any change are like these",
     DoubtKind.PLACE: "it changes other places of an image than those that changed on these errors",
     DoubtKind.NOT_NEARER: "too many of these errors look like reference images as they are",
+    DoubtKind.NEW: "most of these errors hold what no reference image has under it either",
     DoubtKind.BLAMED_SHARE: "it explains too little of what moved the blamed filters",
     DoubtKind.OVERALL_SHARE: "it explains too little of what moved the other filters",
     DoubtKind.LOOK_SHARE: "it explains too little of how the images look",

@@ -5,6 +5,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from inspection.causes.claim import claim, doubt_of_measured
 from inspection.causes.diagnosis import diagnose
@@ -16,6 +17,7 @@ from inspection.evidence.place import PlaceMatch
 from inspection.evidence.shift import Shares
 from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind, OperationMatch
 from inspection.nights.phrases import doubt_in_words, worded
+from inspection.operations.catalogue import Change
 from inspection.recipes.overlays import FIXED_PATTERN
 from inspection.workspace.settings import MatchingSettings
 from tests.inspection.conftest import DIMMED
@@ -52,9 +54,13 @@ class Some:
     errors: int = 20
     nearest: Nearest = field(default_factory=Nearest)
     settings: MatchingSettings = field(default_factory=MatchingSettings)
+    new: int = 0
 
     def __len__(self) -> int:
         return self.errors
+
+    def new_under(self, _change: Change | None) -> NDArray[np.bool_]:
+        return np.arange(self.errors) < self.new
 
 
 def claimed(
@@ -66,9 +72,10 @@ def claimed(
     control: float = 0.2,
     baselines: Baselines | None = None,
     pair: tuple[OperationMatch, ...] = (),
+    new: int = 0,
 ) -> Diagnosis:
     """The claim of a dimmer lamp, which nothing speaks against but what is given."""
-    some = Some(errors, Nearest(baselines) if baselines else Nearest())
+    some = Some(errors, Nearest(baselines) if baselines else Nearest(), new=new)
     ranking = Ranking((match_of("dimmer lamp", strength, shares),), match, pair)
     return claim(cast(Case, some), ranking, control)
 
@@ -136,6 +143,12 @@ DOUBTED = {
         Doubt(DoubtKind.NOT_NEARER, LAMP, 11, 0.5, errors=20),
         "dimmer lamp explains what sets 11 of 20 errors apart from the reference images as they are, of "
         "their own classes and of those they were taken for; more than 50%, beyond chance, are needed",
+    ),
+    DoubtKind.NEW: (
+        claimed(new=15),
+        Doubt(DoubtKind.NEW, LAMP, 15, 0.5, errors=20),
+        "15 of 20 errors hold patches that no reference image has under dimmer lamp either, of any class: "
+        "they differ in something else, too",
     ),
     DoubtKind.BLAMED_SHARE: (
         claimed(Shares(0.7, 0.9, 0.9)),
@@ -211,6 +224,11 @@ def test_too_few_errors_are_not_diagnosed(lamp: Case, count: int) -> None:
     assert (too_few in found.reasons) == (count < 5)
     if count < 5:
         assert (found.claimed, found.operation, found.measured) == (False, None, None)
+
+
+def test_half_of_the_errors_may_hold_what_is_new_by_chance() -> None:
+    assert claimed(new=14).claimed
+    assert not claimed(new=15).claimed
 
 
 # --- of a change that was measured on the errors ---

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from inspection.evidence.place import (
     FEW,
     LITTLE,
-    Newness,
     PlaceMatch,
     Places,
     describe_patches,
@@ -114,15 +113,6 @@ def test_the_nearest_patch_of_any_image_is_found(entries: int) -> None:
         for place in range(40):
             apart = np.linalg.norm(theirs.reshape(-1, entries) - ours[image, place], axis=1)
             assert found[image, place] == pytest.approx(apart.min(), rel=1e-4)
-
-
-def test_what_no_known_image_holds_is_new(
-    subject: Subject, parts: tuple[Images, NDArray[np.int64], Images]
-) -> None:
-    known, _, others = parts
-    newness = Newness(subject, known)
-    assert newness.of(known) == pytest.approx(np.zeros(8), abs=10 * LITTLE)
-    assert (newness.of(lined(others)) > newness.of(others)).all()
 
 
 def test_an_entry_that_hardly_varies_does_not_rule_a_distance() -> None:
