@@ -224,7 +224,7 @@ class DoubtKind(StrEnum):
 
     TOO_FEW_ERRORS = "too few errors"  # errors of the failure mode
     NO_STRENGTH = "no strength"  # it fits at no strength; no numbers
-    UNCHANGED = "unchanged parts explain as much"  # explained share; needed of what `baseline` leaves
+    UNCHANGED = "unchanged parts explain as much"  # explained share of what those leave; share needed
     BASELINE_ERRORS = "baseline errors explain as much"  # the same
     PLACE = "the change lies elsewhere"  # share of the patches' distance taken away; share needed
     NOT_NEARER = "too few errors nearer"  # errors nearer to changed parts, of `errors`; share needed
@@ -246,7 +246,6 @@ class Doubt:
     named: tuple[str, ...]  # the operations of the account, or the measured change
     found: float
     needed: float
-    baseline: float | None = None  # explained share (mean of three) with no image changed
     errors: int | None = None  # that were looked at one by one
     unit: str = ""
     measured: bool = False  # the account was measured on the errors

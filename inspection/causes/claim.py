@@ -88,9 +88,9 @@ def _doubts_beside(
         (DoubtKind.UNCHANGED, baselines.unchanged, settings.beyond_unchanged),
         (DoubtKind.BASELINE_ERRORS, baselines.baseline_errors, settings.beyond_baseline),
     ):
-        if nearest.shares.beyond(baseline) < needed:
-            share = nearest.shares.mean
-            yield Doubt(kind, named, share, needed, baseline=baseline.mean, measured=measured)
+        share = nearest.shares.beyond(baseline)
+        if share < needed:
+            yield Doubt(kind, named, share, needed, measured=measured)
             return
     if nearest.place.least <= tuning.ELSEWHERE:
         yield Doubt(DoubtKind.PLACE, named, nearest.place.least, tuning.ELSEWHERE, measured=measured)

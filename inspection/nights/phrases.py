@@ -161,9 +161,10 @@ def _operation_sentence(diagnosis: Diagnosis) -> str:
     ]
     *others, last = [f"{best.operation} ({strength_in_words(best)})", *equals]
     named = f"{', '.join(others)} or {last}" if others else last
+    first = "The first" if equals else "It"
     said = [
-        f"{_capital(diagnosis.meaning)}: {named} explains {best.share:.0%} of what moved the blamed filters."
-        f"{_nearer_sentence(diagnosis)}"
+        f"{_capital(diagnosis.meaning)}: {named}. {first} explains {best.share:.0%} of what moved the blamed "
+        f"filters.{_nearer_sentence(diagnosis)}"
     ]
     if equals:
         said.append("These errors do not tell which of them it is; the recipe holds each.")
@@ -208,15 +209,16 @@ def _capital(text: str) -> str:
 
 def doubt_in_words(doubt: Doubt) -> str:
     """Say what speaks against an account, with what was found and what is needed."""
-    named = " and ".join(doubt.named)
-    subject = f"the {named} measured on one half of the errors" if doubt.measured else named
+    two = len(doubt.named) > 1
+    subject = " and ".join(f"“{name}”" for name in doubt.named) + (" together" if two else "")
+    if doubt.measured:
+        subject = f"the {' and '.join(doubt.named)} measured on one half of the errors"
     return _DOUBTS[doubt.kind].format(
-        named=named,
         subject=subject,
+        s="" if two else "s",
         found=doubt.found,
         floored=max(doubt.found, 0),
         needed=doubt.needed,
-        baseline=max(doubt.baseline or 0, 0),
         errors=doubt.errors,
         amount=f"{doubt.found:.3g} {doubt.unit}".rstrip(),
     )
@@ -224,32 +226,30 @@ def doubt_in_words(doubt: Doubt) -> str:
 
 _DOUBTS = {
     DoubtKind.TOO_FEW_ERRORS: "{found} errors are too few: {needed} are needed",
-    DoubtKind.NO_STRENGTH: "{subject} explains nothing: it fits at no strength",
-    DoubtKind.UNCHANGED: "{subject} explains {floored:.1%} of the evidence; the reference images nearest to "
-    "these errors, as they are, explain {baseline:.1%}, and a cause has to explain {needed:.0%} of what they "
-    "leave unexplained",
-    DoubtKind.BASELINE_ERRORS: "{subject} explains {floored:.1%} of the evidence; the errors that the model "
-    "makes without any change explain {baseline:.1%}, and a cause has to explain {needed:.0%} of what they "
-    "leave unexplained",
-    DoubtKind.PLACE: "{subject} changes other places of an image than those that changed on these errors: "
+    DoubtKind.NO_STRENGTH: "{subject} explain{s} nothing at any strength",
+    DoubtKind.UNCHANGED: "of what the reference images nearest to these errors, as they are, leave "
+    "unexplained, {subject} explain{s} {floored:.0%}; {needed:.0%} is needed",
+    DoubtKind.BASELINE_ERRORS: "of what the errors that the model makes without any change leave "
+    "unexplained, {subject} explain{s} {floored:.0%}; {needed:.0%} is needed",
+    DoubtKind.PLACE: "{subject} change{s} other places of an image than those that changed on these errors: "
     "patch by patch, reference images under it are no nearer to them than reference images as they are",
-    DoubtKind.NOT_NEARER: "{subject} explains what sets {found} of {errors} errors apart from the reference "
-    "images as they are, of their own classes and of those they were taken for; more than {needed:.0%}, "
+    DoubtKind.NOT_NEARER: "{subject} explain{s} what sets {found} of {errors} errors apart from the "
+    "reference images as they are, of their own classes and of those they were taken for; more than {needed:.0%}, "
     "beyond chance, are needed",
     DoubtKind.NEW: "{found} of {errors} errors hold patches that no reference image has under {subject} "
     "either, of any class: they differ in something else, too",
-    DoubtKind.BLAMED_SHARE: "the best that was found, {named}, explains {found:.0%} of the shift; "
+    DoubtKind.BLAMED_SHARE: "{subject} explain{s} {found:.0%} of what moved the blamed filters; "
     "{needed:.0%} is needed",
-    DoubtKind.OVERALL_SHARE: "over all filters alike {named} explains only {found:.0%}, and {needed:.0%} is "
-    "needed: a change of the image moves every filter, not only those that fooled the model",
-    DoubtKind.LOOK_SHARE: "{named} explains {floored:.0%} of how the images themselves look (brightness, its "
-    "place, spectrum, tones, lines); {needed:.0%} is needed",
+    DoubtKind.OVERALL_SHARE: "over all filters alike {subject} explain{s} only {found:.0%}, and {needed:.0%} "
+    "is needed: a change of the image moves every filter, not only those that fooled the model",
+    DoubtKind.LOOK_SHARE: "{subject} explain{s} {floored:.0%} of how the images themselves look (brightness, "
+    "its place, spectrum, tones, lines); {needed:.0%} is needed",
     DoubtKind.CHANCE: "logs without a change reach {needed:.0%} by chance",
     DoubtKind.FAINT: "the fitted strength, {amount}, is below {needed:g}, the least that can be "
     "distinguished from the parts' own variation",
-    DoubtKind.MEASURED_SHARE: "{subject} explains {found:.0%} of the evidence of the other half; "
+    DoubtKind.MEASURED_SHARE: "{subject} explain{s} {found:.0%} of the evidence of the other half; "
     "{needed:.0%} is needed",
-    DoubtKind.MEASURED_VIEW: "{subject} explains {found:.0%} of it in one of three views; {needed:.0%} is "
+    DoubtKind.MEASURED_VIEW: "{subject} explain{s} {found:.0%} of it in one of three views; {needed:.0%} is "
     "needed in each",
 }
 

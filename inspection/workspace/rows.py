@@ -290,6 +290,10 @@ def _diagnosis(row: Row, details: Mapping[str, Groups]) -> Diagnosis:
 
 
 def _doubt(values: dict[str, Any]) -> Doubt:
+    """A doubt; an earlier version told two explained shares, this one how far the one goes beyond the other."""
+    baseline = values.pop("baseline", None)
+    if baseline is not None:
+        values["found"] = (values["found"] - baseline) / max(1 - baseline, 1e-12)
     return Doubt(**{**values, "kind": DoubtKind(values["kind"]), "named": tuple(values["named"])})
 
 

@@ -76,8 +76,8 @@ def _filter(layer: str, channel: int) -> BlamedFilter:
 
 
 DOUBTS = (
-    Doubt(DoubtKind.UNCHANGED, ("dim", "blur"), 0.1 + 0.2, 1 / 3, -1 / 7, 20, "x", True),
-    Doubt(DoubtKind.FAINT, ("暗い; it's",), 1e-17, 0.25, 1 / 9, 3, "stops", True),
+    Doubt(DoubtKind.UNCHANGED, ("dim", "blur"), 0.1 + 0.2, 1 / 3, 20, "x", True),
+    Doubt(DoubtKind.FAINT, ("暗い; it's",), 1e-17, 0.25, 3, "stops", True),
 )
 
 
