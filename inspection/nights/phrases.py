@@ -234,8 +234,8 @@ _DOUBTS = {
     DoubtKind.PLACE: "{subject} change{s} other places of an image than those that changed on these errors: "
     "patch by patch, reference images under it are no nearer to them than reference images as they are",
     DoubtKind.NOT_NEARER: "{subject} explain{s} what sets {found} of {errors} errors apart from the "
-    "reference images as they are, of their own classes and of those they were taken for; more than {needed:.0%}, "
-    "beyond chance, are needed",
+    "reference images as they are, of their own classes and of those they were taken for; more than "
+    "{needed:.0%}, beyond chance, are needed",
     DoubtKind.NEW: "{found} of {errors} errors hold patches that no reference image has under {subject} "
     "either, of any class: they differ in something else, too",
     DoubtKind.BLAMED_SHARE: "{subject} explain{s} {found:.0%} of what moved the blamed filters; "

@@ -290,7 +290,7 @@ def _diagnosis(row: Row, details: Mapping[str, Groups]) -> Diagnosis:
 
 
 def _doubt(values: dict[str, Any]) -> Doubt:
-    """A doubt; an earlier version told two explained shares, this one how far the one goes beyond the other."""
+    """A doubt; an earlier version told two explained shares, this one how far one goes beyond the other."""
     baseline = values.pop("baseline", None)
     if baseline is not None:
         values["found"] = (values["found"] - baseline) / max(1 - baseline, 1e-12)
