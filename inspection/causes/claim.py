@@ -3,7 +3,10 @@
 What is decided here is said in words by `inspection.nights.phrases`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
 
 from inspection import tuning
 from inspection.causes.measured_match import MeasuredMatch
@@ -28,7 +31,7 @@ def claim(case: Case, ranking: Ranking, control: float) -> Diagnosis:
     `control` is the explained share that chance reaches.
     """
     best = ranking.best
-    doubts = tuple(_doubts(case, ranking, control)) or tuple(_doubt_of_new(case, ranking))
+    doubts = tuple(_doubts(case, ranking, control)) or tuple(_last_doubts(case, ranking))
     return Diagnosis(
         claimed=not doubts,
         cause=Cause.UNKNOWN if doubts else Cause.APPEARANCE,
@@ -62,15 +65,30 @@ def _doubts(case: Case, ranking: Ranking, control: float) -> Iterator[Doubt]:
         yield Doubt(DoubtKind.FAINT, named, best.strength, smallest, unit=best.unit)
 
 
-def _doubt_of_new(case: Case, ranking: Ranking) -> Iterator[Doubt]:
-    """Whether most errors hold what no reference image has under the account either.
+def _last_doubts(case: Case, ranking: Ranking) -> Iterator[Doubt]:
+    """What speaks against an account that nothing else speaks against; at most one doubt."""
+    account = ranking.account
+    change = Steps(tuple((each.operation, each.strength) for each in account))
+    named = tuple(each.operation for each in account)
+    yield from _doubt_of_images(named, case.nearest.misclassified(change), lambda: case.new_under(change))
 
-    It is asked last, of an account that nothing else speaks against.
+
+def _doubt_of_images(
+    named: tuple[str, ...],
+    misclassified: NDArray[np.bool_],
+    new: Callable[[], NDArray[np.bool_]],
+    measured: bool = False,
+) -> Iterator[Doubt]:
+    """What the reference images most like the errors, and their patches, hold against a change; at most one.
+
+    A change that explains errors makes the model fail, and leaves nothing on them that no image has under it.
     """
-    new = case.new_under(Steps(tuple((each.operation, each.strength) for each in ranking.account)))
-    if most(new):
-        named = tuple(each.operation for each in ranking.account)
-        yield Doubt(DoubtKind.NEW, named, int(new.sum()), tuning.MOSTLY, errors=len(new))
+    count = len(misclassified)
+    if misclassified.mean() <= tuning.MOSTLY:
+        right = int(count - misclassified.sum())
+        yield Doubt(DoubtKind.HARMLESS, named, right, tuning.MOSTLY, errors=count, measured=measured)
+    elif most(held := new()):
+        yield Doubt(DoubtKind.NEW, named, int(held.sum()), tuning.MOSTLY, errors=count, measured=measured)
 
 
 def _doubts_beside(
@@ -116,7 +134,4 @@ def doubt_of_measured(settings: MatchingSettings, best: MeasuredMatch) -> Doubt 
         return Doubt(DoubtKind.MEASURED_VIEW, named, least, settings.look_share, measured=True)
     for doubt in _doubts_beside(settings, named, best.nearest, best.baselines, measured=True):
         return doubt
-    if most(best.new):
-        new = int(best.new.sum())
-        return Doubt(DoubtKind.NEW, named, new, tuning.MOSTLY, errors=len(best.new), measured=True)
-    return None
+    return next(_doubt_of_images(named, best.misclassified, lambda: best.new, measured=True), None)

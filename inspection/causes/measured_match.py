@@ -25,12 +25,19 @@ class MeasuredMatch:
     nearest: NearestMatch
     baselines: Baselines
     tried: dict[str, Shares]  # what the mean shift of every measured change explains, by which one was chosen
-    halves: tuple["_Half", ...] = field(default=(), repr=False)
+    halves: tuple["_Half", ...] = field(repr=False)
 
     @cached_property
     def new(self) -> NDArray[np.bool_]:
         """Which of the errors looked at hold patches that no reference image has under the change."""
-        return np.concatenate([np.zeros(0, bool), *(half.new_under(self.name) for half in self.halves)])
+        return np.concatenate([half.case.new_under(half.at_work(self.name)) for half in self.halves])
+
+    @cached_property
+    def misclassified(self) -> NDArray[np.bool_]:
+        """Whether the model errs on the reference image most like each under the change."""
+        return np.concatenate(
+            [half.case.nearest.misclassified(half.at_work(self.name)) for half in self.halves]
+        )
 
 
 def match_measured(
@@ -75,10 +82,6 @@ class _Half:
     def at_work(self, name: str) -> Change:
         """One measured change, as a change of images."""
         return partial(apply_measured, change=self.change, parts=PARTS[name])
-
-    def new_under(self, name: str) -> NDArray[np.bool_]:
-        """Which errors of the other half hold patches that no reference image has under the change."""
-        return self.case.new_under(self.at_work(name))
 
     def nearest(self, name: str) -> NearestMatch:
         """How it does on the nearest reference images."""

@@ -236,6 +236,8 @@ _DOUBTS = {
     DoubtKind.NOT_NEARER: "{subject} explain{s} what sets {found} of {errors} errors apart from the "
     "reference images as they are, of their own classes and of those they were taken for; more than "
     "{needed:.0%}, beyond chance, are needed",
+    DoubtKind.HARMLESS: "under {subject} the model gets {found} of {errors} reference images right, those "
+    "most like these errors: most should fail as the errors do",
     DoubtKind.NEW: "{found} of {errors} errors hold patches that no reference image has under {subject} "
     "either, of any class: they differ in something else, too",
     DoubtKind.BLAMED_SHARE: "{subject} explain{s} {found:.0%} of what moved the blamed filters; "
@@ -261,6 +263,7 @@ AGAINST = {
     DoubtKind.BASELINE_ERRORS: "the errors that the model makes without any change are like these",
     DoubtKind.PLACE: "it changes other places of an image than those that changed on these errors",
     DoubtKind.NOT_NEARER: "too many of these errors look like reference images as they are",
+    DoubtKind.HARMLESS: "the model does not fail on most reference images under it",
     DoubtKind.NEW: "most of these errors hold what no reference image has under it either",
     DoubtKind.BLAMED_SHARE: "it explains too little of what moved the blamed filters",
     DoubtKind.OVERALL_SHARE: "it explains too little of what moved the other filters",

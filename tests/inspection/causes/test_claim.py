@@ -1,7 +1,7 @@
 """The claim: which accounts it takes, what it holds against the others, and that it says so in words."""
 
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -45,6 +45,11 @@ def alike(share: float) -> Shares:
 @dataclass
 class Nearest:
     baselines: Baselines = field(default_factory=lambda: Baselines(LITTLE, LITTLE, LITTLE, 0.1))
+    right: int = 0
+    errors: int = 20
+
+    def misclassified(self, _change: Change) -> NDArray[np.bool_]:
+        return np.arange(self.errors) >= self.right
 
 
 @dataclass
@@ -73,9 +78,11 @@ def claimed(
     baselines: Baselines | None = None,
     pair: tuple[OperationMatch, ...] = (),
     new: int = 0,
+    right: int = 0,
 ) -> Diagnosis:
     """The claim of a dimmer lamp, which nothing speaks against but what is given."""
-    some = Some(errors, Nearest(baselines) if baselines else Nearest(), new=new)
+    around = Nearest(baselines or Nearest().baselines, right)
+    some = Some(errors, around, new=new)
     ranking = Ranking((match_of("dimmer lamp", strength, shares),), match, pair)
     return claim(cast(Case, some), ranking, control)
 
@@ -143,6 +150,12 @@ DOUBTED = {
         Doubt(DoubtKind.NOT_NEARER, LAMP, 11, 0.5, errors=20),
         "“dimmer lamp” explains what sets 11 of 20 errors apart from the reference images as they are, of "
         "their own classes and of those they were taken for; more than 50%, beyond chance, are needed",
+    ),
+    DoubtKind.HARMLESS: (
+        claimed(right=10, new=20),
+        Doubt(DoubtKind.HARMLESS, LAMP, 10, 0.5, errors=20),
+        "under “dimmer lamp” the model gets 10 of 20 reference images right, those most like these "
+        "errors: most should fail as the errors do",
     ),
     DoubtKind.NEW: (
         claimed(new=15),
@@ -224,6 +237,11 @@ def test_too_few_errors_are_not_diagnosed(lamp: Case, count: int) -> None:
         assert (found.claimed, found.operation, found.measured) == (False, None, None)
 
 
+def test_a_change_has_to_make_the_model_fail_on_more_than_half() -> None:
+    assert claimed(right=9).claimed
+    assert not claimed(right=10).claimed
+
+
 def test_half_of_the_errors_may_hold_what_is_new_by_chance() -> None:
     assert claimed(new=14).claimed
     assert not claimed(new=15).claimed
@@ -232,8 +250,21 @@ def test_half_of_the_errors_may_hold_what_is_new_by_chance() -> None:
 # --- of a change that was measured on the errors ---
 
 
-def measured(shares: Shares, at_hand: int = 18, *, given: Baselines | None = None) -> Doubt | None:
-    match = MeasuredMatch(FIXED_PATTERN, nearest(shares, at_hand), given or baselines(), {})
+@dataclass
+class Half:
+    """As much of half the errors, with what was measured on the others, as a doubt asks for."""
+
+    case: Some
+
+    def at_work(self, _name: str) -> Change:
+        return np.asarray
+
+
+def measured(
+    shares: Shares, at_hand: int = 18, *, given: Baselines | None = None, new: int = 0, right: int = 0
+) -> Doubt | None:
+    halves = tuple(cast(Any, Half(Some(10, Nearest(right=right, errors=10), new=new))) for _ in range(2))
+    match = MeasuredMatch(FIXED_PATTERN, nearest(shares, at_hand), given or baselines(), {}, halves)
     return doubt_of_measured(MatchingSettings(), match)
 
 
@@ -258,6 +289,18 @@ def test_a_measured_change_is_held_to_its_own_shares_and_to_the_same_baselines()
             DoubtKind.BASELINE_ERRORS,
             "of what the errors that the model makes without any change leave unexplained, the fixed pattern "
             "measured on one half of the errors explains 33%; 40% is needed",
+        ),
+        (
+            measured(ENOUGH, right=5, new=10),
+            DoubtKind.HARMLESS,
+            "under the fixed pattern measured on one half of the errors the model gets 10 of 20 reference "
+            "images right, those most like these errors: most should fail as the errors do",
+        ),
+        (
+            measured(ENOUGH, new=8),
+            DoubtKind.NEW,
+            "16 of 20 errors hold patches that no reference image has under the fixed pattern measured on "
+            "one half of the errors either, of any class: they differ in something else, too",
         ),
         (
             measured(ENOUGH, 11),
