@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection import tuning
+from inspection.causes.measured_change import PARTS
 from inspection.causes.measured_match import MeasuredMatch
 from inspection.causes.ranking import Ranking
 from inspection.evidence.case import Case
@@ -18,6 +19,7 @@ from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind
 from inspection.operations.catalogue import Steps, find_operation
 from inspection.workspace.settings import MatchingSettings
 
+DRAWN_ANEW = ("texture", "dust")  # families of operations that lay something else on every part
 SHORT = {
     "blamed": DoubtKind.BLAMED_SHARE,
     "overall": DoubtKind.OVERALL_SHARE,
@@ -55,7 +57,8 @@ def _doubts(case: Case, ranking: Ranking, control: float) -> Iterator[Doubt]:
     named = tuple(each.operation for each in ranking.account)
     if len(case) < settings.fewest_errors:
         yield Doubt(DoubtKind.TOO_FEW_ERRORS, (), len(case), settings.fewest_errors)
-    yield from _doubts_beside(settings, named, ranking.nearest, case.nearest.baselines)
+    anew = any(each.family in DRAWN_ANEW for each in ranking.account)
+    yield from _doubts_beside(settings, named, ranking.nearest, case.nearest.baselines, anew)
     for view, (share, needed) in shares.short_of(settings).items():
         yield Doubt(SHORT[view], named, share, needed)
     if shares.blamed <= control:
@@ -75,18 +78,20 @@ def _last_doubts(case: Case, ranking: Ranking) -> Iterator[Doubt]:
 
 def _doubt_of_images(
     named: tuple[str, ...],
-    misclassified: NDArray[np.bool_],
+    misclassified: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     new: Callable[[], NDArray[np.bool_]],
     measured: bool = False,
 ) -> Iterator[Doubt]:
     """What the reference images most like the errors, and their patches, hold against a change; at most one.
 
-    A change that explains errors makes the model fail, and leaves nothing on them that no image has under it.
+    A change that explains errors makes the model fail, on most of those images and on more than it does
+    without, and leaves nothing on the errors that no image has under it.
     """
-    count = len(misclassified)
-    if misclassified.mean() <= tuning.MOSTLY:
-        right = int(count - misclassified.sum())
-        yield Doubt(DoubtKind.HARMLESS, named, right, tuning.MOSTLY, errors=count, measured=measured)
+    count = len(misclassified[0])
+    right_before, right = (int((~each).sum()) for each in misclassified)
+    enough = min(count * tuning.MOSTLY, right_before)
+    if right >= enough:
+        yield Doubt(DoubtKind.HARMLESS, named, right, enough, errors=count, measured=measured)
     elif most(held := new()):
         yield Doubt(DoubtKind.NEW, named, int(held.sum()), tuning.MOSTLY, errors=count, measured=measured)
 
@@ -96,9 +101,13 @@ def _doubts_beside(
     named: tuple[str, ...],
     nearest: NearestMatch | None,
     baselines: Baselines,
+    anew: bool,
     measured: bool = False,
 ) -> Iterator[Doubt]:
-    """What speaks against an account beside explanations in which no image changed; at most one doubt."""
+    """What speaks against an account beside explanations in which no image changed; at most one doubt.
+
+    `anew` tells whether the account lays something on every part that is never the same twice.
+    """
     if nearest is None:
         yield Doubt(DoubtKind.NO_STRENGTH, named, 0.0, 0.0, measured=measured)
         return
@@ -110,8 +119,9 @@ def _doubts_beside(
         if share < needed:
             yield Doubt(kind, named, share, needed, measured=measured)
             return
-    if nearest.place.least <= tuning.ELSEWHERE:
-        yield Doubt(DoubtKind.PLACE, named, nearest.place.least, tuning.ELSEWHERE, measured=measured)
+    needed = tuning.ELSEWHERE if anew else 0.0
+    if nearest.place.least <= needed:
+        yield Doubt(DoubtKind.PLACE, named, nearest.place.least, needed, measured=measured)
         return
     if not nearest.exceeds(settings.nearer_share):
         yield Doubt(
@@ -132,6 +142,7 @@ def doubt_of_measured(settings: MatchingSettings, best: MeasuredMatch) -> Doubt 
         return Doubt(DoubtKind.MEASURED_SHARE, named, shares.mean, settings.measured_share, measured=True)
     if least < settings.look_share:
         return Doubt(DoubtKind.MEASURED_VIEW, named, least, settings.look_share, measured=True)
-    for doubt in _doubts_beside(settings, named, best.nearest, best.baselines, measured=True):
+    anew = PARTS[best.name].residual
+    for doubt in _doubts_beside(settings, named, best.nearest, best.baselines, anew, measured=True):
         return doubt
     return next(_doubt_of_images(named, best.misclassified, lambda: best.new, measured=True), None)

@@ -19,13 +19,15 @@ from inspection.operations.catalogue import Change
 
 @dataclass(frozen=True)
 class MeasuredMatch:
-    """The measured change that explains most of the evidence of errors that it was not measured on."""
+    """The measured change that leaves least of the evidence of errors that it was not measured on."""
 
     name: str  # of PARTS
     nearest: NearestMatch
     baselines: Baselines
-    tried: dict[str, Shares]  # what the mean shift of every measured change explains, by which one was chosen
-    halves: tuple["_Half", ...] = field(repr=False)
+    tried: dict[
+        str, Shares
+    ]  # what the mean shift of every measured change explains; of the best one is chosen
+    halves: tuple["_Half", ...] = field(repr=False, compare=False)
 
     @cached_property
     def new(self) -> NDArray[np.bool_]:
@@ -33,17 +35,17 @@ class MeasuredMatch:
         return np.concatenate([half.case.new_under(half.at_work(self.name)) for half in self.halves])
 
     @cached_property
-    def misclassified(self) -> NDArray[np.bool_]:
-        """Whether the model errs on the reference image most like each under the change."""
-        return np.concatenate(
-            [half.case.nearest.misclassified(half.at_work(self.name)) for half in self.halves]
-        )
+    def misclassified(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether the model errs on the reference image most like each: as it is, and under the change."""
+        both = [half.case.nearest.misclassified(half.at_work(self.name)) for half in self.halves]
+        before, after = (np.concatenate(each) for each in zip(*both, strict=True))
+        return before, after
 
 
 def match_measured(
     case: Case, least: float = -np.inf, names: Collection[str] = PARTS.keys()
 ) -> MeasuredMatch:
-    """Find the measured change that explains most: measured on half of the errors, judged on the other half.
+    """Find the measured change that leaves least: measured on half of the errors, judged on the other half.
 
     A change that is read off images explains those images whatever they hold; that it explains others of
     the same mode is what makes it their cause. Where a change explains less of the first half than `least`
@@ -91,23 +93,21 @@ class _Half:
 
 
 def _together(halves: Sequence[_Half]) -> MeasuredMatch:
+    """The measured change that leaves least of the nearest reference images, of those that explain most."""
     means = {
         name: _mean([half.tried[name] for half in halves if name in half.tried]) for name in halves[0].tried
     }
-    best = max(means, key=lambda name: means[name].mean)
-    found = [half.nearest(best) for half in halves]
+    least = max(each.mean for each in means.values()) - tuning.TRIED_MARGIN
+    matches = {
+        name: _both([half.nearest(name) for half in halves])
+        for name, each in means.items()
+        if each.mean >= least
+    }
+    best = min(matches, key=lambda name: matches[name].unexplained)
     baselines = [half.case.nearest.baselines for half in halves]
     return MeasuredMatch(
         best,
-        NearestMatch(
-            _mean([each.shares for each in found]),
-            sum(each.nearer for each in found),
-            sum(each.errors for each in found),
-            PlaceMatch(
-                np.concatenate([each.place.left for each in found], axis=1),
-                np.concatenate([each.place.in_times for each in found]),
-            ),
-        ),
+        matches[best],
         Baselines(
             _mean([each.baseline_errors for each in baselines]),
             _mean([each.unchanged for each in baselines]),
@@ -116,6 +116,18 @@ def _together(halves: Sequence[_Half]) -> MeasuredMatch:
         ),
         means,
         tuple(halves),
+    )
+
+
+def _both(found: Sequence[NearestMatch]) -> NearestMatch:
+    return NearestMatch(
+        _mean([each.shares for each in found]),
+        sum(each.nearer for each in found),
+        sum(each.errors for each in found),
+        PlaceMatch(
+            np.concatenate([each.place.left for each in found], axis=1),
+            np.concatenate([each.place.in_times for each in found]),
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from inspection import tuning
 from inspection.causes.ranking import Ranking
 from inspection.evidence.case import Case
 from inspection.evidence.newness import KNOWN, Newness, most
+from inspection.evidence.wrong_labels import find_evidence
 from inspection.findings import Cause
 from inspection.inputs.labelled import evenly
 
@@ -19,7 +20,7 @@ def cause_without_claim(case: Case, ranking: Ranking) -> Cause:
     A new look where most of them hold patches that are newer than those of nearly all reference images, of
     any class. A defect that cannot be seen where most show nothing that images of the predicted class do not
     show, that class is a good one, and reference images of their own class do show it. A matter of labels
-    where they look like parts of the predicted class, as they are.
+    where they look like parts of the predicted class, as they are, and some labels are suspect.
     """
     if len(case) < case.settings.fewest_errors:
         return Cause.UNKNOWN
@@ -30,7 +31,7 @@ def cause_without_claim(case: Case, ranking: Ranking) -> Cause:
     baselines = case.nearest.baselines
     like_predicted = baselines.like_predicted >= tuning.LIKE_PREDICTED
     as_well = baselines.either_class.mean >= ranking.best.mean_share
-    return Cause.LABELS if like_predicted and as_well else Cause.UNKNOWN
+    return Cause.LABELS if like_predicted and as_well and len(find_evidence(case).listed) else Cause.UNKNOWN
 
 
 def _show_nothing(case: Case) -> bool:

@@ -182,14 +182,17 @@ class NearestReferences:
         _, _, distances = self._nearest(change, self.tried)
         return self._in_times(distances, self.distances)
 
-    def misclassified(self, change: Change) -> NDArray[np.bool_]:
-        """Whether the model errs on the changed reference image most like each error: (errors,).
+    def misclassified(self, change: Change) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether the model errs on the reference image most like each error under the change: (errors,).
 
-        Of the errors whose patches are looked at.
+        On the image as it is, and under the change; of the errors whose patches are looked at.
         """
         _, which, _ = self._nearest(change, self.tried)
-        _, changed = self._changed(change, self.tried, which[self.placed])
-        return np.asarray(self.subject.classifier.predict(changed).argmax(1) != self.true[self.placed])
+        before, after = (
+            np.asarray(self.subject.classifier.predict(images).argmax(1) != self.true[self.placed])
+            for images in self._changed(change, self.tried, which[self.placed])
+        )
+        return before, after
 
     def examples(self, change: Change, count: int) -> list[NearestExample]:
         """Some errors with the changed reference images most like them, from the nearest to the farthest."""

@@ -237,7 +237,7 @@ _DOUBTS = {
     "reference images as they are, of their own classes and of those they were taken for; more than "
     "{needed:.0%}, beyond chance, are needed",
     DoubtKind.HARMLESS: "under {subject} the model gets {found} of {errors} reference images right, those "
-    "most like these errors: most should fail as the errors do",
+    "most like these errors: most have to fail, and more than do as they are",
     DoubtKind.NEW: "{found} of {errors} errors hold patches that no reference image has under {subject} "
     "either, of any class: they differ in something else, too",
     DoubtKind.BLAMED_SHARE: "{subject} explain{s} {found:.0%} of what moved the blamed filters; "

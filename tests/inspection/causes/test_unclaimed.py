@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from inspection import tuning
 from inspection.causes.ranking import Ranking, match_of
 from inspection.causes.unclaimed import cause_without_claim
 from inspection.evidence.blame import screen
@@ -69,6 +70,17 @@ def test_errors_that_look_like_the_predicted_class_are_a_matter_of_labels(
     found = Baselines(little, little, alike, like)
     vars(case)["nearest"] = replace(case.nearest, baselines=found)
     assert cause_without_claim(case, NOTHING) is cause
+
+
+def test_without_a_suspect_label_nothing_is_a_matter_of_labels(
+    here: Subject, responses: Responses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the errors look like: the advice to check labels comes with the list of them."""
+    monkeypatch.setattr(tuning, "SUSPECT_PRECISION", 1.01)
+    case = case_of(here, responses, correct(here, "scratch"), "pit")
+    little, alike = Shares(0.05, 0.05, 0.05), Shares(0.4, 0.4, 0.4)
+    vars(case)["nearest"] = replace(case.nearest, baselines=Baselines(little, little, alike, 0.9))
+    assert cause_without_claim(case, NOTHING) is Cause.UNKNOWN
 
 
 @pytest.mark.parametrize("count", [1, 4])
