@@ -18,8 +18,8 @@ def cause_without_claim(case: Case, ranking: Ranking) -> Cause:
     """What errors are put down to that no change of images explains.
 
     A new look where most of them hold patches that are newer than those of nearly all reference images, of
-    any class. A defect that cannot be seen where most show nothing that images of the predicted class do not
-    show, that class is a good one, and reference images of their own class do show it. A matter of labels
+    any class. A defect that cannot be seen where most passed as good and show nothing that good parts do not
+    show, while reference images of their own class do show it. A matter of labels
     where they look like parts of the predicted class, as they are, and some labels are suspect.
     """
     if len(case) < case.settings.fewest_errors:
@@ -35,18 +35,19 @@ def cause_without_claim(case: Case, ranking: Ranking) -> Cause:
 
 
 def _show_nothing(case: Case) -> bool:
-    """Whether most errors that passed as good show nothing that good parts do not show."""
-    names, good = case.subject.model.class_names, case.subject.model.good_classes
-    passed = np.isin(case.screening.predicted, [names.index(name) for name in good])
-    if not passed.all() or np.isin(case.true, case.screening.predicted).any():
+    """Whether most errors are defects that passed as good, and show nothing that good parts do not show."""
+    names = case.subject.model.class_names
+    good = [names.index(name) for name in case.subject.model.good_classes]
+    passed = np.isin(case.screening.predicted, good) & ~np.isin(case.true, good)
+    if not most(passed):
         return False
     correct = case.subject.correct
-    taken_for, own = (
+    sound, own = (
         correct.subset(np.flatnonzero(np.isin(correct.labels, classes)))
-        for classes in (case.screening.predicted, case.true)
+        for classes in (good, np.setdiff1d(case.true, good))
     )
-    if len(taken_for) < 2 or not len(own):
+    if len(sound) < 2 or not len(own):
         return False
-    newness = Newness.among(case.subject, taken_for)
+    newness = Newness.among(case.subject, sound)
     shown = own.subset(evenly(own.labels, KNOWN // 2)).images
     return most(newness.tells(shown)) and most(~newness.tells(case.nearest.places.errors))

@@ -39,6 +39,15 @@ def test_good_parts_logged_as_defects_that_others_show_cannot_be_seen(
         assert found is Cause.INVISIBLE
 
 
+@pytest.mark.parametrize(("others", "cannot"), [(1, True), (6, False)])
+def test_a_few_that_were_taken_for_another_defect_do_not_make_the_rest_visible(
+    here: Subject, responses: Responses, others: int, cannot: bool
+) -> None:
+    images = np.concatenate([correct(here, "good")[others:], correct(here, "pit")[:others]])
+    found = cause_without_claim(case_of(here, responses, images, "scratch"), NOTHING)
+    assert (found is Cause.INVISIBLE) is cannot
+
+
 def test_good_parts_logged_as_defects_are_not_called_new(here: Subject, responses: Responses) -> None:
     found = cause_without_claim(case_of(here, responses, correct(here, "scratch"), "pit"), NOTHING)
     assert found in (Cause.LABELS, Cause.UNKNOWN)  # as they pass for no good part, nothing is invisible
