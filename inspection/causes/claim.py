@@ -15,10 +15,11 @@ from inspection.causes.ranking import Ranking
 from inspection.evidence.case import Case
 from inspection.evidence.nearest import Baselines, NearestMatch
 from inspection.evidence.newness import most
-from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind
+from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind, OperationMatch
 from inspection.operations.catalogue import Steps, find_operation
 from inspection.workspace.settings import MatchingSettings
 
+SPREAD = (1.0, 0.5, 1.5)  # times the fitted strength: a change is not as strong on every part
 DRAWN_ANEW = ("texture", "dust")  # families of operations that lay something else on every part
 SHORT = {
     "blamed": DoubtKind.BLAMED_SHARE,
@@ -71,9 +72,15 @@ def _doubts(case: Case, ranking: Ranking, control: float) -> Iterator[Doubt]:
 def _last_doubts(case: Case, ranking: Ranking) -> Iterator[Doubt]:
     """What speaks against an account that nothing else speaks against; at most one doubt."""
     account = ranking.account
-    change = Steps(tuple((each.operation, each.strength) for each in account))
+    changes = [Steps(tuple((each.operation, _times(share, each)) for each in account)) for share in SPREAD]
     named = tuple(each.operation for each in account)
-    yield from _doubt_of_images(named, case.nearest.misclassified(change), lambda: case.new_under(change))
+    misclassified = case.nearest.misclassified(changes[0])
+    yield from _doubt_of_images(named, misclassified, lambda: case.new_beside(*changes))
+
+
+def _times(share: float, match: OperationMatch) -> float:
+    """A multiple of the fitted strength, as far as the operation goes."""
+    return min(share * match.strength, find_operation(match.operation).limit)
 
 
 def _doubt_of_images(

@@ -32,7 +32,7 @@ class MeasuredMatch:
     @cached_property
     def new(self) -> NDArray[np.bool_]:
         """Which of the errors looked at hold patches that no reference image has under the change."""
-        return np.concatenate([half.case.new_under(half.at_work(self.name)) for half in self.halves])
+        return np.concatenate([half.case.new_beside(half.at_work(self.name)) for half in self.halves])
 
     @cached_property
     def misclassified(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -24,7 +24,7 @@ def cause_without_claim(case: Case, ranking: Ranking) -> Cause:
     """
     if len(case) < case.settings.fewest_errors:
         return Cause.UNKNOWN
-    if most(case.new_under(None)):
+    if most(case.new_beside()):
         return Cause.NEW_LOOK
     if _show_nothing(case):
         return Cause.INVISIBLE

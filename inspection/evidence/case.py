@@ -86,9 +86,9 @@ class Case:
         """What any change of images does, for errors of these classes."""
         return measure_change_of(self.subject, self.responses, change, self.true)
 
-    def new_under(self, change: Change | None) -> NDArray[np.bool_]:
+    def new_beside(self, *changes: Change) -> NDArray[np.bool_]:
         """Which errors hold patches that no reference image has, of those whose patches are looked at.
 
-        Reference images as they are, or under a change.
+        Reference images as they are, and under changes.
         """
-        return Newness.among(self.subject, self.subject.correct, change).tells(self.nearest.places.errors)
+        return Newness.among(self.subject, self.subject.correct, changes).tells(self.nearest.places.errors)

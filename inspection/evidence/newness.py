@@ -5,6 +5,7 @@ patches that no reference image has under the change either, it is not what they
 product may be greyer and sharper than the old one, and still be another product.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,11 +35,13 @@ class Newness:
     normal: NDArray[np.uint8]  # the same
 
     @classmethod
-    def among(cls, subject: Subject, images: Labelled, change: Change | None = None) -> "Newness":
-        """What is known of some reference images, even over their classes; of these under a change."""
+    def among(cls, subject: Subject, images: Labelled, changes: Sequence[Change] = ()) -> "Newness":
+        """What is known of some reference images, even over their classes.
+
+        Under changes, some of them stay as they are, and each change is seen on as many of the others.
+        """
         chosen = evenly(images.labels, KNOWN)
-        known, normal = images.images[chosen[::2]], images.images[chosen[1::2]]
-        return cls(subject, *((known, normal) if change is None else (change(known), change(normal))))
+        return cls(subject, *(_under(images.images[chosen[half::2]], changes) for half in (0, 1)))
 
     def tells(self, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which images (images,) hold patches that are newer than those of nearly all normal ones."""
@@ -64,6 +67,14 @@ class Newness:
     @cached_property
     def _most(self) -> float:
         return float(np.quantile(self.of(self.normal), 1 - tuning.SIGNIFICANCE))
+
+
+def _under(images: NDArray[np.uint8], changes: Sequence[Change]) -> NDArray[np.uint8]:
+    """Images as they are and under changes, in turn."""
+    found = images.copy()
+    for number, change in enumerate(changes, 1):
+        found[number :: len(changes) + 1] = change(images)[number :: len(changes) + 1]
+    return found
 
 
 def most(are: NDArray[np.bool_]) -> bool:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from fmi_engine.response import blame_weights
 from fmi_engine.types import FloatArray
 from inspection import tuning
+from inspection.causes.diagnosis import diagnose
 from inspection.evidence.case import Case
 from inspection.evidence.shift import Evidence
 from inspection.findings import Diagnosis
-from inspection.modes.split import split
+from inspection.modes.split import fewest_of_split, split
 from inspection.nights.lineage import signature
 
 Rows = NDArray[np.int64]
@@ -44,7 +45,8 @@ def group_errors(case: Case) -> Grouping:
     2013) separates what lies apart, classes under one cause included: groups that one operation explains
     nearly as well as each by itself, or whose shifts point the same way, are joined again. Errors that
     no group holds join the one that they resemble as much as its own members do. A group in which two causes
-    are claimed one after the other is split by them.
+    are claimed one after the other is split by them; of one without a claim, a class that has a cause by
+    itself is a group of its own.
     """
     everybody = np.arange(len(case))
     fewest = 2 * case.settings.fewest_errors
@@ -157,11 +159,12 @@ def _absorbed(shifts: FloatArray, groups: Sequence[Rows]) -> list[Rows]:
 
 
 def _parts(case: Case, shifts: FloatArray, rows: Rows) -> list[Group]:
-    """A group, or its two parts where two causes lie in it."""
+    """A group, or its two parts where two causes lie in it, or its classes that have a cause alone."""
     part = case.part(rows)
     found = split(part)
     if found.first is None:
-        return [Group(rows, found.whole)]
+        whole = found.whole or diagnose(part)
+        return [Group(rows, whole)] if whole.claimed else _by_class(part, rows, whole)
     from sklearn.neighbors import KNeighborsClassifier
 
     seen = rows[part.examined]
@@ -169,6 +172,26 @@ def _parts(case: Case, shifts: FloatArray, rows: Rows) -> list[Group]:
     mine = np.asarray(alike.predict(shifts[rows]), bool)
     mine[part.examined] = found.first
     return [Group(rows[mine]), Group(rows[~mine])]
+
+
+def _by_class(case: Case, rows: Rows, whole: Diagnosis) -> list[Group]:
+    """The parts of an unclaimed group: each class for which a cause is claimed alone, and the rest.
+
+    A change may show on one class of defects only: another light turns scratches bright, and leaves dents as
+    they are, which fail for other reasons.
+    """
+    labels, found = np.unique(case.true), dict[int, Diagnosis]()
+    if len(labels) > 1:
+        for label in labels:
+            mine = np.flatnonzero(case.true == label)
+            if len(mine) >= fewest_of_split(case):
+                found[label] = diagnose(case.part(mine))
+    claimed = {label: each for label, each in found.items() if each.claimed}
+    if not claimed:
+        return [Group(rows, whole)]
+    rest = rows[~np.isin(case.true, list(claimed))]
+    parts = [Group(rows[case.true == label], each) for label, each in claimed.items()]
+    return parts if len(rest) < case.settings.fewest_errors else [*parts, Group(rest)]
 
 
 def sign(case: Case) -> tuple[float, ...]:

@@ -34,8 +34,7 @@ def split(case: Case) -> Split:
     not nearer under the second: neither for errors that were chosen because they resemble it. Then every
     error is of the cause under which it is nearer.
     """
-    examined, nearest = case.examined, case.nearest
-    few = max(2 * case.settings.fewest_errors, round(tuning.SMALLEST_GROUP * len(examined)))
+    examined, nearest, few = case.examined, case.nearest, fewest_of_split(case)
 
     def claimed(rows: NDArray[np.int64]) -> tuple[Diagnosis, Change] | None:
         if len(rows) < few:
@@ -54,6 +53,11 @@ def split(case: Case) -> Split:
         return Split(None, whole)
     mine = nearest.ratios(first[1]) < under_second
     return Split(mine if min(mine.sum(), (~mine).sum()) >= few else None, whole)
+
+
+def fewest_of_split(case: Case) -> int:
+    """How many errors a part of a group has, at least."""
+    return max(2 * case.settings.fewest_errors, round(tuning.SMALLEST_GROUP * len(case.examined)))
 
 
 def _leading(case: Case) -> Change:

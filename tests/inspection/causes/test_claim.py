@@ -66,7 +66,7 @@ class Some:
     def __len__(self) -> int:
         return self.errors
 
-    def new_under(self, _change: Change | None) -> NDArray[np.bool_]:
+    def new_beside(self, *_: Change) -> NDArray[np.bool_]:
         return np.arange(self.errors) < self.new
 
 

@@ -38,10 +38,10 @@ def test_known_patches_are_not_new(subject: Subject) -> None:
 def test_what_a_change_makes_is_not_new_under_it(subject: Subject) -> None:
     """Of a change that explains them, errors hold nothing new; of one that is only a part of it they do."""
     images = few(subject)
-    under = Newness.among(subject, subject.correct, dimmed)
+    under = Newness.among(subject, subject.correct, [dimmed])
     assert not most(under.tells(dimmed(images)))
     assert most(under.tells(ringed(dimmed(images))))
-    assert not most(Newness.among(subject, subject.correct, ringed).tells(ringed(images)))
+    assert not most(Newness.among(subject, subject.correct, [ringed]).tells(ringed(images)))
 
 
 @pytest.mark.parametrize(

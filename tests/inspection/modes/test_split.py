@@ -114,4 +114,24 @@ def test_what_was_diagnosed_on_the_way_is_kept(subject: Subject, responses: Resp
     alone = case_of(subject, responses, errors_under(subject, LAMP)[0])
     assert split(alone).whole is None  # nothing was left over to diagnose by itself
     (group,) = failure_modes.group_errors(alone).modes
-    assert group.diagnosis is None
+    assert group.diagnosis is not None
+    assert (group.diagnosis.claimed, group.diagnosis.operation) == (True, LAMP[0])
+
+
+def test_a_class_that_has_a_cause_alone_is_a_mode_of_its_own(
+    subject: Subject, responses: Responses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One class under a dimmer lamp, in one group with parts of another class whose labels are wrong."""
+    correct, (dimmed, _) = subject.correct, errors_under(subject, LAMP)
+    lit = int(np.bincount(dimmed.labels).argmax())
+    dimmed = dimmed.subset(dimmed.labels == lit)
+    said, true = [each for each in range(len(subject.model.class_names)) if each != lit][:2]
+    exchanged = correct.subset(np.flatnonzero(correct.labels == true)[: len(dimmed)])
+    errors = Labelled(
+        np.concatenate([dimmed.images, exchanged.images]),
+        np.concatenate([dimmed.labels, np.full(len(exchanged), said)]),
+    )
+    monkeypatch.setattr(failure_modes, "_clusters", lambda shifts, _: np.zeros(len(shifts), int))
+    found = failure_modes.group_errors(case_of(subject, responses, errors)).modes
+    assert [None if each.diagnosis is None else each.diagnosis.family for each in found] == ["darker", None]
+    assert [set(errors.labels[each.rows]) for each in found] == [{lit}, {said}]
