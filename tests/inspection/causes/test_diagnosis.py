@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from inspection.causes.diagnosis import diagnose
 from inspection.causes.measured_change import BOTH
+from inspection.causes.measured_match import MeasuredMatch, match_measured
 from inspection.evidence.blame import screen
 from inspection.evidence.case import Case
 from inspection.evidence.responses import Responses
+from inspection.evidence.shift import Shares
 from inspection.evidence.subject import Subject
 from inspection.findings import Cause, DoubtKind, OperationMatch
 from inspection.inputs.sample_line import Camera, SampleLine
@@ -221,6 +223,37 @@ def test_drops_are_no_shadow_though_a_band_of_it_explains_their_shift(
     assert (found.matches[0].family, found.matches[0].share > 0.9) == ("shadow", True)
     assert (found.claimed, found.cause) == (False, Cause.NEW_LOOK)
     assert {each.kind for each in found.doubts} == {DoubtKind.PLACE}
+
+
+@pytest.mark.parametrize(("better", "family"), [(0.01, "dust"), (-0.01, "shadow")])
+def test_drops_that_a_shadow_explains_are_named_by_their_shape(
+    here: Subject, responses: Responses, monkeypatch: pytest.MonkeyPatch, better: float, family: str
+) -> None:
+    """Three round drops an image, each elsewhere; how well their residuals do beside the shadow is given.
+
+    Patch by patch no band of shadow is like these: that is let pass here.
+    """
+    for doubts in ("_doubts_beside", "_doubt_of_images"):
+        monkeypatch.setattr(f"inspection.causes.claim.{doubts}", lambda *_, **__: iter(()))
+    data, depth = here.labelled, np.zeros((len(here.labelled), SIZE, SIZE, 1))
+    rng, (rows, columns) = np.random.default_rng(3), np.mgrid[:SIZE, :SIZE]
+    for drops in depth:
+        for row, column in rng.uniform(2, SIZE - 2, (3, 2)):
+            drops[np.hypot(rows - row, columns - column) < 4] = -1
+    wet = np.rint(data.images * np.exp(depth)).astype(np.uint8)
+    lit = of_families(wrong_of(here, responses, wet, data.labels), ("shadow",))
+    shadow = diagnose(lit)
+    assert (shadow.claimed, shadow.family) == (True, "shadow")
+
+    def match(*given: object) -> MeasuredMatch:
+        best, found = shadow.matches[0], match_measured(*given)  # type: ignore[arg-type]
+        shares = Shares(best.share + better, best.overall_share + better, best.look_share + better)
+        nearest = replace(found.nearest, shares=shares, nearer=found.nearest.errors)
+        return replace(found, name=RESIDUAL_TEXTURE, nearest=nearest)
+
+    monkeypatch.setattr("inspection.causes.diagnosis.match_measured", match)
+    found = diagnose(lit)
+    assert (found.claimed, found.family, found.measured_alone) == (True, family, family == "dust")
 
 
 @pytest.mark.parametrize(
