@@ -228,9 +228,7 @@ class DoubtKind(StrEnum):
     BASELINE_ERRORS = "baseline errors explain as much"  # the same
     PLACE = "the change lies elsewhere"  # share of the patches' distance taken away; share needed
     NOT_NEARER = "too few errors nearer"  # errors nearer to changed parts, of `errors`; share needed
-    HARMLESS = (
-        "the model does not fail under it"  # images like the errors that it gets right; what is too many
-    )
+    HARMLESS = "the model does not fail under it"  # images like the errors that are right; too many of them
     NEW = "errors hold what is new under it, too"  # errors that do, of `errors`; share of them, at most
     BLAMED_SHARE = "blamed filters"  # explained share of the shift, weighted by blame
     OVERALL_SHARE = "all filters"  # the same, every filter counting alike

@@ -24,9 +24,7 @@ class MeasuredMatch:
     name: str  # of PARTS
     nearest: NearestMatch
     baselines: Baselines
-    tried: dict[
-        str, Shares
-    ]  # what the mean shift of every measured change explains; of the best one is chosen
+    tried: dict[str, Shares]  # what the mean shift of every measured change explains
     halves: tuple["_Half", ...] = field(repr=False, compare=False)
 
     @cached_property

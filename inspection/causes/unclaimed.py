@@ -19,8 +19,8 @@ def cause_without_claim(case: Case, ranking: Ranking) -> Cause:
 
     A new look where most of them hold patches that are newer than those of nearly all reference images, of
     any class. A defect that cannot be seen where most passed as good and show nothing that good parts do not
-    show, while reference images of their own class do show it. A matter of labels
-    where they look like parts of the predicted class, as they are, and some labels are suspect.
+    show, while reference images of their own class do show it. A matter of labels where they look like parts
+    of the predicted class, as they are, and some labels are suspect.
     """
     if len(case) < case.settings.fewest_errors:
         return Cause.UNKNOWN

@@ -71,9 +71,9 @@ class Newness:
 
 def _under(images: NDArray[np.uint8], changes: Sequence[Change]) -> NDArray[np.uint8]:
     """Images as they are and under changes, in turn."""
-    found = images.copy()
+    found, step = images.copy(), len(changes) + 1
     for number, change in enumerate(changes, 1):
-        found[number :: len(changes) + 1] = change(images)[number :: len(changes) + 1]
+        found[number::step] = change(images[number::step])
     return found
 
 
