@@ -18,6 +18,7 @@ from threading import Event, Thread
 from typing import Any
 
 from flows.environment import AUTH, SECRET, URL, authorization, environment, variables
+from flows.progress import remark
 from inspection.errors import FlowError
 
 HOST = "127.0.0.1"
@@ -25,7 +26,8 @@ PR_SET_PDEATHSIG = 1  # of prctl(2)
 STARTING = 120  # seconds a server may take to answer, the first time on a slow disk
 ENDING = 40  # seconds until a part that was asked to end is killed: Prefect gives a run 30
 LOOKING = 0.5  # seconds between two looks whether the worker lives
-PAUSE = 5  # seconds before a worker that ended is followed by another
+PAUSE = 5.0  # seconds before a worker that ended is followed by another; twice as long each time
+LONGEST_PAUSE = 300.0  # seconds: a worker that lasted longer was a sound one, and the pauses begin anew
 LARGEST_LOG = 1_000_000  # bytes of what the parts of earlier starts said: beyond it a log begins anew
 LAST_LINES = 5  # of what a part said before it stopped
 
@@ -79,7 +81,8 @@ def take_up_left_runs() -> None:
 def worker(home: Path, workspace: Path, lost: Callable[[], object]) -> Iterator[None]:
     """Have a worker execute the flows of this workspace while the block lasts.
 
-    One that is killed is followed by another, after `lost`, which is to see to what it left.
+    One that ends is followed by another, after `lost`, which is to see to what it left. Why it ended is told,
+    and the pauses grow while none lasts.
     """
     ending = Event()
     keeper = Thread(target=_keep_worker, args=(home, workspace, lost, ending), daemon=True)
@@ -93,12 +96,25 @@ def worker(home: Path, workspace: Path, lost: Callable[[], object]) -> Iterator[
 
 def _keep_worker(home: Path, workspace: Path, lost: Callable[[], object], ending: Event) -> None:
     command = ["inspection.cli", "worker", "--workspace", str(workspace), "--parent", str(os.getpid())]
+    log, pause, has_left = home / "worker.log", PAUSE, False
     while not ending.is_set():
-        with _child("the worker", command, home / "worker.log", environment(home)) as running:
-            while running.process.poll() is None and not ending.wait(LOOKING):
-                pass
-        if not ending.wait(PAUSE):
-            lost()
+        started = time.monotonic()
+        try:
+            if has_left:
+                lost()
+            with _child("the worker", command, log, environment(home)) as running:
+                has_left = True
+                while running.process.poll() is None and not ending.wait(LOOKING):
+                    pass
+                why = f"The worker has ended. It said last:\n{running.last_words()}"
+        except Exception as error:  # whatever it is (a full disk, a server that is busy), it may pass
+            why = f"The worker cannot be started: {error}"
+        if not ending.is_set():
+            pause = PAUSE if time.monotonic() - started > LONGEST_PAUSE else pause
+            with suppress(OSError):  # of a terminal that is gone
+                remark(f"{why}\nIt is started again in {pause:g} s. All that it said is in {log}.")
+            ending.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 class _Child:

@@ -84,6 +84,45 @@ def test_a_worker_that_is_killed_is_followed_by_another(
     assert not alive(started[1])
 
 
+def test_a_worker_that_cannot_be_started_is_told_and_tried_again_in_growing_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk is full; then it ends at once, and what it left cannot be seen to; then it lasts."""
+    tried, child_of = list[float](), server._child
+    left = iter([FlowError("the server is busy"), None])
+
+    @contextmanager
+    def talker(name: str, module: Sequence[str], log: Path, own: Mapping[str, str]) -> Iterator[_Child]:
+        tried.append(time.monotonic())
+        if len(tried) <= 2:
+            raise OSError(28, "No space left on device")
+        with child_of(
+            name, [TALKER, *(["say", "bye"] if len(tried) == 3 else ["start"])], log, own
+        ) as running:
+            yield running
+
+    def lost() -> None:
+        failure = next(left)
+        if failure:
+            raise failure
+
+    monkeypatch.setattr(server, "_child", talker)
+    monkeypatch.setattr(server, "PAUSE", 0.1)
+    with server.worker(tmp_path, tmp_path, lost):
+        deadline = time.monotonic() + 30
+        while len(tried) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    first, second, third, fourth = tried
+    assert second - first >= 0.1
+    assert third - second >= 0.2
+    assert fourth - third >= 0.4 + 0.8  # it ended, and what it left could not be seen to at once
+    told = capsys.readouterr().err
+    assert told.count("No space left on device") == 2
+    assert "The worker has ended. It said last:\nbye\n" in told
+    assert "the server is busy" in told
+
+
 def alive(pid: int) -> bool:
     try:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
