@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import log as log_of_parts
 from flows import server
 from flows.environment import environment
 from flows.server import _Child, _child
@@ -21,18 +22,38 @@ def child(folder: Path, *arguments: str) -> AbstractContextManager[_Child]:
     return _child("the talker", [TALKER, *arguments], folder / "talker.log", environment(folder))
 
 
-def test_a_log_that_has_grown_large_begins_anew_and_the_last_one_is_kept(
+def test_a_log_that_has_grown_large_begins_anew_and_its_end_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "LARGEST_LOG", 100)
+    monkeypatch.setattr(log_of_parts, "LARGEST", 100)
     log, before = tmp_path / "talker.log", tmp_path / "talker.log.1"
     for round_ in range(6):
         with child(tmp_path, "say", f"{round_}" * 60) as running:
             running.process.wait(timeout=30)
         assert log.stat().st_size <= 200
-        assert running.last_words() == f"{round_}" * 60
-    assert before.read_text().split() == ["2" * 60, "3" * 60]
+        assert running.log.last_words() == f"{round_}" * 60
+    assert before.read_text().split() == ["2" * 38, "3" * 60]
     assert log.read_text().split() == ["4" * 60, "5" * 60]
+
+
+def test_a_log_begins_anew_while_a_part_still_writes_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_of_parts, "MEASURING", 0.01)
+    log, before = tmp_path / "talker.log", tmp_path / "talker.log.1"
+    log.write_text("of an earlier start\n" * 10_000)
+    largest = 0
+    with child(tmp_path, "chat", "200000") as running:
+        while running.process.poll() is None:
+            largest = max(largest, log.stat().st_size)
+            time.sleep(0.01)
+        lines = running.log.last_words().splitlines()
+        assert lines == [f"line {i:>10}" for i in range(199_995, 200_000)]
+    assert largest < 2_000_000  # of the 3.2 MB that it said
+    assert before.stat().st_size <= log_of_parts.LARGEST
+    log.write_bytes(b"one more\n")  # as after it began anew: what was said before is in the other
+    assert running.log.last_words().splitlines()[-1] == "one more"
+    assert len(running.log.last_words().splitlines()) == log_of_parts.LAST_LINES
 
 
 def test_last_words_are_its_own_and_few(tmp_path: Path) -> None:
@@ -48,8 +69,8 @@ def test_last_words_are_its_own_and_few(tmp_path: Path) -> None:
 def test_what_a_killed_part_had_started_ends_with_it(tmp_path: Path) -> None:
     """As the run of a flow whose worker is killed."""
     with child(tmp_path, "start") as running:
-        running.wait_until(lambda: running.last_words().isdecimal(), 30)
-        grandchild = int(running.last_words())
+        running.wait_until(lambda: running.log.last_words().isdecimal(), 30)
+        grandchild = int(running.log.last_words())
         running.process.kill()
         running.process.wait()
         os.kill(grandchild, 0)  # it lives
