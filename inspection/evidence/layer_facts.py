@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,8 @@ def _kept(
     subject: Subject, layer: Layer, fact: str, asked: list[int], measure: Callable[[], Arrays]
 ) -> Arrays:
     """What was measured of a layer with the same software, of what the same is normal for; or measure it."""
-    path = subject.workspace.model_folder(subject.model.model_hash) / f"{fact}-{layer.name}.npz"
+    folder = subject.workspace.model_folder(subject.model.model_hash)
+    path = folder / f"{fact}-{quote(layer.name, safe='')}.npz"  # a plant may name its modules as it likes
     text = json.dumps([measured_by(*MEASURING), subject.rests_on, fact, asdict(layer), asked])
     key = hashlib.sha256(text.encode()).hexdigest()
     try:

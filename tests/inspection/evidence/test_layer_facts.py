@@ -96,3 +96,13 @@ def test_a_damaged_file_is_measured_again(mine: Subject, measured: list[str], da
     check_ablation(mine, layer)
     check_ablation(mine, layer)
     assert len(measured) == 2
+
+
+def test_a_layer_of_any_name_is_kept_in_the_models_folder(
+    mine: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = check_ablation(mine, mine.layers[0])
+    monkeypatch.setattr(layer_facts, "ablation_on", lambda *_: check)
+    assert check_ablation(mine, replace(mine.layers[0], name="../a/b")) == check
+    kept = mine.workspace.model_folder(mine.model.model_hash).glob("ablation-*.npz")
+    assert len([*kept]) == 2
