@@ -18,6 +18,8 @@ from threading import Event, Thread
 from typing import Any
 
 from flows.environment import AUTH, SECRET, URL, authorization, environment, variables
+from flows.log import Log
+from flows.progress import remark
 from inspection.errors import FlowError
 
 HOST = "127.0.0.1"
@@ -25,9 +27,8 @@ PR_SET_PDEATHSIG = 1  # of prctl(2)
 STARTING = 120  # seconds a server may take to answer, the first time on a slow disk
 ENDING = 40  # seconds until a part that was asked to end is killed: Prefect gives a run 30
 LOOKING = 0.5  # seconds between two looks whether the worker lives
-PAUSE = 5  # seconds before a worker that ended is followed by another
-LARGEST_LOG = 1_000_000  # bytes of what the parts of earlier starts said: beyond it a log begins anew
-LAST_LINES = 5  # of what a part said before it stopped
+PAUSE = 5.0  # seconds before a worker that ended is followed by another; twice as long each time
+LONGEST_PAUSE = 300.0  # seconds: a worker that lasted longer was a sound one, and the pauses begin anew
 
 
 @contextmanager
@@ -79,7 +80,8 @@ def take_up_left_runs() -> None:
 def worker(home: Path, workspace: Path, lost: Callable[[], object]) -> Iterator[None]:
     """Have a worker execute the flows of this workspace while the block lasts.
 
-    One that is killed is followed by another, after `lost`, which is to see to what it left.
+    One that ends is followed by another, after `lost`, which is to see to what it left. Why it ended is told,
+    and the pauses grow while none lasts.
     """
     ending = Event()
     keeper = Thread(target=_keep_worker, args=(home, workspace, lost, ending), daemon=True)
@@ -93,22 +95,34 @@ def worker(home: Path, workspace: Path, lost: Callable[[], object]) -> Iterator[
 
 def _keep_worker(home: Path, workspace: Path, lost: Callable[[], object], ending: Event) -> None:
     command = ["inspection.cli", "worker", "--workspace", str(workspace), "--parent", str(os.getpid())]
+    log, pause, has_left = home / "worker.log", PAUSE, False
     while not ending.is_set():
-        with _child("the worker", command, home / "worker.log", environment(home)) as running:
-            while running.process.poll() is None and not ending.wait(LOOKING):
-                pass
-        if not ending.wait(PAUSE):
-            lost()
+        started = time.monotonic()
+        try:
+            if has_left:
+                lost()
+            with _child("the worker", command, log, environment(home)) as running:
+                has_left = True
+                while running.process.poll() is None and not ending.wait(LOOKING):
+                    pass
+                why = f"The worker has ended. It said last:\n{running.log.last_words()}"
+        except Exception as error:  # whatever it is (a full disk, a server that is busy), it may pass
+            why = f"The worker cannot be started: {error}"
+        if not ending.is_set():
+            pause = PAUSE if time.monotonic() - started > LONGEST_PAUSE else pause
+            with suppress(OSError):  # of a terminal that is gone
+                remark(f"{why}\nIt is started again in {pause:g} s. More of it is in {log}.")
+            ending.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 class _Child:
     """A process started for ourselves, and what it has written since."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path, begins_at: int) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Log) -> None:
         self.name = name
         self.process = process
         self.log = log
-        self.begins_at = begins_at
 
     def wait_until(self, holds: Callable[[], bool], seconds: float) -> None:
         """Wait for what it is to do. Raises FlowError with its last words where it stops, or takes longer."""
@@ -117,45 +131,36 @@ class _Child:
             if self.process.poll() is not None:
                 raise FlowError(
                     f"{self.name} stopped while starting, with exit code {self.process.returncode}. "
-                    f"It said:\n{self.last_words()}\nAll that it said is in {self.log}."
+                    f"It said:\n{self.log.last_words()}\nMore of it is in {self.log.path}."
                 )
             if time.monotonic() > deadline:
                 raise FlowError(
-                    f"{self.name} was not ready within {seconds:.0f} s. It said:\n{self.last_words()}\n"
-                    f"All that it said is in {self.log}."
+                    f"{self.name} was not ready within {seconds:.0f} s. It said:\n{self.log.last_words()}\n"
+                    f"More of it is in {self.log.path}."
                 )
             time.sleep(0.1)
-
-    def last_words(self) -> str:
-        """The last lines that it has written."""
-        with self.log.open("rb") as log:
-            log.seek(max(self.begins_at, log.seek(0, os.SEEK_END) - LARGEST_LOG))
-            lines = log.read().decode("utf-8", "replace").split("\n")
-        said = [line.rstrip() for line in lines if line.strip()]
-        return "\n".join(said[-LAST_LINES:]) or "(nothing)"
 
 
 @contextmanager
 def _child(
-    name: str, module: Sequence[str], log: Path, own: Mapping[str, str], lent: Sequence[int] = ()
+    name: str, module: Sequence[str], path: Path, own: Mapping[str, str], lent: Sequence[int] = ()
 ) -> Iterator[_Child]:
     """Run a module of ours with these variables while the block lasts; it keeps the open files `lent`."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    _begin_anew(log)
-    with log.open("ab") as output:
+    log = Log(path)
+    with log.appended() as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", *module],  # -P: nothing is imported from the current folder
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,
-            cwd=log.parent,
+            cwd=path.parent,
             env=dict(own),
             pass_fds=lent,
             start_new_session=True,  # Ctrl+C in the terminal is for the parent, which ends its children
             preexec_fn=_ends_with_its_parent,
         )
         try:
-            yield _Child(name, process, log, output.tell())
+            yield _Child(name, process, log)
         finally:
             process.terminate()
             try:
@@ -165,13 +170,6 @@ def _child(
                 process.wait()
             with suppress(ProcessLookupError):  # what it started and did not end, as one that was killed
                 os.killpg(process.pid, signal.SIGKILL)
-
-
-def _begin_anew(log: Path) -> None:
-    """Put a log that has grown large aside, in place of the one before; what still writes goes on there."""
-    with suppress(FileNotFoundError):  # another start was faster
-        if log.stat().st_size > LARGEST_LOG:
-            log.replace(log.with_name(f"{log.name}.1"))
 
 
 def _ends_with_its_parent() -> None:

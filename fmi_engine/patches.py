@@ -44,35 +44,64 @@ def exciting_patches(
     One crop an image, so that a single odd image cannot fill the row. `images` is (n, height, width,
     channel).
     """
-    peaks, places = _peaks(classifier, layer, list(channels), images, batch_size)
+    return cut_out(
+        layer, channels, images, count, find_peaks(classifier, layer, channels, images, batch_size)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """Where images excite filters most, and how much."""
+
+    values: NDArray[np.float32]  # (images, channels)
+    places: NDArray[np.int64]  # (images, channels), on the layer's grid, row by row
+
+    def of(self, channels: Sequence[int]) -> "Peaks":
+        """Those of some channels, in their order."""
+        return Peaks(self.values[:, list(channels)], self.places[:, list(channels)])
+
+
+def cut_out(
+    layer: Layer, channels: Sequence[int], images: NDArray[np.uint8], count: int, peaks: Peaks
+) -> dict[int, list[Patch]]:
+    """The crops of `exciting_patches`, where the channels' peaks on the images are known."""
     return {
         channel: [
             Patch(
                 FilterRef(layer.name, channel),
                 int(i),
-                crop(images[i], *_centre(images[i], layer, int(places[i, column])), _side(images[i], layer)),
-                float(peaks[i, column]),
+                crop(
+                    images[i],
+                    *_centre(images[i], layer, int(peaks.places[i, column])),
+                    _side(images[i], layer),
+                ),
+                float(peaks.values[i, column]),
             )
-            for i in np.argsort(-peaks[:, column], kind="stable")[:count]
+            for i in np.argsort(-peaks.values[:, column], kind="stable")[:count]
         ]
         for column, channel in enumerate(channels)
     }
 
 
 @torch.no_grad()
-def _peaks(
-    classifier: Classifier, layer: Layer, channels: list[int], images: NDArray[np.uint8], batch_size: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def find_peaks(
+    classifier: Classifier,
+    layer: Layer,
+    channels: Sequence[int],
+    images: NDArray[np.uint8],
+    batch_size: int = 32,
+) -> Peaks:
+    """The largest activation of each channel on each image (n, height, width, channel), and where it is."""
     values, places = [], []
     with truncated(classifier.network, layer.name) as code:
         for i in range(0, len(images), batch_size):
             maps: Float[Tensor, "batch picked position"] = code(
                 classifier.prepare(images[i : i + batch_size])
-            )[:, channels].flatten(2)
+            )[:, list(channels)].flatten(2)
             peak = maps.max(2)
             values.append(peak.values.cpu().numpy())
             places.append(peak.indices.cpu().numpy())
-    return np.concatenate(values), np.concatenate(places)
+    return Peaks(np.concatenate(values), np.concatenate(places))
 
 
 def _centre(image: NDArray[np.uint8], layer: Layer, place: int) -> tuple[int, int]:

@@ -4,20 +4,25 @@ import csv
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
 from io import StringIO
+from tempfile import SpooledTemporaryFile, gettempdir
 from typing import Any
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from inspection.console import Console, Table
+from inspection.errors import InspectionError
 from inspection.inputs.formulas import as_text
 
 MOST_ROWS = 200  # on a terminal
 NARROWEST = 16  # cells: no column is made narrower than this
+IN_MEMORY = 16_000_000  # bytes of an answer: what is larger waits for its reader on the disk
+READ = 1_000_000  # characters of it at a time
 TALLEST = 4  # lines: a row that needs more is no row for the eye
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the line feed
 _NULL = "NULL"
@@ -25,15 +30,19 @@ _NULL = "NULL"
 Rows = Sequence[tuple[Any, ...]]
 
 
-def as_csv(columns: Sequence[str], rows: Rows) -> str:
+def as_csv(columns: Sequence[str], batches: Iterable[Rows]) -> Iterator[str]:
     """CSV with a header line; NULL is an empty cell, and what has parts (a list, a struct) is JSON.
 
     A text that a spreadsheet would run as a formula has an apostrophe before it.
     """
+    yield _csv_lines([[as_text(column) for column in columns]])
+    for rows in batches:
+        yield _csv_lines([_in_csv(value) for value in row] for row in rows)
+
+
+def _csv_lines(rows: Iterable[Sequence[str]]) -> str:
     text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([as_text(column) for column in columns])
-    writer.writerows([[_in_csv(value) for value in row] for row in rows])
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
@@ -43,11 +52,36 @@ def _in_csv(value: object) -> str:
     return text_of(value) if isinstance(value, int | float | Decimal) else as_text(text_of(value))
 
 
-def as_json(columns: Sequence[str], rows: Rows) -> str:
+def as_json(columns: Sequence[str], batches: Iterable[Rows]) -> Iterator[str]:
     """A JSON array of objects, one a row; a second column of one name is called name_1, and so on."""
-    names = _distinct(columns)
-    records = [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
-    return json.dumps(records, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    names, between = _distinct(columns), ""
+    yield "["
+    for rows in batches:
+        records = [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
+        text = json.dumps(records, ensure_ascii=False, indent=2, allow_nan=False)
+        yield between + text.removeprefix("[").removesuffix("\n]")
+        between = ","
+    yield "\n]\n" if between else "]\n"
+
+
+@contextmanager
+def kept(pieces: Iterable[str]) -> Iterator[Iterator[str]]:
+    """Take pieces of text as fast as they come, and give them for the block: what is large waits on the disk.
+
+    So whoever reads a pipe slowly, or not at all, holds nothing up. Raises InspectionError where the disk is
+    full.
+    """
+    with SpooledTemporaryFile(IN_MEMORY, "w+", encoding="utf-8", newline="") as file:
+        try:
+            for piece in pieces:
+                file.write(piece)
+        except OSError as error:
+            raise InspectionError(
+                f"the answer is larger than the folder {gettempdir()} can hold ({error.strerror}): "
+                "ask for fewer rows with LIMIT, or name another folder in TMPDIR"
+            ) from error
+        file.seek(0)
+        yield iter(lambda: file.read(READ), "")
 
 
 def show(console: Console, errors: Console, columns: Sequence[str], rows: Rows) -> None:

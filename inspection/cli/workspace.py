@@ -1,5 +1,6 @@
 """Commands that fill a workspace and ask it: init, register, train, evaluate, sql."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -207,7 +208,7 @@ def sql(
     fmi sql "FROM errors" > errors.csv
     """
     from inspection.cli import answer
-    from inspection.workspace.store import MOST_VALUES, Store
+    from inspection.workspace.store import Store
 
     if as_csv and as_json:
         raise InspectionError("--csv and --json are two forms of one answer; give one of them")
@@ -215,10 +216,9 @@ def sql(
     if drawn:
         answer.show(console, errors, *store.query(query, files=files, most=answer.MOST_ROWS))
         return
-    columns, rows = store.query(query, files=files)
-    if len(rows) * len(columns) > MOST_VALUES:
-        raise InspectionError(
-            f"the answer has more than {len(rows):,} rows of {len(columns)} columns, more than are held at "
-            "once: ask for fewer with LIMIT, or write them to a file with --files and COPY (...) TO 'file'"
-        )
-    typer.echo((answer.as_json if as_json else answer.as_csv)(columns, rows), nl=False)
+    written = answer.as_json if as_json else answer.as_csv
+    with ExitStack() as held:
+        with store.answer(query, files=files) as found:
+            text = held.enter_context(answer.kept(written(*found)))
+        for piece in text:
+            typer.echo(piece, nl=False)

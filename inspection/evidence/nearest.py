@@ -222,8 +222,12 @@ class NearestReferences:
         A change draws an image's place by where it stands among the images: all are changed, as they were
         when the nearest was found.
         """
-        pool = self.subject.labelled.images[self._positions(tried)]
-        return pool[which], change(pool)[which]
+        positions = self._positions(tried)
+        before, after = (
+            self.subject.labelled.images[positions],
+            _changed_images(self.subject, change, positions),
+        )
+        return before[which], after[which]
 
     def _positions(self, tried: int) -> NDArray[np.int64]:
         """Where the images that a change is tried on stand among the labelled images."""
@@ -248,12 +252,25 @@ def _under(subject: Subject, change: Change, positions: NDArray[np.int64]) -> Fl
     with _LOCK:
         rows = subject.changed.get(key)
     if rows is None:
-        pool = subject.labelled.subset(positions)
-        rows, _ = standardised(subject, change(pool.images), pool.labels)
+        images = _changed_images(subject, change, positions)
+        rows, _ = standardised(subject, images, subject.labelled.labels[positions])
         if isinstance(change, Steps):
             with _LOCK:
                 subject.changed[key] = rows
     return rows
+
+
+def _changed_images(subject: Subject, change: Change, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Labelled images under a change: under the last operation they are kept, for its patches ask again."""
+    key = (change, positions.tobytes())
+    with _LOCK:
+        images = subject.pixels.get(key)
+    if images is None:
+        images = change(subject.labelled.images[positions])
+        if isinstance(change, Steps):
+            with _LOCK:
+                subject.pixels[key] = images
+    return images
 
 
 def find_nearest(

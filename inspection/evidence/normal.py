@@ -4,7 +4,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ class Normal:
 
     reference: Reference
     looks: Looks
+    rests_on: str = ""  # hash of all that it depends on: images, settings, software and the network's answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def learn_normal(
     if kept is None:
         kept = measuring.measure(progress)
         _write(measuring.path, kept, key, answers)
-    return kept
+    return replace(kept, rests_on=hashlib.sha256(key.encode() + answers.tobytes()).hexdigest())
 
 
 def _write(path: Path, normal: Normal, key: str, answers: FloatArray) -> None:

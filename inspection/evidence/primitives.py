@@ -10,23 +10,21 @@ from numpy.typing import NDArray
 
 from fmi_engine import trust
 from fmi_engine.cache import PrimitiveCache
-from fmi_engine.classifier import Classifier
 from fmi_engine.inversion import Job, Run, invert
-from fmi_engine.patches import Patch, exciting_patches
+from fmi_engine.patches import Patch, cut_out
 from fmi_engine.presets import find_preset
 from fmi_engine.probe import find_layer
 from fmi_engine.types import AblationCheck, FilterRef, Inversion, Layer, Layout, Trust
 from fmi_engine.wording import reasons
+from inspection.evidence.layer_facts import check_ablation, find_peaks
 from inspection.evidence.subject import Subject
 from inspection.findings import BlamedFilter, Primitive
 from inspection.inputs.images import write_image
-from inspection.inputs.labelled import Labelled, evenly, sample
+from inspection.inputs.labelled import evenly
 from inspection.progress import Progress
-from inspection.workspace.settings import ComputeSettings
 
 SOURCE: Layout = "source"
 CONTROLS: tuple[Layout, ...] = ("shuffled", "constant")  # that the trust test asks for
-ABLATION_IMAGES = 200  # labelled images that an ablation check runs on
 
 
 def invert_filters(
@@ -51,14 +49,9 @@ def invert_filters(
     source_pictures = [
         _write(subject, folder / f"source-{i}.png", image) for i, image in enumerate(sources.images)
     ]
-    patches = exciting_patches(
-        subject.classifier,
-        layer,
-        [each.channel for each in filters],
-        subject.correct.images,
-        subject.settings.inversion.patches,
-        subject.settings.compute.batch_size,
-    )
+    channels, most = [each.channel for each in filters], subject.settings.inversion.patches
+    peaks = find_peaks(subject, layer).of(channels)
+    patches = cut_out(layer, channels, subject.correct.images, most, peaks)
     return tuple(
         replace(
             each,
@@ -93,19 +86,6 @@ def trust_test(subject: Subject, made: Sequence[Inversion], ablation: AblationCh
     rules = trust.TrustRules(asked.top_share, asked.agreement)
     batch_size = subject.settings.compute.batch_size
     return trust.trust_test(subject.classifier, subject.reference, made, rules, ablation, batch_size)
-
-
-def check_ablation(subject: Subject, layer: Layer) -> AblationCheck:
-    """Whether the model's right answers depend on a layer, on some of the labelled reference images."""
-    return ablation_on(subject.classifier, layer, subject.labelled, subject.settings.compute)
-
-
-def ablation_on(
-    classifier: Classifier, layer: Layer, labelled: Labelled, compute: ComputeSettings
-) -> AblationCheck:
-    """The same on some of any labelled images."""
-    few = labelled.subset(sample(len(labelled), ABLATION_IMAGES, compute.seed))
-    return trust.check_ablation(classifier, layer, (few.images, few.labels), compute.batch_size)
 
 
 def _job_seed(subject: Subject, channel: int, source: int) -> int:

@@ -37,6 +37,7 @@ class Subject:
     layers: tuple[Layer, ...]
     reference: Reference
     looks: Looks  # the normal look of each class
+    rests_on: str  # hash of all that what is normal depends on
     labelled: Labelled  # the reference images drawn, evenly over the classes, right and wrong
     correct: Labelled  # those of them that the model classifies correctly
     # By layer, as they are asked for. Not of the constructor: a copy with another classifier starts anew.
@@ -44,6 +45,10 @@ class Subject:
     # By change and positions: labelled images under the last few changes, for the search of the nearest.
     changed: LRUCache[tuple[Hashable, bytes], FloatArray] = field(
         default_factory=lambda: LRUCache(RECENT), init=False, compare=False
+    )
+    # The same as pixels, which take more memory: under the last change alone.
+    pixels: LRUCache[tuple[Hashable, bytes], NDArray[np.uint8]] = field(
+        default_factory=lambda: LRUCache(1), init=False, compare=False
     )
 
     @property
@@ -88,7 +93,17 @@ def open_subject(
     labelled = Labelled(images, labels)
     normal = learn_normal(workspace, model, classifier, layers, labelled, progress)
     correct = labelled.subset(normal.reference.correct)
-    return Subject(workspace, model, classifier, layers, normal.reference, normal.looks, labelled, correct)
+    return Subject(
+        workspace,
+        model,
+        classifier,
+        layers,
+        normal.reference,
+        normal.looks,
+        normal.rests_on,
+        labelled,
+        correct,
+    )
 
 
 def draw_references(references: Sequence[ReferenceImage], per_class: int, seed: int) -> list[ReferenceImage]:

@@ -95,6 +95,16 @@ class LabelEvidence:
         return agreeing[np.argsort(-self.errors.margin[agreeing], kind="stable")]
 
 
+def any_suspicious(case: Case) -> bool:
+    """Whether the signs that need no classifier agree on any error: where they do not, none can be listed."""
+    asked, suggested = len(case.responses.labels) + np.arange(len(case)), case.screening.predicted
+    agree = np.ones(len(case), bool)
+    for seen in _seen(case):
+        agree &= seen.neighbours(asked, suggested) >= tuning.SUSPECT_NEIGHBOURS
+        agree &= seen.typical(asked, suggested) >= tuning.SUSPECT_TYPICAL
+    return bool(agree.any())
+
+
 def find_evidence(case: Case) -> LabelEvidence:
     """What speaks for wrong labels among the errors of a case.
 
@@ -124,6 +134,14 @@ def _signs(views: Sequence["View"], asked: NDArray[np.int64], suggested: NDArray
 
 
 def _views(case: Case) -> Iterator["View"]:
+    """The images as `_seen`, with what a classifier says of each that never saw it."""
+    classes, seed = len(case.responses.normal), case.subject.settings.compute.seed
+    for seen in _seen(case):
+        probabilities = out_of_sample(seen.rows, seen.labels, classes, seed)
+        yield View(seen.rows, seen.labels, seen.references, probabilities)
+
+
+def _seen(case: Case) -> Iterator["Seen"]:
     """The reference images, then the errors: as the filters of all layers see them, and as they look.
 
     Squared distances are means over layers, or over groups of the look, in sigma.
@@ -134,33 +152,21 @@ def _views(case: Case) -> Iterator["View"]:
     labels = np.concatenate([responses.labels, case.true])
     rows = np.concatenate([responses.references, errors]) + responses.normal[labels]
     weights = np.concatenate([np.full(each.channels, 1 / each.channels) for each in subject.layers])
-    seed, filters = subject.settings.compute.seed, len(weights)
+    filters = len(weights)
     for part, scale in (
         (rows[:, :filters], weights / len(subject.layers)),
         (rows[:, filters:], subject.looks.weights),
     ):
-        view = np.asarray(part * np.sqrt(scale), np.float32)
-        probabilities = out_of_sample(view, labels, len(responses.normal), seed)
-        yield View(view, labels, len(responses.labels), probabilities)
+        yield Seen(np.asarray(part * np.sqrt(scale), np.float32), labels, len(responses.labels))
 
 
 @dataclass(frozen=True)
-class View:
+class Seen:
     """Reference images, then errors, seen in one way."""
 
     rows: FloatArray  # (images, entries)
     labels: NDArray[np.int64]  # (images,), the operators' for errors
     references: int  # how many come first
-    probabilities: FloatArray  # (images, classes), each by a classifier that was fitted without the image
-
-    def margin(self, asked: NDArray[np.int64], suggested: NDArray[np.int64]) -> FloatArray:
-        """p(suggested class) - p(label) of some images, by position."""
-        found = self.probabilities[asked, suggested] - self.probabilities[asked, self.labels[asked]]
-        return np.asarray(found, np.float32)
-
-    def issue(self, asked: NDArray[np.int64], suggested: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether confident learning finds their labels wrong, and the classifier suggests the same class."""
-        return np.asarray(self.issues[asked] & (self.probabilities[asked].argmax(1) == suggested))
 
     def neighbours(self, asked: NDArray[np.int64], suggested: NDArray[np.int64]) -> FloatArray:
         """The share of the reference images nearest to each that are of the class suggested."""
@@ -191,6 +197,22 @@ class View:
         found = np.maximum(squares, 0)
         found[np.arange(self.references), np.arange(self.references)] = np.inf
         return np.asarray(found, np.float32)
+
+
+@dataclass(frozen=True)
+class View(Seen):
+    """The same, and what classifiers say of them."""
+
+    probabilities: FloatArray  # (images, classes), each by a classifier that was fitted without the image
+
+    def margin(self, asked: NDArray[np.int64], suggested: NDArray[np.int64]) -> FloatArray:
+        """p(suggested class) - p(label) of some images, by position."""
+        found = self.probabilities[asked, suggested] - self.probabilities[asked, self.labels[asked]]
+        return np.asarray(found, np.float32)
+
+    def issue(self, asked: NDArray[np.int64], suggested: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether confident learning finds their labels wrong, and the classifier suggests the same class."""
+        return np.asarray(self.issues[asked] & (self.probabilities[asked].argmax(1) == suggested))
 
     @cached_property
     def issues(self) -> NDArray[np.bool_]:

@@ -1,11 +1,11 @@
 """Targeted retraining: the deployed model, the recipe, and the measurements that judge the candidate."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 
@@ -160,13 +160,18 @@ def _decoded(
     return Labelled(pixels, labels)
 
 
+def retraining_id(mode_id: str, run: str) -> str:
+    """The id of the retraining that a run of a failure mode's retraining makes: the same for the same run."""
+    return f"{mode_id}-{hashlib.sha256(run.encode()).hexdigest()[:8]}"
+
+
 def retrain(
-    workspace: Workspace, material: Material, progress: Progress = None
+    workspace: Workspace, material: Material, run: str, progress: Progress = None
 ) -> tuple[Retraining, RegisteredModel]:
     """Fine-tune a copy of the deployed model and judge it; the deployed model is not touched.
 
-    Returns the retraining and the candidate's record; the caller stores both. `progress` receives the
-    number of images after every step.
+    Returns the retraining and the candidate's record; the caller stores both. `run` tells this retraining
+    from others of the same failure mode. `progress` receives the number of images after every step.
     """
     started, settings, model = datetime.now(UTC), workspace.settings, material.model
     mode_id = material.mode.mode_id
@@ -186,7 +191,7 @@ def retrain(
     if material.failing_name == LOGGED:
         reasons += (ONLY_ERRORS,)
     done = Retraining(
-        retraining_id=f"{mode_id}-{uuid4().hex[:8]}",
+        retraining_id=retraining_id(mode_id, run),
         mode_id=mode_id,
         model_hash=model.model_hash,
         candidate_hash=record.model_hash,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from inspection.evidence.case import Case
-from inspection.evidence.wrong_labels import find_evidence
+from inspection.evidence.wrong_labels import any_suspicious, find_evidence
 from inspection.findings import LoggedError, SuspectLabel
 
 
@@ -15,6 +15,8 @@ def suspect_labels(case: Case, errors: Sequence[LoggedError]) -> tuple[SuspectLa
     Whether a cause is claimed for the errors does not matter: among those of a fault some may be mislabelled.
     The score is the share expected to be wrong of the errors down to this one.
     """
+    if not any_suspicious(case):
+        return ()
     evidence = find_evidence(case)
     return tuple(
         SuspectLabel(

@@ -12,7 +12,8 @@ from fmi_engine.inversion import BATCH, Descent, Job, Run, invert, invert_codes,
 from fmi_engine.patches import Patch, exciting_patches
 from fmi_engine.presets import find_preset
 from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Trust
-from inspection.evidence.primitives import CONTROLS, SOURCE, check_ablation, stretched, trust_test
+from inspection.evidence.layer_facts import check_ablation
+from inspection.evidence.primitives import CONTROLS, SOURCE, stretched, trust_test
 from inspection.evidence.subject import Subject
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import load_images

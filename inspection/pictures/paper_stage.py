@@ -15,7 +15,8 @@ from fmi_engine.probe import silenced
 from fmi_engine.texture import auroc, describe, distances, filter_statistics, spectral_statistics
 from fmi_engine.trust import trust_test
 from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Layout, Trust, TrustPart
-from inspection.evidence.primitives import CONTROLS, ablation_on
+from inspection.evidence.layer_facts import ablation_on
+from inspection.evidence.primitives import CONTROLS
 from inspection.pictures.paper_networks import Net, Plan, by_its_own_answers
 from inspection.pictures.sources import Step
 from inspection.workspace.settings import Settings

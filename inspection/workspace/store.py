@@ -5,6 +5,7 @@ the file, does one short transaction and closes it; where another process holds 
 Who reads much reads a copy in memory: see `live_copy`.
 """
 
+import math
 import os
 import random
 import re
@@ -35,7 +36,6 @@ from inspection.workspace.rows import (
 from inspection.workspace.schema import check_schema, migrate
 from inspection.workspace.turns import Turns
 
-MOST_VALUES = 20_000_000  # of an answer, rows times columns: some GB of memory
 FETCHED = 2048  # rows at a time
 WAIT_SECONDS = 10.0  # how long a method waits for a file that others hold
 
@@ -54,6 +54,7 @@ _TURNS = Turns()
 _JITTER = random.Random()
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
+Answer = tuple[list[str], Iterator[list[tuple[Any, ...]]]]  # the names of the columns, and rows in batches
 Opened = TypeVar("Opened")
 
 
@@ -154,13 +155,26 @@ class Store(Reader):
         return tuple(_stamp(file) for file in (self._existing(), written_ahead))
 
     def query(
-        self, sql: str, *, files: bool = False, most: int = MOST_VALUES
+        self, sql: str, *, files: bool = False, most: float = math.inf
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Run SQL that reads the store; return the names of the columns and the rows. Ctrl+C ends it.
+        """Run SQL that reads the store; return the names of the columns and the rows: see `answer`.
+
+        So many rows are fetched that they hold `most` values or a few more.
+        """
+        with self.answer(sql, files=files) as (columns, batches):
+            rows = list[tuple[Any, ...]]()
+            for batch in batches:
+                rows += batch
+                if len(rows) * len(columns) > most:
+                    break
+            return columns, rows
+
+    @contextmanager
+    def answer(self, sql: str, *, files: bool = False) -> Iterator[Answer]:
+        """Run SQL that reads the store; give the names of the columns and, while the block lasts, the rows.
 
         It reaches nothing but the store, or with `files` whatever DuckDB reads and writes. The store itself
-        is read-only either way. So many rows are fetched that they hold `most` values or a few more: they are
-        read at once, for while they are read nobody writes to the store.
+        is read-only either way. While the block lasts nobody writes to the store. Ctrl+C ends what runs.
         """
         self._existing()
         config = _CONFIG if files else _CONFINED
@@ -168,10 +182,11 @@ class Store(Reader):
             check_schema(connection)
             _check_statements(connection, sql, files)
             if files:
-                return _interruptible(connection, sql, most)
+                yield _answer(connection, sql)
+                return
             connection.execute("SET lock_configuration = true")
             try:
-                return _interruptible(connection, sql, most)
+                yield _answer(connection, sql)
             except duckdb.Error as error:
                 if not any(words in str(error) for words in _BEYOND):
                     raise
@@ -276,24 +291,21 @@ def _check_statements(connection: DuckDBPyConnection, sql: str, files: bool) -> 
         )
 
 
-def _interruptible(
-    connection: DuckDBPyConnection, sql: str, most: int
-) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Run SQL; while DuckDB works it hears no signal, so it works in a thread of its own."""
+def _answer(connection: DuckDBPyConnection, sql: str) -> Answer:
+    _interruptible(connection, lambda: connection.execute(sql))
+    columns = [column[0] for column in connection.description or ()]
+    return columns, _batches(connection) if columns else iter(())
 
-    def answer() -> tuple[list[str], list[tuple[Any, ...]]]:
-        connection.execute(sql)
-        columns = [column[0] for column in connection.description or ()]
-        rows = list[tuple[Any, ...]]()
-        while columns and len(rows) * len(columns) <= most:
-            some = connection.fetchmany(FETCHED)
-            if not some:
-                break
-            rows += some
-        return columns, rows
 
+def _batches(connection: DuckDBPyConnection) -> Iterator[list[tuple[Any, ...]]]:
+    while batch := _interruptible(connection, lambda: connection.fetchmany(FETCHED)):
+        yield batch
+
+
+def _interruptible(connection: DuckDBPyConnection, work: Callable[[], Opened]) -> Opened:
+    """Let DuckDB work; while it does it hears no signal, so it works in a thread of its own."""
     with ThreadPoolExecutor(1) as worker:
-        running = worker.submit(answer)
+        running = worker.submit(work)
         try:
             return running.result()
         except KeyboardInterrupt:

@@ -8,10 +8,14 @@ from pathlib import Path
 from threading import Timer
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
+from prefect.states import Running
 
 from flows.night import night
 from flows.retrain import retrain
+from flows.server import take_up_left_runs
 from inspection.errors import LogError
 from inspection.findings import NightState
 from inspection.nights.night import INTERRUPTED
@@ -185,3 +189,22 @@ def test_retraining_stores_the_candidate_and_leaves_the_deployed_model(site: Dia
     assert done.accuracies[0].after > done.accuracies[0].before
     assert site.store.model(done.candidate_hash).parent_hash == site.plant.model.model_hash
     assert weights.read_bytes() == before
+
+
+def test_a_run_that_is_taken_up_after_its_last_step_retrains_once(site: Diagnosed) -> None:
+    """Its process put the candidate into the store and was killed before Prefect heard of it."""
+    mode_id = f"{site.night_id}-1"
+    given = {"workspace": str(site.root), "mode_id": mode_id}
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(retrain, parameters=given)
+        first = run_flow(retrain, flow_run=run, parameters=given)
+        (done,) = site.store.retrainings(mode_id)
+        client.set_flow_run_state(run.id, Running(), force=True)
+        take_up_left_runs()
+        again = client.read_flow_run(run.id)
+    assert again.state is not None
+    assert again.state.is_scheduled()
+    assert run_flow(retrain, flow_run=again, parameters=given) == first == done.retraining_id
+    assert site.store.retrainings(mode_id) == [done]
+    assert retrain(str(site.root), mode_id) != first  # another run is another retraining
+    assert len(site.store.retrainings(mode_id)) == 2

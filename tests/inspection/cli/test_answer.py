@@ -4,6 +4,8 @@ import csv
 import json
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any
 from uuid import UUID
 
@@ -190,6 +193,63 @@ def test_json_has_an_object_for_each_row(fmi: Fmi, root: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("count", [0, 1, 2048, 2049, 5000])
+def test_json_of_several_batches_is_one_array(fmi: Fmi, root: Path, count: int) -> None:
+    said = fmi("sql", f"SELECT range AS n FROM range({count})", "-w", root, "--json")
+    assert said.stdout == json.dumps([{"n": n} for n in range(count)], indent=2) + "\n"
+
+
+def test_a_large_answer_is_never_held_as_a_whole(root: Path) -> None:
+    """400,000 rows of 3 texts of 100 characters: 120 MB of text, which took some 400 MB of rows."""
+    code = (
+        "import resource, sys; from inspection.cli.entry import run; run(); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    text = "repeat(left(range::VARCHAR, 1), 100)"
+    peaks = []
+    for rows in (4_000, 400_000):
+        query = f"SELECT {text} AS a, {text} AS b, {text} AS c FROM range({rows})"
+        command = [sys.executable, "-c", code, "sql", query, "-w", str(root)]
+        said = subprocess.run(command, capture_output=True, check=True, timeout=60)
+        assert said.stdout.count(b"\n") == rows + 1
+        peaks.append(int(said.stderr) / 1024)
+    assert peaks[1] - peaks[0] < 100  # MB
+
+
+def test_who_reads_slowly_does_not_hold_the_store(root: Path) -> None:
+    """The answer is larger than a pipe, and nobody reads it: a night writes all the same."""
+    with started("sql", "SELECT repeat('x', 1000) AS x FROM range(20000)", "-w", root) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "x\n"
+        Store(root / "fmi.duckdb").create()
+        assert process.poll() is None  # it is still to be read
+        assert process.stdout.read().count("\n") == 20000
+
+
+def test_an_answer_that_the_disk_cannot_hold_is_told(
+    fmi: Fmi, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(SpooledTemporaryFile, "write", full)
+    said = fmi("sql", "FROM nights", "-w", root)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert "larger than the folder" in said.stderr
+    assert "No space left on device" in said.stderr
+
+
+def test_an_answer_that_breaks_off_says_nothing_of_it(fmi: Fmi, root: Path) -> None:
+    said = fmi(
+        "sql",
+        "SELECT CASE WHEN range = 9000 THEN error('bad row') ELSE range END FROM range(9999)",
+        "-w",
+        root,
+    )
+    assert (said.returncode, said.stdout) == (2, "")
+    assert "bad row" in said.stderr
+
+
 def test_an_empty_result_for_programs(fmi: Fmi, root: Path) -> None:
     query = ("sql", "SELECT night_id, state FROM nights", "-w", root)
     assert fmi(*query).stdout == "night_id,state\n"
@@ -197,13 +257,15 @@ def test_an_empty_result_for_programs(fmi: Fmi, root: Path) -> None:
 
 
 def test_columns_of_one_name_are_told_apart_in_json() -> None:
-    assert json.loads(answer.as_json(["n", "n", "n_1"], [(1, 2, 3)])) == [{"n": 1, "n_1": 2, "n_1_1": 3}]
+    assert json.loads("".join(answer.as_json(["n", "n", "n_1"], [[(1, 2, 3)]]))) == [
+        {"n": 1, "n_1": 2, "n_1_1": 3}
+    ]
 
 
 def test_values_that_json_has_no_kind_of() -> None:
     name = UUID("12345678123456781234567812345678")
     row = (Decimal("1.5"), name, timedelta(minutes=1), b"\xff", {1: float("inf")}, True)
-    assert json.loads(answer.as_json([*"abcdef"], [row])) == [
+    assert json.loads("".join(answer.as_json([*"abcdef"], [[row]]))) == [
         {"a": 1.5, "b": str(name), "c": "0:01:00", "d": "ff", "e": {"1": None}, "f": True}
     ]
 

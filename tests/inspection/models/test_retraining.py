@@ -224,7 +224,7 @@ def test_without_a_recipe_images_are_only_turned_and_shifted(mine: FinishedNight
         mine.copied(mine.plant.workspace.root.parent / "quick", "training.fine_tune_steps = 10")
     )
     material = gathered(quick)
-    done, candidate = retrain(quick.plant.workspace, material)
+    done, candidate = retrain(quick.plant.workspace, material, "a run")
     assert done.logged_images == len(material.logged) > 0
     assert done.reasons[-1] == ONLY_ERRORS
     network = network_of(quick.plant)
@@ -286,7 +286,9 @@ def test_the_errors_of_other_failure_modes_judge_too(mine: FinishedNight) -> Non
     material = gathered(mine)
     np.testing.assert_array_equal(material.others.images, pixels([held.image_path]))
     assert [mine.plant.model.class_names[i] for i in material.others.labels] == [held.label]
-    done, _ = retrain(mine.plant.workspace, replace(material, train=material.train.subset(np.arange(16))))
+    done, _ = retrain(
+        mine.plant.workspace, replace(material, train=material.train.subset(np.arange(16))), "a run"
+    )
     assert [each.name for each in done.accuracies] == [LOGGED, CLEAN, OTHERS]
     assert done.accuracies[2].images == 1
 
@@ -341,7 +343,7 @@ def retrained(
     """One retraining, judged on unseen images under the aged lamp, with margins that it can keep."""
     night = finished.copied(tmp_path_factory.mktemp("retrained") / "workspace", LONG)
     material, counted = gathered(night, night.plant.labelled("unseen")), list[int]()
-    done, candidate = retrain(night.plant.workspace, material, counted.append)
+    done, candidate = retrain(night.plant.workspace, material, "a run", counted.append)
     return night.plant, material, done, candidate, counted
 
 
@@ -414,7 +416,7 @@ def test_the_store_gives_the_retraining_back(
 def test_the_same_seed_makes_the_same_candidate(mine: FinishedNight) -> None:
     quick = mine.copied(mine.plant.workspace.root.parent / "quick", "training.fine_tune_steps = 10")
     material = gathered(quick)
-    first, again = (retrain(quick.plant.workspace, material) for _ in range(2))
+    first, again = (retrain(quick.plant.workspace, material, run) for run in ("first", "again"))
     assert first[1].model_hash == again[1].model_hash
     assert first[0].retraining_id != again[0].retraining_id
     assert first[0].accuracies == again[0].accuracies
@@ -426,7 +428,7 @@ def test_a_candidate_that_learned_nothing_is_refused(mine: FinishedNight) -> Non
         "training.fine_tune_steps = 10\ntraining.fine_tune_learning_rate = 1e-9",
     )
     unseen = idle.plant.labelled("unseen")
-    done, _ = retrain(idle.plant.workspace, gathered(idle, unseen[:1]))
+    done, _ = retrain(idle.plant.workspace, gathered(idle, unseen[:1]), "a run")
     assert not done.accepted
     assert "not a significant repair" in done.reasons[0]
 
@@ -435,5 +437,5 @@ def test_a_model_without_training_images_cannot_be_retrained(mine: FinishedNight
     material = gathered(mine)
     none = replace(material, train=material.train.subset(np.zeros(0, np.int64)))
     with pytest.raises(ModelError, match=r"no training images among its references.*train split"):
-        retrain(mine.plant.workspace, none)
+        retrain(mine.plant.workspace, none, "a run")
     assert len(list((mine.plant.workspace.root / "models").iterdir())) == 1

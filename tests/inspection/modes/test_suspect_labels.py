@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inspection.evidence.reproduced import error_kind
+from inspection.evidence.wrong_labels import any_suspicious
 from inspection.findings import LoggedError
 from inspection.inputs.image_sets import read_image_set
 from inspection.inputs.labelled import load_images
@@ -94,3 +95,16 @@ def test_exchanged_labels_are_listed_and_real_errors_are_not(
     assert (first.true_label, first.suggested_label) == (error.true_label, error.predicted_label)
     right = case.part(np.flatnonzero(~exchanged))
     assert suspect_labels(right, logged(right)) == ()
+
+
+def test_no_classifier_is_asked_where_the_other_signs_let_nothing_be_listed(
+    subject: "Subject", lamp_responses: "Responses", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, _ = mixed(subject, lamp_responses, LINE, tmp_path)
+    alone = [any_suspicious(case.part(np.array([i]))) for i in range(len(case))]
+    listed = [int(each.inspection_id.removeprefix("i-")) for each in suspect_labels(case, logged(case))]
+    assert all(alone[i] for i in listed)
+    monkeypatch.delattr("inspection.evidence.wrong_labels.out_of_sample")
+    quiet = case.part(np.flatnonzero(~np.array(alone)))
+    assert len(quiet) > 5
+    assert suspect_labels(quiet, logged(quiet)) == ()
