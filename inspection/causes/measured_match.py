@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inspection import tuning
 from inspection.causes.measured_change import PARTS, MeasuredChange, apply_measured, measure_change
 from inspection.evidence.case import Case
-from inspection.evidence.nearest import Baselines, NearestMatch
+from inspection.evidence.nearest import Baselines, NearestMatch, PatchEvidence
 from inspection.evidence.place import PlaceMatch
 from inspection.evidence.shift import Shares
 from inspection.inputs.labelled import sample
@@ -101,7 +101,9 @@ def _together(halves: Sequence[_Half]) -> MeasuredMatch:
         for name, each in means.items()
         if each.mean >= least
     }
-    best = min(matches, key=lambda name: matches[name].unexplained)
+    best, *others = matches
+    if others:
+        best = min(matches, key=lambda name: matches[name].unexplained)
     baselines = [half.case.nearest.baselines for half in halves]
     return MeasuredMatch(
         best,
@@ -120,11 +122,13 @@ def _together(halves: Sequence[_Half]) -> MeasuredMatch:
 def _both(found: Sequence[NearestMatch]) -> NearestMatch:
     return NearestMatch(
         _mean([each.shares for each in found]),
-        sum(each.nearer for each in found),
         sum(each.errors for each in found),
-        PlaceMatch(
-            np.concatenate([each.place.left for each in found], axis=1),
-            np.concatenate([each.place.in_times for each in found]),
+        lambda: PatchEvidence(
+            sum(each.nearer for each in found),
+            PlaceMatch(
+                np.concatenate([each.place.left for each in found], axis=1),
+                np.concatenate([each.place.in_times for each in found]),
+            ),
         ),
     )
 

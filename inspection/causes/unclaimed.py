@@ -8,7 +8,7 @@ import numpy as np
 from inspection import tuning
 from inspection.causes.ranking import Ranking
 from inspection.evidence.case import Case
-from inspection.evidence.newness import KNOWN, Newness, most
+from inspection.evidence.newness import KNOWN, most, unchanged
 from inspection.evidence.wrong_labels import find_evidence
 from inspection.findings import Cause
 from inspection.inputs.labelled import evenly
@@ -42,12 +42,9 @@ def _show_nothing(case: Case) -> bool:
     if not most(passed):
         return False
     correct = case.subject.correct
-    sound, own = (
-        correct.subset(np.flatnonzero(np.isin(correct.labels, classes)))
-        for classes in (good, np.setdiff1d(case.true, good))
-    )
-    if len(sound) < 2 or not len(own):
+    own = correct.subset(np.flatnonzero(np.isin(correct.labels, np.setdiff1d(case.true, good))))
+    newness = unchanged(case.subject, tuple(good))
+    if newness is None or not len(own):
         return False
-    newness = Newness.among(case.subject, sound)
     shown = own.subset(evenly(own.labels, KNOWN // 2)).images
     return most(newness.tells(shown)) and most(~newness.tells(case.nearest.places.errors))

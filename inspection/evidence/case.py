@@ -10,7 +10,7 @@ from fmi_engine.response import blame_weights, observed_shift
 from fmi_engine.types import FloatArray, Screening
 from inspection import tuning
 from inspection.evidence.nearest import NearestReferences, find_nearest
-from inspection.evidence.newness import Newness
+from inspection.evidence.newness import Newness, unchanged
 from inspection.evidence.responses import Induced, ResponsePaths, Responses, measure_change_of
 from inspection.evidence.shift import Evidence, Fit
 from inspection.evidence.subject import Subject
@@ -91,4 +91,8 @@ class Case:
 
         Reference images as they are, and under changes.
         """
-        return Newness.among(self.subject, self.subject.correct, changes).tells(self.nearest.places.errors)
+        subject, errors = self.subject, self.nearest.places.errors
+        if changes:
+            return Newness.among(subject, subject.correct, changes).tells(errors)
+        newness = unchanged(subject, tuple(range(len(subject.model.class_names))))
+        return newness.tells(errors) if newness else np.zeros(len(errors), bool)

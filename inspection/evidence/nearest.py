@@ -10,6 +10,7 @@ once the mean shift of all errors is taken off it. Any of a class may be among t
 many parts to choose from as there are unchanged ones.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -42,15 +43,44 @@ class Baselines:
 
 
 @dataclass(frozen=True, slots=True)
+class PatchEvidence:
+    """What patches add to the account of a change, error by error."""
+
+    nearer: int  # errors that are nearer to those, in their shift times in place, than to any as it was
+    place: PlaceMatch  # how much nearer their patches are
+    resample: Callable[[], FloatArray] = lambda: np.zeros(0, np.float32)
+    """(resamples,): the natural logarithm of `unexplained` over errors that are drawn with replacement."""
+
+
+@dataclass(frozen=True)
 class NearestMatch:
-    """How well a change of the reference images accounts for errors, one by one."""
+    """How well a change of the reference images accounts for errors, one by one.
+
+    Patches take longer than all else: they are looked at when something is asked that rests on them.
+    """
 
     shares: Shares  # explained by the changed reference images of their own classes most like them
-    nearer: int  # errors that are nearer to those, in their shift times in place, than to any as it was
     errors: int
-    place: PlaceMatch = field(compare=False)  # how much nearer their patches are
-    resampled: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32), compare=False)
-    """(resamples,): the natural logarithm of `unexplained` over errors that are drawn with replacement."""
+    look_closer: Callable[[], PatchEvidence] = field(compare=False)
+
+    @property
+    def nearer(self) -> int:
+        """How many errors are nearer to changed reference images than to any as it was."""
+        return self._patches.nearer
+
+    @property
+    def place(self) -> PlaceMatch:
+        """How much nearer the patches of the errors are."""
+        return self._patches.place
+
+    @cached_property
+    def resampled(self) -> FloatArray:
+        """The natural logarithm of `unexplained` (resamples,) over errors drawn with replacement."""
+        return self._patches.resample()
+
+    @cached_property
+    def _patches(self) -> PatchEvidence:
+        return self.look_closer()
 
     @property
     def nearer_share(self) -> float:
@@ -123,21 +153,21 @@ class NearestReferences:
     def _match(self, change: Change, tried: int) -> tuple[NearestMatch, FloatArray]:
         """The match, and what of the observed shift (filters + entries,) is left."""
         found, which, distances = self._nearest(change, tried)
-        shift, placed = found.mean(0), self.placed
-        place = self.places.under(self._changed(change, tried, which[placed])[1])
-        apart = self._in_times(distances, self.distances)
-        apart[placed] *= place.in_times
-        match = NearestMatch(
-            self.evidence.shares_alone(shift),
-            int((apart < 1).sum()),
-            len(self.rows),
-            place,
-            self._resampled(found, apart < 1, place),
-        )
+        shift = found.mean(0)
+
+        def look_closer() -> PatchEvidence:
+            placed = self.placed
+            place = self.places.under(self._changed(change, tried, which[placed])[1])
+            apart = self._in_times(distances, self.distances)
+            apart[placed] *= place.in_times
+            nearer = apart < 1
+            return PatchEvidence(int(nearer.sum()), place, lambda: self._resampled(found, nearer, place))
+
+        match = NearestMatch(self.evidence.shares_alone(shift), len(self.rows), look_closer)
         return match, self.evidence.observed - shift
 
     def _resampled(self, found: FloatArray, nearer: NDArray[np.bool_], place: PlaceMatch) -> FloatArray:
-        """The logarithm of what is unexplained, for every draw of errors: see `NearestMatch`."""
+        """The logarithm of what is unexplained, for every draw of errors: see `NearestMatch.resampled`."""
         drawn, placed = self._drawn, self._drawn[:, self.placed]
         placed = placed / np.maximum(placed.sum(1, keepdims=True), LITTLE)
         left = self.evidence.unexplained_each(drawn @ self.rows, drawn @ found)

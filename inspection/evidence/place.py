@@ -32,6 +32,7 @@ COARSE = 12  # the same of the maps, whose many filters take longer: bounds the 
 MIDDLE = 8  # times narrower than the image, at most, are the maps of the middle layer
 LITTLE = 1e-3  # spread of an entry, in place of none
 FEW = 16  # entries of a patch, at most, among which a tree finds the nearest sooner than comparing all
+LEAF = 48  # patches that such a tree compares one by one: 0.12 s a query in place of 0.16 with SciPy's 10
 
 Views = tuple[FloatArray, ...]  # of each view the patches (images, places, entries)
 
@@ -144,7 +145,8 @@ def nearest_apart(images: FloatArray, others: FloatArray) -> FloatArray:
     if entries <= FEW:
         from scipy.spatial import KDTree
 
-        distances, _ = KDTree(np.unique(theirs, axis=0)).query(ours)  # of equal ones it would ask each
+        tree = KDTree(np.unique(theirs, axis=0), leafsize=LEAF)  # of equal ones it would ask each
+        distances, _ = tree.query(ours)
     else:
         from sklearn.metrics import pairwise_distances_argmin_min
 

@@ -12,7 +12,7 @@ from inspection.causes.diagnosis import diagnose
 from inspection.causes.measured_match import MeasuredMatch
 from inspection.causes.ranking import Ranking, match_of
 from inspection.evidence.case import Case
-from inspection.evidence.nearest import Baselines, NearestMatch
+from inspection.evidence.nearest import Baselines, NearestMatch, PatchEvidence
 from inspection.evidence.place import PlaceMatch
 from inspection.evidence.shift import Shares
 from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind, OperationMatch
@@ -32,7 +32,7 @@ ELSEWHERE, HERE = (
 
 def nearest(shares: Shares, nearer: int, place: PlaceMatch = HERE) -> NearestMatch:
     """Of 20 errors."""
-    return NearestMatch(shares, nearer, 20, place)
+    return NearestMatch(shares, 20, lambda: PatchEvidence(nearer, place))
 
 
 NEARER = nearest(ENOUGH, 18)

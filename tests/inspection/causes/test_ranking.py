@@ -103,7 +103,8 @@ def test_where_too_few_errors_are_nearer_every_reference_image_is_looked_at(
         self: NearestReferences, operation: str, strength: float, path: ResponsePath
     ) -> TriedOperation:
         trial = at(self, operation, strength, path)
-        return replace(trial, match=replace(trial.match, nearer=0))
+        none = replace(trial.match.look_closer(), nearer=0)
+        return replace(trial, match=replace(trial.match, look_closer=lambda: none))
 
     monkeypatch.setattr(NearestReferences, "at", few_nearer)
     monkeypatch.setattr(NearestReferences, "under", watched)

@@ -12,6 +12,7 @@ from inspection.causes.unclaimed import cause_without_claim
 from inspection.evidence.blame import screen
 from inspection.evidence.case import Case
 from inspection.evidence.nearest import Baselines
+from inspection.evidence.place import describe_patches
 from inspection.evidence.responses import Responses
 from inspection.evidence.shift import Shares
 from inspection.evidence.subject import Subject
@@ -59,6 +60,25 @@ def test_parts_with_what_no_reference_part_has_are_new(here: Subject, responses:
     rings = (np.hypot(rows - 20, columns - 20).astype(int) // 3 % 2 == 0) & (rows < 40) & (columns < 40)
     images[:, rings] = 255
     assert cause_without_claim(case_of(here, responses, images, "pit"), NOTHING) is Cause.NEW_LOOK
+
+
+def test_reference_patches_are_described_once_for_a_subject(
+    here: Subject, responses: Responses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second failure mode of the same model describes its own errors alone, in the same words."""
+    described: list[int] = []
+
+    def counted(subject: Subject, images: NDArray[np.uint8]) -> object:
+        described.append(len(images))
+        return describe_patches(subject, images)
+
+    monkeypatch.setattr("inspection.evidence.newness.describe_patches", counted)
+    fresh, found = replace(here), list[Cause]()
+    for _ in range(2):
+        described.clear()
+        found.append(cause_without_claim(case_of(fresh, responses, correct(here, "scratch"), "pit"), NOTHING))
+    assert described == [12]
+    assert found[0] is found[1]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from inspection.evidence.case import Case
 from inspection.evidence.nearest import (
     NearestMatch,
     NearestReferences,
+    PatchEvidence,
     Pool,
     nearest_in,
     order_candidates,
@@ -179,10 +180,13 @@ def test_everywhere_is_every_image_of_the_errors_classes(
         counted.append(len(images))
         return images
 
-    found.under(counting)
-    found.under(counting, everywhere=True)
-    every = np.isin(labelled.labels, screening.true).sum()
-    assert counted == [found.tried, found.tried, every, every]  # their filters and look, then their patches
+    every = int(np.isin(labelled.labels, screening.true).sum())
+    for everywhere, count in ((False, found.tried), (True, every)):
+        match = found.under(counting, everywhere)
+        assert counted == [count]  # their filters and look
+        assert (match.nearer >= 0, match.place.least <= 1, len(match.resampled) > 0) == (True, True, True)
+        assert counted == [count, count]  # their patches, once something was asked of them, and once only
+        counted.clear()
 
 
 def test_errors_of_a_class_without_reference_images_are_looked_for_in_all(
@@ -236,7 +240,8 @@ def test_images_under_an_operation_are_measured_once_for_a_subject(
     fresh = replace(found, subject=replace(found.subject))
     lamp, weaker = Steps((("dimmer lamp", 1.3),)), Steps((("dimmer lamp", 0.7),))
     first = fresh.under(lamp)
-    assert fresh.under(Steps((("dimmer lamp", 1.3),))) == first
+    again = fresh.under(Steps((("dimmer lamp", 1.3),)))
+    assert (again, again.nearer) == (first, first.nearer)
     assert (fresh.ratios(lamp) > 0).all()
     assert len(measured) == 1
     for once in (weaker, dimmed, dimmed):
@@ -259,7 +264,7 @@ def test_the_images_whose_patches_are_looked_at_and_shown_are_those_found_neares
         return under(places, changed)
 
     monkeypatch.setattr(Places, "under", seen)
-    found.under(shadow)
+    assert found.under(shadow).nearer >= 0
     _, _, distances = found._nearest(shadow, found.tried)
     rows, _ = standardised(found.subject, looked_at[0], found.true[found.placed])
     apart = (found.evidence.weights * (rows - found.rows[found.placed]) ** 2).sum(1)
@@ -276,8 +281,9 @@ def test_a_strength_is_refined_on_the_nearest_reference_images(
     path = found.responses.paths(screening.true)["dimmer lamp"]
     first = found.at("dimmer lamp", start, path)
     refined = found.refined("dimmer lamp", path, start)
-    assert first.match == found.under(Steps((("dimmer lamp", start),)))
-    assert refined.match == found.under(Steps((("dimmer lamp", refined.strength),)))
+    for trial in (first, refined):
+        again = found.under(Steps((("dimmer lamp", trial.strength),)))
+        assert (trial.match, trial.match.nearer) == (again, again.nearer)
     assert refined.match.unexplained < first.match.unexplained / 10
     best = min(
         np.arange(0.8, 2.3, 0.1),
@@ -328,17 +334,21 @@ def test_no_error_is_nearer_to_reference_images_that_nothing_changed(found: Near
 PLACE = PlaceMatch(np.array([[0.2, 0.2], [0.4, 0.4]], np.float32), np.full(2, 0.3, np.float32))
 
 
+def match_of(shares: Shares, nearer: int, errors: int) -> NearestMatch:
+    return NearestMatch(shares, errors, lambda: PatchEvidence(nearer, PLACE))
+
+
 @pytest.mark.parametrize(
     ("nearer", "errors", "beyond"),
     [(4, 4, True), (3, 3, False), (7, 10, False), (8, 10, True), (100, 200, False), (110, 200, True)],
 )
 def test_most_errors_are_nearer_only_beyond_chance(nearer: int, errors: int, beyond: bool) -> None:
     """Of ten coins eight or more fall heads in 5.5 of 100 throws, seven or more in 17."""
-    assert NearestMatch(Shares(1, 1, 1), nearer, errors, PLACE).exceeds(0.5) == beyond
+    assert match_of(Shares(1, 1, 1), nearer, errors).exceeds(0.5) == beyond
 
 
 def test_what_is_unexplained_falls_with_the_errors_that_are_nearer() -> None:
     """The shares leave 0.1 * 0.2 * 0.5 * 0.5, the patches 0.3; of ten errors four are not nearer, or none."""
     shares = Shares(0.9, 0.8, 0.5)
-    assert NearestMatch(shares, 6, 10, PLACE).unexplained == pytest.approx(0.005 * 0.3 * 0.4)
-    assert NearestMatch(shares, 10, 10, PLACE).unexplained == pytest.approx(0.005 * 0.3 * 0.01)
+    assert match_of(shares, 6, 10).unexplained == pytest.approx(0.005 * 0.3 * 0.4)
+    assert match_of(shares, 10, 10).unexplained == pytest.approx(0.005 * 0.3 * 0.01)
