@@ -1,9 +1,11 @@
 """Results that are kept as they come, so that a stopped run goes on there."""
 
+import argparse
 import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -17,6 +19,7 @@ import fmi_engine
 import inspection
 from fmi_engine.classifier import Classifier
 from inspection.console import Console
+from inspection.errors import InspectionError
 from inspection.workspace.files import replacing, write_whole
 from tests.benchmarks.world import World
 
@@ -63,6 +66,36 @@ def code() -> str:
     files = sorted(path for folder in folders for path in folder.rglob("*.py"))
     files += sorted(Path(__file__).parent.rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:10]
+
+
+def exit_code(
+    name: str,
+    options: argparse.Namespace,
+    run: Callable[[argparse.Namespace], Result],
+    show: Callable[[Result], None],
+    console: Console,
+) -> int:
+    """Run a benchmark as a command: what it answers is written to `options.json` and shown.
+
+    0, or 2 for what a user can mend and 130 for an interruption, told in one line each.
+    """
+    try:
+        answer = run(options)
+    except (InspectionError, ValueError) as error:
+        console.print(f"{name}: {error}")
+        return 2
+    except BrokenExecutor:
+        console.print(
+            f"{name}: one of {options.processes} processes was ended before it was done, as a machine does "
+            "that runs out of memory; what is finished is kept: run the same command with fewer --processes"
+        )
+        return 2
+    except KeyboardInterrupt:
+        console.print("interrupted; what is finished is kept, and the same command goes on from there")
+        return 130
+    write_whole(options.json, json.dumps(without_nan(answer), indent=1, allow_nan=False).encode())
+    show(answer)
+    return 0
 
 
 def without_nan(value: Any) -> Any:

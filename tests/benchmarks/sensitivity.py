@@ -34,7 +34,6 @@ from numpy.typing import NDArray
 from fmi_engine.types import FloatArray, Screening
 from inspection import tuning
 from inspection.console import Console, Table
-from inspection.errors import InspectionError
 from inspection.evidence import blame, look, nearest, responses
 from inspection.evidence.case import Case
 from inspection.evidence.subject import Subject
@@ -44,7 +43,7 @@ from tests.benchmarks import planted
 from tests.benchmarks.diagnosing import describe, modes_of
 from tests.benchmarks.faults import __main__ as faults
 from tests.benchmarks.faults import nights, scores
-from tests.benchmarks.kept import code
+from tests.benchmarks.kept import code, exit_code
 from tests.benchmarks.world import Log, World, open_world
 
 console = Console(stderr=True)
@@ -58,18 +57,7 @@ AS_IT_IS = "as it is"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit code."""
-    options = _options(arguments)
-    try:
-        answer = _run(options)
-    except (InspectionError, ValueError) as error:
-        console.print(f"sensitivity: {error}")
-        return 2
-    except KeyboardInterrupt:
-        console.print("interrupted; every finished constant is kept, and the same command goes on from there")
-        return 130
-    write_whole(options.json, json.dumps(answer, indent=1).encode())
-    _show(answer)
-    return 0
+    return exit_code("sensitivity", _options(arguments), _run, _show, console)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -15,7 +15,6 @@ starts afresh.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -32,7 +31,6 @@ from fmi_engine.reference import measure_energies
 from fmi_engine.types import Screening
 from inspection import tuning
 from inspection.console import Console, Table
-from inspection.errors import InspectionError
 from inspection.evidence.case import Case
 from inspection.evidence.responses import Responses, standardised
 from inspection.evidence.subject import Subject
@@ -41,10 +39,9 @@ from inspection.inputs.image_sets import read_image_set
 from inspection.inputs.images import reading
 from inspection.inputs.labelled import Labelled, evenly, load_images, sample
 from inspection.models.registry import spec_of
-from inspection.workspace.files import write_whole
 from tests.benchmarks import planted
 from tests.benchmarks.faults import nights, scores
-from tests.benchmarks.kept import Kept, code
+from tests.benchmarks.kept import Kept, code, exit_code
 from tests.benchmarks.planted import Fault, Image
 from tests.benchmarks.world import Log, World, logged_rows, open_world
 
@@ -56,18 +53,7 @@ Result = dict[str, Any]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit code."""
-    options = _options(arguments)
-    try:
-        answer = _run(options)
-    except (InspectionError, ValueError) as error:
-        console.print(f"suspects: {error}")
-        return 2
-    except KeyboardInterrupt:
-        console.print("interrupted; every finished night is kept, and the same command goes on from there")
-        return 130
-    write_whole(options.json, json.dumps(answer, indent=1).encode())
-    _show(answer["kinds"])
-    return 0
+    return exit_code("suspects", _options(arguments), _run, _show, console)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -315,10 +301,10 @@ def _share(name: str, hits: int, of: int) -> Result:
 SHARES_SHOWN = {"precision": "precision", "recall": "recall", "right_listed": "right labels listed"}
 
 
-def _show(kinds: Mapping[str, Mapping[str, Any]]) -> None:
+def _show(answer: Result) -> None:
     counts = ("nights", "errors", "wrong", "listed")
     table = Table("kind", *counts, *SHARES_SHOWN.values(), "worst night")
-    for kind, each in kinds.items():
+    for kind, each in answer["kinds"].items():
         shares = [f"{each[name]:.1%}" if name in each else "" for name in SHARES_SHOWN]
         table.add_row(kind, *(str(each[name]) for name in counts), *shares, f"{each['worst']:.1%}")
     console.print(table)

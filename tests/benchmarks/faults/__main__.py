@@ -11,12 +11,10 @@ With --processes, several nights run at once, which uses the cores of a machine 
 """
 
 import argparse
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -27,16 +25,14 @@ import joblib
 import numpy as np
 
 from inspection.console import Console, Table
-from inspection.errors import InspectionError
 from inspection.evidence.responses import measure_responses
-from inspection.workspace.files import write_whole
 from tests.benchmarks import planted
 from tests.benchmarks.candidates import epochs_of
 from tests.benchmarks.diagnosing import describe, find_modes, flip_rate, recipe_of
 from tests.benchmarks.faults import nights, scores, speed
 from tests.benchmarks.faults.rehearsal import rehearse
 from tests.benchmarks.faults.retraining import ARMS, MEASURES, Material, judging_images, measure, train_arm
-from tests.benchmarks.kept import Kept, Result, bar, code, without_nan
+from tests.benchmarks.kept import Kept, Result, bar, code, exit_code
 from tests.benchmarks.planted import Fault
 from tests.benchmarks.world import Log, World, open_world, some_images
 
@@ -53,25 +49,7 @@ PARTS = ("single", "double", "clean", "retraining", "speed")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit code."""
-    options = _options(arguments)
-    try:
-        answer = _run(options)
-    except (InspectionError, ValueError) as error:
-        console.print(f"faults: {error}")
-        return 2
-    except BrokenExecutor:
-        console.print(
-            f"faults: one of {options.processes} processes was ended before its night was "
-            "finished, as a machine does that runs out of memory; every finished night is kept: run the same "
-            "command with fewer --processes",
-        )
-        return 2
-    except KeyboardInterrupt:
-        console.print("interrupted; every finished night is kept, and the same command goes on from there")
-        return 130
-    write_whole(options.json, json.dumps(without_nan(answer), indent=1, allow_nan=False).encode())
-    _show(answer)
-    return 0
+    return exit_code("faults", _options(arguments), _run, _show, console)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

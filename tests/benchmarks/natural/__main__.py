@@ -31,12 +31,10 @@ nights until any code changes. A stopped run goes on.
 """
 
 import argparse
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -46,12 +44,10 @@ import joblib
 import numpy as np
 
 from inspection.console import Console, Table
-from inspection.errors import InspectionError
 from inspection.models.acceptance import compare_answers, judge
 from inspection.models.first_model import FirstModelRequest
 from inspection.models.retraining import CLEAN, LOGGED
-from inspection.workspace.files import write_whole
-from tests.benchmarks.kept import Kept, Result, bar, code, without_nan
+from tests.benchmarks.kept import Kept, Result, bar, code, exit_code, without_nan
 from tests.benchmarks.natural import scores
 from tests.benchmarks.natural.arms import (
     ARMS,
@@ -75,24 +71,7 @@ NO_DROP = "no real drop: nothing to repair"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit code."""
-    options = _options(arguments)
-    try:
-        answer = _run(options)
-    except (InspectionError, ValueError) as error:
-        console.print(f"natural: {error}")
-        return 2
-    except BrokenExecutor:
-        console.print(
-            f"natural: one of {options.processes} processes was ended before it was done, as a machine does "
-            "that runs out of memory; what is finished is kept: run the same command with fewer --processes"
-        )
-        return 2
-    except KeyboardInterrupt:
-        console.print("interrupted; what is finished is kept, and the same command goes on from there")
-        return 130
-    write_whole(options.json, json.dumps(without_nan(answer), indent=1, allow_nan=False).encode())
-    _show(answer)
-    return 0
+    return exit_code("natural", _options(arguments), _run, _show, console)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
