@@ -43,12 +43,28 @@ NEARER_SIGNIFICANCE = 0.1  # of a sign test: eight of ten errors, or all of four
 
 PLACED_ERRORS = 64  # of them: those whose patches are looked at; bounds the time of a trial
 
+# --- where images differ (evidence) ---
+
+PATCH_BLURS = (1, 2, 4, 8)  # sigma, pixels, between which the bands of an image lie
+PATCH_GRID = 24  # places along the longer side of an image, at most
+PATCH_MAPS = 12  # the same of the maps, whose many filters take longer: bounds the time on large images
+MIDDLE_LAYER = 8  # times narrower than the image, at most, are the maps of the middle layer
+KNOWN_IMAGES = 256  # reference images, at most, whose patches are known; half of them say what is normal
+
+# --- what stands out of an image (operations) ---
+
+DEFECT_WINDOW = 0.25  # of the shorter side: of the median that is the background
+DEFECT_QUIET = 2.0  # times the median distance from the background: texture, and no defect
+DEFECT_LOUD = 4.0  # times the same: all of it is a defect
+
 # --- ranking of operations (causes) ---
 
 TRIED_ACCOUNTS = 6  # of operations, and of pairs, at most: bounds the time of a group without a clear cause
 # Double: the rest of a defocus is claimed, too.
 TRIED_MARGIN = 0.1  # mean share behind the best, at most, of an account that is tried
 CONTROL_LOGS = 200  # logs without a change, drawn for the explained share's control: bounds its time
+
+EQUALS = 2  # operations, at most, that are named as equals of the best
 
 # --- the claim (causes) ---
 
@@ -93,6 +109,12 @@ SUSPECT_TYPICAL = 0.2  # of the suggested class's reference images lie as far fr
 SUSPECT_PRECISION = 0.8  # of those listed are expected to be wrong, at least
 # On steel 1 or 2 of some 22 hard parts that are usual ones of another class were listed.
 SUSPECT_HARD = 0.1  # of such hard parts that are taken to be listed before any is counted
+SUSPECT_GRANTED = 5  # hard reference images that are taken for granted beside those counted
+SUSPECT_FOLDS = 5  # of the cross-validation
+SUSPECT_NEAREST = 5  # reference images that are asked for their class
+SUSPECT_AROUND = 3  # nearest images of a class, the mean distance from which says how far one lies from it
+SUSPECT_COMPONENTS = 50  # of what is seen, in which images are classified
+SUSPECT_WEIGHT = 10.0  # of what is fitted against how large the coefficients are (scikit-learn's C)
 
 # --- from night to night (nights) ---
 

@@ -15,7 +15,6 @@ from inspection.findings import OperationMatch
 from inspection.operations.catalogue import Steps, find_operation
 
 TriedOperations = Mapping[str, TriedOperation]
-EQUALS = 2  # operations, at most, that are named as equals of the best
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,7 @@ def _in_order(case: Case, trials: TriedOperations) -> tuple[OperationMatch, ...]
 def _equals(order: list[str], trials: TriedOperations) -> list[str]:
     """The best, and at most two that these errors cannot tell from it: the one that explains most first."""
     best = [trials[name].match for name in order[:1]]
-    equals = [name for name in order if trials[name].match.explains_as_much(best[0])][: EQUALS + 1]
+    equals = [name for name in order if trials[name].match.explains_as_much(best[0])][: tuning.EQUALS + 1]
     explained = {name: trials[name].match.shares.mean + trials[name].match.place.share for name in equals}
     return sorted(equals, key=lambda name: -explained[name])
 

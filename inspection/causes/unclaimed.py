@@ -8,7 +8,7 @@ import numpy as np
 from inspection import tuning
 from inspection.causes.ranking import Ranking
 from inspection.evidence.case import Case
-from inspection.evidence.newness import KNOWN, most, unchanged
+from inspection.evidence.newness import most, unchanged
 from inspection.evidence.wrong_labels import find_evidence
 from inspection.findings import Cause
 from inspection.inputs.labelled import evenly
@@ -46,5 +46,5 @@ def _show_nothing(case: Case) -> bool:
     newness = unchanged(case.subject, tuple(good))
     if newness is None or not len(own):
         return False
-    shown = own.subset(evenly(own.labels, KNOWN // 2)).images
+    shown = own.subset(evenly(own.labels, tuning.KNOWN_IMAGES // 2)).images
     return most(newness.tells(shown)) and most(~newness.tells(case.nearest.places.errors))

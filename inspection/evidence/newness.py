@@ -20,8 +20,6 @@ from inspection.evidence.subject import Subject
 from inspection.inputs.labelled import Labelled, evenly
 from inspection.operations.catalogue import Change
 
-KNOWN = 256  # reference images, at most, whose patches are known; half of them say what is normal
-
 
 @dataclass(frozen=True)
 class Newness:
@@ -40,7 +38,7 @@ class Newness:
 
         Under changes, some of them stay as they are, and each change is seen on as many of the others.
         """
-        chosen = evenly(images.labels, KNOWN)
+        chosen = evenly(images.labels, tuning.KNOWN_IMAGES)
         return cls(subject, *(_under(images.images[chosen[half::2]], changes) for half in (0, 1)))
 
     def tells(self, images: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -26,10 +26,6 @@ from fmi_engine.types import FloatArray, Layer
 from inspection import tuning
 from inspection.evidence.subject import Subject
 
-BLURS = (1, 2, 4, 8)  # sigma, pixels, between which the bands of an image lie
-GRID = 24  # places along the longer side of an image, at most
-COARSE = 12  # the same of the maps, whose many filters take longer: bounds the time on large images
-MIDDLE = 8  # times narrower than the image, at most, are the maps of the middle layer
 LITTLE = 1e-3  # spread of an entry, in place of none
 FEW = 16  # entries of a patch, at most, among which a tree finds the nearest sooner than comparing all
 LEAF = 48  # patches that such a tree compares one by one: 0.12 s a query in place of 0.16 with SciPy's 10
@@ -156,7 +152,7 @@ def nearest_apart(images: FloatArray, others: FloatArray) -> FloatArray:
 
 def _places(side: int, shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Where the places along a side of images (n, height, width, channel) lie: start, stop and step."""
-    step = -(-max(shape[1:3]) // GRID)
+    step = -(-max(shape[1:3]) // tuning.PATCH_GRID)
     return step // 2, side, step
 
 
@@ -170,7 +166,7 @@ def _look(image: NDArray[np.uint8]) -> FloatArray:
     """Level, bands from fine to coarse, steepness and colour around every place: (places, entries)."""
     light = image.astype(np.float32)
     grey = light.mean(2)
-    levels = [grey, *(cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in BLURS)]
+    levels = [grey, *(cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in tuning.PATCH_BLURS)]
     bands = [finer - coarser for finer, coarser in itertools.pairwise(levels)]
     steep = [
         np.hypot(*(cv2.Sobel(each, cv2.CV_32F, *way) for way in ((1, 0), (0, 1)))) for each in levels[1:3]
@@ -189,7 +185,7 @@ def _look(image: NDArray[np.uint8]) -> FloatArray:
 def _maps(subject: Subject, images: NDArray[np.uint8]) -> FloatArray:
     """The code of the middle layer, the mean of 3 x 3 places around each: (images, places, filters)."""
     layer, size = _middle(subject.layers, images.shape[1]), subject.settings.compute.batch_size
-    step = -(-max(layer.height, layer.width) // COARSE)
+    step = -(-max(layer.height, layer.width) // tuning.PATCH_MAPS)
     rows = []
     with truncated(subject.classifier.network, layer.name) as code:
         for start in range(0, len(images), size):
@@ -201,5 +197,5 @@ def _maps(subject: Subject, images: NDArray[np.uint8]) -> FloatArray:
 
 def _middle(layers: tuple[Layer, ...], height: int) -> Layer:
     """The last layer whose maps are not much coarser than the image; the first where all are."""
-    fine = [layer for layer in layers if layer.height * MIDDLE >= height]
+    fine = [layer for layer in layers if layer.height * tuning.MIDDLE_LAYER >= height]
     return fine[-1] if fine else layers[0]

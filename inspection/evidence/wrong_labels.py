@@ -23,15 +23,6 @@ from fmi_engine.types import FloatArray
 from inspection import tuning
 from inspection.evidence.case import Case
 
-GRANTED = 5  # hard reference images that are taken for granted beside those counted
-FOLDS = 5  # of the cross-validation
-NEIGHBOURS = 5  # nearest reference images that are asked for their class
-TYPICAL_NEIGHBOURS = (
-    3  # nearest images of a class, the mean distance from which says how far one lies from it
-)
-COMPONENTS = 50  # of what is seen, in which images are classified
-WEIGHT = 10.0  # of what is fitted against how large the coefficients are (scikit-learn's C)
-
 
 @dataclass(frozen=True, slots=True)
 class LabelSigns:
@@ -83,7 +74,10 @@ class LabelEvidence:
         margins = self.errors.margin[self._agreeing]
         null = self.hard.margin[self.hard.agree]
         as_suspect = (null[None, :] >= margins[:, None]).sum(1)
-        listed, hard = as_suspect + GRANTED * tuning.SUSPECT_HARD, self.hard.usual.sum() + GRANTED
+        listed, hard = (
+            as_suspect + tuning.SUSPECT_GRANTED * tuning.SUSPECT_HARD,
+            self.hard.usual.sum() + tuning.SUSPECT_GRANTED,
+        )
         falsely = listed / hard * self.errors.usual.sum()
         right = 1 - falsely / np.arange(1, len(margins) + 1)
         best = np.maximum.accumulate(right[::-1])[::-1]
@@ -170,7 +164,7 @@ class Seen:
 
     def neighbours(self, asked: NDArray[np.int64], suggested: NDArray[np.int64]) -> FloatArray:
         """The share of the reference images nearest to each that are of the class suggested."""
-        nearest = self.distances[asked].argsort(1, kind="stable")[:, :NEIGHBOURS]
+        nearest = self.distances[asked].argsort(1, kind="stable")[:, : tuning.SUSPECT_NEAREST]
         return np.asarray((self.labels[nearest] == suggested[:, None]).mean(1), np.float32)
 
     def typical(self, asked: NDArray[np.int64], suggested: NDArray[np.int64]) -> FloatArray:
@@ -178,7 +172,7 @@ class Seen:
         found = np.zeros(len(asked), np.float32)
         for label in np.unique(suggested):
             members = np.flatnonzero(self.labels[: self.references] == label)
-            if len(members) > TYPICAL_NEIGHBOURS:
+            if len(members) > tuning.SUSPECT_AROUND:
                 mine = suggested == label
                 usual, seen = self._apart(members, members), self._apart(asked[mine], members)
                 found[mine] = (usual[None, :] >= seen[:, None]).mean(1)
@@ -186,7 +180,7 @@ class Seen:
 
     def _apart(self, asked: NDArray[np.int64], members: NDArray[np.int64]) -> FloatArray:
         """How far (images,) some images are from the few nearest of some reference images."""
-        nearest = np.sort(self.distances[np.ix_(asked, members)], axis=1)[:, :TYPICAL_NEIGHBOURS]
+        nearest = np.sort(self.distances[np.ix_(asked, members)], axis=1)[:, : tuning.SUSPECT_AROUND]
         return np.asarray(np.sqrt(nearest).mean(1), np.float32)
 
     @cached_property
@@ -233,16 +227,16 @@ def out_of_sample(rows: FloatArray, labels: NDArray[np.int64], classes: int, see
     A class with fewer images than there are folds is suggested for none, and its images have none.
     """
     found = np.zeros((len(labels), classes), np.float32)
-    known = np.flatnonzero(np.bincount(labels, minlength=classes)[labels] >= FOLDS)
+    known = np.flatnonzero(np.bincount(labels, minlength=classes)[labels] >= tuning.SUSPECT_FOLDS)
     among = np.unique(labels[known])
     if len(among) > 1:
         from sklearn.decomposition import PCA  # seconds, which only a night should wait for
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-        components = PCA(min(COMPONENTS, *rows[known].shape), random_state=seed)
-        classifier = LogisticRegression(C=WEIGHT, solver="newton-cholesky")
-        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+        components = PCA(min(tuning.SUSPECT_COMPONENTS, *rows[known].shape), random_state=seed)
+        classifier = LogisticRegression(C=tuning.SUSPECT_WEIGHT, solver="newton-cholesky")
+        folds = StratifiedKFold(tuning.SUSPECT_FOLDS, shuffle=True, random_state=seed)
         found[np.ix_(known, among)] = cross_val_predict(
             classifier,
             components.fit_transform(rows[known].astype(np.float64)),

@@ -12,19 +12,18 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from inspection import tuning
 from inspection.operations.blur import NO_BLUR
 from inspection.operations.operation import Image, Operation, Plane, Range, Transform
 from inspection.operations.planes import grey_values, like
 
-WINDOW = 0.25  # of the shorter side: the median's window (the 31 pixels tried on a real change of light)
-QUIET, LOUD = 2.0, 4.0  # times the median distance from the background: texture, and all of it stands out
 LEAST = 1.0  # grey level: the texture of an image is never taken for less than its rounding
 Polarity = Literal["both", "bright", "dark"]
 
 
 def local_background(image: Image) -> Image:
     """The median of an image around every pixel."""
-    side = max(3, round(WINDOW * min(image.shape[:2])) | 1)
+    side = max(3, round(tuning.DEFECT_WINDOW * min(image.shape[:2])) | 1)
     return np.asarray(cv2.medianBlur(np.ascontiguousarray(image), side)).reshape(image.shape)
 
 
@@ -35,7 +34,8 @@ def standing_out(image: Image) -> tuple[Plane, Plane]:
     detail = image.astype(np.float32) - background
     away = cv2.GaussianBlur(np.abs(detail).max(2), (0, 0), 1.0)
     texture = max(float(np.median(away)), LEAST)
-    sure = np.asarray(np.clip((away / texture - QUIET) / (LOUD - QUIET), 0.0, 1.0), np.float32)
+    quiet, loud = tuning.DEFECT_QUIET, tuning.DEFECT_LOUD
+    sure = np.asarray(np.clip((away / texture - quiet) / (loud - quiet), 0.0, 1.0), np.float32)
     return detail, sure[:, :, None]
 
 

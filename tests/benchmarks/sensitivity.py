@@ -48,7 +48,7 @@ from tests.benchmarks.world import Log, World, open_world
 
 console = Console(stderr=True)
 Result = dict[str, Any]
-Value = float | int
+Value = float | int | tuple[float, ...]
 SETTINGS = tuple(
     f"matching.{name}" for name in MatchingSettings.model_fields if name not in ("reference_images",)
 )
@@ -98,12 +98,16 @@ def constants() -> dict[str, Value]:
 
 
 def half(value: Value) -> Value:
-    """Half of a constant."""
+    """Half of a constant; of several, of each."""
+    if isinstance(value, tuple):
+        return tuple(each / 2 for each in value)
     return max(1, value // 2) if isinstance(value, int) else value / 2
 
 
 def double(value: Value) -> Value:
-    """Twice a constant; of a share above a half, half the way to 1."""
+    """Twice a constant, or each of several; of a share above a half, half the way to 1."""
+    if isinstance(value, tuple):
+        return tuple(2 * each for each in value)
     return (1 + value) / 2 if isinstance(value, float) and 0.5 < value < 1 else 2 * value
 
 
@@ -157,7 +161,7 @@ class _Bench:
     def run(self, key: str, changes: Mapping[str, Value]) -> tuple[Result, list[str]]:
         """One night with some constants changed: what is claimed, and which constants were read."""
         night = self.nights[key]
-        with _changed(changes, self.world.subject) as subject, _remembering(self.memo), _reading() as read:
+        with changed(changes, self.world.subject) as subject, _remembering(self.memo), _reading() as read:
             modes = []
             if night.screening is not None:
                 case = Case(
@@ -169,7 +173,7 @@ class _Bench:
 
 
 @contextmanager
-def _changed(changes: Mapping[str, Value], subject: Subject) -> Iterator[Subject]:
+def changed(changes: Mapping[str, Value], subject: Subject) -> Iterator[Subject]:
     """Have constants other values while the block lasts; gives the subject with the changed settings."""
     settings = {name.partition(".")[2]: value for name, value in changes.items() if "." in name}
     own = {name: value for name, value in changes.items() if "." not in name}

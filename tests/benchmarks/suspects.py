@@ -10,6 +10,9 @@ with right labels alone, those parts (`hard`), planted faults (`visible`), and f
 of the image (`invisible`). With --to, the model is trained on the images of --where, and the errors that it
 makes on the others are a night of their own (`natural`), whose labels are taken for right.
 
+With --vary every night is judged once more with each of the constants named, of `inspection.tuning`, halved
+and doubled.
+
 Every night is kept in the cache folder as it comes; a stopped run goes on there, and a change of the code
 starts afresh.
 """
@@ -43,6 +46,7 @@ from tests.benchmarks import planted
 from tests.benchmarks.faults import nights, scores
 from tests.benchmarks.kept import Kept, code, exit_code
 from tests.benchmarks.planted import Fault, Image
+from tests.benchmarks.sensitivity import Value, changed, double, half
 from tests.benchmarks.world import Log, World, logged_rows, open_world
 
 console = Console(stderr=True)
@@ -72,6 +76,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--faults", type=Path, help="a FILE.py with faults of your own; default: tests.benchmarks.planted"
     )
     parser.add_argument("--only", nargs="+", help="names of the faults to plant; default: all")
+    parser.add_argument("--vary", nargs="+", default=[], help="constants to halve and to double")
     parser.add_argument("--seeds", type=int, default=1, help="default: 1")
     parser.add_argument("--size", type=int, default=64, help="pixels; default: 64")
     parser.add_argument("--epochs", type=int, default=20, help="of the base model; default: 20")
@@ -88,22 +93,41 @@ def _run(options: argparse.Namespace) -> Result:
         world = open_world(options.images, seed, options.size, options.epochs, options.cache, options.where)
         known = references_alone(world.subject)
         kept = Kept(options.nights, world)
-        for key, kind, log_of in _jobs(options, world):
-            night = kept.get(key)
-            if night is None:
-                night = kept.put(key, {"night": key, "kind": kind} | judge(world, known, *log_of()))
-            found.append(night)
-            console.print(f"{world.name}, seed {seed}: {key}")
+        for job in _jobs(options, world):
+            found += _judged(world, known, kept, job, options.vary)
+            console.print(f"{world.name}, seed {seed}: {job[0]}")
     return {"images": str(options.images), "kinds": scored(found), "nights": found}
+
+
+def _judged(
+    world: World, known: Responses, kept: Kept, job: "Job", varied: Sequence[str]
+) -> Iterator[Result]:
+    """A night as it is, and with each constant named halved and doubled."""
+    (key, kind, log_of), made = job, None
+    for label, changes in _variants(varied):
+        night = kept.get(f"{key}{label}")
+        if night is None:
+            made = made or _made(world, known, *log_of())
+            with changed(changes, world.subject):
+                night = kept.put(f"{key}{label}", {"night": key, "kind": f"{kind}{label}", **judge(*made)})
+        yield night
+
+
+def _variants(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Value]]]:
+    """What each variant is called, and its constants."""
+    yield "", {}
+    for name, (way, change) in product(names, (("half", half), ("double", double))):
+        yield f", {name} {way}", {name: change(getattr(tuning, name))}
 
 
 # --- the nights ---
 
 Nightly = tuple[Log, NDArray[np.bool_]]  # a log, and which of its labels are wrong
+Job = tuple[str, str, Callable[[], Nightly]]  # a key, a kind and a night
 
 
-def _jobs(options: argparse.Namespace, world: World) -> Iterator[tuple[str, str, Callable[[], Nightly]]]:
-    """A key, a kind and a night, one by one."""
+def _jobs(options: argparse.Namespace, world: World) -> Iterator[Job]:
+    """The nights, one by one."""
     known = (
         planted.load_faults(options.faults) if options.faults else planted.faults(None, world.model.channels)
     )
@@ -256,15 +280,22 @@ def _unblamed(subject: Subject, errors: Labelled) -> Screening:
     return Screening({}, energy, margin, predicted, errors.labels)
 
 
-def judge(world: World, known: Responses, log: Log, wrong: NDArray[np.bool_]) -> Result:
+def _made(
+    world: World, known: Responses, log: Log, wrong: NDArray[np.bool_]
+) -> tuple[Case | None, NDArray[np.bool_]]:
+    """A night as one failure mode, and which labels are wrong; None where it has too few errors."""
+    if len(log.errors) < world.subject.settings.matching.fewest_errors:
+        return None, wrong
+    return Case(world.subject, known, _unblamed(world.subject, log.errors), log.errors.images), wrong
+
+
+def judge(case: Case | None, wrong: NDArray[np.bool_]) -> Result:
     """What is listed of a night as one failure mode, beside the truth."""
-    count = len(log.errors)
-    if count < world.subject.settings.matching.fewest_errors:
+    if case is None:
         return {"errors": 0, "wrong": 0, "listed": 0, "listed_wrong": 0}
-    case = Case(world.subject, known, _unblamed(world.subject, log.errors), log.errors.images)
     evidence = find_evidence(case)
     return {
-        "errors": count,
+        "errors": len(case),
         "wrong": int(wrong.sum()),
         "listed": len(evidence.listed),
         "listed_wrong": int(wrong[evidence.listed].sum()),

@@ -26,6 +26,7 @@ from tests.inspection.conftest import Plant
         (0.5, 0.25, 1.0),
         (0.8, 0.4, 0.9),  # a share above a half goes half the way to 1
         (1.5, 0.75, 3.0),
+        ((1, 2), (0.5, 1.0), (2, 4)),
     ],
 )
 def test_a_constant_is_halved_and_doubled(value: Any, less: Any, more: Any) -> None:
@@ -48,7 +49,7 @@ def test_a_changed_constant_is_put_back_after_an_exception(plant: Plant) -> None
     changes: dict[str, sensitivity.Value] = {"TRIED_MARGIN": 0.3, "matching.pair_gain": 0.4}
 
     def fail() -> None:
-        with sensitivity._changed(changes, subject) as changed:
+        with sensitivity.changed(changes, subject) as changed:
             assert tuning.TRIED_MARGIN == 0.3
             assert changed.settings.matching.pair_gain == 0.4
             assert changed.looks is subject.looks

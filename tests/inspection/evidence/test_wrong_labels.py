@@ -8,7 +8,8 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from fmi_engine.types import FloatArray
-from inspection.evidence.wrong_labels import FOLDS, LabelEvidence, LabelSigns, View, out_of_sample
+from inspection import tuning
+from inspection.evidence.wrong_labels import LabelEvidence, LabelSigns, View, out_of_sample
 
 
 def signs(*margins: float, issue: bool = True, neighbours: float = 1.0, typical: float = 1.0) -> LabelSigns:
@@ -140,13 +141,13 @@ def test_confident_learning_finds_the_exchanged_labels_of_two_heaps() -> None:
 
 def test_an_image_is_classified_without_itself_and_a_class_of_few_by_none() -> None:
     rows, labels = two_heaps(1)
-    labels[: FOLDS - 1] = 2
+    labels[: tuning.SUSPECT_FOLDS - 1] = 2
     found = out_of_sample(rows, labels, 4, 0)
-    assert (found[: FOLDS - 1] == 0).all()
-    assert_allclose(found[FOLDS - 1 :].sum(1), 1, rtol=1e-5)
+    assert (found[: tuning.SUSPECT_FOLDS - 1] == 0).all()
+    assert_allclose(found[tuning.SUSPECT_FOLDS - 1 :].sum(1), 1, rtol=1e-5)
     assert (found[:, 2:] == 0).all()
-    assert (found[FOLDS - 1 :].argmax(1) == labels[FOLDS - 1 :]).all()
-    assert not View(rows, labels, 60, found).issues[: FOLDS - 1].any()
+    assert (found[tuning.SUSPECT_FOLDS - 1 :].argmax(1) == labels[tuning.SUSPECT_FOLDS - 1 :]).all()
+    assert not View(rows, labels, 60, found).issues[: tuning.SUSPECT_FOLDS - 1].any()
 
 
 def test_nothing_is_known_of_a_single_class() -> None:
