@@ -16,8 +16,12 @@ Fmi = Callable[..., Answer]
 
 @pytest.mark.slow
 def test_errors_on_poly_cells_of_a_mono_model_go_through_the_night_and_retraining(
-    shared_data: Path, tmp_path: Path, fmi: Fmi, prefect: str
+    shared_data: Path, tmp_path: Path, fmi: Fmi, prefect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """No cause is asked for: a third of the reference images and a short retraining are enough."""
+    for name, value in (("MATCHING__REFERENCE_IMAGES", "24"), ("TRAINING__FINE_TUNE_EPOCHS", "2")):
+        monkeypatch.setenv(f"FMI_{name}", value)
+    monkeypatch.setenv("FMI_TRAINING__FINE_TUNE_STEPS", "60")
     cells, at = shared_data / "elpv_solar_cells", ("--workspace", tmp_path / "cells")
     mono, poly = ("--where", "cell_type = 'mono'"), ("--where", "cell_type = 'poly'")
     succeeded(fmi("init", tmp_path / "cells"))

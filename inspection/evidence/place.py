@@ -8,7 +8,7 @@ in Industrial Anomaly Detection, arXiv 2106.08265), a patch is as new as the nea
 
 Two views are kept apart: the maps of the model's middle layer, and the images themselves without any network.
 
-SciPy's trees and scikit-learn are imported where they are asked, for they take long.
+SciPy's trees are imported where they are asked, for that takes long.
 """
 
 import itertools
@@ -28,6 +28,7 @@ from inspection.evidence.subject import Subject
 
 LITTLE = 1e-3  # spread of an entry, in place of none
 FEW = 16  # entries of a patch, at most, among which a tree finds the nearest sooner than comparing all
+TOGETHER = 128  # patches that are compared with all others at a time: bounds the memory
 LEAF = 48  # patches that such a tree compares one by one: 0.12 s a query in place of 0.16 with SciPy's 10
 
 Views = tuple[FloatArray, ...]  # of each view the patches (images, places, entries)
@@ -101,7 +102,7 @@ class Places:
         pairs = zip(self._of_errors, views, strict=True)
         return np.stack(
             [
-                self._by_class(_there_and_back, pair, scale)
+                self._by_class(there_and_back, pair, scale)
                 for pair, scale in zip(pairs, self._scales, strict=True)
             ]
         )
@@ -119,9 +120,13 @@ class Places:
         return np.asarray(np.concatenate(found)[np.argsort(np.concatenate(rows))])
 
 
-def _there_and_back(images: FloatArray, others: FloatArray) -> FloatArray:
+def there_and_back(images: FloatArray, others: FloatArray) -> FloatArray:
     """How far the patches of images (images,) are from the nearest of the others, and the other way round."""
-    return np.asarray(nearest_apart(images, others).mean(1) + nearest_apart(others, images).mean(1))
+    if images.shape[2] <= FEW:
+        there, back = nearest_apart(images, others), nearest_apart(others, images)
+    else:
+        there, back = _compared(images, others)
+    return np.asarray(there.mean(1) + back.mean(1))
 
 
 def spreads(view: FloatArray) -> FloatArray:
@@ -137,17 +142,31 @@ def spreads(view: FloatArray) -> FloatArray:
 def nearest_apart(images: FloatArray, others: FloatArray) -> FloatArray:
     """The distance (images, places) of every patch of images to the nearest patch of any of the others."""
     count, places, entries = images.shape
+    if entries > FEW:
+        return _compared(images, others)[0]
+    from scipy.spatial import KDTree
+
     ours, theirs = images.reshape(-1, entries), others.reshape(-1, entries)
-    if entries <= FEW:
-        from scipy.spatial import KDTree
-
-        tree = KDTree(np.unique(theirs, axis=0), leafsize=LEAF)  # of equal ones it would ask each
-        distances, _ = tree.query(ours)
-    else:
-        from sklearn.metrics import pairwise_distances_argmin_min
-
-        _, distances = pairwise_distances_argmin_min(ours, theirs)
+    tree = KDTree(np.unique(theirs, axis=0), leafsize=LEAF)  # of equal ones it would ask each
+    distances, _ = tree.query(ours)
     return np.asarray(distances, np.float32).reshape(count, places)
+
+
+def _compared(images: FloatArray, others: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The same (images, places) and (others, places), both ways round, by comparing all patches once.
+
+    |a - b|^2 = (-2 a, |a|^2, 1) . (b, 1, |b|^2), in double precision.
+    """
+    ours, theirs = (each.reshape(-1, each.shape[2]).astype(np.float64) for each in (images, others))
+    rows = np.column_stack([-2 * ours, (ours**2).sum(1), np.ones(len(ours))])
+    columns = np.vstack([theirs.T, np.ones(len(theirs)), (theirs**2).sum(1)])
+    there, back = np.empty(len(ours)), np.full(len(theirs), np.inf)
+    for start in range(0, len(rows), TOGETHER):
+        squares = rows[start : start + TOGETHER] @ columns
+        there[start : start + TOGETHER] = squares.min(1)
+        np.minimum(back, squares.min(0), out=back)
+    near, far = (np.sqrt(np.maximum(each, 0).astype(np.float32)) for each in (there, back))
+    return near.reshape(images.shape[:2]), far.reshape(others.shape[:2])
 
 
 def _places(side: int, shape: tuple[int, ...]) -> tuple[int, int, int]:

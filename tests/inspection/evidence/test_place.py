@@ -14,6 +14,7 @@ from inspection.evidence.place import (
     describe_patches,
     nearest_apart,
     spreads,
+    there_and_back,
 )
 from inspection.evidence.subject import Subject
 
@@ -106,13 +107,16 @@ def test_patches_are_the_same_whatever_images_are_beside_them(subject: Subject, 
 def test_the_nearest_patch_of_any_image_is_found(entries: int) -> None:
     """Patch by patch, also where most are equal, as those of a flat background are."""
     rng = np.random.default_rng(entries)
-    ours, theirs = (rng.normal(size=(3, 40, entries)).astype(np.float32) for _ in range(2))
+    ours, theirs = (rng.normal(size=(5, 40, entries)).astype(np.float32) for _ in range(2))
     theirs[:, 5:] = theirs[0, 0]
-    found = nearest_apart(ours, theirs)
-    for image in range(3):
-        for place in range(40):
-            apart = np.linalg.norm(theirs.reshape(-1, entries) - ours[image, place], axis=1)
-            assert found[image, place] == pytest.approx(apart.min(), rel=1e-4)
+    there, back = (
+        np.array([np.linalg.norm(many.reshape(-1, entries) - one, axis=1).min() for one in ones])
+        for ones, many in ((ours.reshape(-1, entries), theirs), (theirs.reshape(-1, entries), ours))
+    )
+    np.testing.assert_allclose(nearest_apart(ours, theirs).ravel(), there, rtol=1e-4)
+    np.testing.assert_allclose(nearest_apart(theirs, ours).ravel(), back, rtol=1e-4)
+    both = there.reshape(5, 40).mean(1) + back.reshape(5, 40).mean(1)
+    np.testing.assert_allclose(there_and_back(ours, theirs), both, rtol=1e-4)
 
 
 def test_an_entry_that_hardly_varies_does_not_rule_a_distance() -> None:
