@@ -17,10 +17,10 @@ import json
 import os
 import sys
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
@@ -53,6 +53,7 @@ SETTINGS = tuple(
     f"matching.{name}" for name in MatchingSettings.model_fields if name not in ("reference_images",)
 )
 AS_IT_IS = "as it is"
+KINDS = ("single", "double", "clean", "labels")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,6 +72,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, required=True, help="where to write the answer")
     parser.add_argument("--only", nargs="+", help="constants; default: all")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="of nights; default: all")
     parser.add_argument("--size", type=int, default=64, help="pixels; default: 64")
     parser.add_argument("--epochs", type=int, default=20, help="of the base model; default: 20")
     parser.add_argument(
@@ -124,33 +126,45 @@ class _Night:
     screening: Screening | None  # None: too few errors
 
 
+def _night(kind: str, about: Result, log_of: Callable[..., Log], *given: Any) -> tuple[str, Result, Log]:
+    return kind, about, log_of(*given)
+
+
 @dataclass
 class _Bench:
     """A world with its nights, and what was measured in it."""
 
     world: World
     controls: int
+    kinds: tuple[str, ...]
     memo: LRUCache[bytes, Any] = field(default_factory=lambda: LRUCache(4000))
 
     @cached_property
     def nights(self) -> dict[str, _Night]:
         """The nights of the quick benchmark of faults, screened."""
-        return {key: self._screened(*made) for key, made in self._logs()}
+        return {key: self._screened(*made()) for key, made in self._logs() if made.args[0] in self.kinds}
 
-    def _logs(self) -> Iterator[tuple[str, tuple[str, Result, Log]]]:
+    def _logs(self) -> Iterator[tuple[str, "partial[tuple[str, Result, Log]]"]]:
+        """The nights by name, made when called: their kind, what is planted, and the log."""
         world = self.world
         known = {name: planted.faults(None, world.model.channels)[name] for name in faults.QUICK}
         for name, fault in known.items():
             about = {"fault": name, "family": fault.family, "strength": 1.0}
             about["side"] = min(world.model.height, world.model.width)
-            yield f"single-{name}", ("single", about, nights.planted_log(world, [fault], 1.0, 5))
+            yield (
+                f"single-{name}",
+                partial(_night, "single", about, nights.planted_log, world, [fault], 1.0, 5),
+            )
         for one, other in faults.pairs(known, faults.QUICK_PAIRS, world.seed):
             pair = [known[one], known[other]]
             about = {"faults": [one, other], "families": [fault.family for fault in pair]}
-            yield f"double-{one}-{other}", ("double", about, nights.planted_log(world, pair, 1.0, 6))
+            yield (
+                f"double-{one}-{other}",
+                partial(_night, "double", about, nights.planted_log, world, pair, 1.0, 6),
+            )
         for i in range(self.controls):
-            yield f"clean-{i}", ("clean", {}, nights.clean_log(world, i))
-            yield f"labels-{i}", ("labels", {}, nights.mislabelled_log(world, i))
+            yield f"clean-{i}", partial(_night, "clean", {}, nights.clean_log, world, i)
+            yield f"labels-{i}", partial(_night, "labels", {}, nights.mislabelled_log, world, i)
 
     def _screened(self, kind: str, about: Result, log: Log) -> _Night:
         few = len(log.errors) < 2
@@ -275,18 +289,18 @@ _OPENED: dict[str, _Bench] = {}  # of this process
 
 
 def _open(options: argparse.Namespace) -> _Bench:
-    key = f"{options.images} {options.size} {options.epochs}"
+    key = f"{options.images} {options.size} {options.epochs} {options.kinds}"
     if key not in _OPENED:
         world = open_world(
             options.images, 0, options.size, options.epochs, options.cache, None, options.architecture
         )
-        _OPENED[key] = _Bench(world, options.controls)
+        _OPENED[key] = _Bench(world, options.controls, tuple(options.kinds))
     return _OPENED[key]
 
 
 def _kept(options: argparse.Namespace, bench: _Bench) -> Path:
     cache: Path = options.cache
-    return cache / f"sensitivity-{code()}" / f"{bench.world.name}-{options.controls}"
+    return cache / f"sensitivity-{code()}" / f"{bench.world.name}-{options.controls}-{'-'.join(bench.kinds)}"
 
 
 def _elsewhere(options: argparse.Namespace, name: str, way: str) -> tuple[str, str]:
