@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fmi_engine.errors import ClassifierError
+from fmi_engine.memory import keep_freed_memory
 from fmi_engine.vision import torchvision
 
 STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
@@ -142,6 +143,7 @@ def build_network(architecture: str, classes: int, channels: int) -> nn.Module:
     A factory is called with (classes, channels). A torchvision network for grey images gets a first
     convolution with one input channel. Raises ClassifierError saying what exists.
     """
+    keep_freed_memory()
     if ":" in architecture:
         return _from_factory(architecture, classes, channels)
     models = torchvision().models

@@ -2,10 +2,10 @@
 
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from fmi_engine.classifier import Classifier
 from fmi_engine.errors import ClassifierError, UnknownLayerError
 from fmi_engine.types import FilterRef, Layer
 
+Measured = TypeVar("Measured")
 ACTIVATIONS = (
     nn.ReLU,
     nn.ReLU6,
@@ -38,6 +39,40 @@ OUT_OF_PLACE = {
 
 
 @contextmanager
+def measured(
+    network: nn.Module, layers: Sequence[str], measure: Callable[[Tensor], Measured]
+) -> Iterator[dict[str, Measured]]:
+    """Within the block, every forward pass leaves what is measured of the codes of `layers` in a dictionary.
+
+    A code is measured when the layer has it, before the network may overwrite it, and need not be copied.
+    """
+    found: dict[str, Measured] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            found[name] = measure(output)
+
+        return hook
+
+    with hooked(network, {name: keep(name) for name in layers}):
+        yield found
+
+
+@contextmanager
+def hooked(
+    network: nn.Module, hooks: Mapping[str, Callable[[nn.Module, Any, Tensor], Tensor | None]]
+) -> Iterator[None]:
+    """Within the block, every forward pass calls the hooks of some layers, by name."""
+    modules = {name: find_module(network, name) for name in hooks}  # before any hook: it may raise
+    handles = [module.register_forward_hook(hooks[name]) for name, module in modules.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
 def recorded(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Within the block, every forward pass leaves the codes of `layers` in the dictionary given."""
     codes: dict[str, Tensor] = {}
@@ -49,13 +84,8 @@ def recorded(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
 
         return hook
 
-    modules = {name: find_module(network, name) for name in layers}  # before any hook: it may raise
-    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
-    try:
+    with hooked(network, {name: keep(name) for name in layers}):
         yield codes
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class _Reached(Exception):  # noqa: N818  (not an error: it ends a truncated pass)

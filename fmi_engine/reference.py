@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fmi_engine.classifier import Classifier
 from fmi_engine.energy import energies, spreads
 from fmi_engine.errors import TooFewReferencesError
-from fmi_engine.probe import recorded
+from fmi_engine.probe import measured
 from fmi_engine.types import FloatArray, Layer
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images (n, height, width, channel), class indices
@@ -73,13 +73,13 @@ def measure_energies(
     energy: dict[str, list[FloatArray]] = {name: [] for name in layers}
     spread: dict[str, list[FloatArray]] = {name: [] for name in layers}
     logits = []
-    with recorded(classifier.network, layers) as codes:
+    statistics = (energies, spreads) if with_spread else (energies,)
+    with measured(classifier.network, layers, lambda code: [each(code) for each in statistics]) as found:
         for i in range(0, len(images), batch_size):
             logits.append(classifier.logits(classifier.prepare(images[i : i + batch_size])))
             for name in layers:
-                energy[name].append(energies(codes[name]).cpu().numpy())
-                if with_spread:
-                    spread[name].append(spreads(codes[name]).cpu().numpy())
+                for parts, values in zip((energy, spread), found[name], strict=False):
+                    parts[name].append(values.cpu().numpy())
     return (
         {name: np.concatenate(parts) for name, parts in energy.items()},
         {name: np.concatenate(parts) for name, parts in spread.items() if parts},

@@ -15,6 +15,7 @@ from fmi_engine.probe import (
     find_layers,
     find_module,
     layers_of,
+    measured,
     recorded,
     resumption,
     silenced,
@@ -325,6 +326,18 @@ def test_a_code_that_the_network_overwrites_is_recorded_as_it_was() -> None:
     with recorded(network, ["first"]) as codes:
         network(x)
     assert torch.equal(codes["first"], expected)
+
+
+def test_a_code_that_the_network_overwrites_is_measured_as_it_was() -> None:
+    """And the network answers as it does alone: what it is given is its own."""
+    network, x = freeze(seeded(AddsInPlace())), picture()
+    with truncated(network, "first") as code:
+        expected = code(x).sum()
+    alone = network(x)
+    with measured(network, ["first", "second"], torch.sum) as found:
+        assert torch.equal(network(x), alone)
+    assert torch.equal(found["first"], expected)
+    assert hooks(network) == 0
 
 
 def test_a_truncated_pass_returns_the_code_and_runs_nothing_after_it() -> None:
