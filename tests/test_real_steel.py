@@ -19,7 +19,7 @@ Fmi = Callable[..., Answer]
 def test_dimmed_steel_is_named_as_darker_and_mended_by_the_recipe_alone(
     shared_data: Path, tmp_path: Path, fmi: Fmi, prefect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half of the retraining that a plant gets is enough: .28 to .73, with .88 on images that nothing dims."""
+    """Half of a plant's retraining is enough: .28 to .73, with .88 on images that nothing dims."""
     monkeypatch.setenv("FMI_TRAINING__FINE_TUNE_EPOCHS", "4")
     monkeypatch.setenv("FMI_TRAINING__FINE_TUNE_STEPS", "100")
     steel, at = shared_data / "xsdd_hot_rolled_steel", ("--workspace", tmp_path / "steel")
