@@ -39,7 +39,6 @@ from inspection.evidence.case import Case
 from inspection.evidence.subject import Subject
 from inspection.workspace.files import write_whole
 from inspection.workspace.settings import MatchingSettings
-from tests.benchmarks import planted
 from tests.benchmarks.diagnosing import describe, modes_of
 from tests.benchmarks.faults import __main__ as faults
 from tests.benchmarks.faults import nights, scores
@@ -72,6 +71,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, required=True, help="where to write the answer")
     parser.add_argument("--only", nargs="+", help="constants; default: all")
+    parser.add_argument("--faults", type=Path, help="a FILE.py with faults of your own, in place of ours")
+    parser.add_argument("--plant", nargs="+", help="names of the faults; default: those of --quick there")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="of nights; default: all")
     parser.add_argument("--size", type=int, default=64, help="pixels; default: 64")
     parser.add_argument("--epochs", type=int, default=20, help="of the base model; default: 20")
@@ -137,6 +138,8 @@ class _Bench:
     world: World
     controls: int
     kinds: tuple[str, ...]
+    faults: Path | None  # a FILE.py
+    plant: Sequence[str] | None  # names of the faults
     memo: LRUCache[bytes, Any] = field(default_factory=lambda: LRUCache(4000))
 
     @cached_property
@@ -147,7 +150,7 @@ class _Bench:
     def _logs(self) -> Iterator[tuple[str, "partial[tuple[str, Result, Log]]"]]:
         """The nights by name, made when called: their kind, what is planted, and the log."""
         world = self.world
-        known = {name: planted.faults(None, world.model.channels)[name] for name in faults.QUICK}
+        known = faults.chosen_faults(self.faults, self.plant, True, world.model.channels)
         for name, fault in known.items():
             about = {"fault": name, "family": fault.family, "strength": 1.0}
             about["side"] = min(world.model.height, world.model.width)
@@ -289,18 +292,19 @@ _OPENED: dict[str, _Bench] = {}  # of this process
 
 
 def _open(options: argparse.Namespace) -> _Bench:
-    key = f"{options.images} {options.size} {options.epochs} {options.kinds}"
+    key = f"{options.images} {options.size} {options.epochs} {options.kinds} {options.plant}"
     if key not in _OPENED:
         world = open_world(
             options.images, 0, options.size, options.epochs, options.cache, None, options.architecture
         )
-        _OPENED[key] = _Bench(world, options.controls, tuple(options.kinds))
+        _OPENED[key] = _Bench(world, options.controls, tuple(options.kinds), options.faults, options.plant)
     return _OPENED[key]
 
 
 def _kept(options: argparse.Namespace, bench: _Bench) -> Path:
     cache: Path = options.cache
-    return cache / f"sensitivity-{code()}" / f"{bench.world.name}-{options.controls}-{'-'.join(bench.kinds)}"
+    asked = repr([bench.world.name, options.controls, options.kinds, options.faults, options.plant])
+    return cache / f"sensitivity-{code()}" / blake2b(asked.encode(), digest_size=5).hexdigest()
 
 
 def _elsewhere(options: argparse.Namespace, name: str, way: str) -> tuple[str, str]:

@@ -130,7 +130,7 @@ def _open(options: argparse.Namespace, seed: int, progress: Callable[[int], None
         options.architecture,
         progress,
     )
-    faults = _faults(options, world.model.channels)
+    faults = chosen_faults(options.faults, options.only, options.quick, world.model.channels)
     kept = Kept(options.results, world)
     return _Work(dict(_jobs(options, world, faults, kept)), kept)
 
@@ -165,20 +165,27 @@ def _rehearse(options: argparse.Namespace) -> None:
     if options.faults:
         planted.load_faults(options.faults)  # a file that holds none is told before the images are read
     images = some_images(options.images, options.size, options.where, options.architecture)
-    rehearse(_faults(options, images.shape[3]), images, options.strengths)
+    faults = chosen_faults(options.faults, options.only, options.quick, images.shape[3])
+    rehearse(faults, images, options.strengths)
 
 
-def _faults(options: argparse.Namespace, channels: int) -> dict[str, Fault]:
-    known = planted.load_faults(options.faults) if options.faults else planted.faults(None, channels)
+def chosen_faults(
+    file: Path | None, only: Sequence[str] | None, quick: bool, channels: int
+) -> dict[str, Fault]:
+    """The faults to plant, of a FILE.py or of ours: those named, the quick ones, or all.
+
+    Raises ValueError for a name that is none.
+    """
+    known = planted.load_faults(file) if file else planted.faults(None, channels)
     known = {name: fault for name, fault in known.items() if planted.suits(fault, channels)}
-    if options.only:
-        missing = sorted(set(options.only) - set(known))
+    if only:
+        missing = sorted(set(only) - set(known))
         if missing:
             raise ValueError(f"no fault {', '.join(missing)}; there are: {', '.join(known)}")
-        return {name: known[name] for name in options.only}
-    if options.quick and not options.faults:
+        return {name: known[name] for name in only}
+    if quick and not file:
         return {name: known[name] for name in QUICK}
-    if options.quick:
+    if quick:
         first = {fault.family: name for name, fault in reversed(known.items())}
         return {name: known[name] for name in sorted(first.values(), key=list(known).index)[:QUICK_FAULTS]}
     return known
