@@ -104,7 +104,7 @@ def _judged(
 ) -> Iterator[Result]:
     """A night as it is, and with each constant named halved and doubled."""
     (key, kind, log_of), made = job, None
-    for label, changes in _variants(varied):
+    for label, changes in variants(varied):
         night = kept.get(f"{key}{label}")
         if night is None:
             made = made or _made(world, known, *log_of())
@@ -113,7 +113,7 @@ def _judged(
         yield night
 
 
-def _variants(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Value]]]:
+def variants(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Value]]]:
     """What each variant is called, and its constants."""
     yield "", {}
     for name, (way, change) in product(names, (("half", half), ("double", double))):

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inspection import tuning
 from inspection.inputs.labelled import Labelled
-from tests.benchmarks.suspects import INVISIBLE, mix, scored
+from tests.benchmarks.suspects import INVISIBLE, mix, scored, variants
 from tests.benchmarks.world import Log
 
 
@@ -75,3 +76,13 @@ def test_an_invisible_defect_no_longer_stands_out(name: str, channels: int) -> N
     stands_out = changed[30:32, 12:52].astype(float).mean() - np.median(changed)
     assert -5 < stands_out < 30
     assert abs(float(np.median(changed)) - 120) < 5
+
+
+def test_each_constant_named_is_halved_and_doubled_beside_the_night_as_it_is() -> None:
+    assert dict(variants(["SUSPECT_FOLDS", "SUSPECT_TYPICAL"])) == {
+        "": {},
+        ", SUSPECT_FOLDS half": {"SUSPECT_FOLDS": tuning.SUSPECT_FOLDS // 2},
+        ", SUSPECT_FOLDS double": {"SUSPECT_FOLDS": 2 * tuning.SUSPECT_FOLDS},
+        ", SUSPECT_TYPICAL half": {"SUSPECT_TYPICAL": tuning.SUSPECT_TYPICAL / 2},
+        ", SUSPECT_TYPICAL double": {"SUSPECT_TYPICAL": 2 * tuning.SUSPECT_TYPICAL},
+    }
