@@ -18,7 +18,7 @@ import os
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from hashlib import blake2b
@@ -29,12 +29,11 @@ from typing import Any
 import joblib
 import numpy as np
 from cachetools import LRUCache
-from numpy.typing import NDArray
 
-from fmi_engine.types import FloatArray, Screening
+from fmi_engine.types import Screening
 from inspection import tuning
 from inspection.console import Console, Table
-from inspection.evidence import blame, look, nearest, responses
+from inspection.evidence import blame, look, nearest, newness, place, responses
 from inspection.evidence.case import Case
 from inspection.evidence.subject import Subject
 from inspection.workspace.files import write_whole
@@ -219,28 +218,30 @@ def changed(changes: Mapping[str, Value], subject: Subject) -> Iterator[Subject]
 
 @contextmanager
 def _remembering(memo: LRUCache[bytes, Any]) -> Iterator[None]:
-    """Measure the same images of the same subject once, whatever constant asks for them."""
-    measure = responses.standardised
+    """Measure the same images of the same subject, and the same patches, once, whatever constant asks."""
 
-    def remembered(
-        subject: Subject, images: NDArray[np.uint8], labels: NDArray[np.int64]
-    ) -> tuple[FloatArray, FloatArray]:
-        look_of = repr(
-            [getattr(tuning, name) for name in dir(tuning) if name.startswith("LOOK_")] + [tuning.RESOLUTION]
-        )
-        key = blake2b(images.tobytes() + labels.tobytes() + look_of.encode()).digest()
-        if key not in memo:
-            memo[key] = measure(subject, images, labels)
-        found: tuple[FloatArray, FloatArray] = memo[key]
-        return found
+    def once(measure: Callable[..., Any]) -> Callable[..., Any]:
+        def remembered(*given: Any) -> Any:
+            arrays = b"".join(each.tobytes() for each in given if isinstance(each, np.ndarray))
+            looks = [getattr(tuning, name) for name in dir(tuning) if name.startswith("LOOK_")]
+            asked = repr([measure.__name__, looks, tuning.RESOLUTION])
+            key = blake2b(arrays + asked.encode()).digest()
+            if key not in memo:
+                memo[key] = measure(*given)
+            return memo[key]
 
-    for module in (responses, nearest):
-        module.standardised = remembered  # type: ignore[attr-defined]
-    try:
+        return remembered
+
+    with ExitStack() as stack:
+        for module, name in (
+            (responses, "standardised"),
+            (nearest, "standardised"),
+            (place, "there_and_back"),
+            (newness, "nearest_apart"),
+        ):
+            stack.callback(setattr, module, name, getattr(module, name))
+            setattr(module, name, once(getattr(module, name)))
         yield
-    finally:
-        for module in (responses, nearest):
-            module.standardised = measure  # type: ignore[attr-defined]
 
 
 @contextmanager
