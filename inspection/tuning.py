@@ -75,6 +75,9 @@ LIKE_PREDICTED = 0.8  # of the errors nearest to a reference image of the predic
 # grain took away -.05 and -.07, on nights where they were the right family.
 ELSEWHERE = -0.1  # of the patches' distance: what takes away less lies elsewhere; of the rest 0
 
+# At 0, half of dimmer and half of vignetted errors: those of a vignette are new beside any lamp.
+SPREAD = 0.5  # of the fitted strength: how much weaker and stronger a change may be on some parts
+
 # --- changes measured on the errors (causes) ---
 
 # At 2, unseen: a cloudy coat becomes sensor noise.

@@ -19,7 +19,6 @@ from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind, OperationMat
 from inspection.operations.catalogue import Steps, find_operation
 from inspection.workspace.settings import MatchingSettings
 
-SPREAD = (1.0, 0.5, 1.5)  # times the fitted strength: a change is not as strong on every part
 DRAWN_ANEW = ("texture", "dust")  # families of operations that lay something else on every part
 SHORT = {
     "blamed": DoubtKind.BLAMED_SHARE,
@@ -71,8 +70,8 @@ def _doubts(case: Case, ranking: Ranking, control: float) -> Iterator[Doubt]:
 
 def _last_doubts(case: Case, ranking: Ranking) -> Iterator[Doubt]:
     """What speaks against an account that nothing else speaks against; at most one doubt."""
-    account = ranking.account
-    changes = [Steps(tuple((each.operation, _times(share, each)) for each in account)) for share in SPREAD]
+    account, spread = ranking.account, (1.0, 1 - tuning.SPREAD, 1 + tuning.SPREAD)
+    changes = [Steps(tuple((each.operation, _times(share, each)) for each in account)) for share in spread]
     named = tuple(each.operation for each in account)
     misclassified = case.nearest.misclassified(changes[0])
     yield from _doubt_of_images(named, misclassified, lambda: case.new_beside(*changes))

@@ -248,7 +248,7 @@ def test_drops_that_a_shadow_explains_are_named_by_their_shape(
     def match(*given: object) -> MeasuredMatch:
         best, found = shadow.matches[0], match_measured(*given)  # type: ignore[arg-type]
         shares = Shares(best.share + better, best.overall_share + better, best.look_share + better)
-        nearest = replace(found.nearest, shares=shares, nearer=found.nearest.errors)
+        nearest = replace(found.nearest, shares=shares)
         return replace(found, name=RESIDUAL_TEXTURE, nearest=nearest)
 
     monkeypatch.setattr("inspection.causes.diagnosis.match_measured", match)
