@@ -45,8 +45,8 @@ PLACED_ERRORS = 64  # of them: those whose patches are looked at; bounds the tim
 
 # --- where images differ (evidence) ---
 
-# On steel, ten nights (six single ones, two clean, two of wrong labels): no claim changes with the blurs, nor
-# with half and twice as many places. Half takes a quarter of the time of the images' patches.
+# On steel, ten nights (six single ones, two clean, two of wrong labels): no claim changes with half and double
+# of the blurs, nor with half and twice as many places.
 PATCH_BLURS = (1, 2, 4, 8)  # sigma, pixels, between which the bands of an image lie
 PATCH_GRID = 24  # places along the longer side of an image, at most
 PATCH_MAPS = 12  # the same of the maps, whose many filters take longer: bounds the time on large images
@@ -65,7 +65,6 @@ TRIED_ACCOUNTS = 6  # of operations, and of pairs, at most: bounds the time of a
 # Double: the rest of a defocus is claimed, too.
 TRIED_MARGIN = 0.1  # mean share behind the best, at most, of an account that is tried
 CONTROL_LOGS = 200  # logs without a change, drawn for the explained share's control: bounds its time
-
 EQUALS = 2  # operations, at most, that are named as equals of the best
 
 # --- the claim (causes) ---
@@ -115,7 +114,8 @@ SUSPECT_PRECISION = 0.8  # of those listed are expected to be wrong, at least
 # On steel 1 or 2 of some 22 hard parts that are usual ones of another class were listed.
 SUSPECT_HARD = 0.1  # of such hard parts that are taken to be listed before any is counted
 # On steel, of 305 labels that were exchanged alone and 877 right ones (hard parts, five faults): as they are,
-# 138 and none are listed, at half and double never a right one. Half and double of the first: 138 and 138.
+# 138 and none are listed. Half and double never list a right one; how many wrong ones stands beside each.
+# 138 and 138.
 SUSPECT_GRANTED = 5  # hard reference images that are taken for granted beside those counted
 # 124 and 136.
 SUSPECT_FOLDS = 5  # of the cross-validation
