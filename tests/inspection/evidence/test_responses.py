@@ -490,3 +490,13 @@ def test_what_an_operation_does_is_measured_again_where_its_source_has_changed(
     provenance.measured_by.cache_clear()
     assert len(kept(subject)) == 2
     assert before in kept(subject)
+
+
+@pytest.mark.parametrize("name", ["DEFECT_WINDOW", "DEFECT_QUIET", "DEFECT_LOUD"])
+def test_a_constant_of_what_stands_out_is_part_of_what_a_response_is_kept_under(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    subject = opened(plant, tmp_path / "mine")
+    before = responses._response_key(subject)
+    monkeypatch.setattr(tuning, name, 2 * getattr(tuning, name))
+    assert responses._response_key(subject) != before
