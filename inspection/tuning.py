@@ -41,12 +41,13 @@ REFINED_RANGE = 2.0  # times the strength that a refinement begins with, or one 
 # Half, unseen: JPEG compression is not claimed.
 NEARER_SIGNIFICANCE = 0.1  # of a sign test: eight of ten errors, or all of four
 
+# On ten nights of steel (see below) no claim changes.
 PLACED_ERRORS = 64  # of them: those whose patches are looked at; bounds the time of a trial
 
 # --- where images differ (evidence) ---
 
 # On steel, ten nights (six of one fault, two clean, two of wrong labels): no claim changes with half and
-# double of the blurs and of the places.
+# double of the blurs, of the places and of the known images, nor with half of the middle layer.
 PATCH_BLURS = (1, 2, 4, 8)  # sigma, pixels, between which the bands of an image lie
 PATCH_GRID = 24  # places along the longer side of an image, at most
 PATCH_MAPS = 12  # the same of the maps, whose many filters take longer: bounds the time on large images
@@ -55,6 +56,7 @@ KNOWN_IMAGES = 256  # reference images, at most, whose patches are known; half o
 
 # --- what stands out of an image (operations) ---
 
+# On the same ten nights no claim changes; none of their faults is of the defect alone.
 DEFECT_WINDOW = 0.25  # of the shorter side: of the median that is the background
 DEFECT_QUIET = 2.0  # times the median distance from the background: texture, and no defect
 DEFECT_LOUD = 4.0  # times the same: all of it is a defect
@@ -65,6 +67,7 @@ TRIED_ACCOUNTS = 6  # of operations, and of pairs, at most: bounds the time of a
 # Double: the rest of a defocus is claimed, too.
 TRIED_MARGIN = 0.1  # mean share behind the best, at most, of an account that is tried
 CONTROL_LOGS = 200  # logs without a change, drawn for the explained share's control: bounds its time
+# On the same nights no claim changes; it says how many are named beside it.
 EQUALS = 2  # operations, at most, that are named as equals of the best
 
 # --- the claim (causes) ---
@@ -74,6 +77,7 @@ LIKE_PREDICTED = 0.8  # of the errors nearest to a reference image of the predic
 
 # A texture that is drawn anew on every part is never met patch by patch: long streaks that stood for brushed
 # grain took away -.05 and -.07, on nights where they were the right family.
+# Half and double: on the same ten nights no claim changes.
 ELSEWHERE = -0.1  # of the patches' distance: what takes away less lies elsewhere; of the rest 0
 
 # At 0, half of dimmer and half of vignetted errors: those of a vignette are new beside any lamp.
