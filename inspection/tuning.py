@@ -47,7 +47,7 @@ PLACED_ERRORS = 64  # of them: those whose patches are looked at; bounds the tim
 # --- where images differ (evidence) ---
 
 # On steel, ten nights (six of one fault, two clean, two of wrong labels): no claim changes with half and
-# double of the blurs, of the places and of the known images, nor with half of the middle layer.
+# double of any of these.
 PATCH_BLURS = (1, 2, 4, 8)  # sigma, pixels, between which the bands of an image lie
 PATCH_GRID = 24  # places along the longer side of an image, at most
 PATCH_MAPS = 12  # the same of the maps, whose many filters take longer: bounds the time on large images
