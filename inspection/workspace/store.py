@@ -228,6 +228,7 @@ class Store(Reader):
 
             with closing(self._once_free(connect, deadline, wait)) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
+                connection.execute("SET enable_progress_bar = false")  # DuckDB's goes to standard output
                 yield connection
 
     @contextmanager

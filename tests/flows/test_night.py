@@ -206,6 +206,8 @@ def test_a_night_comes_to_the_same_with_all_that_its_steps_are_given_pickled(
     for name in tasks:
         monkeypatch.setattr(flows.night, name, through(name))
     again = night(str(site.root), str(site.plant.log), again=True)
+    small = site.log(tmp_path / "small.csv", site.rows[:9])  # too few to be grouped: the night diagnoses them
+    night(str(site.root), str(small))
     assert pickled == set(tasks)
     found, before = site.store.night(again), site.store.night(site.night_id)
     assert (found.state, found.errors_read) == (NightState.FINISHED, before.errors_read)
@@ -259,11 +261,11 @@ def test_a_group_that_was_diagnosed_on_the_way_is_not_diagnosed_again(
 
     monkeypatch.setattr(diagnosis, "diagnose", counting)
     monkeypatch.setattr(grouping, "_clusters", lambda shifts, _: np.zeros(len(shifts), np.int64))
-    monkeypatch.setattr(grouping, "split", lambda _: Split(None, whole if on_the_way else None))
-    log = site.log(tmp_path / "log.csv", site.rows[:15])
+    monkeypatch.setattr(grouping, "split", lambda _: Split(None, whole))
+    log = site.log(tmp_path / "log.csv", site.rows[: 15 if on_the_way else 9])  # nine are not grouped
     found = site.store.night(night(str(site.root), str(log)))
     (mode,) = found.modes
-    assert counted == ([] if on_the_way else [15])
+    assert counted == ([] if on_the_way else [9])
     assert mode.diagnosis == worded(whole if on_the_way else DIMMED)
     assert ("diagnose-1-" in stamps(tmp_path / "results", found.night_id)) is not on_the_way
     assert mode.recipe is not None

@@ -216,6 +216,15 @@ def test_a_large_answer_is_never_held_as_a_whole(root: Path) -> None:
     assert peaks[1] - peaks[0] < 100  # MB
 
 
+def test_duckdb_draws_no_bar_into_an_answer(root: Path) -> None:
+    """As it does after two seconds in a program that was not started from a file."""
+    code = "from inspection.cli.entry import run; run()"
+    query = "SELECT value FROM duckdb_settings() WHERE name = 'enable_progress_bar'"
+    command = [sys.executable, "-c", code, "sql", query, "-w", str(root)]
+    said = subprocess.run(command, capture_output=True, check=True, timeout=60, text=True)
+    assert said.stdout == "value\nfalse\n"
+
+
 def test_who_reads_slowly_does_not_hold_the_store(root: Path) -> None:
     """The answer is larger than a pipe, and nobody reads it: a night writes all the same."""
     with started("sql", "SELECT repeat('x', 1000) AS x FROM range(20000)", "-w", root) as process:
