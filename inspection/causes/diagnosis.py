@@ -24,8 +24,8 @@ def diagnose(case: Case) -> Diagnosis:
     Three explained shares have to be high: that of the shift weighted by blame, that of all filters alike,
     and that of the images' own look; the operation has to explain enough of what is left by explanations in
     which no image changed; and most errors have to be nearer to a changed reference image of their class
-    than to any as it was, patch by patch as well. Where nothing is claimed, the change is measured on the
-    errors themselves, one half against the other.
+    than to any as it was, patch by patch as well. Where nothing is claimed, and the defects can be seen, the
+    change is measured on the errors themselves, one half against the other.
     """
     ranking = rank(case)
     found = claim(case, ranking, control_share(case))
@@ -34,10 +34,13 @@ def diagnose(case: Case) -> Diagnosis:
         return found if enough else _with_measured(case, found)
     if len(case) < case.settings.fewest_errors:
         return found
+    cause = cause_without_claim(case, ranking)
+    if cause is Cause.INVISIBLE:  # what is measured then is that the defects are gone, and teaches nothing
+        return replace(found, cause=cause)
     best = match_measured(case, case.settings.measured_share)
     doubt = doubt_of_measured(case.settings, best)
     if doubt:
-        return replace(found, cause=cause_without_claim(case, ranking), doubts=(*found.doubts, doubt))
+        return replace(found, cause=cause, doubts=(*found.doubts, doubt))
     return _measured(best, _family(case, best, found), found)
 
 

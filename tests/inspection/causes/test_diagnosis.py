@@ -171,6 +171,18 @@ def test_what_explains_no_other_errors_is_not_claimed(here: Subject, crossed: Ca
     assert write_mode_recipe(case, "n-4-1", found, (), ()) is None
 
 
+def test_of_defects_that_cannot_be_seen_nothing_is_measured(
+    here: Subject, responses: Responses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Good parts logged as scratched: what would be found on them is that the scratches are gone."""
+    names, correct = here.model.class_names, here.correct
+    images = correct.images[correct.labels == names.index("good")]
+    true = np.full(len(images), names.index("scratch"))
+    monkeypatch.setattr("inspection.causes.diagnosis.match_measured", pytest.fail)
+    found = diagnose(Case(here, responses, screen(here, images, true), images))
+    assert (found.claimed, found.cause, found.measured) == (False, Cause.INVISIBLE, None)
+
+
 def test_a_measured_change_stands_beside_an_operation_that_it_explains_as_well_as(
     here: Subject, responses: Responses
 ) -> None:
