@@ -75,7 +75,7 @@ def _under(images: NDArray[np.uint8], changes: Sequence[Change]) -> NDArray[np.u
     return found
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)  # of all classes and of the good ones: no earlier subject stays in memory
 def unchanged(subject: Subject, classes: tuple[int, ...]) -> Newness | None:
     """By correct reference images of some classes as they are; None where there are not two.
 

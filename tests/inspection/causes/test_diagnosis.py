@@ -221,17 +221,22 @@ def test_a_measured_change_that_takes_half_of_what_an_operation_leaves_is_the_ca
     assert found.share > nearest.share
 
 
-def test_drops_are_no_shadow_though_a_band_of_it_explains_their_shift(
-    here: Subject, responses: Responses
-) -> None:
-    """Three round drops an image, each elsewhere: a shadow lies in other places, and so does a tone curve."""
+def dripped_on(here: Subject, responses: Responses) -> Case:
+    """Errors under three round drops an image, each elsewhere; of operations there are shadows alone."""
     data, depth = here.labelled, np.zeros((len(here.labelled), SIZE, SIZE, 1))
     rng, (rows, columns) = np.random.default_rng(3), np.mgrid[:SIZE, :SIZE]
     for drops in depth:
         for row, column in rng.uniform(2, SIZE - 2, (3, 2)):
             drops[np.hypot(rows - row, columns - column) < 4] = -1
     wet = np.rint(data.images * np.exp(depth)).astype(np.uint8)
-    found = diagnose(of_families(wrong_of(here, responses, wet, data.labels), ("shadow",)))
+    return of_families(wrong_of(here, responses, wet, data.labels), ("shadow",))
+
+
+def test_drops_are_no_shadow_though_a_band_of_it_explains_their_shift(
+    here: Subject, responses: Responses
+) -> None:
+    """A shadow lies in other places, and so does a tone curve."""
+    found = diagnose(dripped_on(here, responses))
     assert (found.matches[0].family, found.matches[0].share > 0.9) == ("shadow", True)
     assert (found.claimed, found.cause) == (False, Cause.NEW_LOOK)
     assert {each.kind for each in found.doubts} == {DoubtKind.PLACE}
@@ -241,19 +246,13 @@ def test_drops_are_no_shadow_though_a_band_of_it_explains_their_shift(
 def test_drops_that_a_shadow_explains_are_named_by_their_shape(
     here: Subject, responses: Responses, monkeypatch: pytest.MonkeyPatch, better: float, family: str
 ) -> None:
-    """Three round drops an image, each elsewhere; how well their residuals do beside the shadow is given.
+    """How well the drops' residuals do beside the shadow is given.
 
     Patch by patch no band of shadow is like these: that is let pass here.
     """
     for doubts in ("_doubts_beside", "_doubt_of_images"):
         monkeypatch.setattr(f"inspection.causes.claim.{doubts}", lambda *_, **__: iter(()))
-    data, depth = here.labelled, np.zeros((len(here.labelled), SIZE, SIZE, 1))
-    rng, (rows, columns) = np.random.default_rng(3), np.mgrid[:SIZE, :SIZE]
-    for drops in depth:
-        for row, column in rng.uniform(2, SIZE - 2, (3, 2)):
-            drops[np.hypot(rows - row, columns - column) < 4] = -1
-    wet = np.rint(data.images * np.exp(depth)).astype(np.uint8)
-    lit = of_families(wrong_of(here, responses, wet, data.labels), ("shadow",))
+    lit = dripped_on(here, responses)
     shadow = diagnose(lit)
     assert (shadow.claimed, shadow.family) == (True, "shadow")
 
