@@ -14,10 +14,11 @@ from fmi_engine.cache import PrimitiveCache, hash_images
 from fmi_engine.classifier import Classifier
 from fmi_engine.energy import energies, flatten_maps, isolate, shuffle_maps, spreads
 from fmi_engine.errors import EngineError
+from fmi_engine.natural import Codes, Distribution, Examples, distributions, layers_up_to
 from fmi_engine.parametrization import Parametrization, write_down
 from fmi_engine.presets import PRESETS, Preset
 from fmi_engine.priors import alpha_norm, denoise, total_variation
-from fmi_engine.probe import average_pooled, truncated
+from fmi_engine.probe import average_pooled, find_layer, layers_of, tapped
 from fmi_engine.reference import Reference
 from fmi_engine.types import FilterRef, FloatArray, Inversion, Layout
 
@@ -26,6 +27,7 @@ Loss = Callable[[Float[Tensor, "batch channel height width"], int], Float[Tensor
 """Of the standardised picture and the number of the step."""
 
 OFFSETS = 8  # rolls of the source that a descent cycles through
+SHARPNESS = 4.0  # per sigma, of the soft maximum over the filters that a filter has to lead
 BATCH = 16  # pictures of one descent
 
 
@@ -64,28 +66,32 @@ def invert(
     sources: NDArray[np.uint8],
     preset: Preset = PRESETS["default"],
     reference: Reference | None = None,
+    examples: Examples | None = None,
     run: Run = Run(),
 ) -> list[Inversion]:
     """Isolate each job's filter in the code of its source image and find the image with that code.
 
-    Minimises ||code(x) - F*||^2 / ||F*||^2 plus priors for every job by itself; only the layers up to
-    the target run. `sources` is (images, height, width, channel), 8-bit. The same job gives the same
-    picture whatever batch it runs in. `reference` says what is normal for each filter, for presets that
-    weigh filters by it; without one the sources themselves do.
+    Minimises ||code(x) - F*||^2 / ||F*||^2 and what else the preset weighs, for every job by itself; only
+    the layers up to the target run. `sources` is (images, height, width, channel), 8-bit. The same job
+    gives the same picture whatever batch it runs in. `reference` says what is normal for each filter, for
+    presets that weigh filters by it; without one the sources themselves do. `examples` are the real images
+    whose crops a picture is to be like, for presets that ask for it; without any the sources are.
     """
     wanted, cache, progress = list(dict.fromkeys(jobs)), run.cache, run.progress
-    keys = _keys(classifier, wanted, sources, preset, reference) if cache else {}
+    given = _Given(classifier, sources, preset, reference, examples or Examples(sources, {}))
+    keys = _keys(given, wanted) if cache else {}
     done = {job: held for job in wanted if cache and (held := cache.read(keys[job], job)) is not None}
     if progress and done:
         progress(len(done))
     for layer in dict.fromkeys(job.filter.layer for job in wanted):
         mine = [job for job in wanted if job.filter.layer == layer and job not in done]
-        by_sigma = preset.standardised or preset.selectivity > 0
-        normal = normal_of(classifier, layer, sources, preset, reference) if mine and by_sigma else None
+        normal = given.normal(layer) if mine and given.by_sigma else None
+        if mine and preset.natural:
+            known = given.examples.at(classifier, find_layer(layers_of(classifier), layer))
+            given = replace(given, examples=known)
         for i in range(0, len(mine), run.batch_size):
             batch = mine[i : i + run.batch_size]
-            made = _invert_batch(classifier, batch, sources, preset, normal)
-            done |= zip(batch, made, strict=True)
+            done |= zip(batch, _invert_batch(given, batch, normal), strict=True)
             for job in batch:
                 if cache:
                     cache.write(keys[job], done[job])
@@ -94,15 +100,30 @@ def invert(
     return [done[job] for job in jobs]
 
 
-def _keys(
-    classifier: Classifier,
-    jobs: Sequence[Job],
-    sources: NDArray[np.uint8],
-    preset: Preset,
-    reference: Reference | None,
-) -> dict[Job, str]:
-    hashes = hash_images(sources)
-    setting = repr(sorted(asdict(preset).items()))
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What all pictures of a call are made from."""
+
+    classifier: Classifier
+    sources: NDArray[np.uint8]
+    preset: Preset
+    reference: Reference | None
+    examples: Examples
+
+    @property
+    def by_sigma(self) -> bool:
+        """Whether the preset asks what is normal for a filter."""
+        return self.preset.standardised or self.preset.selectivity > 0 or self.preset.natural > 0
+
+    def normal(self, layer: str) -> "Normal":
+        """What is normal for the filters of a layer."""
+        return normal_of(self.classifier, layer, self.sources, self.preset, self.reference)
+
+
+def _keys(given: _Given, jobs: Sequence[Job]) -> dict[Job, str]:
+    hashes = hash_images(given.sources)
+    setting = repr(sorted(asdict(given.preset).items()))
+    classifier, reference = given.classifier, given.reference
     network = repr(classifier.network)  # the same weights under other activations are another network
     # Every source says what is normal and what a plant's spectrum is, where no reference does.
     shared = "|".join(hashes)
@@ -111,6 +132,7 @@ def _keys(
         for layer in {job.filter.layer for job in jobs}
         if reference and (part := reference.layers.get(layer))
     }
+    examples = hash_images(given.examples.images[None])[0] if given.preset.natural else ""
     return {
         job: PrimitiveCache.key(
             classifier.weights_hash,
@@ -120,6 +142,7 @@ def _keys(
             hashes[job.source],
             shared,
             normal.get(job.filter.layer, ""),
+            examples,
             setting,
             str(job.seed),
             job.layout,
@@ -156,19 +179,15 @@ def _tensor(values: FloatArray, classifier: Classifier) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values)).to(classifier.device)
 
 
-def _invert_batch(
-    classifier: Classifier,
-    jobs: Sequence[Job],
-    sources: NDArray[np.uint8],
-    preset: Preset,
-    normal: Normal | None,
-) -> list[Inversion]:
-    goal = _isolated(classifier, jobs, sources, preset, normal)
-    with _looking_at(classifier, jobs[0].filter.layer, preset) as code:
+def _invert_batch(given: _Given, jobs: Sequence[Job], normal: Normal | None) -> list[Inversion]:
+    classifier, preset = given.classifier, given.preset
+    goal = _isolated(given, jobs, normal)
+    names = goal.layers(classifier)
+    with _looking_at(classifier, names, preset) as codes:
         stride = classifier.preprocessing.height / goal.targets[0].shape[2]
-        descent = Descent([job.seed for job in jobs], preset, sources, stride)
-        picture = descend(classifier, goal.loss(code), descent)
-        left = goal.residual(code, classifier.preprocessing.normalise(picture))
+        descent = Descent([job.seed for job in jobs], preset, given.sources, stride)
+        picture = descend(classifier, goal.loss(codes), descent)
+        left = goal.residual(codes, classifier.preprocessing.normalise(picture))
     return [
         Inversion(job.filter, job.source, job.seed, picture[i].cpu().numpy(), float(left[i]), job.layout)
         for i, job in enumerate(jobs)
@@ -176,106 +195,89 @@ def _invert_batch(
 
 
 @dataclass(frozen=True, slots=True)
+class _Leading:
+    """How far the filter of each picture is from leading its layer."""
+
+    channels: Tensor  # the filter of each picture
+    normal: Normal
+    lead: float  # sigma
+
+    def lacks(self, found: Float[Tensor, "batch channel height width"]) -> Float[Tensor, " batch"]:
+        """What it lacks, in sigma, of being `lead` above every other filter, and above normal; 0 is nothing.
+
+        The highest of the others is a soft one: (1 / s) log sum exp(s z), s = 4.
+        """
+        z = (energies(found) - self.normal.energy) / self.normal.sigma
+        own = self.channels[:, None]
+        rivals = z.scatter(1, own, 0.0) - z.gather(1, own)  # in the place of its own: normal
+        highest = torch.logsumexp(SHARPNESS * rivals, 1) / SHARPNESS
+        return (highest + self.lead).relu()
+
+
+@dataclass(frozen=True, slots=True)
 class _Goal:
     """The codes that a batch of pictures is to have, for every roll of picture and source together."""
 
+    layer: str
     offsets: Sequence[tuple[int, int]]  # pixels down and right, (0, 0) first
     targets: Sequence[Float[Tensor, "batch channel height width"]]  # one for each offset
     scale: Float[Tensor, "channel 1 1"]  # what each map is divided by before it is compared
-    channels: Tensor | None = None  # the filter of each picture, where it has a margin loss
-    normal: Normal | None = None
     preset: Preset = field(default_factory=Preset)
+    leading: _Leading | None = None  # where the preset asks for selectivity
+    natural: Distribution | None = None  # where it asks for naturalness
+    restore: Callable[[Tensor], Tensor] = field(default=lambda x: x)  # the picture of a standardised one
 
-    def loss(self, code: Callable[[Tensor], Tensor]) -> Loss:
-        """The residual at the roll of the step, and the margin loss of the filter over its layer.
+    def layers(self, classifier: Classifier) -> list[str]:
+        """The layers that are looked at, in the order of the pass."""
+        if self.natural is None:
+            return [self.layer]
+        return [each.name for each in layers_up_to(classifier, self.layer)]
 
-        It is for one descent: it keeps how sharp the margin of each picture has become.
-        """
-        sharpness = _Sharpness(self.preset)
+    def loss(self, codes: Callable[[Tensor], Codes]) -> Loss:
+        """What the preset weighs of the codes, at the roll of the step."""
+        preset = self.preset
 
         def loss(x: Tensor, step: int) -> Tensor:
             which = step % len(self.offsets)
-            found = code(_roll(x, self.offsets[which]))
-            left = residuals(found / self.scale, self.targets[which])
-            if not self.preset.selectivity:
-                return left
-            rivals = self._rivals(found)
-            return left + self.preset.selectivity * _margin_loss(rivals, sharpness.at(step, rivals))
+            rolled = _roll(x, self.offsets[which])
+            every = codes(rolled)
+            found = every[self.layer]
+            total = preset.target * residuals(found / self.scale, self.targets[which])
+            if self.natural is not None:
+                total = total + preset.natural * self.natural.distance(every, self.restore(rolled), step)
+            if self.leading is not None:
+                total = total + preset.selectivity * self.leading.lacks(found)
+            return total
 
         return loss
 
-    def _rivals(self, found: Tensor) -> Float[Tensor, "batch rival"]:
-        """By how many sigma each other filter, and normal itself, is above the filter of the picture."""
-        assert self.normal is not None
-        assert self.channels is not None
-        z = (energies(found) - self.normal.energy) / self.normal.sigma
-        own = self.channels[:, None]
-        others = z.scatter(1, own, 0.0)  # in the place of its own: normal
-        return others - z.gather(1, own)
-
     @torch.no_grad()
-    def residual(self, code: Callable[[Tensor], Tensor], x: Tensor) -> Float[Tensor, " batch"]:
+    def residual(self, codes: Callable[[Tensor], Codes], x: Tensor) -> Float[Tensor, " batch"]:
         """||code - F*||^2 / ||F*||^2 of the pictures as they are, in plain units."""
-        return residuals(code(x), self.targets[0] * self.scale)
+        return residuals(codes(x)[self.layer], self.targets[0] * self.scale)
 
 
-def _margin_loss(
-    rivals: Float[Tensor, "batch rival"], sharpness: Float[Tensor, " batch"]
-) -> Float[Tensor, " batch"]:
-    """(1 / s) log(1 + sum over rivals of exp(s * how far they are above)): 0 where all are far below."""
-    sharp = sharpness[:, None] * rivals
-    return torch.nn.functional.softplus(torch.logsumexp(sharp, 1)) / sharpness
-
-
-class _Sharpness:
-    """How sharply the filter of each picture is set against its nearest rivals, in one descent.
-
-    It rests on that picture alone, and without a jump anywhere: rounding, which depends on the batch,
-    makes no other picture.
-    """
-
-    def __init__(self, preset: Preset) -> None:
-        self.preset = preset
-        self.sharpness: Tensor | None = None
-        self.seen = -1  # the last step
-
-    @torch.no_grad()
-    def at(self, step: int, rivals: Float[Tensor, "batch rival"]) -> Float[Tensor, " batch"]:
-        """The sharpness at a step: one and the same, however often a line search asks."""
-        p = self.preset
-        sharpness = rivals.new_ones(len(rivals)) if self.sharpness is None else self.sharpness
-        if step != self.seen and self._due(step):
-            lead = -rivals.amax(1)
-            growth = 1 + (1 - lead / p.sharpen_margin).clamp(0, 1)
-            sharpness = (sharpness * growth).clamp_max(p.sharpen_most)
-        self.sharpness, self.seen = sharpness, step
-        return sharpness
-
-    def _due(self, step: int) -> bool:
-        since = step - self.preset.steps // 3
-        return self.preset.sharpen_every > 0 and since >= 0 and since % self.preset.sharpen_every == 0
-
-
-def _isolated(
-    classifier: Classifier,
-    jobs: Sequence[Job],
-    sources: NDArray[np.uint8],
-    preset: Preset,
-    normal: Normal | None,
-) -> _Goal:
-    layer, images = jobs[0].filter.layer, sources[[job.source for job in jobs]]
+def _isolated(given: _Given, jobs: Sequence[Job], normal: Normal | None) -> _Goal:
+    classifier, preset = given.classifier, given.preset
+    layer, images = jobs[0].filter.layer, given.sources[[job.source for job in jobs]]
     channels = [job.filter.channel for job in jobs]
     code = source_code(classifier, layer, images, preset)
     scale = code.new_ones(code.shape[1])
-    if preset.standardised:
-        assert normal is not None
-        scale = normal.sigma
+    leading = natural = None
+    if normal is not None:
+        scale = normal.sigma if preset.standardised else scale
+        picked = torch.tensor(channels, device=classifier.device)
+        leading = _Leading(picked, normal, preset.lead) if preset.selectivity else None
+        if preset.natural:
+            place = find_layer(layers_of(classifier), layer)
+            usual = normal.energy, normal.sigma
+            natural = distributions(classifier, place, channels, given.examples, usual, preset)
     scale = scale[:, None, None]
     offsets = _offsets(classifier, code, preset)
     rolled = [source_code(classifier, layer, np.roll(images, by, (1, 2)), preset) for by in offsets[1:]]
     targets = [_laid_out(isolate(each / scale, channels), jobs) for each in (code, *rolled)]
-    picked = torch.tensor(channels, device=classifier.device)
-    return _Goal(offsets, targets, scale, picked, normal, preset)
+    restore = classifier.preprocessing.restore
+    return _Goal(layer, offsets, targets, scale, preset, leading, natural, restore)
 
 
 def _laid_out(target: Tensor, jobs: Sequence[Job]) -> Tensor:
@@ -302,13 +304,13 @@ def pooling(classifier: Classifier, preset: Preset) -> AbstractContextManager[No
 
 
 class _looking_at:  # noqa: N801  (a context manager, read as a verb)
-    """Within the block, the function given returns the code at a layer, pooled as the preset pools."""
+    """Within the block, the function given returns the codes at some layers, pooled as the preset pools."""
 
-    def __init__(self, classifier: Classifier, layer: str, preset: Preset) -> None:
+    def __init__(self, classifier: Classifier, layers: Sequence[str], preset: Preset) -> None:
         self.pools = pooling(classifier, preset)
-        self.codes = truncated(classifier.network, layer)
+        self.codes = tapped(classifier.network, layers)
 
-    def __enter__(self) -> Callable[[Tensor], Tensor]:
+    def __enter__(self) -> Callable[[Tensor], Codes]:
         self.pools.__enter__()
         try:
             return self.codes.__enter__()
@@ -326,8 +328,8 @@ def source_code(
     classifier: Classifier, layer: str, images: NDArray[np.uint8], preset: Preset = PRESETS["default"]
 ) -> Float[Tensor, "batch channel height width"]:
     """The code of 8-bit images (batch, height, width, channel) at a layer, pooled as the preset pools."""
-    with _looking_at(classifier, layer, preset) as code:
-        return code(classifier.prepare(images)).clone()
+    with _looking_at(classifier, [layer], preset) as codes:
+        return codes(classifier.prepare(images))[layer].clone()
 
 
 def invert_codes(
@@ -339,14 +341,15 @@ def invert_codes(
 ) -> tuple[Float[Tensor, "batch channel height width"], Float[Tensor, " batch"]]:
     """Find the pictures, in 0 to 1, whose codes at `layer` are the targets; returns them with residuals.
 
-    The stride of the descent is that of the layer. `progress` receives 1 after every step. Raises
-    EngineError where the target does not fit the layer.
+    A target is not of a single filter: nothing of the preset counts but its residual and its priors. The
+    stride of the descent is that of the layer. `progress` receives 1 after every step. Raises EngineError
+    where the target does not fit the layer.
     """
-    goal = _Goal([(0, 0)], [target], target.new_ones(1, 1, 1))
+    goal = _Goal(layer, [(0, 0)], [target], target.new_ones(1, 1, 1))
     descent = replace(descent, stride=classifier.preprocessing.height / target.shape[2])
-    with _looking_at(classifier, layer, descent.preset) as code:
-        picture = descend(classifier, goal.loss(code), descent, progress)
-        return picture, goal.residual(code, classifier.preprocessing.normalise(picture))
+    with _looking_at(classifier, [layer], descent.preset) as codes:
+        picture = descend(classifier, goal.loss(codes), descent, progress)
+        return picture, goal.residual(codes, classifier.preprocessing.normalise(picture))
 
 
 def residuals(

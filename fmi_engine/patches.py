@@ -61,25 +61,52 @@ class Peaks:
         return Peaks(self.values[:, list(channels)], self.places[:, list(channels)])
 
 
-def cut_out(
-    layer: Layer, channels: Sequence[int], images: NDArray[np.uint8], count: int, peaks: Peaks
-) -> dict[int, list[Patch]]:
-    """The crops of `exciting_patches`, where the channels' peaks on the images are known."""
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Where a square crop lies."""
+
+    image: int  # position of the image in the set given
+    top: int  # pixels
+    left: int  # pixels
+    side: int  # pixels
+    activation: float  # the largest of the filter in the image
+
+    def of(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The crop (height, width, channel) of the set's image."""
+        return images[self.image, self.top : self.top + self.side, self.left : self.left + self.side]
+
+
+def boxes(
+    layer: Layer,
+    channels: Sequence[int],
+    images: NDArray[np.uint8],
+    count: int,
+    peaks: Peaks,
+    smallest: int = SMALLEST,
+) -> dict[int, list[Box]]:
+    """Where the crops of `exciting_patches` lie, the channels' peaks on the images being known."""
+    side = side_of(images[0], layer, smallest)
     return {
         channel: [
-            Patch(
-                FilterRef(layer.name, channel),
+            Box(
                 int(i),
-                crop(
-                    images[i],
-                    *_centre(images[i], layer, int(peaks.places[i, column])),
-                    _side(images[i], layer),
-                ),
+                *_corner(images[i], layer, int(peaks.places[i, column]), side),
+                side,
                 float(peaks.values[i, column]),
             )
             for i in np.argsort(-peaks.values[:, column], kind="stable")[:count]
         ]
         for column, channel in enumerate(channels)
+    }
+
+
+def cut_out(
+    layer: Layer, channels: Sequence[int], images: NDArray[np.uint8], count: int, peaks: Peaks
+) -> dict[int, list[Patch]]:
+    """The crops of `exciting_patches`, where the channels' peaks on the images are known."""
+    return {
+        channel: [Patch(FilterRef(layer.name, channel), b.image, b.of(images), b.activation) for b in found]
+        for channel, found in boxes(layer, channels, images, count, peaks).items()
     }
 
 
@@ -104,20 +131,20 @@ def find_peaks(
     return Peaks(np.concatenate(values), np.concatenate(places))
 
 
-def _centre(image: NDArray[np.uint8], layer: Layer, place: int) -> tuple[int, int]:
+def _corner(image: NDArray[np.uint8], layer: Layer, place: int, side: int) -> tuple[int, int]:
+    """The upper left corner of a crop centred as nearly on a place as the image's border allows."""
     row, column = divmod(place, layer.width)
     height, width = image.shape[:2]
-    return round((row + 0.5) * height / layer.height), round((column + 0.5) * width / layer.width)
+    centre = round((row + 0.5) * height / layer.height), round((column + 0.5) * width / layer.width)
+    top, left = (
+        min(max(middle - side // 2, 0), length - side)
+        for middle, length in zip(centre, (height, width), strict=True)
+    )
+    return top, left
 
 
-def _side(image: NDArray[np.uint8], layer: Layer) -> int:
+def side_of(image: NDArray[np.uint8], layer: Layer, smallest: int = SMALLEST) -> int:
+    """The side of a crop in pixels: five positions of the layer, so many at least, at most the image."""
     height, width = image.shape[:2]
     stride = max(height / layer.height, width / layer.width)
-    return int(min(max(SMALLEST, round(SIDES * stride)), height, width))
-
-
-def crop(image: NDArray[np.uint8], row: int, column: int, side: int) -> NDArray[np.uint8]:
-    """A square crop centred as nearly as the image's border allows."""
-    top = min(max(row - side // 2, 0), image.shape[0] - side)
-    left = min(max(column - side // 2, 0), image.shape[1] - side)
-    return image[top : top + side, left : left + side]
+    return int(min(max(smallest, round(SIDES * stride)), height, width))

@@ -13,21 +13,21 @@ STARTS = ("normal", "uniform")
 class Preset:
     """Parametrisation, loss, priors, jitter, optimiser and when to stop.
 
-    The loss of a picture is `loss_scale` * (its residual + `selectivity` * the margin loss of its filter)
-    + `total_variation` * TV^beta of the picture in 0 to 1 + `alpha_norm` * mean |x|^alpha of the
-    standardised input x + `weight_decay` / 2 * ||x||^2. The margin loss of filter k over the others of its
-    layer is (1 / s) log(sum over filters c of exp(s (z_c - z_k)) + exp(-s z_k)), z in sigma from normal:
-    s, its sharpness, is 1 at first and grows for a picture whose filter has near rivals, see
-    `sharpen_every`. The sharper, the more the nearest rival alone counts. Raises EngineError for a word
+    The loss of a picture is `loss_scale` * (`target` * its residual + `natural` * the distance of its codes
+    from the distribution of those of real crops that excite its filter + `selectivity` * how far the filter
+    is from leading its layer) + `total_variation` * TV^beta of the picture in 0 to 1 + `alpha_norm` * mean
+    |x|^alpha of the standardised input x + `weight_decay` / 2 * ||x||^2. A filter leads where its energy is
+    `lead` sigma further above normal than that of any other, and than normal. Raises EngineError for a word
     that is none.
     """
 
     parametrization: str = "pixels"
     standardised: bool = False  # compare codes in units of each filter's sigma
-    selectivity: float = 0.0  # weight of the margin loss
-    sharpen_every: int = 0  # steps, from the first third on, after which sharpness grows; 0 is never ...
-    sharpen_margin: float = 0.5  # ... by 1 for a lead of this many sigma over the next, by 2 for no lead ...
-    sharpen_most: float = 64.0  # ... up to this
+    target: float = 1.0  # weight of the residual
+    natural: float = 0.0  # weight of the distance from the distribution of real codes
+    crops: int = 24  # real crops that this distribution is of
+    selectivity: float = 0.0  # weight of what a filter lacks to lead its layer
+    lead: float = 0.3  # sigma
     loss_scale: float = 1.0
     total_variation: float = 0.0
     beta: float = 2.0
@@ -62,19 +62,14 @@ class Preset:
 
 
 PRESETS = {
-    # What scored best on the trust test for its cost, on a VGG and a ResNet trained on steel and on solar
-    # cells: in sigma and with a margin over the layer's other filters. In first stages, whose filters have
-    # near-twins, up to four in ten ranked behind another by tenths of a sigma. For nearly each there is a
-    # picture in which it ranks first, and a sharper margin at a falling rate finds it. The rate is low: at
-    # 0.2 three in ten filters of a VGG's last stage failed, most of them below their normal energy. In
-    # pixels one in eight of a VGG's second stage did, those that answer smooth or broad structure, which
-    # moves last there: in the spectrum it moves alike, and all of them passed, at the same cost.
+    # Chosen by readability and by rank, see the changelog: DEFAULT_COMMENT
     "default": Preset(
         parametrization="spectrum",
         standardised=True,
-        selectivity=3.0,
-        sharpen_every=6,
-        total_variation=3.0,
+        target=0.05,
+        natural=1.0,
+        selectivity=0.3,
+        total_variation=0.3,
         steps=96,
         learning_rate=0.06,
         decay=0.6,

@@ -271,6 +271,11 @@ def _is_code(tensor: Tensor) -> bool:
     return tensor.ndim == 4 and tensor.shape[2] * tensor.shape[3] > 1
 
 
+def stages_of(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The last layer of each resolution: the convolutional stages."""
+    return tuple({(layer.height, layer.width): layer for layer in layers}.values())
+
+
 def find_layer(layers: Sequence[Layer], name: str) -> Layer:
     """The layer of a name. Raises UnknownLayerError naming those that exist."""
     for layer in layers:

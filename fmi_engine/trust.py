@@ -4,7 +4,7 @@ Such pictures can mislead (Geirhos et al., Don't Trust Your Eyes, arXiv 2306.047
 withheld unless it passes every part.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from fmi_engine.chance import at_least
 from fmi_engine.classifier import Classifier
 from fmi_engine.errors import EngineError
+from fmi_engine.jury import Jury
 from fmi_engine.probe import resumption
 from fmi_engine.reference import Batch, LayerReference, Reference, measure_energies
 from fmi_engine.texture import agreement, auroc, describe, distances
@@ -23,6 +24,7 @@ from fmi_engine.types import (
     FloatArray,
     Inversion,
     Layer,
+    Readable,
     Trust,
     TrustPart,
 )
@@ -46,6 +48,7 @@ def trust_test(
     inversions: Sequence[Inversion],
     rules: TrustRules = TrustRules(),
     ablation: AblationCheck | None = None,
+    jury: Jury | None = None,
     batch_size: int = 32,
 ) -> list[Trust]:
     """Test the primitives of one layer; one verdict for each inversion whose layout is its source's.
@@ -59,8 +62,11 @@ def trust_test(
        the layer's other filters (AUROC of the texture distance).
     5. So do its pictures from shuffled and constant maps, where there are such inversions: the texture is
        the filter's, and not the layout of the source.
+    6. Somebody who sees them knows the real crops that excite the filter, at least half as surely as from
+       other real crops, and better than by chance: where a jury judges.
+    7. It is no copy: the places of real images are less like it than some real crop is like another part.
 
-    Parts 4 and 5, which compare pictures, are judged by filter: of a few pictures of noise one alone often
+    Parts 4 to 6, which compare pictures, are judged by filter: of a few pictures of noise one alone often
     scores high by chance. Raises EngineError where the inversions are of several layers.
     """
     primitives = [each for each in inversions if each.layout == "source"]
@@ -68,9 +74,14 @@ def trust_test(
         return []
     layer = _only_layer(inversions)
     controls = [each for each in inversions if each.layout != "source"]
-    judge = _Judge(reference.layers[layer], _Likeness(primitives, controls), rules, ablation)
+    seen: dict[int, Readable] = {}
+    for channel in dict.fromkeys(each.filter.channel for each in primitives) if jury else ():
+        assert jury is not None
+        seen[channel] = jury.readable(classifier, [p for p in primitives if p.filter.channel == channel])
+    copies = [jury.copy(classifier, each) for each in primitives] if jury else [None] * len(primitives)
+    judge = _Judge(reference.layers[layer], _Likeness(primitives, controls), rules, ablation, seen, jury)
     standardised = fed_back(classifier, layer, reference, primitives, batch_size)
-    return [judge.verdict(row, each) for row, each in zip(standardised, primitives, strict=True)]
+    return [judge.verdict(*each) for each in zip(standardised, primitives, copies, strict=True)]
 
 
 def _only_layer(inversions: Sequence[Inversion]) -> str:
@@ -127,8 +138,10 @@ class _Judge:
     likeness: _Likeness
     rules: TrustRules
     ablation: AblationCheck | None
+    readable: Mapping[int, Readable]  # by channel
+    jury: Jury | None
 
-    def verdict(self, standardised: FloatArray, inversion: Inversion) -> Trust:
+    def verdict(self, standardised: FloatArray, inversion: Inversion, copy: float | None) -> Trust:
         """Of one primitive, whose fed-back energies (channels,) are given in sigma."""
         channel = inversion.filter.channel
         own = float(standardised[channel])
@@ -140,6 +153,8 @@ class _Judge:
             agreement=self.likeness.agreement(channel),
             layout=self.likeness.layout(channel),
             ablation=self.ablation,
+            readable=self.readable.get(channel),
+            copy=copy,
         )
         return replace(trust, failed=(*self._failures_of_filter(channel), *self._failures(trust)))
 
@@ -160,6 +175,12 @@ class _Judge:
             yield Failure(TrustPart.AGREEMENT, trust.agreement, least)
         if trust.layout is not None and trust.layout < least:
             yield Failure(TrustPart.LAYOUT, trust.layout, least)
+        if trust.readable is not None:
+            needed = max(0.5, (0.5 + trust.readable.ceiling) / 2)
+            if not trust.readable.auroc > needed:
+                yield Failure(TrustPart.READABLE, trust.readable.auroc, needed)
+        if trust.copy is not None and self.jury is not None and trust.copy > self.jury.bound:
+            yield Failure(TrustPart.COPY, trust.copy, self.jury.bound)
 
 
 @torch.no_grad()

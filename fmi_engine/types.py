@@ -115,6 +115,8 @@ class TrustPart(StrEnum):
     ENERGY = "energy"  # fed back, the filter is above normal
     AGREEMENT = "agreement"  # its pictures resemble each other
     LAYOUT = "layout"  # so do those from shuffled and constant maps
+    READABLE = "readable"  # somebody who sees its pictures knows the real crops that excite the filter
+    COPY = "copy"  # it is like no place of a real image
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,8 @@ class Failure:
     """A part of the trust test that a primitive fails: what was found, and the bound that it misses.
 
     A p-value (ablation), the largest spread of the filter's maps over the classes (alive), a rank, an
-    energy in sigma, or an AUROC (agreement, layout); agreement is NaN where there is nothing to compare.
+    energy in sigma, an AUROC (agreement, layout, readable), or a correlation (copy); agreement is NaN where
+    there is nothing to compare.
     """
 
     part: TrustPart
@@ -154,6 +157,23 @@ class AblationCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class Readable:
+    """How surely an observer tells the real crops that excite a filter from those that excite others.
+
+    Both are AUROCs over real crops of images that took no part in making the pictures: 0.5 is chance.
+    """
+
+    auroc: float  # where the filter's primitives are shown
+    ceiling: float  # where as many other real crops of the filter are shown in their place
+
+    @property
+    def share(self) -> float:
+        """The share of the way from chance to the ceiling; NaN where real crops tell nothing either."""
+        way = self.ceiling - 0.5
+        return (self.auroc - 0.5) / way if way > 0 else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """The trust test of one texture primitive; `reasons` (of wording.py) puts what failed into words."""
 
@@ -165,6 +185,8 @@ class Trust:
     failed: tuple[Failure, ...] = ()  # in the order of the parts
     layout: float | None = None  # AUROC of its pictures from shuffled and constant maps; None: not made
     ablation: AblationCheck | None = None  # of the layer; None: not made
+    readable: Readable | None = None  # of all pictures of the filter; None: there was no jury
+    copy: float | None = None  # highest correlation with a place of a real image; None: likewise
 
     @property
     def trusted(self) -> bool:

@@ -33,6 +33,17 @@ def _reason(failure: Failure, trust: Trust) -> str:
                 f"its texture is the layout of the source: from shuffled and constant maps it agrees by "
                 f"{found:.2f} (needed: {needed:.2f})"
             )
+        case TrustPart.READABLE:
+            ceiling = trust.readable.ceiling if trust.readable else float("nan")
+            return (
+                f"whoever sees its pictures does not know what excites its filter: real crops are told by "
+                f"{found:.2f} (needed: {needed:.2f}; by other real crops: {ceiling:.2f})"
+            )
+        case TrustPart.COPY:
+            return (
+                f"it is like a place of a real image by {found:.2f}, where real images of different parts "
+                f"are alike by {needed:.2f} at most"
+            )
 
 
 def ablation_reason(check: AblationCheck) -> str:

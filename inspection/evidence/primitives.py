@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from fmi_engine import trust
 from fmi_engine.cache import PrimitiveCache
 from fmi_engine.inversion import Job, Run, invert
+from fmi_engine.jury import parted, summon
+from fmi_engine.natural import Examples
 from fmi_engine.patches import Patch, cut_out
 from fmi_engine.presets import find_preset
 from fmi_engine.probe import find_layer
@@ -35,23 +37,24 @@ def invert_filters(
         return ()
     layer = find_layer(subject.layers, filters[0].layer)
     sources = subject.correct.subset(evenly(subject.correct.labels, subject.settings.inversion.sources))
+    examples, channels = examples_of(subject, layer), [each.channel for each in filters]
     made = invert(
         subject.classifier,
         _jobs(subject, layer, filters, len(sources)),
         sources.images,
         find_preset(subject.settings.inversion.preset),
         subject.reference,
+        parted(examples)[0],
         Run(progress=progress, cache=PrimitiveCache(subject.workspace.primitive_cache)),
     )
-    trusts = trust_test(subject, made, check_ablation(subject, layer))
+    trusts = trust_test(subject, layer, made, check_ablation(subject, layer))
     inversions = [each for each in made if each.layout == "source"]
     folder = subject.workspace.night_folder(night_id) / "primitives"
     source_pictures = [
         _write(subject, folder / f"source-{i}.png", image) for i, image in enumerate(sources.images)
     ]
-    channels, most = [each.channel for each in filters], subject.settings.inversion.patches
-    peaks = find_peaks(subject, layer).of(channels)
-    patches = cut_out(layer, channels, subject.correct.images, most, peaks)
+    most = subject.settings.inversion.patches
+    patches = cut_out(layer, channels, examples.images, most, examples.peaks[layer.name].of(channels))
     return tuple(
         replace(
             each,
@@ -80,12 +83,25 @@ def _jobs(subject: Subject, layer: Layer, filters: Sequence[BlamedFilter], sourc
     ]
 
 
-def trust_test(subject: Subject, made: Sequence[Inversion], ablation: AblationCheck) -> list[Trust]:
-    """Test the primitives of one layer by the settings, whose controls are among the inversions."""
+def examples_of(subject: Subject, layer: Layer) -> Examples:
+    """The real images whose crops excite the filters of a layer; pictures are made of every second one."""
+    return Examples(subject.correct.images, {layer.name: find_peaks(subject, layer)})
+
+
+def trust_test(
+    subject: Subject, layer: Layer, made: Sequence[Inversion], ablation: AblationCheck
+) -> list[Trust]:
+    """Test the primitives of a layer by the settings, whose controls are among the inversions.
+
+    They are judged by the reference images of which they were not made.
+    """
     asked = subject.settings.inversion
     rules = trust.TrustRules(asked.top_share, asked.agreement)
     batch_size = subject.settings.compute.batch_size
-    return trust.trust_test(subject.classifier, subject.reference, made, rules, ablation, batch_size)
+    live = np.flatnonzero(subject.reference.layers[layer.name].live).tolist()
+    channels = [*dict.fromkeys(each.filter.channel for each in made)]
+    jury = summon(subject.classifier, layer, channels, live, examples_of(subject, layer))
+    return trust.trust_test(subject.classifier, subject.reference, made, rules, ablation, jury, batch_size)
 
 
 def _job_seed(subject: Subject, channel: int, source: int) -> int:

@@ -1,7 +1,7 @@
 """What the command line prints of a night and of a retraining, for a person."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -96,6 +96,30 @@ def _gain(accuracy: Accuracy) -> str:
     return f"{change:+.1%} ({accuracy.gain_lower:+.1%} to {accuracy.gain_upper:+.1%})"
 
 
+def _readability(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A row for each stage and preset."""
+    table = Table(title="Readability, by preset", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("stage")
+    table.add_column("preset")
+    for name in ("readable", "real", "way", "network", "real", "transfer", "first", "copy", "bound"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        for name, found in row["presets"].items():
+            figures = (
+                "readable",
+                "readable_ceiling",
+                "share",
+                "by_network",
+                "by_network_ceiling",
+                "transfer",
+            )
+            cells = [
+                f"{found[figure]:.2f}" for figure in (*figures, "first_rank", "nearest_copy", "copy_bound")
+            ]
+            table.add_row(f"{row['network']} {row['layer']}", name, *cells)
+    return table
+
+
 def print_paper(console: Console, results: Mapping[str, Any]) -> None:
     """Print what `fmi bench paper` measured: a row for each stage, then the claims that hold and do not."""
     title = f"Every filter extracts a specific texture: {results['images']}"
@@ -114,6 +138,12 @@ def print_paper(console: Console, results: Mapping[str, Any]) -> None:
             *(f"{share:.0%}" for share in (*shares, *controls)),
         )
     console.print(table)
+    console.print(_readability(results["layers"]))
+    console.print(
+        "readable: AUROC with which an observer without a network, shown the primitives, tells a filter's "
+        "real crops; real: shown other real crops; network: through a network of another seed. transfer: "
+        "how far that network's counterpart leads its layer, chance 0.5. copy: likest place of a real image."
+    )
     console.print(
         "filters: inverted, of the layer. rank, agree, layout: live ones that pass this part by itself."
     )

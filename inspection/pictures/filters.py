@@ -9,11 +9,13 @@ from torch import Tensor
 from fmi_engine.cache import PrimitiveCache
 from fmi_engine.energy import flatten_maps, isolate, reallocate_at_random, shuffle_maps
 from fmi_engine.inversion import BATCH, Descent, Job, Run, invert, invert_codes, source_code
+from fmi_engine.jury import parted
+from fmi_engine.natural import Examples
 from fmi_engine.patches import Patch, exciting_patches
 from fmi_engine.presets import find_preset
 from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Trust
 from inspection.evidence.layer_facts import check_ablation
-from inspection.evidence.primitives import CONTROLS, SOURCE, stretched, trust_test
+from inspection.evidence.primitives import CONTROLS, SOURCE, examples_of, stretched, trust_test
 from inspection.evidence.subject import Subject
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import load_images
@@ -145,7 +147,7 @@ def _isolated(
         assert subject is not None
         with step("Testing the primitives", None):
             ablations[layer.name] = check_ablation(subject, layer)
-            trusts |= _trusts(subject, found, ablations[layer.name])
+            trusts |= _trusts(subject, layer, found, ablations[layer.name])
     refs = {_ref(target): target for target in work.targets}
     shown = [each for each in found if each.layout == work.request.layout]
     return [
@@ -170,21 +172,37 @@ def _inverted(work: _Work, untested: Container[str], step: Step) -> list[Inversi
     size = CPU_BATCH if model.classifier.device.type == "cpu" else BATCH
     cache = PrimitiveCache(model.cache) if model.cache else None
     reference = model.subject.reference if model.subject else None
+    examples = {layer.name: _examples(work, layer) for layer in work.of_layers()}
+    found: list[Inversion] = []
     with step("Inverting filters", len(jobs)) as advance:
         run = Run(size, advance, cache)
         preset = find_preset(request.preset)
-        return invert(model.classifier, jobs, work.given.source_pixels, preset, reference, run)
+        for name, real in examples.items():
+            mine = [job for job in jobs if job.filter.layer == name]
+            found += invert(model.classifier, mine, work.given.source_pixels, preset, reference, real, run)
+    return found
+
+
+def _examples(work: _Work, layer: Layer) -> Examples:
+    """The real images that pictures are made of: those of a workspace's references that do not judge them.
+
+    Without a workspace those that were given.
+    """
+    subject = work.model.subject
+    return parted(examples_of(subject, layer))[0] if subject else Examples(work.given.pixels, {})
 
 
 def _which(inversion: Inversion) -> Which:
     return inversion.filter, inversion.source, inversion.seed
 
 
-def _trusts(subject: Subject, found: Sequence[Inversion], ablation: AblationCheck) -> dict[Which, Trust]:
+def _trusts(
+    subject: Subject, layer: Layer, found: Sequence[Inversion], ablation: AblationCheck
+) -> dict[Which, Trust]:
     """The verdicts on the primitives of the layer that was checked."""
-    mine = [each for each in found if each.filter.layer == ablation.layer]
+    mine = [each for each in found if each.filter.layer == layer.name]
     tested = [_which(each) for each in mine if each.layout == SOURCE]
-    return dict(zip(tested, trust_test(subject, mine, ablation), strict=True))
+    return dict(zip(tested, trust_test(subject, layer, mine, ablation), strict=True))
 
 
 def _by_code(work: _Work, step: Step) -> list[Made]:

@@ -8,11 +8,13 @@ from several sources and tested, beside an untrained network of the same archite
 from fmi_engine.cache import PrimitiveCache
 from inspection.inputs.labelled import evenly
 from inspection.models.acceptance import right
-from inspection.pictures.paper_networks import Plan, load, net_of, trained, untrained
+from inspection.pictures.paper_networks import Nets, Plan, load, net_of, trained, untrained
 from inspection.pictures.paper_results import results_of
 from inspection.pictures.paper_stage import Stage, Work, measure_stage
 from inspection.pictures.sources import Step
 from inspection.workspace.settings import Settings
+
+SECOND_SEED = 1  # of the network that looks on
 
 
 def measure(plan: Plan, step: Step) -> dict[str, object]:
@@ -26,9 +28,12 @@ def measure(plan: Plan, step: Step) -> dict[str, object]:
         train, validation = data = load(plan, step)
         classifier = trained(plan, name, data, step)
         accuracy[name] = float(right(classifier, validation, Settings().compute.batch_size).mean())
-        net = net_of(name, classifier, train, own_labels=False)
-        control = net_of(name, untrained(plan, classifier, name, train), train, own_labels=True)
+        nets = Nets(
+            net_of(name, classifier, train, own_labels=False),
+            net_of(name, untrained(plan, classifier, name, train), train, own_labels=True),
+            net_of(name, trained(plan, name, data, step, SECOND_SEED), train, own_labels=False),
+        )
         sources = validation.images[evenly(validation.labels, plan.sources)]
         work = Work(plan, sources, PrimitiveCache(plan.folder / "primitives"))
-        stages += [measure_stage(work, net, control, layer, step) for layer in net.stages]
+        stages += [measure_stage(work, nets, layer, step) for layer in nets.trained.stages]
     return results_of(plan, stages, accuracy)

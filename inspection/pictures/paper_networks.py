@@ -12,7 +12,7 @@ from torch import nn
 from fmi_engine.cache import PrimitiveCache, hash_images
 from fmi_engine.classifier import Classifier, Preprocessing, build_network, choose_device
 from fmi_engine.errors import TooFewReferencesError
-from fmi_engine.probe import layers_of
+from fmi_engine.probe import layers_of, stages_of
 from fmi_engine.reference import Reference, build_reference
 from fmi_engine.types import Layer
 from inspection.errors import InspectionError
@@ -21,7 +21,7 @@ from inspection.inputs.labelled import Labelled
 from inspection.models import first_model
 from inspection.pictures.sources import Step
 from inspection.workspace.files import replacing
-from inspection.workspace.settings import Settings
+from inspection.workspace.settings import ComputeSettings, Settings
 
 NETWORKS = {"vgg": "inspection.networks:small_vgg", "resnet": "inspection.networks:small_resnet"}
 MOST_REFERENCES = 400  # images on which normal energies rest
@@ -63,6 +63,15 @@ class Net:
     labelled: Labelled
 
 
+@dataclass(frozen=True, slots=True)
+class Nets:
+    """The networks of one architecture: the one measured, and those beside it."""
+
+    trained: Net
+    untrained: Net
+    second: Net  # trained from another seed
+
+
 def load(plan: Plan, step: Step) -> tuple[Labelled, Labelled]:
     """The training and validation images. Raises InspectionError where they are too few."""
     made = _model_plan(plan, next(iter(NETWORKS)))
@@ -82,15 +91,16 @@ def _model_plan(plan: Plan, name: str) -> first_model.TrainingPlan:
     return first_model.plan_training(plan.settings, labelled, request)
 
 
-def trained(plan: Plan, name: str, data: tuple[Labelled, Labelled], step: Step) -> Classifier:
+def trained(plan: Plan, name: str, data: tuple[Labelled, Labelled], step: Step, seed: int = 0) -> Classifier:
     """A network of that name, trained on the images; kept in a file, and not trained again."""
     made = _model_plan(plan, name)
-    kept = plan.folder / f"{name}-{_fingerprint(plan, data[0])}.pt"
+    kept = plan.folder / f"{name}-{seed}-{_fingerprint(plan, data[0])}.pt"
     if kept.is_file():
         network, preprocessing = _read(kept, name, len(made.class_names))
     else:
         with step(f"Training the {name}", len(made.train) * made.epochs) as advance:
-            network, spec = first_model.train(Settings(), made, data, advance)
+            settings = Settings(compute=ComputeSettings(seed=seed))
+            network, spec = first_model.train(settings, made, data, advance)
         preprocessing = spec.preprocessing
         _keep(kept, network, preprocessing)
     return Classifier(network, made.class_names, preprocessing, choose_device("auto"))
@@ -169,8 +179,3 @@ def _reference(
         raise InspectionError(
             f"the network that was trained here is no better than guessing: {error}"
         ) from None
-
-
-def stages_of(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """The last layer of each resolution: the convolutional stages."""
-    return tuple({(layer.height, layer.width): layer for layer in layers}.values())

@@ -14,6 +14,8 @@ from inspection.pictures.paper_networks import Plan
 from inspection.pictures.paper_stage import PICTURES, Stage
 from inspection.workspace.files import replacing, write_whole
 
+LEAST_SHARE = 0.6  # of the way from chance to real crops, at each stage
+
 
 def results_of(plan: Plan, stages: Sequence[Stage], accuracy: dict[str, float]) -> dict[str, object]:
     """What goes into the JSON."""
@@ -31,8 +33,9 @@ def results_of(plan: Plan, stages: Sequence[Stage], accuracy: dict[str, float]) 
 
 
 def _row(stage: Stage) -> dict[str, Any]:
-    row: dict[str, Any] = {key: value for key, value in asdict(stage).items() if key != "textures"}
-    return {**row, "textures": [asdict(texture) for texture in stage.textures]}
+    row = {key: value for key, value in asdict(stage).items() if key != "readability"}
+    presets = {each.preset: {**asdict(each), "share": each.share} for each in stage.readability}
+    return {**row, "presets": presets}
 
 
 def _hierarchy(stages: Sequence[Stage], network: str) -> list[dict[str, object]]:
@@ -84,11 +87,25 @@ def verdicts(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         weak = [row["layer"] for row in mine if row["auroc"] < 0.95]
         few = [row["layer"] for row in mine if row["trusted_share"] < 0.9]
         loose = [row["layer"] for row in mine if row["untrained_parts"][PICTURES] >= 0.05]
+        hidden = [row["layer"] for row in mine if ours(row)["share"] < LEAST_SHARE]
+        second = [row["layer"] for row in mine if ours(row)["first_rank"] < 0.9]
+        copied = [row["layer"] for row in mine if ours(row)["nearest_copy"] > ours(row)["copy_bound"]]
+        yield _sentence(
+            name, "its primitives tell its filters' real crops, 0.6 of the way to other real crops", hidden
+        )
+        yield _sentence(name, "nine in ten of its primitives rank first", second)
+        yield _sentence(name, "its primitives are no copies", copied)
         yield _sentence(
             name, "every filter has a texture of its own over different images (AUROC 0.95)", weak
         )
         yield _sentence(name, "nine in ten live filters pass the trust test", few)
         yield _sentence(name, "pictures alone tell a trained network from an untrained one", loose)
+
+
+def ours(row: dict[str, Any]) -> dict[str, Any]:
+    """The readability of the preset that a row is measured with: the first of its presets."""
+    first: dict[str, Any] = next(iter(row["presets"].values()))
+    return first
 
 
 def _sentence(network: str, claim: str, failing: Sequence[str]) -> str:

@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 from fmi_engine.cache import PrimitiveCache
 from fmi_engine.descriptors import Texture, measure_texture, texture_vector
 from fmi_engine.inversion import Job, Run, invert
-from fmi_engine.presets import find_preset
+from fmi_engine.jury import Jury, parted, summon
+from fmi_engine.natural import Examples
+from fmi_engine.presets import Preset, find_preset
 from fmi_engine.probe import silenced
 from fmi_engine.texture import auroc, describe, distances, filter_statistics, spectral_statistics
 from fmi_engine.trust import trust_test
 from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Layout, Trust, TrustPart
 from inspection.evidence.layer_facts import ablation_on
 from inspection.evidence.primitives import CONTROLS
-from inspection.pictures.paper_networks import Net, Plan, by_its_own_answers
+from inspection.pictures.paper_networks import Net, Nets, Plan, by_its_own_answers
+from inspection.pictures.paper_readable import RIVALS, Onlooker, Readability, measure_readability, onlooker
 from inspection.pictures.sources import Step
 from inspection.workspace.settings import Settings
 
@@ -56,6 +59,7 @@ class Stage:
     changed_sources: dict[str, dict[str, float]]  # change -> likeness, and auroc of telling the filter still
     seeds: dict[str, float]  # stability over seeds
     textures: tuple[Texture, ...]  # one for each filter
+    readability: tuple[Readability, ...]  # our preset on all of them, the published ones on those probed
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,17 @@ class Work:
     cache: PrimitiveCache | None
 
     def primitives(
-        self, net: Net, layer: Layer, channels: NDArray[np.int64], advance: Callable[[int], None]
+        self,
+        net: Net,
+        layer: Layer,
+        channels: NDArray[np.int64],
+        real: Examples,
+        advance: Callable[[int], None],
     ) -> list[Inversion]:
         """Every filter from every source, and from a shuffled and a constant map."""
         jobs = [self._job(layer, k, source) for k in channels for source in range(len(self.sources))]
         jobs += [self._job(layer, k, 0, layout) for k in channels for layout in CONTROLS]
-        return self._invert(net, jobs, advance)
+        return self._invert(net, jobs, real, advance)
 
     def dead(
         self,
@@ -89,7 +98,8 @@ class Work:
         with silenced(net.classifier.network, layer.name, [int(k) for k in silent]):
             # The weights are the same, so the cache must not answer.
             quiet = by_its_own_answers(net, layer)
-            made = replace(self, cache=None)._invert(quiet, jobs, advance)
+            real = Examples(net.labelled.images, {}).at(net.classifier, layer)
+            made = replace(self, cache=None)._invert(quiet, jobs, real, advance)
             trusts = trust_test(net.classifier, quiet.reference, made, ablation=ablation)
         mine = [i for i, each in enumerate(made) if each.filter.channel in silent]
         return _share([made[i] for i in mine], [trusts[i] for i in mine], lambda trust: trust.trusted)
@@ -100,6 +110,7 @@ class Work:
         layer: Layer,
         channels: NDArray[np.int64],
         made: Sequence[Inversion],
+        real: Examples,
         advance: Callable[[int], None],
     ) -> dict[str, dict[str, float]]:
         """How the primitive changes with noise, lighting and blur of its source.
@@ -115,7 +126,7 @@ class Work:
             for i in range(len(changed))
             for k in channels
         ]
-        found = replace(self, sources=images)._invert(net, jobs, advance)
+        found = replace(self, sources=images)._invert(net, jobs, real, advance)
         others = [each for each in made if each.layout == "source" and each.source != 0]
         per = len(channels)
         return {
@@ -127,6 +138,7 @@ class Work:
         net: Net,
         layer: Layer,
         channels: NDArray[np.int64],
+        real: Examples,
         advance: Callable[[int], None],
     ) -> dict[str, float]:
         """One source, several seeds: AUROC of same-filter pairs, and their distance beside others'."""
@@ -135,7 +147,7 @@ class Work:
             for k in channels
             for i in range(self.plan.seeds)
         ]
-        found = self._invert(net, jobs, advance)
+        found = self._invert(net, jobs, real, advance)
         distance = distances(np.stack([describe(each.image) for each in found]))
         same, other = _pairs(found, across_sources=False)
         near, far = distance[same].mean(), distance[other].mean()
@@ -145,39 +157,81 @@ class Work:
             "distance_ratio": float(near / max(far, 1e-12)),
         }
 
+    def rivals(
+        self,
+        net: Net,
+        layer: Layer,
+        channels: NDArray[np.int64],
+        real: Examples,
+        advance: Callable[[int], None],
+    ) -> dict[str, list[Inversion]]:
+        """The same filters by the presets that ours is set beside."""
+        jobs = [self._job(layer, k, source) for k in channels for source in range(len(self.sources))]
+        return {
+            name: self._invert(net, jobs, real, advance, preset)
+            for name, preset in RIVALS.items()
+            if name != self.plan.preset
+        }
+
     def _job(self, layer: Layer, channel: np.integer, source: int, layout: Layout = "source") -> Job:
         ref = FilterRef(layer.name, int(channel))
         return Job(ref, source, _seed(self.plan, int(channel), source), layout)
 
-    def _invert(self, net: Net, jobs: Sequence[Job], advance: Callable[[int], None]) -> list[Inversion]:
+    def _invert(
+        self,
+        net: Net,
+        jobs: Sequence[Job],
+        real: Examples,
+        advance: Callable[[int], None],
+        preset: Preset | None = None,
+    ) -> list[Inversion]:
         return invert(
             net.classifier,
             jobs,
             self.sources,
-            find_preset(self.plan.preset),
+            preset or find_preset(self.plan.preset),
             net.reference,
+            parted(real)[0],
             Run(progress=advance, cache=self.cache),
         )
 
 
-def measure_stage(work: Work, trained: Net, control: Net, layer: Layer, step: Step) -> Stage:
+def measure_stage(work: Work, nets: Nets, layer: Layer, step: Step) -> Stage:
     """Invert filters of a stage, and test them beside an untrained network and dead filters."""
+    trained, control = nets.trained, nets.untrained
     plan = work.plan
     live = np.flatnonzero(trained.reference.layers[layer.name].live)
     chosen = _drawn(live, plan.filters, plan.seed)
     pictures = 2 * len(chosen) * (plan.sources + len(CONTROLS)) + 2 * plan.dead * plan.sources
     probed = chosen[: plan.probed]
-    pictures += len(probed) * (len(SOURCE_CHANGES) + plan.seeds)
+    pictures += len(probed) * (len(SOURCE_CHANGES) + plan.seeds + len(RIVALS) * plan.sources)
     with step(f"{trained.name}, {layer.name}", pictures) as advance:
         ablation = _ablation(trained, layer)
-        made = work.primitives(trained, layer, chosen, advance)
-        trusts = trust_test(trained.classifier, trained.reference, made, ablation=ablation)
+        real = Examples(trained.labelled.images, {}).at(trained.classifier, layer)
+        made = work.primitives(trained, layer, chosen, real, advance)
+        jury = _jury(trained, layer, chosen, real)
+        trusts = trust_test(trained.classifier, trained.reference, made, ablation=ablation, jury=jury)
         living = _drawn(np.flatnonzero(control.reference.layers[layer.name].live), len(chosen), plan.seed)
-        plain = work.primitives(control, layer, living, advance)
-        doubted = trust_test(control.classifier, control.reference, plain, ablation=_ablation(control, layer))
+        unreal = Examples(control.labelled.images, {}).at(control.classifier, layer)
+        plain = work.primitives(control, layer, living, unreal, advance)
+        doubted = trust_test(
+            control.classifier,
+            control.reference,
+            plain,
+            ablation=_ablation(control, layer),
+            jury=_jury(control, layer, living, unreal),
+        )
         dead = work.dead(trained, layer, chosen, ablation, advance)
-        changed = work.changed_sources(trained, layer, probed, made, advance)
-        seeds = work.seeds(trained, layer, probed, advance)
+        changed = work.changed_sources(trained, layer, probed, made, real, advance)
+        seeds = work.seeds(trained, layer, probed, real, advance)
+        beside = onlooker(trained, nets.second, layer)
+        readability = [
+            _readability(name, rivals, trained, beside, layer, real, ablation)
+            for name, rivals in {
+                plan.preset: [each for each in made if each.layout == "source"],
+                **work.rivals(trained, layer, probed, real, advance),
+            }.items()
+        ]
     own = [each for each in made if each.layout == "source"]
     firsts = {each.filter.channel: each for each in reversed(own)}
     return Stage(
@@ -206,7 +260,27 @@ def measure_stage(work: Work, trained: Net, control: Net, layer: Layer, step: St
         changed_sources=changed,
         seeds=seeds,
         textures=tuple(measure_texture(firsts[int(k)].image) for k in chosen),
+        readability=tuple(readability),
     )
+
+
+def _jury(net: Net, layer: Layer, channels: NDArray[np.int64], real: Examples) -> Jury:
+    live = np.flatnonzero(net.reference.layers[layer.name].live).tolist()
+    return summon(net.classifier, layer, channels.tolist(), live, real)
+
+
+def _readability(
+    preset: str,
+    made: Sequence[Inversion],
+    net: Net,
+    beside: Onlooker,
+    layer: Layer,
+    real: Examples,
+    ablation: AblationCheck,
+) -> Readability:
+    jury = _jury(net, layer, np.unique([each.filter.channel for each in made]), real)
+    trusts = trust_test(net.classifier, net.reference, made, ablation=ablation, jury=jury)
+    return measure_readability(preset, net, beside, layer, made, trusts, real, jury.bound)
 
 
 def _drawn(live: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

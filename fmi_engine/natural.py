@@ -1,0 +1,207 @@
+"""What keeps an inversion natural: its codes are distributed as those of real crops that excite the filter.
+
+Gorgun, Schiele and Fischer, VITAL: More Understandable Feature Visualization through Distribution Alignment
+and Relevant Information Flow, arXiv 2503.22399: the sorted activations of each filter follow those of real
+images. Here the real images are crops around the places where the filter answers most, and the layers are
+those of the network up to the filter's. What a network does not see it leaves to chance, so the pixels and
+their differences at several scales follow those of the crops as well: real surfaces have few, sharp edges
+(Simoncelli, Statistical Models for Images: Compression, Restoration and Synthesis, Asilomar 1997).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from fmi_engine.classifier import Classifier
+from fmi_engine.patches import Box, Peaks, boxes, find_peaks
+from fmi_engine.presets import Preset
+from fmi_engine.probe import layers_of, stages_of, tapped
+from fmi_engine.types import Layer
+
+PIXELS = "pixels"  # among what is seen of a picture without a network: its values
+SCALES = (1, 2, 4, 8)  # pixels that are averaged before their differences are taken
+LEAST_SPREAD = 0.25  # of the median spread of a layer's filters: what varies less is compared in this unit
+LEAST_CONTRAST = 1 / 255  # of full scale; the same for pixels and their differences
+POINTS = 256  # positions of a code, or of the picture, that are sorted in a step
+
+Codes = Mapping[str, Float[Tensor, "batch channel height width"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Real images (n, height, width, channel), and where they excite every filter of a layer most."""
+
+    images: NDArray[np.uint8]
+    peaks: Mapping[str, Peaks]  # by layer; of a layer that is missing they are looked for
+
+    def at(self, classifier: Classifier, layer: Layer) -> "Examples":
+        """The same with the peaks of a layer known."""
+        if layer.name in self.peaks:
+            return self
+        found = find_peaks(classifier, layer, range(layer.channels), self.images)
+        return Examples(self.images, {**self.peaks, layer.name: found})
+
+    def of(self, classifier: Classifier, layer: Layer, channels: Sequence[int]) -> Peaks:
+        """Where the images excite some filters of a layer most."""
+        if layer.name in self.peaks:
+            return self.peaks[layer.name].of(channels)
+        return find_peaks(classifier, layer, channels, self.images)
+
+
+def layers_up_to(classifier: Classifier, layer: str) -> list[Layer]:
+    """The last layer of each resolution before a layer, and that layer, in the order of the pass."""
+    layers = layers_of(classifier)
+    place = next(i for i, each in enumerate(layers) if each.name == layer)
+    return [each for each in stages_of(layers[: place + 1]) if each.name != layer] + [layers[place]]
+
+
+class Distribution:
+    """The distribution, layer by layer, of the codes of the crops that excite a filter, one for each picture.
+
+    At the filter's own layer no other filter is as far above normal as it is: where in the crops another
+    one is, its values are scaled down until it lies `lead` sigma behind. Of filters that answer together on
+    every real surface the picture then shows what is the filter's own.
+    """
+
+    def __init__(self, found: Sequence[Mapping[str, Float[Tensor, "channel position"]]]) -> None:
+        self._found = found
+        self._held: dict[tuple[str, int], Tensor] = {}
+        self._scale = {name: torch.stack([_unit(name, each[name]) for each in found]) for name in found[0]}
+
+    def distance(self, codes: Codes, picture: Tensor, step: int) -> Float[Tensor, " batch"]:
+        """How far codes and look of each picture are from the distribution, in spreads of each filter.
+
+        The mean over the layers, and over the filters of each, of the squared distance of the sorted values;
+        and the same of the pixels and their differences. Some positions are looked at, others in each step.
+        """
+        parts = [
+            torch.stack([self._of(name, each, step) for name, each in seen.items()]).mean(0)
+            for seen in (codes, look(picture))
+        ]
+        return parts[0] + parts[1]
+
+    def _of(self, name: str, code: Tensor, step: int) -> Tensor:
+        values = _some(code, step).sort(-1).values
+        key = name, values.shape[-1]
+        if key not in self._held:
+            wanted = [_quantiles(each[name], values.shape[-1]) for each in self._found]
+            self._held[key] = torch.stack(wanted)
+        return ((values - self._held[key]) / self._scale[name][..., None]).square().mean((1, 2))
+
+
+def look(picture: Float[Tensor, "batch channel height width"]) -> dict[str, Tensor]:
+    """What is seen of pictures without a network: their values, and their differences at several scales.
+
+    Differences to the right come first among the channels, then those downwards; what is smaller than two
+    pixels at a scale has none.
+    """
+    found = {PIXELS: picture}
+    for scale in SCALES:
+        coarse = avg_pool2d(picture, scale) if scale > 1 else picture
+        if min(coarse.shape[2:]) > 1:
+            across = coarse[..., :-1, 1:] - coarse[..., :-1, :-1]
+            down = coarse[..., 1:, :-1] - coarse[..., :-1, :-1]
+            found[f"differences at {scale}"] = torch.cat([across, down], 1)
+    return found
+
+
+def _unit(name: str, values: Float[Tensor, "channel position"]) -> Float[Tensor, " channel"]:
+    spread = values.std(1, correction=0)
+    of_pixels = name == PIXELS or name.startswith("differences")
+    least = LEAST_CONTRAST if of_pixels else float(LEAST_SPREAD * spread.median().clamp_min(1e-6))
+    return spread.clamp_min(least)
+
+
+def _some(
+    code: Float[Tensor, "batch channel height width"], step: int
+) -> Float[Tensor, "batch channel position"]:
+    """Every so many rows and columns of a code, from a start that changes with the step alone."""
+    apart = max(1, round((code.shape[2] * code.shape[3] / POINTS) ** 0.5))
+    if apart == 1:
+        return code.flatten(2)
+    down, right = np.random.default_rng(step).integers(apart, size=2)
+    return code[:, :, down::apart, right::apart].flatten(2)
+
+
+def _quantiles(values: Float[Tensor, "channel position"], points: int) -> Float[Tensor, "channel point"]:
+    """So many values of a distribution, at equal shares of it, from the lowest to the highest."""
+    ordered = values.sort(-1).values
+    place = ((torch.arange(points, device=values.device) + 0.5) / points * values.shape[-1] - 0.5).clamp(
+        0, values.shape[-1] - 1
+    )
+    low = place.floor().long()
+    high = (low + 1).clamp_max(values.shape[-1] - 1)
+    return torch.lerp(ordered[:, low], ordered[:, high], place - low)
+
+
+@torch.no_grad()
+def distributions(
+    classifier: Classifier,
+    layer: Layer,
+    channels: Sequence[int],
+    examples: Examples,
+    normal: tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]],
+    preset: Preset,
+) -> Distribution:
+    """The distribution for each of the filters named, which may be named more than once.
+
+    `normal` holds the layer's normal energies and their sigma.
+    """
+    every = sorted({*channels})
+    cut = boxes(layer, every, examples.images, preset.crops, examples.of(classifier, layer, every))
+    names = [each.name for each in layers_up_to(classifier, layer.name)]
+    codes = {channel: _codes(classifier, names, examples.images, cut[channel]) for channel in every}
+    for channel in every:
+        own = codes[channel]
+        own[layer.name] = _behind(own[layer.name], channel, *normal, preset.lead)
+    return Distribution([codes[channel] for channel in channels])
+
+
+def _codes(
+    classifier: Classifier, names: Sequence[str], images: NDArray[np.uint8], cut: Sequence[Box]
+) -> dict[str, Float[Tensor, "channel position"]]:
+    """What the crops hold at each layer: the codes of whole images, so that no crop has a border."""
+    chosen = images[[box.image for box in cut]]
+    x = classifier.prepare(chosen)
+    with tapped(classifier.network, names) as tap:
+        codes = {**tap(x), **look(classifier.preprocessing.restore(x))}
+    size = chosen.shape[1:3]
+    return {
+        name: torch.cat([_inside(each, box, size) for each, box in zip(code, cut, strict=True)], 1)
+        for name, code in codes.items()
+    }
+
+
+def _inside(
+    code: Float[Tensor, "channel height width"], box: Box, size: tuple[int, int]
+) -> Float[Tensor, "channel position"]:
+    """The values of a code at the positions that a box of the image of that size covers, one at least."""
+    ranges = []
+    for start, length, positions in zip((box.top, box.left), size, code.shape[1:], strict=True):
+        count = max(1, round(box.side * positions / length))
+        first = min(int(start * positions / length), positions - count)
+        ranges.append(slice(first, first + count))
+    return code[:, ranges[0], ranges[1]].flatten(1)
+
+
+def _behind(
+    values: Float[Tensor, "channel position"],
+    channel: int,
+    energy: Float[Tensor, " channel"],
+    sigma: Float[Tensor, " channel"],
+    lead: float,
+) -> Float[Tensor, "channel position"]:
+    """The values of a layer with every filter at least `lead` sigma behind one."""
+    found = values.mean(1)
+    shift = (found - energy) / sigma
+    above = (shift - shift[channel] + lead).clamp_min(0) * sigma
+    above[channel] = 0.0
+    if (values < 0).any():
+        return values - above[:, None]
+    return values * (1 - above / found.clamp_min(1e-12)).clamp_min(0)[:, None]
