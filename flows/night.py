@@ -313,10 +313,10 @@ def compare(scope: Scope, errors: Errors, found: Diagnosis) -> tuple[Comparison,
 @night_task
 def invert_filters(scope: Scope, probe: LayerProbe, errors: Errors) -> tuple[BlamedFilter, ...]:
     """Shortlist the most blamed filters and invert them to texture primitives."""
-    subject = scope.subject()
-    filters = blame.shortlist(scope.case(errors), probe)
-    with step("Inverting filters", primitives.count_pictures(subject, filters)) as advance:
-        return primitives.invert_filters(subject, scope.night_id, filters, advance)
+    case = scope.case(errors)
+    filters = blame.shortlist(case, probe)
+    with step("Inverting filters", primitives.count_pictures(case.subject, filters)) as advance:
+        return primitives.invert_filters(case, scope.mode_id, filters, advance)
 
 
 @night_task

@@ -27,7 +27,7 @@ Loss = Callable[[Float[Tensor, "batch channel height width"], int], Float[Tensor
 """Of the standardised picture and the number of the step."""
 
 OFFSETS = 8  # rolls of the source that a descent cycles through
-SHARPNESS = 4.0  # per sigma, of the soft maximum over the filters that a filter has to lead
+SHARPNESS = 20.0  # per sigma, of the soft maximum over the filters that a filter has to lead
 BATCH = 16  # pictures of one descent
 
 
@@ -205,7 +205,7 @@ class _Leading:
     def lacks(self, found: Float[Tensor, "batch channel height width"]) -> Float[Tensor, " batch"]:
         """What it lacks, in sigma, of being `lead` above every other filter, and above normal; 0 is nothing.
 
-        The highest of the others is a soft one: (1 / s) log sum exp(s z), s = 4.
+        The highest of the others is a soft one: (1 / s) log sum exp(s z), s = 20.
         """
         z = (energies(found) - self.normal.energy) / self.normal.sigma
         own = self.channels[:, None]
@@ -271,7 +271,9 @@ def _isolated(given: _Given, jobs: Sequence[Job], normal: Normal | None) -> _Goa
         if preset.natural:
             place = find_layer(layers_of(classifier), layer)
             usual = normal.energy, normal.sigma
-            natural = distributions(classifier, place, channels, given.examples, usual, preset)
+            natural = distributions(
+                classifier, place, channels, [job.seed for job in jobs], given.examples, usual, preset
+            )
     scale = scale[:, None, None]
     offsets = _offsets(classifier, code, preset)
     rolled = [source_code(classifier, layer, np.roll(images, by, (1, 2)), preset) for by in offsets[1:]]

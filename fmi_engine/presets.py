@@ -25,7 +25,8 @@ class Preset:
     standardised: bool = False  # compare codes in units of each filter's sigma
     target: float = 1.0  # weight of the residual
     natural: float = 0.0  # weight of the distance from the distribution of real codes
-    crops: int = 24  # real crops that this distribution is of
+    crops: int = 24  # real crops that this distribution may be of ...
+    mixed: int = 8  # ... and how many of them a picture mixes, by its seed
     selectivity: float = 0.0  # weight of what a filter lacks to lead its layer
     lead: float = 0.3  # sigma
     loss_scale: float = 1.0

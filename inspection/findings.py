@@ -166,6 +166,22 @@ class Primitive:
     trusted: bool
     failed: tuple[str, ...] = ()  # the parts of the trust test that failed
     layout: float | None = None  # AUROC: its pictures from shuffled and constant maps still tell the filter
+    readable: float | None = None  # AUROC: who sees the filter's pictures tells the real crops that excite it
+    readable_ceiling: float | None = None  # the same where other real crops of the filter are shown
+    copy: float | None = None  # highest correlation with a place of a real image
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """The pattern that a filter's primitives show, in numbers; NaN is what cannot be said."""
+
+    wavelength: float  # pixels of the model's input: at which the strongest part comes again
+    direction: float  # degrees, 0 to below 180, in which lines run: 0 across, 90 upright
+    directedness: float  # 0 no direction to 1 a single one
+    regularity: float  # 0 nothing repeats to 1 periodic
+    polarity: float  # skewness of the brightness: above 0 bright marks on a darker ground
+    peakedness: float  # kurtosis of the brightness: 3 is that of noise, more is few strong marks
+    mm_per_pixel: float = 0.0  # 0: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +196,9 @@ class BlamedFilter:
     margin_fall: float  # logits, when this filter alone is patched
     primitives: tuple[Primitive, ...] = ()
     patches: tuple[str, ...] = ()  # real image patches that excite the filter most, strongest first
+    pattern: Pattern | None = None  # of its first primitive that is trusted; None: none is
+    excited: str = ""  # picture: the error that excites the filter most
+    answers: str = ""  # picture: where it does
 
     @property
     def name(self) -> str:

@@ -3,24 +3,31 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from scipy import stats
 
+from fmi_engine import patches as crops
 from fmi_engine import trust
 from fmi_engine.cache import PrimitiveCache
+from fmi_engine.descriptors import FLAT, measure_texture
 from fmi_engine.inversion import Job, Run, invert
 from fmi_engine.jury import parted, summon
 from fmi_engine.natural import Examples
 from fmi_engine.patches import Patch, cut_out
 from fmi_engine.presets import find_preset
-from fmi_engine.probe import find_layer
-from fmi_engine.types import AblationCheck, FilterRef, Inversion, Layer, Layout, Trust
+from fmi_engine.probe import find_layer, truncated
+from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Layout, Trust
 from fmi_engine.wording import reasons
+from inspection.evidence.case import Case
+from inspection.evidence.heat import heated
 from inspection.evidence.layer_facts import check_ablation, find_peaks
 from inspection.evidence.subject import Subject
-from inspection.findings import BlamedFilter, Primitive
+from inspection.findings import BlamedFilter, Pattern, Primitive, night_of
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import evenly
 from inspection.progress import Progress
@@ -30,11 +37,15 @@ CONTROLS: tuple[Layout, ...] = ("shuffled", "constant")  # that the trust test a
 
 
 def invert_filters(
-    subject: Subject, night_id: str, filters: Sequence[BlamedFilter], progress: Progress = None
+    case: Case, mode_id: str, filters: Sequence[BlamedFilter], progress: Progress = None
 ) -> tuple[BlamedFilter, ...]:
-    """Invert the shortlisted filters from several sources, test the primitives, and find real patches."""
+    """Invert the shortlisted filters from several sources, test the primitives, and find real patches.
+
+    Each filter is drawn at work on the error that excites it most.
+    """
     if not filters:
         return ()
+    subject = case.subject
     layer = find_layer(subject.layers, filters[0].layer)
     sources = subject.correct.subset(evenly(subject.correct.labels, subject.settings.inversion.sources))
     examples, channels = examples_of(subject, layer), [each.channel for each in filters]
@@ -49,7 +60,8 @@ def invert_filters(
     )
     trusts = trust_test(subject, layer, made, check_ablation(subject, layer))
     inversions = [each for each in made if each.layout == "source"]
-    folder = subject.workspace.night_folder(night_id) / "primitives"
+    folder = subject.workspace.night_folder(night_of(mode_id)) / "primitives"
+    at_work = _draw_at_work(case, layer, filters, folder / f"at-work-{mode_id}")
     source_pictures = [
         _write(subject, folder / f"source-{i}.png", image) for i, image in enumerate(sources.images)
     ]
@@ -64,9 +76,58 @@ def invert_filters(
                 if inversion.filter.channel == each.channel
             ),
             patches=_write_patches(subject, folder, patches[each.channel]),
+            pattern=_pattern_of(subject, each.channel, inversions, trusts),
+            excited=at_work[each.channel][0],
+            answers=at_work[each.channel][1],
         )
         for each in filters
     )
+
+
+def _pattern_of(
+    subject: Subject, channel: int, inversions: Sequence[Inversion], trusts: Sequence[Trust]
+) -> Pattern | None:
+    """The pattern of the first trusted primitive of a filter."""
+    for inversion, verdict in zip(inversions, trusts, strict=True):
+        if inversion.filter.channel == channel and verdict.trusted:
+            return pattern_of(inversion.image, subject.settings.reference.mm_per_pixel)
+    return None
+
+
+def pattern_of(image: FloatArray, mm_per_pixel: float = 0.0) -> Pattern:
+    """The pattern of a picture (channel, height, width) in 0 to 1."""
+    texture, grey = measure_texture(image), image.mean(0).ravel()
+    flat = float(grey.std()) < FLAT
+    return Pattern(
+        texture.wavelength,
+        (texture.orientation + 90) % 180,
+        texture.orientation_strength,
+        texture.regularity,
+        nan if flat else float(stats.skew(grey)),
+        nan if flat else float(stats.kurtosis(grey, fisher=False)),
+        mm_per_pixel,
+    )
+
+
+def _draw_at_work(
+    case: Case, layer: Layer, filters: Sequence[BlamedFilter], folder: Path
+) -> dict[int, tuple[str, str]]:
+    """For each filter the error that excites it most, and where it answers it, as pictures on disk."""
+    subject, images = case.subject, case.images[case.examined]
+    channels = [each.channel for each in filters]
+    peaks = crops.find_peaks(subject.classifier, layer, channels, images, subject.settings.compute.batch_size)
+    strongest = peaks.values.argmax(0)
+    with torch.no_grad(), truncated(subject.classifier.network, layer.name) as code:
+        maps = code(subject.classifier.prepare(images[strongest])).cpu().numpy()
+    drawn = {}
+    for i, channel in enumerate(channels):
+        image, answer = images[strongest[i]], np.maximum(maps[i, channel], 0)
+        name = f"{layer.name}-{channel}"
+        drawn[channel] = (
+            _write(subject, folder / f"{name}-error.png", image),
+            _write(subject, folder / f"{name}-answers.png", heated(image, answer, float(answer.max()))),
+        )
+    return drawn
 
 
 def count_pictures(subject: Subject, filters: Sequence[BlamedFilter]) -> int:
@@ -124,6 +185,9 @@ def _primitive(
         trusted=verdict.trusted,
         failed=reasons(verdict),
         layout=verdict.layout,
+        readable=verdict.readable.auroc if verdict.readable else None,
+        readable_ceiling=verdict.readable.ceiling if verdict.readable else None,
+        copy=verdict.copy,
     )
 
 

@@ -24,6 +24,7 @@ from inspection.findings import (
     Night,
     NightState,
     OperationMatch,
+    Pattern,
     Trend,
 )
 
@@ -636,6 +637,38 @@ def _minus(text: str) -> str:
     return text.replace("-", MINUS)
 
 
+# --- what a filter's primitives show ---
+
+
+def pattern_words(pattern: Pattern) -> str:
+    """The pattern of a filter's primitives: "fine bright lines, 4 px apart, 60 degrees".
+
+    Fine is up to 4 pixels, coarse 10 and more, of the model's input; bright or dark where the brightness is
+    skewed by a half or more; lines keep to one direction by 0.4 and more, marks are fewer and stronger than
+    noise has them (a kurtosis of 4 and more).
+    """
+    size = _size(pattern.wavelength)
+    tone = "bright" if pattern.polarity >= 0.5 else "dark" if pattern.polarity <= -0.5 else ""
+    lines = pattern.directedness >= 0.4
+    form = (
+        "lines" if lines else "specks" if pattern.peakedness >= 4 else "grain" if size == "fine" else "mottle"
+    )
+    words = [" ".join(each for each in (size, tone, form) if each)]
+    if not math.isnan(pattern.wavelength):
+        millimetres = pattern.wavelength * pattern.mm_per_pixel
+        length = f"{pattern.wavelength:.0f} px" + (f" ({millimetres:.2g} mm)" if millimetres else "")
+        words.append(f"{length} apart" if lines or pattern.regularity >= 0.2 else f"about {length} in size")
+    if lines and not math.isnan(pattern.direction):
+        words.append(f"{pattern.direction:.0f} degrees")
+    return ", ".join(words)
+
+
+def _size(wavelength: float) -> str:
+    if math.isnan(wavelength):
+        return "flat"
+    return "fine" if wavelength <= 4 else "coarse" if wavelength >= 10 else ""
+
+
 FILTERS: dict[str, Callable[..., object]] = {
     "affected_in_words": affected_in_words,
     "affected_value": affected_value,
@@ -655,6 +688,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "origin_named": origin_named,
     "origins_in_words": origins_in_words,
     "p_value": p_value,
+    "pattern": pattern_words,
     "percent": percent,
     "plural": plural,
     "points": points,

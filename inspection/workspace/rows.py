@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from math import isnan, nan
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ from inspection.findings import (
     Night,
     NightState,
     OperationMatch,
+    Pattern,
     Primitive,
     RecipeFile,
     RegisteredModel,
@@ -199,7 +201,7 @@ def _mode_rows(mode: FailureMode, position: int) -> dict[str, list[Row]]:
         "failure_modes": [row_of(mode, position=position) | _diagnosis_row(mode.diagnosis)],
         "errors": _error_rows(mode.errors, **key),
         "flip_rates": rows_of(mode.flip_rates, **key),
-        "blamed_filters": rows_of(mode.filters, **key),
+        "blamed_filters": [row | _pattern_row(row["pattern"]) | key for row in rows_of(mode.filters)],
         "primitives": [row | key for blamed in mode.filters for row in _primitive_rows(blamed)],
         "patches": [row | key for blamed in mode.filters for row in _patch_rows(blamed)],
         "matches": rows_of(mode.diagnosis.matches, **key),
@@ -216,6 +218,19 @@ def _error_rows(errors: Sequence[LoggedError], **keys: Any) -> list[Row]:
         row | row_of(error.context, more=json.dumps(error.context.more, ensure_ascii=False))
         for row, error in zip(rows_of(errors, **keys), errors, strict=True)
     ]
+
+
+def _pattern_row(pattern: Pattern | None) -> Row:
+    if pattern is None:
+        return {"pattern": None}
+    values = {name: None if isnan(value) else value for name, value in asdict(pattern).items()}
+    return {"pattern": json.dumps(values)}
+
+
+def _pattern(text: str | None) -> Pattern | None:
+    if text is None:
+        return None
+    return Pattern(**{name: nan if value is None else value for name, value in json.loads(text).items()})
 
 
 def _primitive_rows(blamed: BlamedFilter) -> list[Row]:
@@ -307,7 +322,8 @@ def _filter(row: Row, details: Mapping[str, Groups]) -> BlamedFilter:
     key = (row["mode_id"], row["layer"], row["channel"])
     primitives = tuple(record_of(Primitive, primitive) for primitive in details["primitives"][key])
     patches = tuple(patch["picture"] for patch in details["patches"][key])
-    return record_of(BlamedFilter, row, primitives=primitives, patches=patches)
+    pattern = _pattern(row["pattern"])
+    return record_of(BlamedFilter, row, primitives=primitives, patches=patches, pattern=pattern)
 
 
 def _recipe(row: Row) -> RecipeFile:

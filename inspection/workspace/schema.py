@@ -592,6 +592,12 @@ def _comment(target: str, text: str) -> str:
     return f"COMMENT ON {target} IS '{quoted}'"
 
 
+_READABLE = {
+    "readable": "AUROC: who sees the filter's pictures tells the real crops that excite it; NULL: not judged",
+    "readable_ceiling": "the same where other real crops of the filter are shown; NULL: not judged",
+    "copy": "highest correlation with a place of a real image; NULL: not judged",
+}
+
 MIGRATIONS: tuple[Migration, ...] = (
     (1, "findings", _TABLES),
     (2, "overviews and comments", _VIEWS + tuple(_comment(*item) for item in _COMMENTS.items())),
@@ -727,6 +733,27 @@ MIGRATIONS: tuple[Migration, ...] = (
         (
             *_WHERE_ERRORS_DIFFER,
             *(_comment(*item) for item in _COMMENTS_WHERE_ERRORS_DIFFER.items()),
+        ),
+    ),
+    (
+        13,
+        "primitives that a person can read",
+        (
+            *(f"ALTER TABLE primitives ADD COLUMN {name} DOUBLE" for name in _READABLE),
+            "ALTER TABLE blamed_filters ADD COLUMN pattern VARCHAR",
+            "ALTER TABLE blamed_filters ADD COLUMN excited VARCHAR DEFAULT ''",
+            "ALTER TABLE blamed_filters ADD COLUMN answers VARCHAR DEFAULT ''",
+            *(_comment(f"COLUMN primitives.{name}", text) for name, text in _READABLE.items()),
+            _comment(
+                "COLUMN blamed_filters.pattern",
+                "JSON: the pattern of its first trusted primitive in numbers, lengths in pixels of the "
+                "model's input; NULL: none is trusted",
+            ),
+            _comment(
+                "COLUMN blamed_filters.excited",
+                "picture of the error that excites the filter most, relative to the workspace; empty: none",
+            ),
+            _comment("COLUMN blamed_filters.answers", "picture of where the filter answers it; likewise"),
         ),
     ),
 )

@@ -88,6 +88,11 @@ class ReferenceSettings(Section):
 
     images_per_class: Count = Field(200, description="at most this many reference images of a class")
     minimum_per_class: Count = Field(8, description="errors of a class with fewer are judged by all classes")
+    mm_per_pixel: float = Field(
+        0.0,
+        ge=0,
+        description="millimetres of the part to a pixel at the model's input size, for reports; 0: not known",
+    )
 
 
 class BlameSettings(Section):

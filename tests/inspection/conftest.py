@@ -311,8 +311,8 @@ def finished(
     probes = blame.probe_layers(case)
     rates = nights.best_first([blame.verify(case, each) for each in probes])
     best = next(each for each in probes if each.layer == rates[0].layer)
-    filters = primitives.invert_filters(here, night.night_id, blame.shortlist(case, best))
     mode_id = nights.mode_id(night.night_id, 1)
+    filters = primitives.invert_filters(case, mode_id, blame.shortlist(case, best))
     recipe = mode_recipe.write_mode_recipe(case, mode_id, DIMMED, rates, filters)
     mode = FailureMode(mode_id, "", errors.errors, tuple(rates), filters, DIMMED, recipe)
     results = nights.Results(

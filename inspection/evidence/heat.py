@@ -1,0 +1,22 @@
+"""What lies where on an image, laid over it in red."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fmi_engine.types import FloatArray
+from inspection.evidence.shift import LITTLE
+
+RED = np.array([214, 39, 40], np.float32)
+
+
+def heated(image: NDArray[np.uint8], values: FloatArray, most: float) -> NDArray[np.uint8]:
+    """An image (height, width, channel), grey, with values laid over it in red: (height, width, 3).
+
+    `values` (rows, columns) are 0 or more, and `most` is drawn in full.
+    """
+    height, width = image.shape[:2]
+    shares = cv2.resize(values / max(most, LITTLE), (width, height), interpolation=cv2.INTER_LINEAR)
+    opaque = np.clip(shares, 0, 1)[:, :, None]
+    grey = np.repeat(image.mean(2, keepdims=True), 3, axis=2)
+    return np.asarray(np.rint((1 - opaque) * grey + opaque * RED), np.uint8)
