@@ -8,12 +8,12 @@ from inspection.causes.claim import claim, doubt_of_measured
 from inspection.causes.measured_change import PARTS, apply_measured, measure_change
 from inspection.causes.measured_family import family_of
 from inspection.causes.measured_match import MeasuredMatch, match_measured
-from inspection.causes.ranking import control_share, rank, shares_of
+from inspection.causes.ranking import control_share, rank, shares_of, steps_of
 from inspection.causes.unclaimed import cause_without_claim
 from inspection.evidence.case import Case
 from inspection.findings import Cause, Diagnosis
 from inspection.inputs.labelled import sample
-from inspection.operations.catalogue import Change, Steps
+from inspection.operations.catalogue import Change
 
 LOCAL = ("shadow", "hot spot")  # families of operations that change one place of an image
 
@@ -99,5 +99,4 @@ def change_of(case: Case, found: Diagnosis) -> Change:
     if found.measured_alone:
         measured = measure_change(case.images, case.true, case.subject.correct)
         return partial(apply_measured, change=measured, parts=PARTS[str(found.measured)])
-    named = found.pair or found.matches[:1]
-    return Steps(tuple((each.operation, each.strength) for each in named))
+    return steps_of(found.pair or found.matches[:1])
