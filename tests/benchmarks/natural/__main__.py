@@ -292,7 +292,8 @@ def _show_night(night: Mapping[str, Any]) -> None:
             table.add_row(
                 each["operation"], f"{each['strength']:.3g} {each['unit']}", *(f"{s:.0%}" for s in shares)
             )
-        console.print(f"  mode {number}, {mode['errors']} errors: {said}")
+        affected = f"; {mode['affected']}" if mode["affected"] else ""
+        console.print(f"  mode {number}, {mode['errors']} errors: {said}{affected}")
         for reason in () if mode["claimed"] else mode["reasons"]:
             console.print(f"    {reason}")
         console.print(table)
