@@ -286,7 +286,8 @@ def test_one_part_under_two_lamps_makes_two_models_and_two_questions(tmp_path: P
     paths = [tmp_path / lamp / "part-1.png" for lamp in ("ring", "bar")]
     for path, grey in zip(paths, (40, 80), strict=True):
         write_image(path, np.full((8, 8, 1), grey, np.uint8))
-    assert len({key_of([LabelledImage(path, "good", "train")], 8, 1, "") for path in paths}) == 2
+    images = [LabelledImage(path, "good", "train") for path in paths]
+    assert len({key_of([each], 8, 1, "", good) for each in images for good in ((), ("good",))}) == 4
     asked = [
         Question(tmp_path, "lamp", ("ring",), (new,), where)
         for new in ("bar", "dome")

@@ -53,7 +53,7 @@ def open_shift(
 ) -> Shift:
     """Train the model under the old condition, or take the one that an earlier run left."""
     size = request.size[0] if request.size else 0
-    key = key_of(conditions.references, size, request.epochs, request.architecture)
+    key = key_of(conditions.references, size, request.epochs, request.architecture, request.good_classes)
     base = deploy(cache / f"model-{key}-{seed}", seed, conditions.references, request, progress)
     line, judge, old = (
         base.load(each) for each in (conditions.line, conditions.judge_new, conditions.judge_old)
