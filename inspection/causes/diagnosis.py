@@ -90,13 +90,13 @@ def _measured(best: MeasuredMatch, family: str, found: Diagnosis) -> Diagnosis:
 
 def _family(case: Case, best: MeasuredMatch, found: Diagnosis) -> str:
     few = case.part(sample(len(case), tuning.EXAMINED_ERRORS, case.subject.settings.compute.seed))
-    change = measure_change(few.images, few.true, case.subject.correct)
+    change = measure_change(few.images, few.true, case.subject.correct, case.subject.good)
     return family_of(change, best.name, found.matches[0].family)
 
 
 def change_of(case: Case, found: Diagnosis) -> Change:
     """The claimed cause of a case as a change of images; where none is claimed, the nearest operation."""
     if found.measured_alone:
-        measured = measure_change(case.images, case.true, case.subject.correct)
+        measured = measure_change(case.images, case.true, case.subject.correct, case.subject.good)
         return partial(apply_measured, change=measured, parts=PARTS[str(found.measured)])
     return steps_of(found.pair or found.matches[:1])
