@@ -46,6 +46,7 @@ from inspection.inputs.defect_log import DefectLog
 from inspection.modes import grouping, mode_recipe, side_by_side, suspect_labels
 from inspection.modes.grouping import Grouping
 from inspection.nights import night as nights
+from inspection.nights.affected import Origins
 from inspection.nights.phrases import all_errors
 
 BATCH = 256  # errors screened in one task
@@ -101,7 +102,7 @@ def _run(scope: Scope, query: str | None) -> None:
         log = read_log(scope, query)
     with nights.timed(seconds, "images"):
         found = reproduce_errors(scope, log)
-    modes, unclustered = _find_modes(scope, found, seconds) if found.errors else ([], ())
+    modes, unclustered = _find_modes(scope, log, found, seconds) if found.errors else ([], ())
     finish(scope, log, found, modes, unclustered, seconds)
 
 
@@ -131,7 +132,7 @@ def _made_again(scope: Scope, done: Night, query: str | None, note: str) -> bool
     found = reproduce_errors(scope, log)
     if sorted(_rows(found.errors)) != sorted(_rows(all_errors(done))):
         return False
-    modes, unclustered = _find_modes(scope, found, seconds) if found.errors else ([], ())
+    modes, unclustered = _find_modes(scope, log, found, seconds) if found.errors else ([], ())
     same = [_rows(mode.errors) for mode in modes] == [_rows(mode.errors) for mode in done.modes]
     if same:
         finish(scope, log, found, modes, unclustered, seconds, note)
@@ -143,7 +144,7 @@ def _rows(errors: Sequence[LoggedError]) -> list[int]:
 
 
 def _find_modes(
-    scope: Scope, found: ReproducedErrors, seconds: dict[str, float]
+    scope: Scope, log: DefectLog, found: ReproducedErrors, seconds: dict[str, float]
 ) -> tuple[list[FailureMode], tuple[LoggedError, ...]]:
     with nights.timed(seconds, "blame"):
         batches = range(0, len(found.errors), BATCH)
@@ -152,7 +153,8 @@ def _find_modes(
     with nights.timed(seconds, "operations"):
         measure_responses(scope)
     with nights.timed(seconds, "grouping"):
-        groups = group_errors(scope, errors)
+        contexts = tuple(each.context for each in found.errors)
+        groups = group_errors(scope, errors, Origins(contexts, log.right, nights.count_lost(found.set_aside)))
     modes = [
         _diagnose_mode(scope.mode(number), errors.part(group.rows), group.diagnosis, seconds)
         for number, group in enumerate(groups.modes, 1)
@@ -268,9 +270,9 @@ def measure_responses(scope: Scope) -> None:
 
 
 @night_task
-def group_errors(scope: Scope, errors: Errors) -> Grouping:
+def group_errors(scope: Scope, errors: Errors, origins: Origins) -> Grouping:
     """Group the errors into failure modes."""
-    return grouping.group_errors(scope.case(errors))
+    return grouping.group_errors(scope.case(errors), origins)
 
 
 @night_task

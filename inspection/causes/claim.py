@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from inspection import tuning
 from inspection.causes.measured_change import PARTS
 from inspection.causes.measured_match import MeasuredMatch
-from inspection.causes.ranking import Ranking
+from inspection.causes.ranking import Ranking, steps_of
 from inspection.evidence.case import Case
 from inspection.evidence.nearest import Baselines, NearestMatch
 from inspection.evidence.newness import most
-from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind, OperationMatch
-from inspection.operations.catalogue import Steps, find_operation
+from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind
+from inspection.operations.catalogue import find_operation
 from inspection.workspace.settings import MatchingSettings
 
 DRAWN_ANEW = ("texture", "dust")  # families of operations that lay something else on every part
@@ -71,15 +71,10 @@ def _doubts(case: Case, ranking: Ranking, control: float) -> Iterator[Doubt]:
 def _last_doubts(case: Case, ranking: Ranking) -> Iterator[Doubt]:
     """What speaks against an account that nothing else speaks against; at most one doubt."""
     account, spread = ranking.account, (1.0, 1 - tuning.SPREAD, 1 + tuning.SPREAD)
-    changes = [Steps(tuple((each.operation, _times(share, each)) for each in account)) for share in spread]
+    changes = [steps_of(account, times) for times in spread]
     named = tuple(each.operation for each in account)
     misclassified = case.nearest.misclassified(changes[0])
     yield from _doubt_of_images(named, misclassified, lambda: case.new_beside(*changes))
-
-
-def _times(share: float, match: OperationMatch) -> float:
-    """A multiple of the fitted strength, as far as the operation goes."""
-    return min(share * match.strength, find_operation(match.operation).limit)
 
 
 def _doubt_of_images(

@@ -1,12 +1,14 @@
 """What changed on failing images, measured on themselves: a fixed pattern, residual textures, a tone curve.
 
 A fixed pattern lies at the same place on every image of the night (dust on the lens, a lamp that failed on
-one side, the columns of a camera); a residual texture lies anywhere (grain, noise, flicker); a tone curve
-lies nowhere, but gives every grey level another (a bent response of the camera, a veil, an unknown gamma).
+one side, the columns of a camera); a residual texture lies anywhere (grain, noise, flicker), but for parts
+that all lie alike, whose own shape is at the same place, too; a tone curve lies nowhere, but gives every grey
+level another (a bent response of the camera, a veil, an unknown gamma).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -16,6 +18,7 @@ from scipy import fft
 from fmi_engine.types import FloatArray
 from inspection import tuning
 from inspection.inputs.labelled import Labelled
+from inspection.operations.defect import standing_out
 from inspection.recipes.overlays import (
     BLACK,
     FIXED_PATTERN,
@@ -28,6 +31,7 @@ from inspection.recipes.overlays import (
     shine,
 )
 
+Values = TypeVar("Values", NDArray[np.uint8], FloatArray)
 BOTH = "fixed pattern and residual texture"
 
 
@@ -57,25 +61,62 @@ class MeasuredChange:
     tones: FloatArray  # (256, channel), grey level that each grey level became
     pattern: FloatArray  # (height, width, channel), natural logarithm of light against normal light
     residuals: FloatArray  # (images, height, width, channel), grey levels on mid-grey, the pattern undone
+    in_place: bool = False  # the residuals stay where they were found, for the parts lie alike
 
 
-def measure_change(images: NDArray[np.uint8], true: NDArray[np.int64], correct: Labelled) -> MeasuredChange:
+def measure_change(
+    images: NDArray[np.uint8], true: NDArray[np.int64], correct: Labelled, good: Collection[int] = ()
+) -> MeasuredChange:
     """Part what failing images hold beside the normal into a fixed pattern and residuals; match their tones.
 
     `images` (n, height, width, channel) are errors of the classes `true`; the normal is that of correct
-    images of the same classes.
+    images of the same classes. Where the classes `good` of parts without a defect are known, residuals are
+    read off the background of all others: what stands out of it may be the defect, which is no texture to
+    lay on other parts.
     """
     pattern = fixed_pattern(images, true, correct)
     undone = np.stack([shine(image, -pattern) for image in images])
     around = np.stack([light_around(image) for image in undone])
-    residuals = residual_textures(undone, true, correct) / around
-    return MeasuredChange(tone_curve(images, true, correct), pattern, residuals)
+    normal = Labelled(without_defects(correct.images, correct.labels, good), correct.labels)
+    residuals = residual_textures(without_defects(undone, true, good), true, normal) / around
+    return MeasuredChange(tone_curve(images, true, correct), pattern, residuals, lie_alike(correct))
+
+
+def without_defects(images: Values, labels: NDArray[np.int64], good: Collection[int]) -> Values:
+    """Images without what stands out of the background of parts that are not good."""
+    if not good:
+        return images
+    found = images.copy()
+    for row in np.flatnonzero(~np.isin(labels, list(good))):
+        detail, sure = standing_out(np.rint(images[row]).astype(np.uint8))
+        found[row] = np.clip(np.rint(images[row] - sure * detail), 0, 255)
+    return found
+
+
+def lie_alike(correct: Labelled) -> bool:
+    """Whether the mean images of their classes hold most of what varies over correct images.
+
+    A cell has its corners and its busbars at the same place as any other; a strip of steel has nothing
+    there. The mean of n images holds 1 / n of what each has for itself: that is taken off.
+    """
+    counts = np.bincount(correct.labels)[correct.labels]
+    few = correct.subset(np.flatnonzero(counts > 1))
+    if not len(few):
+        return False
+    away = few.images - few.images.mean((1, 2), keepdims=True, dtype=np.float32)
+    own = away - _class_means(away, few.labels, few.labels)[few.labels]
+    counts = np.bincount(few.labels)[few.labels]
+    by_itself = float(((own**2).mean((1, 2, 3)) * counts / (counts - 1)).mean())
+    return by_itself < (1 - tuning.MOSTLY) * float((away**2).mean())
 
 
 def apply_measured(
     images: NDArray[np.uint8], change: MeasuredChange, parts: Parts, seed: int = 0
 ) -> NDArray[np.uint8]:
-    """Images under a measured change: each with its tones, the pattern, and one residual moved at random."""
+    """Images under a measured change: each with its tones, the pattern, and one of the residuals.
+
+    A residual is moved at random, but for parts that lie alike.
+    """
     rng = np.random.default_rng(seed)
     changed = []
     for i, image in enumerate(images):
@@ -85,8 +126,10 @@ def apply_measured(
             image = np.rint(shine(image, change.pattern)).astype(np.uint8)
         if parts.residual:
             texture = change.residuals[i % len(change.residuals)]
-            moved = tuple(int(rng.integers(side)) for side in texture.shape[:2])
-            image = overlay(image, np.roll(texture, moved, (0, 1)))
+            if not change.in_place:
+                moved = tuple(int(rng.integers(side)) for side in texture.shape[:2])
+                texture = np.roll(texture, moved, (0, 1))
+            image = overlay(image, texture)
         changed.append(image)
     return np.stack(changed)
 

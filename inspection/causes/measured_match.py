@@ -53,7 +53,7 @@ def match_measured(
     case = case.part(sample(len(case), tuning.EXAMINED_ERRORS, case.subject.settings.compute.seed))
     halves: list[_Half] = []
     for one, other in _halves(case.true):
-        change = measure_change(case.images[one], case.true[one], case.subject.correct)
+        change = measure_change(case.images[one], case.true[one], case.subject.correct, case.subject.good)
         half = _Half(case.part(other), change)
         half.try_each(names)
         halves.append(half)

@@ -1,6 +1,6 @@
 """Which operations explain a group of errors most: alone, two together, and what chance explains."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -100,6 +100,11 @@ def match_of(name: str, strength: float, shares: Shares) -> OperationMatch:
 def shares_of(match: OperationMatch) -> Shares:
     """The three explained shares of an operation."""
     return Shares(match.share, match.overall_share, match.look_share)
+
+
+def steps_of(account: Sequence[OperationMatch], times: float = 1.0) -> Steps:
+    """An account as a change of images, at a multiple of its strengths, as far as each operation goes."""
+    return Steps(tuple((each.operation, times * each.strength) for each in account))
 
 
 def _in_order(case: Case, trials: TriedOperations) -> tuple[OperationMatch, ...]:

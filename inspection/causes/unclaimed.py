@@ -36,14 +36,13 @@ def cause_without_claim(case: Case, ranking: Ranking) -> Cause:
 
 def _show_nothing(case: Case) -> bool:
     """Whether most errors are defects that passed as good, and show nothing that good parts do not show."""
-    names = case.subject.model.class_names
-    good = [names.index(name) for name in case.subject.model.good_classes]
+    good = case.subject.good
     passed = np.isin(case.screening.predicted, good) & ~np.isin(case.true, good)
     if not most(passed):
         return False
     correct = case.subject.correct
     own = correct.subset(np.flatnonzero(np.isin(correct.labels, np.setdiff1d(case.true, good))))
-    newness = unchanged(case.subject, tuple(good))
+    newness = unchanged(case.subject, good)
     if newness is None or not len(own):
         return False
     shown = own.subset(evenly(own.labels, tuning.KNOWN_IMAGES // 2)).images

@@ -56,6 +56,11 @@ class Subject:
         """The settings of the workspace."""
         return self.workspace.settings
 
+    @property
+    def good(self) -> tuple[int, ...]:
+        """The classes of parts without a defect, as far as they are known."""
+        return tuple(self.model.class_names.index(name) for name in self.model.good_classes)
+
     def cut(self, layer: str) -> Resumption:
         """The network cut at a layer; traced and checked once."""
         if layer not in self.cuts:

@@ -11,10 +11,10 @@ from inspection.inputs.images import IMAGE_SUFFIXES, is_file, locate_image
 from inspection.inputs.tables import CSV, JSON, PARQUET, Table, Use, check_once, folded, read_table
 from inspection.workspace.settings import DEFAULT_TABLES, TableSettings
 
-_IMAGE_COLUMNS = ("image", "image_path", "path", "file", "filename")
+IMAGE_COLUMNS = ("image", "image_path", "path", "file", "filename")
 _LABEL_COLUMNS = ("true_label", "label", "class", "class_name", "target")
 _SPLIT_COLUMN = "split"
-_USE = Use("table", ImageSetError, (*CSV, *PARQUET, *JSON), (_IMAGE_COLUMNS, _LABEL_COLUMNS))
+_USE = Use("table", ImageSetError, (*CSV, *PARQUET, *JSON), (IMAGE_COLUMNS, _LABEL_COLUMNS))
 _MANIFEST = "manifest.csv"
 _NAMED = 5  # missing files and bad rows that an error names
 
@@ -145,7 +145,7 @@ def _table_images(path: Path, where: str | None, limits: TableSettings) -> list[
 def _chosen(path: Path, columns: Sequence[str]) -> list[int | None]:
     """Find the places of the image, label and split column; a table may have no split column."""
     names = [folded(name) for name in columns]
-    for what, sought in (("image", _IMAGE_COLUMNS), ("label", _LABEL_COLUMNS)):
+    for what, sought in (("image", IMAGE_COLUMNS), ("label", _LABEL_COLUMNS)):
         if not set(sought) & set(names):
             raise ImageSetError(
                 f"{path}: no {what} column; expected one of {', '.join(sought)}, "

@@ -3,8 +3,9 @@
 scikit-learn is imported where it groups: a night of few errors is one group, and spares the time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from inspection.evidence.case import Case
 from inspection.evidence.shift import Evidence
 from inspection.findings import Diagnosis
 from inspection.modes.split import fewest_of_split, split
+from inspection.nights.affected import NOWHERE, Origins, shared_origins
 from inspection.nights.lineage import signature
 
 Rows = NDArray[np.int64]
@@ -38,15 +40,16 @@ class Grouping:
     unclustered: Rows
 
 
-def group_errors(case: Case) -> Grouping:
+def group_errors(case: Case, origins: Origins | None = None) -> Grouping:
     """Group the errors of a night by their blame-weighted energy shifts; one cause is one group.
 
     HDBSCAN (Campello, Moulavi, Sander, Density-based clustering based on hierarchical density estimates,
     2013) separates what lies apart, classes under one cause included: groups that one operation explains
     nearly as well as each by itself, or whose shifts point the same way, are joined again. Errors that
     no group holds join the one that they resemble as much as its own members do. A group in which two causes
-    are claimed one after the other is split by them; of one without a claim, a class that has a cause by
-    itself is a group of its own.
+    are claimed one after the other is split by them. Of one without a claim, the errors from an origin that
+    is affected, such as one camera, are a group of their own where they have a cause by themselves, and
+    otherwise a class that has one. `origins` are those of the errors; None: nothing is known of them.
     """
     everybody = np.arange(len(case))
     fewest = 2 * case.settings.fewest_errors
@@ -58,7 +61,10 @@ def group_errors(case: Case) -> Grouping:
     if not groups:
         return Grouping((Group(everybody),), everybody[:0])
     groups = _absorbed(shifts, _joined(case, groups))
-    modes = [part for rows in groups for part in _parts(case, shifts, rows)]
+    affected = _Affected(groups, origins)
+    modes = [
+        part for number, rows in enumerate(groups) for part in _parts(case, shifts, rows, affected.of(number))
+    ]
     modes.sort(key=lambda mode: -len(mode.rows))
     held = np.concatenate([mode.rows for mode in modes])
     return Grouping(tuple(modes), np.setdiff1d(everybody, held))
@@ -158,13 +164,42 @@ def _absorbed(shifts: FloatArray, groups: Sequence[Rows]) -> list[Rows]:
     ]
 
 
-def _parts(case: Case, shifts: FloatArray, rows: Rows) -> list[Group]:
-    """A group, or its two parts where two causes lie in it, or its classes that have a cause alone."""
+@dataclass(frozen=True)
+class _Affected:
+    """Which origins the groups of a night share more than the rest of its log does, found when asked."""
+
+    groups: Sequence[Rows]
+    origins: Origins | None
+
+    def of(self, number: int) -> Iterator[NDArray[np.bool_]]:
+        """For every origin that a group shares which of its errors (errors,) have it, the surest first."""
+        for inside in self._shared[number] if self.origins else ():
+            yield inside[self.groups[number]]
+
+    @cached_property
+    def _shared(self) -> list[list[NDArray[np.bool_]]]:
+        assert self.origins is not None
+        numbers = np.full(len(self.origins.errors), NOWHERE)
+        for number, rows in enumerate(self.groups):
+            numbers[rows] = number
+        return shared_origins(self.origins, numbers, len(self.groups))
+
+
+def _parts(case: Case, shifts: FloatArray, rows: Rows, affected: Iterator[NDArray[np.bool_]]) -> list[Group]:
+    """A group, or its two parts where two causes lie in it, or its parts that have a cause alone.
+
+    A change may be of one camera, and errors that the model makes anyway come from all. It may show on one
+    class of defects only: another light turns scratches bright, and leaves dents as they are, which fail for
+    other reasons.
+    """
     part = case.part(rows)
     found = split(part)
     if found.first is None:
         whole = found.whole or diagnose(part)
-        return [Group(rows, whole)] if whole.claimed else _by_class(part, rows, whole)
+        if whole.claimed:
+            return [Group(rows, whole)]
+        classes = (part.true == label for label in np.unique(part.true))
+        return _alone(part, rows, affected) or _alone(part, rows, classes) or [Group(rows, whole)]
     from sklearn.neighbors import KNeighborsClassifier
 
     seen = rows[part.examined]
@@ -174,24 +209,18 @@ def _parts(case: Case, shifts: FloatArray, rows: Rows) -> list[Group]:
     return [Group(rows[mine]), Group(rows[~mine])]
 
 
-def _by_class(case: Case, rows: Rows, whole: Diagnosis) -> list[Group]:
-    """The parts of an unclaimed group: each class for which a cause is claimed alone, and the rest.
-
-    A change may show on one class of defects only: another light turns scratches bright, and leaves dents as
-    they are, which fail for other reasons.
-    """
-    labels, found = np.unique(case.true), dict[int, Diagnosis]()
-    if len(labels) > 1:
-        for label in labels:
-            mine = np.flatnonzero(case.true == label)
-            if len(mine) >= fewest_of_split(case):
-                found[label] = diagnose(case.part(mine))
-    claimed = {label: each for label, each in found.items() if each.claimed}
-    if not claimed:
-        return [Group(rows, whole)]
-    rest = rows[~np.isin(case.true, list(claimed))]
-    parts = [Group(rows[case.true == label], each) for label, each in claimed.items()]
-    return parts if len(rest) < case.settings.fewest_errors else [*parts, Group(rest)]
+def _alone(case: Case, rows: Rows, parts: Iterable[NDArray[np.bool_]]) -> list[Group]:
+    """The parts (errors,) of a group that have a cause alone, and the rest; nothing where none has."""
+    groups, left = list[Group](), np.ones(len(rows), bool)
+    for part in parts:
+        mine = part & left
+        if fewest_of_split(case) <= mine.sum() < len(rows):
+            found = diagnose(case.part(np.flatnonzero(mine)))
+            if found.claimed:
+                groups.append(Group(rows[mine], found))
+                left &= ~mine
+    rest = [Group(rows[left])] if left.sum() >= case.settings.fewest_errors else []
+    return [*groups, *rest] if groups else []
 
 
 def sign(case: Case) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from inspection.inputs.labelled import evenly, sample
 from inspection.nights.phrases import sentence
 from inspection.recipes.overlays import (
     FIXED_PATTERN,
+    PLACED_RESIDUAL,
     RESIDUAL_TEXTURE,
     TONE_CURVE,
     write_pattern,
@@ -79,7 +80,7 @@ def _groups(case: Case, diagnosis: Diagnosis, path: Path) -> list[list[Ingredien
 def _laid_over(case: Case, measured: str, path: Path) -> list[list[Ingredient]]:
     """The parts of a measured change, one after the other; their files are written beside `path`."""
     settings = case.subject.settings.recipe
-    change = measure_change(case.images, case.true, case.subject.correct)
+    change = measure_change(case.images, case.true, case.subject.correct, case.subject.good)
     parts = PARTS[measured]
     folder = f"{path.stem}-textures"
     strengths = (settings.weakest, settings.strongest)
@@ -95,7 +96,8 @@ def _laid_over(case: Case, measured: str, path: Path) -> list[list[Ingredient]]:
         files = [
             write_texture(change.residuals[i], path.parent, f"{folder}/residual-{i}.png") for i in chosen
         ]
-        groups.append([Ingredient(RESIDUAL_TEXTURE, *strengths, tuple(files))])
+        name = PLACED_RESIDUAL if change.in_place else RESIDUAL_TEXTURE
+        groups.append([Ingredient(name, *strengths, tuple(files))])
     return groups
 
 

@@ -28,24 +28,61 @@ Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where a night's errors come from, and what they are compared with.
+
+    `lost` rows are or may be errors that could not be read. Where fewer were lost than read, the `right`
+    parts take part, and every test holds with all those rows counted to the failure mode, as errors from
+    elsewhere. Otherwise errors are compared with errors alone: both were lost alike.
+    """
+
+    errors: tuple[LogContext, ...]  # in the order of the errors
+    right: tuple[LogContext, ...] = ()  # parts inspected whose verdict was right
+    lost: int = 0
+
+
 def tell_affected(
     modes: Sequence[FailureMode],
     unclustered: Sequence[LoggedError],
     right: Sequence[LogContext] = (),
     lost: int = 0,
 ) -> tuple[FailureMode, ...]:
-    """The failure modes, each with what its errors share more than the rest of the log does.
+    """The failure modes, each with what its errors share more than the rest of the log does."""
+    members = [(number, error.context) for number, mode in enumerate(modes) for error in mode.errors]
+    members += [(NOWHERE, error.context) for error in unclustered]
+    origins = Origins(tuple(context for _, context in members), tuple(right), lost)
+    affected = affected_groups(origins, np.array([group for group, _ in members], np.int64), len(modes))
+    return tuple(replace(mode, affected=each) for mode, each in zip(modes, affected, strict=True))
 
-    `lost` rows are or may be errors that could not be read. Where fewer were lost than read, the `right`
-    parts take part, and every test holds with all those rows counted to the failure mode, as errors from
-    elsewhere. Otherwise errors are compared with errors alone: both were lost alike.
+
+def affected_groups(origins: Origins, groups: Counts, count: int) -> list[tuple[Affected, ...]]:
+    """For each of so many groups of errors, what was compared; `groups` (errors,) are numbers or NOWHERE."""
+    log = _log(origins, groups)
+    found = _corrected(log, count)
+    return [tuple(_affected(log, each) for each in _told(log, found, number)) for number in range(count)]
+
+
+def shared_origins(origins: Origins, groups: Counts, count: int) -> list[list[Mask]]:
+    """For each of so many groups of errors, those of all errors (errors,) that have what is claimed of it.
+
+    The most certain claim comes first, and of claims that hold of the same errors one.
     """
-    log = _log(modes, unclustered, right, lost)
-    tests = [test for mode in range(len(modes)) for test in _tests(log, mode)]
+    log = _log(origins, groups)
+    found, shared = _corrected(log, count), []
+    for number in range(count):
+        claims = sorted(filter(_beyond_chance, _told(log, found, number)), key=lambda each: each.p_value)
+        masks = [each.inside(log)[: log.errors] for each in claims]
+        shared.append(list({mask.tobytes(): mask for mask in masks}.values()))
+    return shared
+
+
+def _corrected(log: "_Log", modes: int) -> list["_Test"]:
+    """The tests of so many failure modes, the most certain first, corrected for their number."""
+    tests = [test for mode in range(modes) for test in _tests(log, mode)]
     tests.sort(key=lambda test: test.p_value)
     corrected = holm([test.p_value for test in tests])
-    found = [replace(test, p_value=p) for test, p in zip(tests, corrected, strict=True)]
-    return tuple(replace(mode, affected=_told(log, found, number)) for number, mode in enumerate(modes))
+    return [replace(test, p_value=p) for test, p in zip(tests, corrected, strict=True)]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -99,18 +136,11 @@ class _Log:
         return np.equal(self.groups, mode)
 
 
-def _log(
-    modes: Sequence[FailureMode],
-    unclustered: Sequence[LoggedError],
-    right: Sequence[LogContext],
-    lost: int,
-) -> _Log:
-    members = [(number, error.context) for number, mode in enumerate(modes) for error in mode.errors]
-    members += [(NOWHERE, error.context) for error in unclustered]
-    counted = tuple(right) if lost < len(members) else ()
-    groups = [group for group, _ in members] + [NOWHERE] * len(counted)
-    rows = (*(context for _, context in members), *counted)
-    return _Log(rows, np.array(groups, np.int64), len(members), lost if counted else 0)
+def _log(origins: Origins, groups: Counts) -> _Log:
+    counted = origins.right if origins.lost < len(origins.errors) else ()
+    everywhere = np.concatenate([groups, np.full(len(counted), NOWHERE)])
+    rows = (*origins.errors, *counted)
+    return _Log(rows, everywhere, len(origins.errors), origins.lost if counted else 0)
 
 
 def _has_offset(time: datetime) -> bool:
@@ -237,7 +267,7 @@ def _chance_of(reached: NDArray[np.bool_], after: Counts, drawn: int, total: int
 # --- what is claimed ---
 
 
-def _told(log: _Log, found: Sequence[_Test], mode: int) -> tuple[Affected, ...]:
+def _told(log: _Log, found: Sequence[_Test], mode: int) -> list[_Test]:
     """Of each column what is claimed, or else what came nearest; in the order of ORIGINS, then the time."""
     claims, nearest = list[_Test](), dict[str, _Test]()
     for test in (each for each in found if each.mode == mode):
@@ -248,8 +278,7 @@ def _told(log: _Log, found: Sequence[_Test], mode: int) -> tuple[Affected, ...]:
             nearest.setdefault(test.origin, left)
     claimed = {each.origin for each in claims}
     told = [*claims, *(each for each in nearest.values() if each.origin not in claimed)]
-    told.sort(key=lambda test: (*ORIGINS, TIME).index(test.origin))
-    return tuple(_affected(log, each) for each in told)
+    return sorted(told, key=lambda test: (*ORIGINS, TIME).index(test.origin))
 
 
 def _beyond_chance(test: _Test) -> bool:

@@ -262,7 +262,12 @@ class Results:
     @property
     def lost(self) -> int:
         """How many rows are or may be errors that the night knows nothing of."""
-        return sum(each.lost for each in self.set_aside)
+        return count_lost(self.set_aside)
+
+
+def count_lost(set_aside: Sequence[SetAside]) -> int:
+    """How many rows that were set aside are or may be errors."""
+    return sum(each.lost for each in set_aside)
 
 
 def finish(site: Site, night: Night, results: Results) -> Night:

@@ -16,6 +16,7 @@ from inspection.inputs.labelled import Labelled
 from inspection.modes import mode_recipe
 from inspection.modes.grouping import group_errors
 from inspection.nights import night as nights
+from inspection.nights.affected import Origins
 from inspection.nights.phrases import doubt_in_words
 from inspection.recipes.recipe import write_recipe
 from tests.benchmarks.world import Log, World
@@ -37,15 +38,15 @@ def case_of(world: World, errors: Labelled) -> Case:
     return Case(subject, measure_responses(subject), screening, errors.images)
 
 
-def find_modes(world: World, log: Log) -> list[Mode]:
+def find_modes(world: World, log: Log, origins: Origins | None = None) -> list[Mode]:
     """Group and diagnose a night's errors."""
-    return modes_of(case_of(world, log.errors))
+    return modes_of(case_of(world, log.errors), origins)
 
 
-def modes_of(case: Case) -> list[Mode]:
+def modes_of(case: Case, origins: Origins | None = None) -> list[Mode]:
     """The same of errors that were screened."""
     modes = []
-    for group in group_errors(case).modes:
+    for group in group_errors(case, origins).modes:
         part = case.part(group.rows)
         modes.append(Mode(group.rows, part, group.diagnosis or diagnose(part)))
     return modes

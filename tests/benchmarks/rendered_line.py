@@ -426,8 +426,10 @@ CONDITIONS = FIRST | {
     for name, (before, changes) in CHANGES.items()
     for strength, change in enumerate(changes, 1)
 }
-# Two changes on one line at one time: station A has the first, station B the second.
-TWO_STATIONS = {f"two_stations_{n}": (f"turned_{n}", f"camera_{n}") for n in (1, 2, 3)}
+# Two stations on one line: A has the first condition, B the second. Both changed, or B alone.
+TWO_STATIONS = {f"two_stations_{n}": (f"turned_{n}", f"camera_{n}") for n in (1, 2, 3)} | {
+    f"one_station_{n}": ("dark_field", f"dark_to_bright_{n}") for n in (1, 2, 3)
+}
 NAMES = (*CONDITIONS, *TWO_STATIONS)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from inspection.errors import ImageSetError
+from inspection.findings import LogContext
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import write_image
 from inspection.inputs.sample_line import Lamp, SampleLine, write_images
@@ -266,12 +267,27 @@ def test_every_image_is_for_one_thing(tmp_path: Path) -> None:
     assert numbers(few.references) == [0, 1]
 
 
+def test_where_images_come_from_is_known(tmp_path: Path) -> None:
+    """By their paths; a column that says nothing of it, and an empty cell, are left out."""
+    path = table(tmp_path, ROWS)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    written = [f"{lines[0]},Station,paper", *(f"{line},{'AB '[i % 3]},x" for i, line in enumerate(lines[1:]))]
+    path.write_text("\n".join(written), encoding="utf-8")
+    origins = read_conditions(Question(path, "light", ("ring", "dome"), ("bar",))).origins
+    assert [origins[tmp_path / f"{number}.png"] for number in (12, 13, 14)] == [
+        LogContext(station="A"),
+        LogContext(station="B"),
+        LogContext(),
+    ]
+
+
 def test_one_part_under_two_lamps_makes_two_models_and_two_questions(tmp_path: Path) -> None:
     """Whatever their files are called: what one question found is not the answer to another."""
     paths = [tmp_path / lamp / "part-1.png" for lamp in ("ring", "bar")]
     for path, grey in zip(paths, (40, 80), strict=True):
         write_image(path, np.full((8, 8, 1), grey, np.uint8))
-    assert len({key_of([LabelledImage(path, "good", "train")], 8, 1, "") for path in paths}) == 2
+    images = [LabelledImage(path, "good", "train") for path in paths]
+    assert len({key_of([each], 8, 1, "", good) for each in images for good in ((), ("good",))}) == 4
     asked = [
         Question(tmp_path, "lamp", ("ring",), (new,), where)
         for new in ("bar", "dome")

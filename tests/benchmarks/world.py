@@ -171,8 +171,10 @@ def _judging(labels: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     return judging
 
 
-def key_of(images: Sequence[LabelledImage], size: int, epochs: int, architecture: str) -> str:
+def key_of(
+    images: Sequence[LabelledImage], size: int, epochs: int, architecture: str, good: Sequence[str] = ()
+) -> str:
     """What tells one base model from another: what its images hold, whatever they are called."""
     listed = [[hashlib.sha256(each.path.read_bytes()).hexdigest(), each.label, each.split] for each in images]
-    text = json.dumps([listed, size, epochs, architecture])
+    text = json.dumps([listed, size, epochs, architecture, *good])
     return hashlib.sha256(text.encode()).hexdigest()[:10]

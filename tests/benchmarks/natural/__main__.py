@@ -44,6 +44,7 @@ import joblib
 import numpy as np
 
 from inspection.console import Console, Table
+from inspection.inputs.image_sets import class_names
 from inspection.models.acceptance import compare_answers, judge
 from inspection.models.first_model import FirstModelRequest
 from inspection.models.retraining import CLEAN, LOGGED
@@ -66,6 +67,7 @@ from tests.benchmarks.natural.night import Shift, diagnosed, open_shift
 
 console = Console(stderr=True)
 STAGES = ("diagnosis", "retraining")
+GOOD = "good"
 NO_DROP = "no real drop: nothing to repair"
 
 
@@ -87,6 +89,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--from", dest="old", nargs="+", required=True, help="its values to train under")
     parser.add_argument("--to", dest="new", nargs="+", required=True, help="its values to be tried under")
     parser.add_argument("--json", type=Path, required=True, help="where to write the answer")
+    parser.add_argument(
+        "--good", nargs="+", help=f"its classes without a defect; default: {GOOD}, where there is one"
+    )
     parser.add_argument("--where", help="an SQL condition on the table's columns that all images meet")
     parser.add_argument("--stop-after", choices=STAGES, default="retraining", help="default: retraining")
     parser.add_argument("--seeds", type=int, default=3, help="models, each with its night; default: 3")
@@ -164,9 +169,12 @@ class _Work:
 
     def __init__(self, options: argparse.Namespace, seed: int) -> None:
         self.options, self.seed = options, seed
-        request = FirstModelRequest((), options.architecture, (options.size, options.size), 0, options.epochs)
         question = _question(options)
-        self.shift: Shift = open_shift(question.key, read_conditions(question), seed, request, options.cache)
+        conditions = read_conditions(question)
+        good = options.good or [name for name in class_names(conditions.references) if name == GOOD]
+        size = (options.size, options.size)
+        request = FirstModelRequest(tuple(good), options.architecture, size, 0, options.epochs)
+        self.shift: Shift = open_shift(question.key, conditions, seed, request, options.cache)
         self.kept = Kept(options.nights, self.shift.world)
 
     def night(self) -> Result:
@@ -292,7 +300,8 @@ def _show_night(night: Mapping[str, Any]) -> None:
             table.add_row(
                 each["operation"], f"{each['strength']:.3g} {each['unit']}", *(f"{s:.0%}" for s in shares)
             )
-        console.print(f"  mode {number}, {mode['errors']} errors: {said}")
+        affected = f"; {mode['affected']}" if mode["affected"] else ""
+        console.print(f"  mode {number}, {mode['errors']} errors: {said}{affected}")
         for reason in () if mode["claimed"] else mode["reasons"]:
             console.print(f"    {reason}")
         console.print(table)

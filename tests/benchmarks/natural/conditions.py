@@ -4,15 +4,18 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from inspection.errors import ImageSetError
-from inspection.inputs.image_sets import LabelledImage, class_names, read_image_set
+from inspection.findings import ORIGINS, LogContext
+from inspection.inputs.image_sets import IMAGE_COLUMNS, LabelledImage, class_names, read_image_set
+from inspection.inputs.images import locate_image
 from inspection.inputs.tables import CSV, JSON, PARQUET, Table, Use, folded, read_table
 
 NAMED = 20  # values of a column that an error names
-_USE = Use("table", ImageSetError, (*CSV, *PARQUET, *JSON))
+_USE = Use("table", ImageSetError, (*CSV, *PARQUET, *JSON), (IMAGE_COLUMNS,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Conditions:
     line: list[LabelledImage]  # new, train and val: what the model gets wrong of them is logged
     judge_new: list[LabelledImage]  # new, test
     judge_old: list[LabelledImage]  # old, test
+    origins: dict[Path, LogContext] = field(default_factory=dict)  # where the images come from
 
 
 def read_conditions(question: Question) -> Conditions:
@@ -50,7 +54,8 @@ def read_conditions(question: Question) -> Conditions:
     sides, and where a class is missing of what is trained on, logged or judged.
     """
     table = question.table / "manifest.csv" if question.table.is_dir() else question.table
-    _check_values(table, question)
+    known = read_table(table, None, _USE)
+    _check_values(table, known, question)
     old, new = (
         read_image_set(table, _condition(question, values)) for values in (question.old, question.new)
     )
@@ -59,6 +64,7 @@ def read_conditions(question: Question) -> Conditions:
         line=_of(new, "train", "val"),
         judge_new=_of(new, "test"),
         judge_old=_of(old, "test"),
+        origins=_origins(table, known),
     )
     _check_classes(question, found)
     return found
@@ -75,11 +81,23 @@ def _of(images: Sequence[LabelledImage], *splits: str) -> list[LabelledImage]:
     return [each for each in images if each.split in splits]
 
 
-def _check_values(path: Path, question: Question) -> None:
+def _origins(path: Path, table: Table) -> dict[Path, LogContext]:
+    """What the table says of where each of its images comes from: line, station, camera and the like."""
+    names = [folded(each) for each in table.columns]
+    places = {name: names.index(name) for name in ORIGINS if name in names}
+    image = (_USE.places(table.columns) or [0])[0]
+
+    def of(row: Sequence[str | None]) -> LogContext:
+        held: dict[str, Any] = {name: (row[place] or "").strip() or None for name, place in places.items()}
+        return LogContext(**held)
+
+    return {locate_image(path.parent, row[image] or ""): of(row) for _, row in table.rows}
+
+
+def _check_values(path: Path, table: Table, question: Question) -> None:
     both = sorted(set(question.old) & set(question.new))
     if both:
         raise ImageSetError(f"{', '.join(both)} stands in --from and in --to; give each value to one of them")
-    table = read_table(path, None, _USE)
     known = _values(path, table, question.column)
     missing = [value for value in (*question.old, *question.new) if value not in known]
     if missing:

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection.causes.diagnosis import change_of
-from inspection.findings import OperationMatch
+from inspection.findings import Affected, LogContext, OperationMatch
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import Labelled
 from inspection.models.first_model import FirstModelRequest
 from inspection.modes.mode_recipe import ingredient
+from inspection.nights.affected import NOWHERE, Origins, affected_groups
+from inspection.nights.phrases import affected_in_words
 from inspection.progress import Progress
 from inspection.recipes.recipe import Coverage, build_recipe, write_recipe
 from inspection.workspace.files import write_whole
@@ -38,6 +40,7 @@ class Shift:
     world: World  # its `logs` and `judge` are under the new condition
     old: Labelled  # judge the candidates under the old one
     paths: tuple[Path, ...]  # of the images of `world.logs`
+    contexts: tuple[LogContext, ...]  # where they come from
 
 
 def open_shift(
@@ -50,40 +53,58 @@ def open_shift(
 ) -> Shift:
     """Train the model under the old condition, or take the one that an earlier run left."""
     size = request.size[0] if request.size else 0
-    key = key_of(conditions.references, size, request.epochs, request.architecture)
+    key = key_of(conditions.references, size, request.epochs, request.architecture, request.good_classes)
     base = deploy(cache / f"model-{key}-{seed}", seed, conditions.references, request, progress)
     line, judge, old = (
         base.load(each) for each in (conditions.line, conditions.judge_new, conditions.judge_old)
     )
     world = World(name, seed, base.subject, base.train, base.clean, line, judge)
-    return Shift(world, old, tuple(each.path for each in conditions.line))
+    paths = tuple(each.path for each in conditions.line)
+    return Shift(world, old, paths, tuple(conditions.origins[path] for path in paths))
 
 
-def log_of(shift: Shift) -> tuple[Log, list[Path]]:
-    """What the model gets wrong under the new condition, of images that judge nothing, and their files."""
+def log_of(shift: Shift) -> tuple[Log, NDArray[np.int64]]:
+    """What the model gets wrong under the new condition, of images that judge nothing, and their rows."""
     rows, accuracy = logged_rows(shift.world, shift.world.logs)
-    log = Log(shift.world.logs.subset(rows), np.full(len(rows), -1), accuracy)
-    return log, [shift.paths[row] for row in rows]
+    return Log(shift.world.logs.subset(rows), np.full(len(rows), -1), accuracy), rows
+
+
+def origins_of(shift: Shift, rows: NDArray[np.int64]) -> Origins:
+    """Where the logged errors come from, beside the parts that the model gets right."""
+    right = shift.world.subject.classifier.predict(shift.world.logs.images).argmax(1)
+    right_rows = np.flatnonzero(right == shift.world.logs.labels)
+    errors, others = (tuple(shift.contexts[row] for row in each) for each in (rows, right_rows))
+    return Origins(errors, others)
 
 
 def diagnosed(shift: Shift, kept: Kept) -> Described:
     """The night of a seed, kept with its recipes and pictures in a folder that a developer looks into."""
     world, folder = shift.world, kept.folder
-    log, paths = log_of(shift)
-    modes = find_modes(world, log) if len(log.errors) > 1 else []
+    log, logged = log_of(shift)
+    origins = origins_of(shift, logged)
+    modes = find_modes(world, log, origins) if len(log.errors) > 1 else []
+    affected = _affected(origins, modes)
     night: Described = {"accuracy_of_the_line": log.accuracy, "folder": str(folder)} | describe(
         world, log, modes
     )
     for number, (mode, said) in enumerate(zip(modes, night["modes"], strict=True), 1):
         recipe = recipe_of(world, mode, folder / f"recipe-{number}" / "recipe.yaml")
         said |= {"recipe": str(recipe) if recipe else None, "nearest": _nearest(mode)}
-        said["images"] = [str(paths[row]) for row in mode.rows]
+        said["images"] = [str(shift.paths[row]) for row in logged[mode.rows]]
+        said["affected"] = affected_in_words(affected[number - 1])
         said["strength"] = mode.found.strength if mode.found.claimed else said["strength"]
         _draw_beside(mode, folder / f"mode-{number}.png")
         _draw_all(mode, folder / f"mode-{number}-errors.png")
     night["forced"] = _forced(world, modes[0], folder) if modes else {}
     write_whole(folder / "diagnosis.json", json.dumps(night, indent=1).encode())
     return night
+
+
+def _affected(origins: Origins, modes: Sequence[Mode]) -> list[tuple[Affected, ...]]:
+    groups = np.full(len(origins.errors), NOWHERE)
+    for number, mode in enumerate(modes):
+        groups[mode.rows] = number
+    return affected_groups(origins, groups, len(modes))
 
 
 def _nearest(mode: Mode) -> list[Described]:

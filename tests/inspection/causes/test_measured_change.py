@@ -16,6 +16,7 @@ from inspection.causes.measured_change import (
     Parts,
     apply_measured,
     fixed_pattern,
+    lie_alike,
     measure_change,
     residual_textures,
     tone_curve,
@@ -121,6 +122,37 @@ def test_the_pattern_is_undone_before_the_textures_are_read(correct: Labelled) -
     change = measure_change(np.clip(np.rint(light), 0, 255).astype(np.uint8), TRUE, correct)
     assert alike(change.pattern, pattern) > 0.9
     assert float(change.residuals.std()) < 2  # of 17 grey levels that the pattern makes
+
+
+def with_a_spot(images: NDArray[np.uint8], across: int, seed: int) -> NDArray[np.uint8]:
+    """Each with a defect: two bright stripes, so far apart, at a place of its own."""
+    rng, found = np.random.default_rng(seed), images.copy()
+    for image in found:
+        row, column = rng.integers(4, SIDE - 12, 2)
+        image[row : row + 6, column : column + 2] = 250
+        image[row : row + 6, column + across : column + across + 2] = 250
+    return found
+
+
+def test_where_it_is_known_which_parts_are_good_no_defect_is_a_texture(correct: Labelled) -> None:
+    """Defects whose stripes lie otherwise make residuals, which would lay them on good parts, too."""
+    mine, of_class = np.zeros(10, np.int64), np.flatnonzero(correct.labels == 0)
+    known = Labelled(correct.images.copy(), correct.labels)
+    known.images[of_class] = with_a_spot(known.images[of_class], 3, 6)
+    errors = with_a_spot(parts(10, 2), 6, 7)
+    unknown, without = (measure_change(errors, mine, known, good).residuals for good in ((), (1,)))
+    assert float(without.std()) < 0.35 * float(unknown.std())
+    rng = np.random.default_rng(4)
+    planted = np.stack([stripes(rng) for _ in range(10)])[..., None] * np.float32(0.5)
+    striped = np.clip(np.rint(errors + planted), 0, 255).astype(np.uint8)
+    assert alike(power(measure_change(striped, mine, known, (1,)).residuals), power(planted)) > 0.9
+
+
+def test_what_stands_out_of_good_parts_is_no_defect(correct: Labelled) -> None:
+    specks = with_a_spot(parts(10, 2), 6, 7)
+    there, known = (measure_change(specks, TRUE * 0, correct, good).residuals for good in ((0,), ()))
+    np.testing.assert_array_equal(there, known)
+    assert float(there.std()) > 5
 
 
 # --- the tone curve ---
@@ -237,6 +269,45 @@ def test_a_change_is_lived_again_part_by_part() -> None:
     assert np.unique(apply_measured(images, change, PARTS[TONE_CURVE])).tolist() == [60]
     toned = apply_measured(images, change, Parts(tones=True, pattern=True))
     assert np.unique(toned).tolist() == [128]  # (60 + 8) * 2 - 8
+
+
+def cells(count: int, seed: int, own: float) -> NDArray[np.uint8]:
+    """Parts with dark corners, all at the same place, and as much mottle of their own."""
+    corners = 60 * (np.hypot(DOWN - 15.5, ACROSS - 15.5) > 16)[None, ..., None]
+    mottle = own * (parts(count, seed).astype(float) - 120)
+    return np.asarray(np.clip(120 - corners + mottle, 0, 255), np.uint8)
+
+
+@pytest.mark.parametrize(("own", "alike"), [(0.2, True), (0.8, True), (1.6, False)])
+def test_parts_lie_alike_where_the_mean_of_a_class_holds_most_of_them(own: float, alike: bool) -> None:
+    """By hand: the variance of the corners against that of the mottle, over places."""
+    images, few = cells(60, 1, own), cells(6, 2, own)
+    corners = float(cells(1, 1, 0.0).astype(float).var())
+    mottle = np.mean([(own * (image - 120.0)).var() for image in parts(60, 1)])
+    assert (corners > mottle) == alike
+    for each in (images, few):
+        labels = np.arange(len(each)) % 2
+        assert lie_alike(Labelled(each, labels)) == alike
+    assert not lie_alike(Labelled(few, np.arange(6)))  # of one image nothing is known
+
+
+def test_parts_of_two_classes_may_lie_each_in_its_own_way(correct: Labelled) -> None:
+    images = cells(60, 1, 0.2)
+    images[1::2] = 255 - images[1::2]
+    assert lie_alike(Labelled(images, np.arange(60) % 2))
+    assert not lie_alike(Labelled(images, np.arange(60) // 30))
+    assert not lie_alike(correct)
+
+
+def test_residuals_stay_where_they_were_found_on_parts_that_lie_alike() -> None:
+    dots = np.zeros((2, SIDE, SIDE, 1), np.float32)
+    dots[0, 3, 5], dots[1, 7, 9] = 40, 60
+    change = MeasuredChange(LEVELS, np.zeros((SIDE, SIDE, 1), np.float32), dots, in_place=True)
+    images = np.full((4, SIDE, SIDE, 1), 50, np.uint8)
+    found = apply_measured(images, change, PARTS[RESIDUAL_TEXTURE])
+    assert [int(image.argmax()) for image in found] == [3 * SIDE + 5, 7 * SIDE + 9] * 2
+    true, reference = np.zeros(6, np.int64), Labelled(cells(40, 1, 0.2), np.zeros(40, np.int64))
+    assert measure_change(cells(6, 2, 0.5), true, reference).in_place
 
 
 # --- judged on other errors ---

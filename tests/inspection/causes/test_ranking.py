@@ -8,15 +8,17 @@ import pytest
 
 from fmi_engine.types import FloatArray
 from inspection.causes.diagnosis import diagnose
-from inspection.causes.ranking import rank, try_leading
+from inspection.causes.ranking import match_of, rank, steps_of, try_leading
 from inspection.evidence.case import Case
 from inspection.evidence.nearest import NearestMatch, NearestReferences, TriedOperation
 from inspection.evidence.responses import ResponsePath
-from inspection.evidence.shift import Evidence
+from inspection.evidence.shift import Evidence, Shares
 from inspection.evidence.subject import Subject
 from inspection.nights.phrases import worded
 from inspection.operations.catalogue import Change, Steps
 from inspection.workspace.settings import MatchingSettings
+
+LAMP = ("dimmer lamp", 1.0)
 
 
 def by_hand(
@@ -171,3 +173,14 @@ def test_a_share_that_faultless_logs_reach_by_chance_is_not_claimed(here: Subjec
     assert not found.claimed
     assert found.control_share == pytest.approx(1.0, abs=1e-3)
     assert any("by chance" in reason for reason in found.reasons)
+
+
+def test_an_account_goes_as_far_as_its_operations_do() -> None:
+    """Defects lose at most all of their contrast, a lamp may lose any light."""
+    shares, image = Shares(0.9, 0.9, 0.9), np.full((1, 16, 16, 1), 100, np.uint8)
+    image[0, 7:9] = 180
+    account = [match_of(name, strength, shares) for name, strength in (("fainter defects", 0.8), LAMP)]
+    assert steps_of(account) == Steps((("fainter defects", 0.8), LAMP))
+    further = steps_of(account, 1.5)
+    assert further == Steps((("fainter defects", 0.8 * 1.5), ("dimmer lamp", 1.5)))
+    assert np.array_equal(further(image), Steps((("fainter defects", 1.0), ("dimmer lamp", 1.5)))(image))

@@ -10,9 +10,11 @@ from inspection.evidence.blame import screen
 from inspection.evidence.case import Case
 from inspection.evidence.responses import Responses
 from inspection.evidence.subject import Subject
-from inspection.inputs.labelled import Labelled
+from inspection.findings import LogContext
+from inspection.inputs.labelled import Labelled, evenly
 from inspection.modes import grouping as failure_modes
 from inspection.modes.split import split
+from inspection.nights.affected import Origins
 from inspection.operations.catalogue import Steps
 from tests.inspection.conftest import Plant, responses_of
 
@@ -135,3 +137,32 @@ def test_a_class_that_has_a_cause_alone_is_a_mode_of_its_own(
     found = failure_modes.group_errors(case_of(subject, responses, errors)).modes
     assert [None if each.diagnosis is None else each.diagnosis.family for each in found] == ["darker", None]
     assert [set(errors.labels[each.rows]) for each in found] == [{lit}, {said}]
+
+
+def test_a_station_that_alone_has_a_cause_is_a_mode_of_its_own(
+    subject: Subject, responses: Responses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two stations on one line the lamp of one is dimmer; at the other, labels are wrong.
+
+    Where the log says from which station a part comes, and which were right, the dimmer one is looked at by
+    itself; where it does not, all errors are one failure mode without a claim.
+    """
+    correct, (dimmed, _) = subject.correct, errors_under(subject, LAMP)
+    exchanged = correct.subset(evenly(correct.labels, len(dimmed)))
+    said = (exchanged.labels + 1) % len(subject.model.class_names)
+    errors = Labelled(
+        np.concatenate([dimmed.images, exchanged.images]), np.concatenate([dimmed.labels, said])
+    )
+    monkeypatch.setattr(failure_modes, "_clusters", lambda shifts, _: np.zeros(len(shifts), int))
+    case, at = case_of(subject, responses, errors), [LogContext(station=name) for name in "AB"]
+    contexts = [*[at[1]] * len(dimmed), *[at[0]] * len(exchanged)]
+    (unknown,) = failure_modes.group_errors(case).modes
+    assert unknown.diagnosis is not None
+    assert not unknown.diagnosis.claimed
+    right = [*[at[0]] * 3 * len(errors), *[at[1]] * len(errors)]
+    found = failure_modes.group_errors(case, Origins(tuple(contexts), tuple(right))).modes
+    parts = {
+        each.diagnosis.family if each.diagnosis else None: {contexts[row].station for row in each.rows}
+        for each in found
+    }
+    assert parts == {"darker": {"B"}, None: {"A"}}

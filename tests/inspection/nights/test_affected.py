@@ -20,7 +20,15 @@ from inspection.findings import (
     LogContext,
     LoggedError,
 )
-from inspection.nights.affected import holm, scan, tell_affected, upper_tails
+from inspection.nights.affected import (
+    NOWHERE,
+    Origins,
+    holm,
+    scan,
+    shared_origins,
+    tell_affected,
+    upper_tails,
+)
 from inspection.nights.phrases import affected_in_words, origins_in_words
 
 TOKYO = timezone(timedelta(hours=9))
@@ -144,6 +152,17 @@ def test_a_share_is_told_with_what_it_is_compared_with() -> None:
     # Each of the six lots has rows enough to be beyond chance, were they all of this mode.
     single = fisher_exact(np.array([[9, 3], [3, 37]]), alternative="greater").pvalue
     assert row.p_value == pytest.approx(6 * single)
+
+
+def test_the_errors_that_share_an_origin_are_told_by_position() -> None:
+    """A camera that stands at one station is one claim with it; a group alone shares nothing."""
+    ours, theirs = LogContext(station="B", camera="2"), LogContext(station="A", camera="1")
+    rows = (theirs, *[ours] * 11, *[theirs, ours] * 2, *[theirs] * 9)
+    groups = np.array([0] * 12 + [1] * 4 + [NOWHERE] * 9)
+    first, second = shared_origins(Origins(rows), groups, 2)
+    assert [mask.tolist() for mask in first] == [[row == ours for row in rows]]
+    assert second == []
+    assert shared_origins(Origins(rows[:12]), groups[:12], 1) == [[]]
 
 
 def test_parts_that_were_right_are_compared_with_too() -> None:
