@@ -271,9 +271,7 @@ def _isolated(given: _Given, jobs: Sequence[Job], normal: Normal | None) -> _Goa
         if preset.natural:
             place = find_layer(layers_of(classifier), layer)
             usual = normal.energy, normal.sigma
-            natural = distributions(
-                classifier, place, channels, [job.seed for job in jobs], given.examples, usual, preset
-            )
+            natural = distributions(classifier, place, channels, given.examples, usual, preset)
     scale = scale[:, None, None]
     offsets = _offsets(classifier, code, preset)
     rolled = [source_code(classifier, layer, np.roll(images, by, (1, 2)), preset) for by in offsets[1:]]

@@ -17,7 +17,8 @@ from fmi_engine.types import FloatArray, Inversion, Layer, Readable
 
 OWN = 40  # real crops of each filter that an observer sorts, each of another image
 SHOWN = 27  # real crops of each filter that it is shown in place of a primitive, in turns
-OTHERS = 16  # filters of the layer whose crops it has to tell the filter's from
+OTHERS = 16  # further filters of the layer whose crops it has to tell the filter's from ...
+FEW = 12  # ... and how many of each
 COMPARED = 2  # windows of a picture, and crops of a filter, in which a copy is looked for
 
 
@@ -87,7 +88,10 @@ def summon(
     made_of, others = parted(examples)
     rest = [each for each in live if each not in channels]
     asked = [*channels, *rest[:: max(1, -(-len(rest) // OTHERS))]]
-    seen = unit_crops(classifier, layer, asked, others, OWN, SMALLEST)
+    seen = {
+        **unit_crops(classifier, layer, asked, others, FEW, SMALLEST),
+        **unit_crops(classifier, layer, channels, others, OWN, SMALLEST),
+    }
     shown = unit_crops(classifier, layer, channels, made_of, SHOWN, SMALLEST)
     compared = [
         box for mine in _boxes(classifier, layer, channels, made_of, COMPARED).values() for box in mine

@@ -145,37 +145,22 @@ def distributions(
     classifier: Classifier,
     layer: Layer,
     channels: Sequence[int],
-    seeds: Sequence[int],
     examples: Examples,
     normal: tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]],
     preset: Preset,
 ) -> Distribution:
-    """The distribution for each picture of a filter, of some of the filter's crops by the picture's seed.
+    """The distribution for each of the filters named, which may be named more than once.
 
     `normal` holds the layer's normal energies and their sigma.
     """
     every = sorted({*channels})
     cut = boxes(layer, every, examples.images, preset.crops, examples.of(classifier, layer, every))
-    crops = len(cut[every[0]])
     names = [each.name for each in layers_up_to(classifier, layer.name)]
     codes = {channel: _codes(classifier, names, examples.images, cut[channel]) for channel in every}
     for channel in every:
         own = codes[channel]
         own[layer.name] = _behind(own[layer.name], channel, *normal, preset.lead)
-    return Distribution(
-        [
-            _drawn(codes[channel], seed, crops, preset.mixed)
-            for channel, seed in zip(channels, seeds, strict=True)
-        ]
-    )
-
-
-def _drawn(
-    codes: Mapping[str, Float[Tensor, "channel position"]], seed: int, crops: int, count: int
-) -> dict[str, Float[Tensor, "channel position"]]:
-    """The codes of some of the crops, by a seed: several pictures of a filter show several of its faces."""
-    chosen = torch.from_numpy(np.random.default_rng(seed).permutation(crops)[:count])
-    return {name: code.reshape(len(code), crops, -1)[:, chosen].flatten(1) for name, code in codes.items()}
+    return Distribution([codes[channel] for channel in channels])
 
 
 def _codes(

@@ -25,8 +25,7 @@ class Preset:
     standardised: bool = False  # compare codes in units of each filter's sigma
     target: float = 1.0  # weight of the residual
     natural: float = 0.0  # weight of the distance from the distribution of real codes
-    crops: int = 24  # real crops that this distribution may be of ...
-    mixed: int = 8  # ... and how many of them a picture mixes, by its seed
+    crops: int = 24  # real crops that this distribution is of
     selectivity: float = 0.0  # weight of what a filter lacks to lead its layer
     lead: float = 0.3  # sigma
     loss_scale: float = 1.0
@@ -67,12 +66,12 @@ PRESETS = {
     "default": Preset(
         parametrization="spectrum",
         standardised=True,
-        target=0.05,
+        target=0.02,
         natural=1.0,
-        selectivity=0.3,
+        selectivity=1.0,
         total_variation=0.3,
         steps=96,
-        learning_rate=0.06,
+        learning_rate=0.15,
         decay=0.6,
         decay_every=24,
     ),
