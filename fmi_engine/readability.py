@@ -114,8 +114,10 @@ class Observer:
 
         `shown` are windows of primitives and `real` real crops of the filter from other images, each
         (height, width, channel) in 0 to 1. No more windows count than there are real crops, and the ceiling
-        is the mean over every so many of these.
+        is the mean over every so many of these. Both are NaN where it has seen no other filter's crops.
         """
+        if len(self.own) < 2:
+            return Readable(float("nan"), float("nan"))
         shown = shown[: len(real)]
         count = len(shown)
         ceilings = [self._auroc(channel, real[i : i + count]) for i in range(0, len(real) - count + 1, count)]

@@ -182,6 +182,13 @@ def test_what_is_shown_are_the_windows_where_each_pictures_own_filter_answers(cl
     assert len(many) == SHOWN
 
 
+def test_the_only_live_filter_of_a_layer_is_not_read(classifier: Classifier) -> None:
+    alone = summon(classifier, LAYER, [0], [0], Examples(IMAGES, {}))
+    trusts = judged(classifier, alone, [picture(0, stripes(seed), seed) for seed in (70, 71)])
+    assert [trust.fails(TrustPart.READABLE) for trust in trusts] == [True, True]
+    assert "no other filter of its layer is alive" in " ".join(reasons(trusts[0]))
+
+
 # Copies
 
 

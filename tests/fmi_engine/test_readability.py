@@ -159,6 +159,11 @@ def test_of_more_windows_than_there_are_real_crops_no_more_count() -> None:
     assert looking.readable(0, last, real).auroc <= 0.5
 
 
+def test_of_a_filter_alone_nothing_can_be_told() -> None:
+    found = observer({0: SEEN[0]}).readable(0, crops("stripes", range(3)), crops("stripes", range(3, 6)))
+    assert np.isnan([found.auroc, found.ceiling, found.share]).all()
+
+
 def test_every_part_of_a_description_counts_alike_and_what_never_varies_nothing() -> None:
     """One entry, and a hundred of which none tells anything: both are one part of two."""
 

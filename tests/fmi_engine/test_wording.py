@@ -23,6 +23,12 @@ LOOSE = AblationCheck("l", images=20, right=9, exchanged=10, p_value=0.7, guesse
             "(needed: 0.62; by other real crops: 0.75)",
         ),
         (
+            TrustPart.READABLE,
+            float("nan"),
+            0.5,
+            "no other filter of its layer is alive, from whose real crops its own were to be told",
+        ),
+        (
             TrustPart.COPY,
             0.97,
             0.8,
