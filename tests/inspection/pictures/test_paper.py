@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmi_engine.probe import stages_of
-from fmi_engine.types import Failure, FilterRef, FloatArray, Inversion, Layer, Trust, TrustPart
+from fmi_engine.types import Failure, FilterRef, FloatArray, Inversion, Trust, TrustPart
 from inspection.errors import InspectionError
 from inspection.inputs.images import read_image
 from inspection.pictures import paper_networks, paper_results, paper_stage
@@ -52,12 +51,6 @@ def test_the_pictures_alone_are_all_but_the_ablation_check() -> None:
     both = trust(TrustPart.ABLATION, TrustPart.AGREEMENT)
     parts = paper_stage._parts(inversions, [loose, loose, both, both])
     assert (parts["ablation"], parts["pictures"], parts["agreement"]) == (0, 0.5, 0.5)
-
-
-def test_a_stage_is_the_last_layer_of_a_resolution() -> None:
-    sizes = (("a", 32), ("b", 32), ("c", 16), ("d", 8), ("e", 8))
-    layers = [Layer(name, 4, side, side, nonnegative=True) for name, side in sizes]
-    assert [layer.name for layer in stages_of(layers)] == ["b", "c", "e"]
 
 
 def readability(**changed: float) -> dict[str, float]:
