@@ -39,7 +39,7 @@ class Copies:
     def nearest(self, window: FloatArray, without: int | None = None) -> float:
         """The highest correlation, -1 to 1, of a window (height, width, channel) with any place of any image.
 
-        `side` pixels each way, values in 0 to 1. `without` is an image that does not count. NaN where the
+        `side` pixels each way, values in 0 to 1. `without` is an image that does not count. -1 where the
         window is flat.
         """
         (grey,) = self._coarse(torch.from_numpy(np.ascontiguousarray(window.mean(2), np.float32))[None])

@@ -103,8 +103,8 @@ def look(picture: Float[Tensor, "batch channel height width"]) -> dict[str, Tens
     """
     found = {PIXELS: picture}
     for scale in SCALES:
-        coarse = avg_pool2d(picture, scale) if scale > 1 else picture
-        if min(coarse.shape[2:]) > 1:
+        if min(picture.shape[2:]) // scale > 1:
+            coarse = avg_pool2d(picture, scale) if scale > 1 else picture
             across = coarse[..., :-1, 1:] - coarse[..., :-1, :-1]
             down = coarse[..., 1:, :-1] - coarse[..., :-1, :-1]
             found[f"differences at {scale}"] = torch.cat([across, down], 1)

@@ -96,8 +96,8 @@ def windows(picture: FloatArray, side: int, answers: FloatArray) -> list[FloatAr
     """
     whole, left = picture.transpose(1, 2, 0), answers.astype(np.float64)
     height, width = whole.shape[:2]
-    middles = [
-        (np.arange(count) + 0.5) * length / count
+    middles = [  # of the part around each position: at the border it is not centred on it
+        np.clip((np.arange(count) + 0.5) * length / count, side / 2, max(length - side / 2, side / 2))
         for count, length in zip(left.shape, (height, width), strict=True)
     ]
     most = min(WINDOWS, max(1, height // side)) * min(WINDOWS, max(1, width // side))
@@ -126,9 +126,13 @@ class Observer:
     def readable(self, channel: int, shown: Sequence[FloatArray], real: Sequence[FloatArray]) -> Readable:
         """How surely it tells the filter's crops from those of the others, given what it is shown.
 
-        `shown` are windows of primitives and `real` real crops of the filter from other images, at least as
-        many, each (height, width, channel) in 0 to 1. The ceiling is the mean over every so many of them.
+        `shown` are windows of primitives and `real` real crops of the filter from other images, each
+        (height, width, channel) in 0 to 1. No more windows count than there are real crops, and the ceiling
+        is the mean over every so many of these. Both are NaN where it has seen no other filter's crops.
         """
+        if len(self.own) < 2:
+            return Readable(float("nan"), float("nan"))
+        shown = shown[: len(real)]
         count = len(shown)
         ceilings = [self._auroc(channel, real[i : i + count]) for i in range(0, len(real) - count + 1, count)]
         return Readable(self._auroc(channel, shown), float(np.mean(ceilings)))

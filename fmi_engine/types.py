@@ -124,8 +124,8 @@ class Failure:
     """A part of the trust test that a primitive fails: what was found, and the bound that it misses.
 
     A p-value (ablation), the largest spread of the filter's maps over the classes (alive), a rank, an
-    energy in sigma, an AUROC (agreement, layout, readable), or a correlation (copy); agreement is NaN where
-    there is nothing to compare.
+    energy in sigma, an AUROC (agreement, layout, readable), or a correlation (copy); agreement and readable
+    are NaN where there is nothing to compare.
     """
 
     part: TrustPart

@@ -33,6 +33,8 @@ def _reason(failure: Failure, trust: Trust) -> str:
                 f"its texture is the layout of the source: from shuffled and constant maps it agrees by "
                 f"{found:.2f} (needed: {needed:.2f})"
             )
+        case TrustPart.READABLE if isnan(found):
+            return "no other filter of its layer is alive, from whose real crops its own were to be told"
         case TrustPart.READABLE:
             ceiling = trust.readable.ceiling if trust.readable else float("nan")
             return (

@@ -423,10 +423,10 @@ def _our_batch(bench: Bench, kept: Kept, name: str, jobs: Sequence[Job]) -> list
 
     def measure() -> dict[str, NDArray[Any]]:
         normal = bench.reference
-        invert(bench.classifier, jobs, bench.sources, brief(preset, 1), normal, Run(len(jobs)))  # warm
+        invert(bench.classifier, jobs, bench.sources, brief(preset, 1), normal, run=Run(len(jobs)))  # warm
         done, wall, cpu = timed(
             bench.classifier.device,
-            lambda: invert(bench.classifier, jobs, bench.sources, preset, normal, Run(len(jobs))),
+            lambda: invert(bench.classifier, jobs, bench.sources, preset, normal, run=Run(len(jobs))),
         )
         return {"images": np.stack([each.image for each in done]), "spent": np.array([wall, cpu])}
 

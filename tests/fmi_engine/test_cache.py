@@ -16,7 +16,9 @@ from fmi_engine.cache import VERSION, PrimitiveCache, hash_images
 from fmi_engine.classifier import Classifier, Preprocessing
 from fmi_engine.errors import EngineError
 from fmi_engine.inversion import Job, Run, invert
+from fmi_engine.natural import Examples
 from fmi_engine.presets import PARAMETRIZATIONS, Preset
+from fmi_engine.probe import find_layer, layers_of
 from fmi_engine.reference import LayerReference, Reference
 from fmi_engine.types import FilterRef, FloatArray, Inversion
 from tests.fmi_engine.tiny import Deep, Unused, deep, plain, seeded, varied
@@ -49,10 +51,17 @@ class Asked:
     sources: NDArray[np.uint8] = field(default_factory=lambda: SOURCES)
     preset: Preset = SHORT
     reference: Reference | None = None
+    examples: Examples | None = None
 
     def made(self, cache: PrimitiveCache | None) -> Inversion:
         (found,) = invert(
-            self.classifier, [self.job], self.sources, self.preset, self.reference, Run(cache=cache)
+            self.classifier,
+            [self.job],
+            self.sources,
+            self.preset,
+            self.reference,
+            self.examples,
+            Run(cache=cache),
         )
         return found
 
@@ -209,8 +218,41 @@ def test_the_reference_of_other_layers_and_the_batch_change_nothing(tmp_path: Pa
     begun = passes(asked.classifier.network)
     alone = Reference({"third": reference().layers["third"]}, np.array([9, 9]))
     assert_same(replace(asked, reference=alone).made(cache), before)
-    invert(asked.classifier, [JOB], SOURCES, SHORT, reference(), Run(1, cache=cache))
+    invert(asked.classifier, [JOB], SOURCES, SHORT, reference(), run=Run(1, cache=cache))
     assert begun == []
+
+
+def test_a_change_of_the_examples_makes_another_picture_where_it_is_to_be_like_them(tmp_path: Path) -> None:
+    """Of two images, one of them with one pixel changed; or, where none are given, the sources."""
+    cache = PrimitiveCache(tmp_path)
+    asked = Asked(deep(SIDE), preset=replace(SHORT, natural=1.0), examples=Examples(SOURCES[:2], {}))
+    before = asked.made(cache)
+    for count, other in enumerate((Examples(other_pixel(1)[:2], {}), Examples(SOURCES[:1], {}), None), 2):
+        after = replace(asked, examples=other).made(cache)
+        assert len(files(tmp_path)) == count
+        assert not np.array_equal(after.image, before.image)
+    begun = passes(asked.classifier.network)
+    assert_same(replace(asked, examples=Examples(SOURCES[:2].copy(), {})).made(cache), before)
+    assert_same(replace(asked, examples=Examples(SOURCES, {})).made(cache), after)  # those were the sources
+    assert begun == []
+
+
+def test_examples_change_nothing_where_no_picture_is_to_be_like_them(tmp_path: Path) -> None:
+    asked, cache = Asked(deep(SIDE)), PrimitiveCache(tmp_path)
+    before = asked.made(cache)
+    begun = passes(asked.classifier.network)
+    assert_same(replace(asked, examples=Examples(SOURCES[:1], {})).made(cache), before)
+    assert begun == []
+
+
+def test_peaks_that_are_known_make_the_same_picture(tmp_path: Path) -> None:
+    """They follow from the images and the network, so the cache need not ask for them."""
+    asked, cache = Asked(deep(SIDE), preset=replace(SHORT, natural=1.0)), PrimitiveCache(tmp_path)
+    layer = find_layer(layers_of(asked.classifier), "third")
+    known = Examples(SOURCES, {}).at(asked.classifier, layer)
+    assert_same(replace(asked, examples=known).made(None), asked.made(None))
+    assert_same(replace(asked, examples=known).made(cache), asked.made(cache))
+    assert len(files(tmp_path)) == 1
 
 
 def changed_fields() -> list[Preset]:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fmi_engine.classifier import Classifier
-from fmi_engine.patches import crop, exciting_patches
+from fmi_engine.patches import Box, Peaks, boxes, exciting_patches, side_of
 from fmi_engine.types import FilterRef, Layer
 from tests.fmi_engine.tiny import hooks, plain
 
@@ -117,11 +117,45 @@ def test_a_crop_is_never_larger_than_the_image() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "column", "top", "left"), [(5, 5, 3, 3), (0, 9, 0, 6), (9, 0, 6, 0), (1, 2, 0, 0), (8, 7, 6, 5)]
+    ("row", "column", "top", "left"),
+    [(4, 5, 4, 6), (0, 9, 0, 10), (9, 0, 10, 0), (1, 2, 0, 0), (8, 7, 10, 10)],
 )
 def test_a_crop_is_centred_as_nearly_as_the_border_allows(row: int, column: int, top: int, left: int) -> None:
-    image = np.arange(100, dtype=np.uint8).reshape(10, 10, 1)
-    assert np.array_equal(crop(image, row, column, 4), image[top : top + 4, left : left + 4])
+    """The middles of positions of two pixels are at 1, 3, ..., 19, and a crop of five is 10 pixels."""
+    image, layer = np.arange(400).astype(np.uint8).reshape(1, 20, 20, 1), Layer("l", 1, 10, 10, True)
+    peaks = Peaks(np.array([[0.5]], np.float32), np.array([[10 * row + column]]))
+    (box,) = boxes(layer, [3], image, 1, peaks, smallest=8)[3]
+    assert (box.side, box.image, box.activation) == (10, 0, 0.5)  # five positions of two pixels
+    assert (box.top, box.left) == (top, left)
+    assert np.array_equal(box.of(image), image[0, top : top + 10, left : left + 10])
+
+
+def test_a_box_cuts_its_own_image() -> None:
+    images = np.arange(2 * 10 * 10, dtype=np.uint8).reshape(2, 10, 10, 1)
+    assert np.array_equal(Box(1, 6, 5, 4, 0.0).of(images), images[1, 6:10, 5:9])
+
+
+def test_boxes_come_strongest_first_column_by_column_of_the_peaks() -> None:
+    images, layer = np.zeros((3, 32, 32, 1), np.uint8), Layer("l", 9, 32, 32, True)
+    peaks = Peaks(
+        np.array([[1, 5], [3, 5], [2, 7]], np.float32),
+        np.array([[0, 0], [32 * 16 + 20, 0], [32 * 31 + 31, 0]]),
+    )
+    found = boxes(layer, [8, 2], images, 2, peaks, smallest=12)
+    assert [(b.image, b.top, b.left, b.activation) for b in found[8]] == [(1, 10, 14, 3), (2, 20, 20, 2)]
+    assert [b.image for b in found[2]] == [2, 0]  # of equals the first
+    assert {b.side for mine in found.values() for b in mine} == {12}
+
+
+@pytest.mark.parametrize(
+    ("side", "grid", "smallest", "expected"),
+    [(64, 16, 24, 24), (64, 16, 12, 20), (64, 32, 12, 12), (64, 4, 12, 64), (16, 16, 24, 16)],
+)
+def test_the_side_of_a_crop_is_five_positions_within_its_bounds(
+    side: int, grid: int, smallest: int, expected: int
+) -> None:
+    layer = Layer("l", 1, grid, grid, True)
+    assert side_of(np.zeros((side, side, 1), np.uint8), layer, smallest) == expected
 
 
 def test_looking_leaves_no_hook() -> None:

@@ -45,7 +45,7 @@ def test_the_papers_preset_is_its_published_run() -> None:
     assert (paper.steps, paper.fine_steps, paper.tolerance, paper.denoise) == (1000, 0, 0.005, 0.2)
     assert paper.average_pooling
     assert (paper.total_variation, paper.alpha_norm, paper.jitter, paper.source_jitter) == (0, 0, 0, 0)
-    assert (paper.standardised, paper.selectivity, paper.sharpen_every) == (False, 0, 0)
+    assert (paper.standardised, paper.target, paper.natural, paper.selectivity) == (False, 1, 0, 0)
 
 
 def test_mahendrans_preset_has_their_priors_jitter_and_fine_steps() -> None:
@@ -56,7 +56,7 @@ def test_mahendrans_preset_has_their_priors_jitter_and_fine_steps() -> None:
     assert theirs.total_variation > 0
     assert theirs.alpha_norm > 0
     assert (theirs.tolerance, theirs.denoise, theirs.average_pooling) == (0, 0, False)
-    assert (theirs.standardised, theirs.selectivity, theirs.sharpen_every) == (False, 0, 0)
+    assert (theirs.standardised, theirs.target, theirs.natural, theirs.selectivity) == (False, 1, 0, 0)
 
 
 def test_the_presets_of_others_differ_from_a_plain_descent_as_they_always_did() -> None:
@@ -69,6 +69,14 @@ def test_the_presets_of_others_differ_from_a_plain_descent_as_they_always_did() 
         "parametrization=input total_variation=1.0 alpha_norm=0.0001 jitter=0.25 steps=300 "
         "learning_rate=0.05 fine_steps=50"
     )
+
+
+def test_the_default_preset_weighs_naturalness_most_and_asks_for_a_lead() -> None:
+    ours = PRESETS["default"]
+    assert ours.natural > ours.selectivity > ours.target > 0
+    assert ours.lead > 0
+    assert ours.standardised
+    assert (ours.parametrization, ours.optimiser, ours.average_pooling) == ("spectrum", "adam", False)
 
 
 def test_a_description_names_what_differs_from_a_plain_descent() -> None:

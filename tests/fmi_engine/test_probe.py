@@ -19,6 +19,7 @@ from fmi_engine.probe import (
     recorded,
     resumption,
     silenced,
+    stages_of,
     tapped,
     truncated,
 )
@@ -794,3 +795,9 @@ def test_a_classifiers_layers_are_found_by_one_image_of_noise_in_its_size() -> N
     ]
     assert found == find_layers(classifier.network, torch.randn(1, 3, 8, 8))
     assert hooks(classifier.network) == 0
+
+
+def test_a_stage_is_the_last_layer_of_a_resolution() -> None:
+    sizes = (("a", 32), ("b", 32), ("c", 16), ("d", 8), ("e", 8))
+    layers = [Layer(name, 4, side, side, nonnegative=True) for name, side in sizes]
+    assert [layer.name for layer in stages_of(layers)] == ["b", "c", "e"]

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from fmi_engine.natural import Examples
+from fmi_engine.patches import find_peaks
 from fmi_engine.probe import find_layer
+from inspection.evidence import primitives
 from inspection.evidence.blame import probe_layers, shortlist
 from inspection.evidence.case import Case
+from inspection.evidence.layer_facts import check_ablation
 from inspection.evidence.primitives import count_pictures, invert_filters, stretched
 from inspection.evidence.subject import Subject, open_subject
 from inspection.findings import BlamedFilter
@@ -117,6 +121,34 @@ def test_progress_counts_the_pictures(mine: Subject, blamed: tuple[BlamedFilter,
     counted: list[int] = []
     invert_filters(mine, "n-3", blamed[:1], counted.append)
     assert sum(counted) == count_pictures(mine, blamed[:1]) == 4  # two sources, two controls
+
+
+class _CaughtError(Exception):
+    pass
+
+
+def test_pictures_are_made_of_every_second_reference_image_and_judged_by_the_others(
+    mine: Subject, blamed: tuple[BlamedFilter, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = find_layer(mine.layers, "stage2")
+    given: list[Examples] = []
+
+    def caught(*arguments: object) -> None:
+        given.extend(each for each in arguments if isinstance(each, Examples))
+        raise _CaughtError
+
+    monkeypatch.setattr(primitives, "invert", caught)
+    with pytest.raises(_CaughtError):
+        invert_filters(mine, "n-5", blamed)
+    monkeypatch.setattr(primitives, "summon", caught)
+    with pytest.raises(_CaughtError):
+        primitives.trust_test(mine, layer, [], check_ablation(mine, layer))
+    made_of, judged_by = given
+    assert np.array_equal(made_of.images, mine.correct.images[::2])
+    assert np.array_equal(judged_by.images, mine.correct.images)  # a jury parts them the same way
+    found = find_peaks(mine.classifier, layer, range(layer.channels), mine.correct.images)
+    assert np.array_equal(made_of.peaks["stage2"].places, found.places[::2])
+    assert np.array_equal(judged_by.peaks["stage2"].places, found.places)
 
 
 def test_without_filters_nothing_is_inverted(mine: Subject) -> None:

@@ -25,7 +25,7 @@ from inspection.findings import (
     Retraining,
     SetAside,
 )
-from inspection.nights.terminal import newest_mode, print_mode, print_night, print_retraining
+from inspection.nights.terminal import newest_mode, print_mode, print_night, print_paper, print_retraining
 from inspection.workspace.folder import Workspace, create_workspace
 from inspection.workspace.store import Store
 from tests.inspection.conftest import DIMMED
@@ -221,6 +221,48 @@ def test_a_set_without_images_has_no_percentages(console: Console) -> None:
 def test_a_refused_candidate_is_told_why(console: Console) -> None:
     print_retraining(console, replace(CANDIDATE, accepted=False, reasons=("too few [images]",)))
     assert lines(console)[:2] == ["Candidate model 0123456789ab: refused", "too few [images]"]
+
+
+# --- the paper's claims ---
+
+
+READ = {
+    "readable": 0.679,
+    "readable_ceiling": 0.717,
+    "share": 0.825,
+    "by_network": 0.61,
+    "by_network_ceiling": 0.7,
+    "transfer": 0.93,
+    "first_rank": 1.0,
+    "nearest_copy": 0.44,
+    "copy_bound": 0.81,
+}
+STAGE = {
+    "network": "vgg",
+    "layer": "4",
+    "filters": 6,
+    "channels": 16,
+    "auroc": 0.9876,
+    "trusted_share": 0.5,
+    "parts": {"rank": 0.9, "agreement": 0.8, "layout": 0.7},
+    "untrained_trusted_share": 0.0,
+    "untrained_parts": {"pictures": 0.25},
+    "dead_trusted_share": 0.1,
+    "presets": {"default": READ, "paper": {**READ, "readable": 0.554, "share": 0.249, "nearest_copy": -1.0}},
+}
+
+
+def test_the_papers_claims_are_told_by_stage_and_readability_by_preset(console: Console) -> None:
+    print_paper(console, {"images": "steel", "layers": [STAGE], "verdicts": ["vgg: it holds"]})
+    said = lines(console)
+    assert "vgg 4 6/16 0.988 50% 90% 80% 70% 0% 25% 10%" in said
+    title = said.index("Readability, by preset")
+    assert said[title + 1 : title + 4] == [
+        "stage preset readable real way network real transfer first copy bound",
+        "vgg 4 default 0.68 0.72 0.82 0.61 0.70 0.93 1.00 0.44 0.81",
+        "vgg 4 paper 0.55 0.72 0.25 0.61 0.70 0.93 1.00 -1.00 0.81",
+    ]
+    assert said[-1] == "- vgg: it holds"
 
 
 # --- the newest mode ---

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from fmi_engine.classifier import Classifier
 from fmi_engine.energy import flatten_maps, isolate, reallocate_at_random, shuffle_maps
-from fmi_engine.inversion import Descent, Job, invert, invert_codes, source_code
+from fmi_engine.inversion import Descent, Job, Run, invert, invert_codes, source_code
+from fmi_engine.jury import parted
 from fmi_engine.probe import find_layer
-from fmi_engine.trust import check_ablation, trust_test
+from fmi_engine.trust import check_ablation
 from fmi_engine.types import FilterRef
-from inspection.evidence.primitives import CONTROLS, stretched
+from fmi_engine.wording import reasons
+from inspection.evidence.primitives import CONTROLS, examples_of, stretched, trust_test
 from inspection.evidence.subject import Subject
 from inspection.inputs.images import read_image
-from inspection.pictures.filters import Drawn
+from inspection.pictures.filters import CPU_BATCH, Drawn
 from tests.inspection.conftest import SIZE, Plant
 from tests.inspection.pictures.command import Fmi, described, sources, told
 from tests.inspection.pictures.conftest import DEAD
@@ -46,11 +48,15 @@ def test_the_result_is_the_engines_and_the_trust_test_is_applied(
     controls = [
         Job(FilterRef("stage2", channel), 0, 0, layout) for channel in CHANNELS for layout in CONTROLS
     ]
-    made = invert(known.classifier, [*jobs, *controls], decoded, reference=known.reference)
     layer = find_layer(known.layers, "stage2")
+    real = parted(examples_of(known, layer))[0]
+    run = Run(CPU_BATCH)
+    made = invert(
+        known.classifier, [*jobs, *controls], decoded, reference=known.reference, examples=real, run=run
+    )
     labelled = (known.labelled.images, known.labelled.labels)
     ablation = check_ablation(known.classifier, layer, labelled)
-    trusts = trust_test(known.classifier, known.reference, made, ablation=ablation)
+    trusts = trust_test(known, layer, made, ablation)
     assert [each["filter"] for each in answer["filters"]] == ["stage2:3", "stage2:5"]
     told_of = [picture for each in answer["filters"] for picture in each["pictures"]]
     for job, inversion, trust, said in zip(jobs, made, trusts, told_of, strict=False):
@@ -60,7 +66,9 @@ def test_the_result_is_the_engines_and_the_trust_test_is_applied(
         assert said["trust"]["energy"] == pytest.approx(trust.energy, rel=1e-2, abs=1e-2)
         assert said["trust"]["agreement"] == pytest.approx(trust.agreement, abs=0.02)
         assert said["trust"]["layout"] == pytest.approx(trust.layout, abs=0.02)
+        assert said["trust"]["failed"] == [*reasons(trust)]
         assert said["trust"]["trusted"] == (said["trust"]["failed"] == [])
+    assert {trust.readable is None or trust.copy is None for trust in trusts} == {False}
     assert len(told_of) == len(trusts) == 8
     assert answer["model"] == home.model.model_hash
     assert (answer["not_tested"], answer["layout"], answer["draw"]) == ({}, "source", None)
@@ -86,7 +94,7 @@ def test_without_a_workspace_the_sources_say_what_is_normal_and_nothing_is_teste
     monkeypatch.chdir(tmp_path)
     command = ("invert", "stage2:3,5", *sources(images), *described(site))
     answer = told(fmi(*command, "--json"))
-    made = invert(classifier, jobs, decoded)
+    made = invert(classifier, jobs, decoded, run=Run(CPU_BATCH))
     expected = np.array([each.residual for each in made]).reshape(2, 4)
     np.testing.assert_allclose(residuals(answer), expected, rtol=1e-3)
     assert {p["trust"] for each in answer["filters"] for p in each["pictures"]} == {None}

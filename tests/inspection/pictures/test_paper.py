@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmi_engine.types import Failure, FilterRef, FloatArray, Inversion, Layer, Trust, TrustPart
+from fmi_engine.types import Failure, FilterRef, FloatArray, Inversion, Trust, TrustPart
 from inspection.errors import InspectionError
 from inspection.inputs.images import read_image
 from inspection.pictures import paper_networks, paper_results, paper_stage
@@ -53,22 +53,46 @@ def test_the_pictures_alone_are_all_but_the_ablation_check() -> None:
     assert (parts["ablation"], parts["pictures"], parts["agreement"]) == (0, 0.5, 0.5)
 
 
-def test_a_stage_is_the_last_layer_of_a_resolution() -> None:
-    sizes = (("a", 32), ("b", 32), ("c", 16), ("d", 8), ("e", 8))
-    layers = [Layer(name, 4, side, side, nonnegative=True) for name, side in sizes]
-    assert [layer.name for layer in paper_networks.stages_of(layers)] == ["b", "c", "e"]
+def readability(**changed: float) -> dict[str, float]:
+    """What is told of a preset that holds all that is asked of it."""
+    fine = {"share": 0.8, "first_rank": 1.0, "nearest_copy": 0.6, "copy_bound": 0.9}
+    return {**fine, **changed}
+
+
+def row(layer: str, auroc: float, trusted: float, control: float, **changed: float) -> dict[str, object]:
+    """A stage; what rival presets do decides nothing."""
+    presets = {"default": readability(**changed), "paper": readability(share=0.0, first_rank=0.0)}
+    values = {"auroc": auroc, "trusted_share": trusted, "untrained_parts": {"pictures": control}}
+    return {"network": "vgg", "layer": layer, "presets": presets, **values}
 
 
 def test_what_does_not_hold_is_said_with_its_stages() -> None:
-    def row(layer: str, auroc: float, trusted: float, control: float) -> dict[str, object]:
-        parts = {"pictures": control}
-        values = {"auroc": auroc, "trusted_share": trusted, "untrained_parts": parts}
-        return {"network": "vgg", "layer": layer, **values}
-
     said = list(paper_results.verdicts([row("first", 0.99, 0.5, 0.8), row("last", 0.96, 0.95, 0.0)]))
-    assert said[0].endswith("holds at every stage")
-    assert said[1].endswith("nine in ten live filters pass the trust test: does not hold at first")
-    assert said[2].endswith("does not hold at first")
+    assert len(said) == 6
+    assert [each.endswith("holds at every stage") for each in said] == [True] * 4 + [False] * 2
+    assert said[4].endswith("nine in ten live filters pass the trust test: does not hold at first")
+    assert said[5].endswith("does not hold at first")
+
+
+@pytest.mark.parametrize(
+    ("changed", "which", "claim"),
+    [
+        (
+            {"share": 0.59},
+            0,
+            "its primitives tell its filters' real crops, 0.6 of the way to other real crops",
+        ),
+        ({"first_rank": 0.89}, 1, "nine in ten of its primitives rank first"),
+        ({"nearest_copy": 0.91}, 2, "its primitives are no copies"),
+    ],
+)
+def test_what_cannot_be_read_ranks_second_or_is_a_copy_is_said(
+    changed: dict[str, float], which: int, claim: str
+) -> None:
+    at_the_bound = row("first", 0.99, 0.95, 0.0, share=0.6, first_rank=0.9, nearest_copy=0.9)
+    said = list(paper_results.verdicts([at_the_bound, row("last", 0.99, 0.95, 0.0, **changed)]))
+    assert said[which] == f"vgg: {claim}: does not hold at last"
+    assert sum(each.endswith("holds at every stage") for each in said) == 5
 
 
 def test_json_holds_no_nan_and_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
@@ -104,14 +128,24 @@ def test_the_claims_are_measured_on_ones_own_images_and_a_second_run_trains_noth
         assert row["trusted_share"] <= min(row["parts"].values())
         assert len(row["textures"]) == row["filters"]
         assert set(row["changed_sources"]) == set(paper_stage.SOURCE_CHANGES)
+        assert [*row["presets"]] == ["default", "paper", "mahendran", "phase"]
+        assert [each["filters"] for each in row["presets"].values()] == [row["filters"], 2, 2, 2]
+        for each in row["presets"].values():
+            for figure in ("readable", "readable_ceiling", "by_network", "by_network_ceiling", "transfer"):
+                assert 0 <= each[figure] <= 1
+            assert 0 <= each["first_rank"] <= 1
+            assert -1 <= each["nearest_copy"] <= 1
+            assert -1 <= each["copy_bound"] <= 1
     assert {row["descriptor"] for row in results["hierarchy"]["vgg"]} >= {"wavelength", "complexity"}
     assert "AUROC" in answer.stdout
+    assert "Readability, by preset" in answer.stdout
     for name in ("trust.png", "hierarchy.png", "sources.png"):
         assert read_image(tmp_path / "paper" / name, None, 3).std() > 10
-    (network,) = (tmp_path / "paper").glob("vgg-*.pt")
-    before = network.stat().st_mtime_ns
+    networks = sorted((tmp_path / "paper").glob("vgg-*.pt"))
+    assert [each.name[:6] for each in networks] == ["vgg-0-", "vgg-1-"]  # and the one that looks on
+    before = [each.stat().st_mtime_ns for each in networks]
     assert fmi(*command).returncode == 0
-    assert network.stat().st_mtime_ns == before
+    assert [each.stat().st_mtime_ns for each in networks] == before
     again = json.loads(target.read_text(encoding="utf-8"))
     assert [row["auroc"] for row in again["layers"]] == [row["auroc"] for row in rows]
 
