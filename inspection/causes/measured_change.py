@@ -61,7 +61,7 @@ class MeasuredChange:
     tones: FloatArray  # (256, channel), grey level that each grey level became
     pattern: FloatArray  # (height, width, channel), natural logarithm of light against normal light
     residuals: FloatArray  # (images, height, width, channel), grey levels on mid-grey, the pattern undone
-    in_place: bool = False  # the residuals stay where they were found, for the parts lie alike
+    in_place: bool = False  # the parts lie alike: a residual is part of their change where it was found
 
 
 def measure_change(
@@ -96,8 +96,10 @@ def without_defects(images: Values, labels: NDArray[np.int64], good: Collection[
 def lie_alike(correct: Labelled) -> bool:
     """Whether the mean images of their classes hold most of what varies over correct images.
 
-    A cell has its corners and its busbars at the same place as any other; a strip of steel has nothing
-    there. The mean of n images holds 1 / n of what each has for itself: that is taken off.
+    A cell has its corners and its busbars at the same place as any other (the mean of a class holds .5 to
+    .8); a strip of steel has nothing there (.2 at most), and a ball screw little (.4). The mean of n images
+    holds 1 / n of what each has for itself: that is taken off. A recipe moves residuals all the same: cells
+    from mono to poly, right of 260 unseen with the recipe alone .45 in place, .50 moved, .49 with both.
     """
     counts = np.bincount(correct.labels)[correct.labels]
     few = correct.subset(np.flatnonzero(counts > 1))

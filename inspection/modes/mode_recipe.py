@@ -14,7 +14,6 @@ from inspection.inputs.labelled import evenly, sample
 from inspection.nights.phrases import sentence
 from inspection.recipes.overlays import (
     FIXED_PATTERN,
-    PLACED_RESIDUAL,
     RESIDUAL_TEXTURE,
     TONE_CURVE,
     write_pattern,
@@ -96,8 +95,7 @@ def _laid_over(case: Case, measured: str, path: Path) -> list[list[Ingredient]]:
         files = [
             write_texture(change.residuals[i], path.parent, f"{folder}/residual-{i}.png") for i in chosen
         ]
-        name = PLACED_RESIDUAL if change.in_place else RESIDUAL_TEXTURE
-        groups.append([Ingredient(name, *strengths, tuple(files))])
+        groups.append([Ingredient(RESIDUAL_TEXTURE, *strengths, tuple(files))])
     return groups
 
 

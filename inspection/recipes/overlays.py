@@ -30,12 +30,10 @@ from inspection.workspace.files import file_bytes
 
 FIXED_PATTERN = "fixed pattern"
 RESIDUAL_TEXTURE = "residual texture"
-PLACED_RESIDUAL = "residual texture in place"
 TONE_CURVE = "tone curve"
 OVERLAYS = {
     FIXED_PATTERN: "what lies at the same place on all the failing images",
     RESIDUAL_TEXTURE: "what the failing images hold beside the normal, anywhere",
-    PLACED_RESIDUAL: "what the failing images hold beside the normal, where it lies on them",
     TONE_CURVE: "what every grey level of the failing images became",
 }
 """The ingredients that lay measured changes over the image; their strength is the amplitude, 1 as found."""
@@ -138,7 +136,6 @@ class TextureOverlay(Overlay):
     Args:
         textures: (path under the recipe's folder, SHA-256) of each PNG whose value 128 is no change.
         amplitude_range: factor on the texture, drawn uniformly.
-        in_place: neither mirror nor move it.
         p: probability of applying it.
 
     Raises RecipeError for a texture that is gone or was changed.
@@ -150,27 +147,24 @@ class TextureOverlay(Overlay):
 
         textures: Annotated[list[tuple[str, str]], Field(min_length=1)]
         amplitude_range: Amplitudes
-        in_place: bool
 
     def __init__(
         self,
         textures: Sequence[tuple[str, str]],
         amplitude_range: tuple[float, float] = (0.2, 1.3),
-        in_place: bool = False,
         p: float = 0.5,
     ):
         super().__init__(p=p)
         self.textures = [(path, digest) for path, digest in textures]
         self.amplitude_range = amplitude_range
-        self.in_place = in_place
         self._fields = [_read_texture(_folder.get(), *each) for each in self.textures]
 
     def get_params(self) -> dict[str, Any]:
         """Draw the texture, its mirrorings, its place (shares of the sides) and its amplitude."""
         return {
             "which": self.py_random.randrange(len(self._fields)),
-            "mirrored": tuple(not self.in_place and self.py_random.random() < 0.5 for _ in range(2)),
-            "moved": tuple(0.0 if self.in_place else self.py_random.random() for _ in range(2)),
+            "mirrored": (self.py_random.random() < 0.5, self.py_random.random() < 0.5),
+            "moved": (self.py_random.random(), self.py_random.random()),
             "amplitude": self.py_random.uniform(*self.amplitude_range),
         }
 

@@ -28,7 +28,6 @@ from inspection.operations.operation import Image
 from inspection.recipes.overlays import (
     FIXED_PATTERN,
     OVERLAYS,
-    PLACED_RESIDUAL,
     TONE_CURVE,
     FixedPattern,
     TextureFile,
@@ -249,9 +248,7 @@ def _transform(ingredient: Ingredient) -> A.BasicTransform:
         (file,) = ingredient.textures
         return _OF_ONE_FILE[ingredient.operation]((file.path, file.sha256), amplitudes, p=1.0)
     if ingredient.operation in OVERLAYS:
-        in_place = ingredient.operation == PLACED_RESIDUAL
-        files = [(each.path, each.sha256) for each in ingredient.textures]
-        return TextureOverlay(files, amplitudes, in_place, p=1.0)
+        return TextureOverlay([(each.path, each.sha256) for each in ingredient.textures], amplitudes, p=1.0)
     return find_operation(ingredient.operation).transform(*amplitudes)
 
 

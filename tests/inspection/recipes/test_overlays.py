@@ -22,7 +22,6 @@ from inspection.recipes.overlays import (
     BLACK,
     FIXED_PATTERN,
     LEVELS,
-    PLACED_RESIDUAL,
     RESIDUAL_TEXTURE,
     TONE_CURVE,
     FixedPattern,
@@ -208,18 +207,6 @@ def test_every_texture_mirroring_and_amplitude_of_the_range_is_drawn(tmp_path: P
         assert np.all(np.abs(np.histogram(places, 4, (0, 1))[0] - 150) < 45)
     amplitudes = [each["amplitude"] for each in drawn]
     assert np.all(np.abs(np.histogram(amplitudes, 4, (0.2, 1.3))[0] - 150) < 45)
-
-
-def test_a_texture_in_place_is_neither_mirrored_nor_moved(tmp_path: Path) -> None:
-    file = write_texture(field(), tmp_path, "t.png")
-    recipe = build_recipe(
-        [[Ingredient(PLACED_RESIDUAL, 1.0, 1.0, (file,))]], Coverage(1.0, 7, (32, 32), 1), {}, tmp_path
-    )
-    change = RecipeTransform(recipe, tmp_path)
-    still = grey().astype(np.int64) + unmoved(texture_overlay(tmp_path, file), grey())
-    for index in range(6):
-        np.testing.assert_array_equal(change(grey(), epoch=0, index=index), still)
-    assert summarise(recipe) == "residual texture in place 1 times as found, on 100 % of the images"
 
 
 def test_a_pattern_is_moved_by_shares_of_its_sides_and_mirrored_at_the_border(tmp_path: Path) -> None:
