@@ -60,8 +60,9 @@ def invert_filters(
     )
     trusts = trust_test(subject, layer, made, check_ablation(subject, layer))
     inversions = [each for each in made if each.layout == "source"]
-    folder = subject.workspace.night_folder(night_of(mode_id)) / "primitives"
-    at_work = _draw_at_work(case, layer, filters, folder / f"at-work-{mode_id}")
+    night_folder = subject.workspace.night_folder(night_of(mode_id))
+    at_work = _draw_at_work(case, layer, filters, night_folder / f"at-work-{mode_id}")
+    folder = night_folder / "primitives"
     source_pictures = [
         _write(subject, folder / f"source-{i}.png", image) for i, image in enumerate(sources.images)
     ]

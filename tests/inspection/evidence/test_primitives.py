@@ -1,6 +1,7 @@
 """Texture primitives as findings: real descents on a tiny model, their pictures and patches."""
 
 import hashlib
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from inspection.evidence import primitives
 from inspection.evidence.blame import probe_layers, shortlist
 from inspection.evidence.case import Case
 from inspection.evidence.layer_facts import check_ablation
-from inspection.evidence.primitives import count_pictures, invert_filters, stretched
+from inspection.evidence.primitives import count_pictures, invert_filters, pattern_of, stretched
 from inspection.evidence.subject import Subject, open_subject
 from inspection.findings import BlamedFilter
 from inspection.inputs.images import read_image
@@ -30,6 +31,11 @@ def mine(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Subject:
 
 
 @pytest.fixture(scope="module")
+def case(mine: Subject, lamp_case: Case) -> Case:
+    return replace(lamp_case, subject=mine)
+
+
+@pytest.fixture(scope="module")
 def blamed(mine: Subject, lamp_case: Case) -> tuple[BlamedFilter, ...]:
     stage2 = replace(mine, layers=(find_layer(mine.layers, "stage2"),))
     probe = probe_layers(replace(lamp_case, subject=stage2))[0]
@@ -37,8 +43,8 @@ def blamed(mine: Subject, lamp_case: Case) -> tuple[BlamedFilter, ...]:
 
 
 @pytest.fixture(scope="module")
-def inverted(mine: Subject, blamed: tuple[BlamedFilter, ...]) -> tuple[BlamedFilter, ...]:
-    return invert_filters(mine, "n-1", blamed)
+def inverted(case: Case, blamed: tuple[BlamedFilter, ...]) -> tuple[BlamedFilter, ...]:
+    return invert_filters(case, "n1-1", blamed)
 
 
 def test_every_filter_gets_a_primitive_from_every_source(
@@ -49,7 +55,7 @@ def test_every_filter_gets_a_primitive_from_every_source(
     ]
     for each in inverted:
         assert [primitive.picture for primitive in each.primitives] == [
-            f"artifacts/n-1/primitives/stage2-{each.channel}-{source}.png" for source in (0, 1)
+            f"artifacts/n1/primitives/stage2-{each.channel}-{source}.png" for source in (0, 1)
         ]
         for primitive in each.primitives:
             picture = read_image(mine.workspace.root / primitive.picture, None, 1)
@@ -67,7 +73,7 @@ def test_the_sources_are_correct_images_shown_beside(
     sources = mine.correct.images[evenly(mine.correct.labels, 2)]
     for each in inverted:
         for i, primitive in enumerate(each.primitives):
-            assert primitive.source_picture == f"artifacts/n-1/primitives/source-{i}.png"
+            assert primitive.source_picture == f"artifacts/n1/primitives/source-{i}.png"
             shown = read_image(mine.workspace.root / primitive.source_picture, None, 1)
             np.testing.assert_array_equal(shown, sources[i])
 
@@ -81,7 +87,7 @@ def test_real_patches_are_cut_where_the_filter_answers_most(
         codes = stage2(stage1(mine.classifier.prepare(mine.correct.images))).numpy()
     for each in inverted:
         assert each.patches == tuple(
-            f"artifacts/n-1/primitives/stage2-{each.channel}-patch-{i}.png" for i in range(3)
+            f"artifacts/n1/primitives/stage2-{each.channel}-patch-{i}.png" for i in range(3)
         )
         peaks = codes[:, each.channel].max((1, 2))
         strongest = sorted(range(len(peaks)), key=lambda i: -peaks[i])[:3]
@@ -97,29 +103,29 @@ def picture_bytes(folder: Path) -> dict[str, str]:
 
 
 def test_the_same_seed_draws_the_same_bytes_and_another_seed_others(
-    mine: Subject,
+    case: Case,
     blamed: tuple[BlamedFilter, ...],
     inverted: tuple[BlamedFilter, ...],
     plant: Plant,
     tmp_path: Path,
 ) -> None:
-    invert_filters(mine, "n-2", blamed)
-    first = picture_bytes(mine.workspace.night_folder("n-1") / "primitives")
-    assert picture_bytes(mine.workspace.night_folder("n-2") / "primitives") == first
+    invert_filters(case, "n2-1", blamed)
+    first = picture_bytes(case.subject.workspace.night_folder("n1") / "primitives")
+    assert picture_bytes(case.subject.workspace.night_folder("n2") / "primitives") == first
     assert len(first) == 2 + 2 * 2 + 2 * 3  # sources, primitives, patches
     copy = plant.copied(tmp_path / "other", "compute.seed = 1")
     other = open_subject(copy.workspace, copy.model, copy.references)
-    invert_filters(other, "n-1", blamed)
-    others = picture_bytes(other.workspace.night_folder("n-1") / "primitives")
+    invert_filters(replace(case, subject=other), "n1-1", blamed)
+    others = picture_bytes(other.workspace.night_folder("n1") / "primitives")
     for each in inverted:
         for primitive in each.primitives:
             name = Path(primitive.picture).name
             assert others[name] != first[name]
 
 
-def test_progress_counts_the_pictures(mine: Subject, blamed: tuple[BlamedFilter, ...]) -> None:
+def test_progress_counts_the_pictures(mine: Subject, case: Case, blamed: tuple[BlamedFilter, ...]) -> None:
     counted: list[int] = []
-    invert_filters(mine, "n-3", blamed[:1], counted.append)
+    invert_filters(case, "n3-1", blamed[:1], counted.append)
     assert sum(counted) == count_pictures(mine, blamed[:1]) == 4  # two sources, two controls
 
 
@@ -128,7 +134,7 @@ class _CaughtError(Exception):
 
 
 def test_pictures_are_made_of_every_second_reference_image_and_judged_by_the_others(
-    mine: Subject, blamed: tuple[BlamedFilter, ...], monkeypatch: pytest.MonkeyPatch
+    mine: Subject, case: Case, blamed: tuple[BlamedFilter, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer = find_layer(mine.layers, "stage2")
     given: list[Examples] = []
@@ -139,7 +145,7 @@ def test_pictures_are_made_of_every_second_reference_image_and_judged_by_the_oth
 
     monkeypatch.setattr(primitives, "invert", caught)
     with pytest.raises(_CaughtError):
-        invert_filters(mine, "n-5", blamed)
+        invert_filters(case, "n5-1", blamed)
     monkeypatch.setattr(primitives, "summon", caught)
     with pytest.raises(_CaughtError):
         primitives.trust_test(mine, layer, [], check_ablation(mine, layer))
@@ -151,9 +157,39 @@ def test_pictures_are_made_of_every_second_reference_image_and_judged_by_the_oth
     assert np.array_equal(judged_by.peaks["stage2"].places, found.places)
 
 
-def test_without_filters_nothing_is_inverted(mine: Subject) -> None:
-    assert invert_filters(mine, "n-4", ()) == ()
-    assert not mine.workspace.night_folder("n-4").exists()
+def test_without_filters_nothing_is_inverted(case: Case) -> None:
+    assert invert_filters(case, "n4-1", ()) == ()
+    assert not case.subject.workspace.night_folder("n4").exists()
+
+
+def test_a_filter_is_drawn_at_work_on_the_error_that_excites_it_most(
+    case: Case, inverted: tuple[BlamedFilter, ...]
+) -> None:
+    root, images = case.subject.workspace.root, case.images[case.examined]
+    layer = find_layer(case.subject.layers, "stage2")
+    for each in inverted:
+        peaks = find_peaks(case.subject.classifier, layer, [each.channel], images)
+        shown = read_image(root / each.excited, None, images.shape[3])
+        assert np.array_equal(shown, images[int(peaks.values[:, 0].argmax())])
+        answers = read_image(root / each.answers, None, 3).astype(int)
+        red = answers[..., 0] - answers[..., 1]
+        row, column = np.unravel_index(int(red.argmax()), red.shape)
+        place = int(peaks.places[peaks.values[:, 0].argmax(), 0])
+        stride = len(red) / layer.height
+        assert abs(row - (place // layer.width + 0.5) * stride) <= stride
+        assert abs(column - (place % layer.width + 0.5) * stride) <= stride
+
+
+def test_the_pattern_of_stripes_is_lines_that_run_along_them() -> None:
+    rows = np.arange(48)[:, None] + 0 * np.arange(48)
+    pattern = pattern_of((0.5 + 0.3 * np.sin(2 * np.pi * rows / 6)).astype(np.float32)[None], 0.1)
+    assert pattern.wavelength == pytest.approx(6, rel=0.05)
+    assert min(pattern.direction, 180 - pattern.direction) < 2  # lines across
+    assert pattern.directedness > 0.9
+    assert pattern.mm_per_pixel == 0.1
+    flat = pattern_of(np.full((1, 16, 16), 0.5, np.float32))
+    assert math.isnan(flat.wavelength)
+    assert math.isnan(flat.polarity)
 
 
 # --- stretched ---
