@@ -62,7 +62,14 @@ class Preset:
 
 
 PRESETS = {
-    # Chosen by readability and by rank, see the changelog: DEFAULT_COMMENT
+    # What tells a filter's real crops best while the filter ranks first, on a VGG trained on steel and a
+    # ResNet on solar cells, 96 pixels, 12 to 16 filters of a stage. Without the distribution all rank first
+    # and go a tenth of the way from chance to real crops; by it alone they go .3 to .7 of it, and a tenth
+    # rank first; with rivals scaled down and the hinge nearly all do, at the same way. The target costs
+    # readability: .71 of the way at a weight of 0, .64 at .05. Rates from .06 to .3 take it from .4 to .55 at
+    # one stage; at .2 and more one in eight filters of another lost its rank. What changed nothing: Gram
+    # matrices, projections of codes on random directions or of patches on random kernels, other weights of
+    # layers, larger crops, 8 of the 24 crops to a picture.
     "default": Preset(
         parametrization="spectrum",
         standardised=True,
