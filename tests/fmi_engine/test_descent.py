@@ -29,6 +29,7 @@ from fmi_engine.inversion import (
     invert,
     invert_codes,
     normal_of,
+    residuals,
     source_code,
 )
 from fmi_engine.natural import Examples
@@ -538,6 +539,36 @@ def test_the_loss_of_two_filters_worked_out_by_hand(
         assert float(left[i]) == pytest.approx(
             ((code - plain_target) ** 2).sum() / (plain_target**2).sum(), rel=1e-4
         )
+
+
+def test_the_loss_weighs_residual_naturalness_and_lead_at_the_roll_of_the_step() -> None:
+    """The picture whose look counts is what a camera would see, rolled as the code is."""
+    classifier, sources = deep(12), varied(3, 12, 3, seed=2)
+    standardising = Preprocessing(12, 12, 3, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
+    classifier = Classifier(classifier.network, classifier.class_names, standardising)
+    jobs = [Job(FilterRef("third", k), k, k) for k in range(2)]
+    preset = Preset(target=0.3, natural=0.7, selectivity=0.2, crops=2, source_jitter=1.0)
+    goal = goal_of(classifier, jobs, sources, preset)
+    assert goal.layers(classifier) == ["second", "third"]
+    assert goal.natural is not None
+    assert goal.leading is not None
+    picture = torch.from_numpy(unit(varied(2, 12, 3, seed=9)))
+    x = standardising.normalise(picture)
+    with torch.no_grad(), _looking_at(classifier, goal.layers(classifier), preset) as look:
+        for step in (0, 3):
+            offset = goal.offsets[step]
+            codes = look(x.roll(offset, (2, 3)))
+            residual = residuals(codes["third"], goal.targets[step])
+            distance = goal.natural.distance(codes, picture.roll(offset, (2, 3)), step)
+            expected = 0.3 * residual + 0.7 * distance + 0.2 * goal.leading.lacks(codes["third"])
+            assert torch.allclose(goal.loss(look)(x, step), expected, rtol=1e-4)
+    assert goal.offsets[3] != (0, 0)
+    assert float(distance.min()) > 0
+
+
+def test_where_a_picture_need_not_be_natural_its_layer_alone_is_looked_at() -> None:
+    goal = goal_of(deep(12), [Job(FilterRef("third", 0), 0, 0)], varied(1, 12, 3), Preset(selectivity=1.0))
+    assert (goal.layers(deep(12)), goal.natural) == (["third"], None)
 
 
 # Leading
