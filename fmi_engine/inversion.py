@@ -73,9 +73,10 @@ def invert(
 
     Minimises ||code(x) - F*||^2 / ||F*||^2 and what else the preset weighs, for every job by itself; only
     the layers up to the target run. `sources` is (images, height, width, channel), 8-bit. The same job
-    gives the same picture whatever batch it runs in. `reference` says what is normal for each filter, for
-    presets that weigh filters by it; without one the sources themselves do. `examples` are the real images
-    whose crops a picture is to be like, for presets that ask for it; without any the sources are.
+    gives the same picture in the same batch, and nearly the same in another: where values are sorted, a
+    rounding may swap two, and the descent goes on from there. `reference` says what is normal for each
+    filter, for presets that weigh filters by it; without one the sources themselves do. `examples` are the
+    real images whose crops a picture is to be like, for presets that ask for it; without any the sources are.
     """
     wanted, cache, progress = list(dict.fromkeys(jobs)), run.cache, run.progress
     given = _Given(classifier, sources, preset, reference, examples or Examples(sources, {}))

@@ -19,6 +19,7 @@ OWN = 40  # real crops of each filter that an observer sorts, each of another im
 SHOWN = 27  # real crops of each filter that it is shown in place of a primitive, in turns
 OTHERS = 16  # further filters of the layer whose crops it has to tell the filter's from ...
 FEW = 12  # ... and how many of each
+SAME = 0.995  # a correlation at and above which two crops are of one part, taken twice
 COMPARED = 2  # windows of a picture, and crops of a filter, in which a copy is looked for
 
 
@@ -41,7 +42,7 @@ class Jury:
 
     def copy(self, classifier: Classifier, picture: Inversion) -> float:
         """How like a picture, where its filter answers most, is to the place of a real image most like it."""
-        (answer,) = _answers(classifier, self.layer, [picture])
+        (answer,) = answers_of(classifier, self.layer, [picture])
         found = windows(picture.image, self.copies.side, answer)[:COMPARED]
         return max((self.copies.nearest(each) for each in found), default=-1.0)
 
@@ -50,12 +51,12 @@ def shown_windows(
     classifier: Classifier, layer: Layer, pictures: Sequence[Inversion], side: int
 ) -> list[FloatArray]:
     """What an observer is shown of the pictures of a filter: where the filter answers most, 27 at most."""
-    answers = _answers(classifier, layer, pictures)
+    answers = answers_of(classifier, layer, pictures)
     found = [windows(each.image, side, answer) for each, answer in zip(pictures, answers, strict=True)]
     return [part for each in found for part in each][:SHOWN]
 
 
-def _answers(classifier: Classifier, layer: Layer, pictures: Sequence[Inversion]) -> list[FloatArray]:
+def answers_of(classifier: Classifier, layer: Layer, pictures: Sequence[Inversion]) -> list[FloatArray]:
     """The map of each picture's own filter."""
     x = torch.from_numpy(np.stack([each.image for each in pictures])).to(classifier.device)
     with torch.no_grad(), truncated(classifier.network, layer.name) as code:
@@ -98,7 +99,12 @@ def summon(
     ]
     copies = Copies(examples.images, compared[0].side)
     among = [copies.nearest(_unit(box, made_of), without=2 * box.image) for box in compared]
-    return Jury(layer, observer(seen), shown, copies, max(among), shown[channels[0]][0].shape[0])
+    return Jury(layer, observer(seen), shown, copies, _most(among), shown[channels[0]][0].shape[0])
+
+
+def _most(among: Sequence[float]) -> float:
+    """The highest correlation among real crops, but for a part that was taken twice, and flat ones."""
+    return max((each for each in among if -1 < each < SAME), default=SAME)
 
 
 def unit_crops(

@@ -10,6 +10,7 @@ Interpretability at Scale Without Humans, NeurIPS 2024: it compares textures by 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ SMALLEST = 12  # pixels a side: smaller crops tell an observer less
 LARGEST = 48  # pixels a side: larger crops are seen at a coarser scale
 WINDOWS = 3  # a side, at most, that an observer is shown of a picture larger than a crop
 
+Values = TypeVar("Values", FloatArray, NDArray[np.uint8])
 Describe = Callable[[FloatArray], tuple[FloatArray, ...]]
 
 
@@ -83,11 +85,11 @@ def _tones(values: FloatArray) -> NDArray[np.float64]:
     spread = float(values.std())
     scaled = (values - values.mean()) / max(spread, FAINT)
     cubes = scaled**3
-    shape = float(cubes.mean()), float(np.log((cubes * scaled).mean() + FAINT))
+    shape = float(cubes.mean()), float(np.log(max((cubes * scaled).mean(), FAINT)))
     return np.array([*(3 * np.quantile(values, TONES)), np.log(spread + FAINT), *shape])
 
 
-def windows(picture: FloatArray, side: int, answers: FloatArray) -> list[FloatArray]:
+def windows(picture: Values, side: int, answers: FloatArray) -> list[Values]:
     """The parts of a picture (channel, height, width), `side` pixels each way, that an observer is shown.
 
     As (height, width, channel), where the filter answers most, as real crops are chosen: `answers` is its
@@ -101,7 +103,7 @@ def windows(picture: FloatArray, side: int, answers: FloatArray) -> list[FloatAr
         for count, length in zip(left.shape, (height, width), strict=True)
     ]
     most = min(WINDOWS, max(1, height // side)) * min(WINDOWS, max(1, width // side))
-    found: list[FloatArray] = []
+    found: list[Values] = []
     while len(found) < most and np.isfinite(left).any():
         place = np.unravel_index(np.argmax(left), left.shape)
         centre = [float(axis[at]) for axis, at in zip(middles, place, strict=True)]

@@ -169,6 +169,7 @@ class Primitive:
     readable: float | None = None  # AUROC: who sees the filter's pictures tells the real crops that excite it
     readable_ceiling: float | None = None  # the same where other real crops of the filter are shown
     copy: float | None = None  # highest correlation with a place of a real image
+    close: str = ""  # picture: where the filter answers it most, as large as a real patch; "": not drawn
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ from fmi_engine import trust
 from fmi_engine.cache import PrimitiveCache
 from fmi_engine.descriptors import FLAT, measure_texture
 from fmi_engine.inversion import Job, Run, invert
-from fmi_engine.jury import parted, summon
+from fmi_engine.jury import answers_of, parted, summon
 from fmi_engine.natural import Examples
 from fmi_engine.patches import Patch, cut_out
 from fmi_engine.presets import find_preset
 from fmi_engine.probe import find_layer, truncated
+from fmi_engine.readability import windows
 from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Layout, Trust
 from fmi_engine.wording import reasons
 from inspection.evidence.case import Case
@@ -60,6 +61,7 @@ def invert_filters(
     )
     trusts = trust_test(subject, layer, made, check_ablation(subject, layer))
     inversions = [each for each in made if each.layout == "source"]
+    answers = answers_of(subject.classifier, layer, inversions)
     night_folder = subject.workspace.night_folder(night_of(mode_id))
     at_work = _draw_at_work(case, layer, filters, night_folder / f"at-work-{mode_id}")
     folder = night_folder / "primitives"
@@ -72,8 +74,8 @@ def invert_filters(
         replace(
             each,
             primitives=tuple(
-                _primitive(subject, folder, inversion, verdict, source_pictures[inversion.source])
-                for inversion, verdict in zip(inversions, trusts, strict=True)
+                _primitive(subject, folder, inversion, verdict, source_pictures[inversion.source], answer)
+                for inversion, verdict, answer in zip(inversions, trusts, answers, strict=True)
                 if inversion.filter.channel == each.channel
             ),
             patches=_write_patches(subject, folder, patches[each.channel]),
@@ -172,11 +174,20 @@ def _job_seed(subject: Subject, channel: int, source: int) -> int:
 
 
 def _primitive(
-    subject: Subject, folder: Path, inversion: Inversion, verdict: Trust, source_picture: str
+    subject: Subject,
+    folder: Path,
+    inversion: Inversion,
+    verdict: Trust,
+    source_picture: str,
+    answer: FloatArray,
 ) -> Primitive:
-    name = f"{inversion.filter.layer}-{inversion.filter.channel}-{inversion.source}.png"
+    name = f"{inversion.filter.layer}-{inversion.filter.channel}-{inversion.source}"
+    picture = stretched(inversion.image)
+    side = crops.side_of(picture, find_layer(subject.layers, inversion.filter.layer))
+    (close, *_) = windows(picture.transpose(2, 0, 1), side, answer)
     return Primitive(
-        picture=_write(subject, folder / name, stretched(inversion.image)),
+        picture=_write(subject, folder / f"{name}.png", picture),
+        close=_write(subject, folder / f"{name}-close.png", np.ascontiguousarray(close)),
         source_picture=source_picture,
         seed=inversion.seed,
         residual=verdict.residual,

@@ -357,7 +357,7 @@ def _files(night: Night) -> Iterator[str]:
         yield from (error.picture for error in mode.errors)
         yield from (path for each in mode.filters for path in (*each.patches, each.excited, each.answers))
         for primitive in (primitive for each in mode.filters for primitive in each.primitives):
-            yield from (primitive.picture, primitive.source_picture)
+            yield from (primitive.picture, primitive.close, primitive.source_picture)
         for each in mode.comparisons:
             yield from (each.error, each.reference, each.changed)
         if mode.recipe:

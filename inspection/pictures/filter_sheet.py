@@ -273,5 +273,8 @@ def _trust_json(trust: Trust) -> dict[str, Any]:
         "agreement": trust.agreement,
         "failed": list(reasons(trust)),
         "layout": trust.layout,
+        "readable": trust.readable.auroc if trust.readable else None,
+        "readable_ceiling": trust.readable.ceiling if trust.readable else None,
+        "copy": trust.copy,
         "trusted": trust.trusted,
     }

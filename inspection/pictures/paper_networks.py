@@ -42,14 +42,22 @@ class Plan:
     probed: int = 4  # filters of a stage for changed sources and for seeds
     seeds: int = 8
     preset: str = "default"
+    rivals: tuple[str, ...] = ("paper", "mahendran", "phase")  # presets that it is set beside
     seed: int = 0
     where: str | None = None
     settings: Settings = field(default_factory=Settings)
 
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The presets that are made beside the one measured."""
+        return tuple(name for name in self.rivals if name != self.preset)
+
 
 def quick(plan: Plan) -> Plan:
     """The same in a tenth of the time: fewer filters, seeds and epochs."""
-    return replace(plan, size=96, epochs=6, filters=6, sources=2, dead=2, probed=2, seeds=3)
+    return replace(
+        plan, size=96, epochs=6, filters=6, sources=2, dead=2, probed=2, seeds=3, rivals=("phase",)
+    )
 
 
 @dataclass(frozen=True, slots=True)

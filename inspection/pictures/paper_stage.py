@@ -170,7 +170,7 @@ class Work:
         return {
             name: self._invert(net, jobs, real, advance, preset)
             for name, preset in RIVALS.items()
-            if name != self.plan.preset
+            if name in self.plan.compared
         }
 
     def _job(self, layer: Layer, channel: np.integer, source: int, layout: Layout = "source") -> Job:
@@ -204,7 +204,7 @@ def measure_stage(work: Work, nets: Nets, layer: Layer, step: Step) -> Stage:
     chosen = _drawn(live, plan.filters, plan.seed)
     pictures = 2 * len(chosen) * (plan.sources + len(CONTROLS)) + 2 * plan.dead * plan.sources
     probed = chosen[: plan.probed]
-    pictures += len(probed) * (len(SOURCE_CHANGES) + plan.seeds + len(RIVALS) * plan.sources)
+    pictures += len(probed) * (len(SOURCE_CHANGES) + plan.seeds + len(plan.compared) * plan.sources)
     with step(f"{trained.name}, {layer.name}", pictures) as advance:
         ablation = _ablation(trained, layer)
         real = Examples(trained.labelled.images, {}).at(trained.classifier, layer)

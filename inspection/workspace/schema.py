@@ -740,10 +740,15 @@ MIGRATIONS: tuple[Migration, ...] = (
         "primitives that a person can read",
         (
             *(f"ALTER TABLE primitives ADD COLUMN {name} DOUBLE" for name in _READABLE),
+            "ALTER TABLE primitives ADD COLUMN close VARCHAR DEFAULT ''",
             "ALTER TABLE blamed_filters ADD COLUMN pattern VARCHAR",
             "ALTER TABLE blamed_filters ADD COLUMN excited VARCHAR DEFAULT ''",
             "ALTER TABLE blamed_filters ADD COLUMN answers VARCHAR DEFAULT ''",
             *(_comment(f"COLUMN primitives.{name}", text) for name, text in _READABLE.items()),
+            _comment(
+                "COLUMN primitives.close",
+                "picture of where the filter answers it most, at the scale of the real patches; empty: none",
+            ),
             _comment(
                 "COLUMN blamed_filters.pattern",
                 "JSON: the pattern of its first trusted primitive in numbers, lengths in pixels of the "

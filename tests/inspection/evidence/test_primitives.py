@@ -112,7 +112,7 @@ def test_the_same_seed_draws_the_same_bytes_and_another_seed_others(
     invert_filters(case, "n2-1", blamed)
     first = picture_bytes(case.subject.workspace.night_folder("n1") / "primitives")
     assert picture_bytes(case.subject.workspace.night_folder("n2") / "primitives") == first
-    assert len(first) == 2 + 2 * 2 + 2 * 3  # sources, primitives, patches
+    assert len(first) == 2 + 2 * 2 * 2 + 2 * 3  # sources, primitives and their close-ups, patches
     copy = plant.copied(tmp_path / "other", "compute.seed = 1")
     other = open_subject(copy.workspace, copy.model, copy.references)
     invert_filters(replace(case, subject=other), "n1-1", blamed)
