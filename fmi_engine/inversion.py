@@ -27,7 +27,7 @@ Loss = Callable[[Float[Tensor, "batch channel height width"], int], Float[Tensor
 """Of the standardised picture and the number of the step."""
 
 OFFSETS = 8  # rolls of the source that a descent cycles through
-SHARPNESS = 20.0  # per sigma, of the soft maximum over the filters that a filter has to lead
+SHARPNESS = 4.0  # per sigma, of the soft maximum over the filters that a filter has to lead
 BATCH = 16  # pictures of one descent
 
 
@@ -206,7 +206,7 @@ class _Leading:
     def lacks(self, found: Float[Tensor, "batch channel height width"]) -> Float[Tensor, " batch"]:
         """What it lacks, in sigma, of being `lead` above every other filter, and above normal; 0 is nothing.
 
-        The highest of the others is a soft one: (1 / s) log sum exp(s z), s = 20.
+        The highest of the others is a soft one: (1 / s) log sum exp(s z), s = 4.
         """
         z = (energies(found) - self.normal.energy) / self.normal.sigma
         own = self.channels[:, None]
