@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 
 from fmi_engine import patches as crops
 from fmi_engine import trust
 from fmi_engine.cache import PrimitiveCache
-from fmi_engine.descriptors import FLAT, measure_texture
 from fmi_engine.inversion import Job, Run, invert
 from fmi_engine.jury import answers_of, parted, summon
 from fmi_engine.natural import Examples
@@ -99,15 +97,18 @@ def _pattern_of(
 
 def pattern_of(image: FloatArray, mm_per_pixel: float = 0.0) -> Pattern:
     """The pattern of a picture (channel, height, width) in 0 to 1."""
-    texture, grey = measure_texture(image), image.mean(0).ravel()
-    flat = float(grey.std()) < FLAT
+    from fmi_engine.descriptors import FLAT, measure_texture  # all of SciPy: where a primitive is trusted
+
+    texture, grey = measure_texture(image), image.mean(0).ravel().astype(np.float64)
+    spread = float(grey.std())
+    scaled = (grey - grey.mean()) / max(spread, FLAT)
     return Pattern(
         texture.wavelength,
         (texture.orientation + 90) % 180,
         texture.orientation_strength,
         texture.regularity,
-        nan if flat else float(stats.skew(grey)),
-        nan if flat else float(stats.kurtosis(grey, fisher=False)),
+        nan if spread < FLAT else float((scaled**3).mean()),
+        nan if spread < FLAT else float((scaled**4).mean()),
         mm_per_pixel,
     )
 

@@ -147,9 +147,7 @@ def test_suspect_labels_are_shown_where_the_labels_are_the_cause(visitor: Visito
 @pytest.mark.usefixtures("reviewed")
 def test_every_picture_of_a_page_is_there(visitor: Visitor) -> None:
     sources = set(re.findall(r'src="(/artifacts/[^"]+)"', visitor.get(f"/modes/{MODE_ID}").text))
-    assert (
-        len(sources) == 6 + 2 * 8 + 4
-    )  # errors; per filter patches, primitives and sources; recipe examples
+    assert len(sources) == 6 + 2 * 8  # errors; per filter patches, primitives and sources; recipe examples
     for source in sources:
         answer = visitor.get(source)
         assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")

@@ -98,12 +98,12 @@ def without_state(guide: str) -> str:
 
 
 ENGLISH = """
-filter, code, energy, blame, flip rate, texture primitive, trust test, residual, errors, rank, agreement,
+filter, code, energy, blame, flip rate, texture primitive, trust test, readable, errors, rank, agreement,
 withheld, response matching, source image, patches, layout control, untrained control, ablation check,
 dead filter, σ, 92 %, 82 %, arXiv 2010.12606, arXiv 2306.04719"""
 JAPANESE = """
 フィルタ（filter）, 特徴マップ, コード（code）, エネルギー（energy）, 寄与（blame）, 反転率（flip rate）,
-テクスチャプリミティブ（texture primitive）, 信頼性テスト（trust test）, 残差（residual）, 順位（rank）,
+テクスチャプリミティブ（texture primitive）, 信頼性テスト（trust test）, 読みやすさ（readable）, 順位（rank）,
 一致度（agreement）, 保留（withheld）, 応答照合（response matching）, 元画像, パッチ, 見逃し, 過検出,
 配置の対照, 未学習ネットワークとの対照, 不活性フィルタ（dead filter）, σ, 92%, 82%,
 arXiv 2010.12606, arXiv 2306.04719"""
@@ -120,7 +120,7 @@ def test_japanese_names_the_words_on_the_screen(word: str) -> None:
 
 
 def test_english_stays_brief() -> None:
-    assert 300 <= len(words(in_language("en")).split()) <= 420
+    assert 300 <= len(words(in_language("en")).split()) <= 530
 
 
 def test_no_space_shows_within_japanese() -> None:

@@ -21,6 +21,7 @@ from inspection.findings import (
     Night,
     NightState,
     OperationMatch,
+    Pattern,
     Primitive,
     RecipeFile,
     RegisteredModel,
@@ -67,12 +68,17 @@ def a_rate(layer: str, blame: float, gain_lower: float) -> FlipRate:
 
 
 def _primitive(seed: int) -> Primitive:
-    return Primitive("p.png", "s.png", seed, 0.1 + 0.2, 2, 7.7, 0.91, True, ("rank", "agreement"), 0.83)
+    failed = ("rank", "agreement")
+    judged = (0.83, 0.1 + 0.2, 2 / 3, 0.7)
+    return Primitive("p.png", "s.png", seed, 0.1 + 0.2, 2, 7.7, 0.91, True, failed, *judged, "c.png")
 
 
 def _filter(layer: str, channel: int) -> BlamedFilter:
     primitives = (_primitive(2**40), _primitive(1))
-    return BlamedFilter(layer, channel, 1, 1.25, 1e17 + 2, -0.5, primitives, ("b.png", "a.png", "b.png"))
+    pattern = Pattern(0.1 + 0.2, 1 / 3, 0.4, 0.5, -0.6, 3.7, 0.05)
+    patches = ("b.png", "a.png", "b.png")
+    seen = (primitives, patches, pattern, "e.png", "w.png")
+    return BlamedFilter(layer, channel, 1, 1.25, 1e17 + 2, -0.5, *seen)
 
 
 DOUBTS = (

@@ -53,6 +53,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (10, "what a log says of an error, and nights that could read none"),
         (11, "who is affected"),
         (12, "where errors differ"),
+        (13, "primitives that a person can read"),
     ]
 
 
