@@ -10,7 +10,7 @@ from fmi_engine.classifier import Classifier
 from fmi_engine.copies import Copies
 from fmi_engine.natural import Examples
 from fmi_engine.patches import SMALLEST as DISPLAYED
-from fmi_engine.patches import Box, Peaks, boxes
+from fmi_engine.patches import Box, Peaks
 from fmi_engine.probe import truncated
 from fmi_engine.readability import SMALLEST, Observer, observer, windows
 from fmi_engine.types import FloatArray, Inversion, Layer, Readable
@@ -94,9 +94,7 @@ def summon(
         **unit_crops(classifier, layer, channels, others, OWN, SMALLEST),
     }
     shown = unit_crops(classifier, layer, channels, made_of, SHOWN, SMALLEST)
-    compared = [
-        box for mine in _boxes(classifier, layer, channels, made_of, COMPARED).values() for box in mine
-    ]
+    compared = [box for mine in made_of.boxes(classifier, layer, channels, COMPARED).values() for box in mine]
     copies = Copies(examples.images, compared[0].side)
     among = [copies.nearest(_unit(box, made_of), without=2 * box.image) for box in compared]
     return Jury(layer, observer(seen), shown, copies, _most(among), shown[channels[0]][0].shape[0])
@@ -116,19 +114,8 @@ def unit_crops(
     smallest: int = DISPLAYED,
 ) -> dict[int, list[FloatArray]]:
     """The crops (height, width, channel) in 0 to 1 that excite each filter most, of `count` images."""
-    found = _boxes(classifier, layer, channels, examples, count, smallest)
+    found = examples.boxes(classifier, layer, channels, count, smallest)
     return {channel: [_unit(box, examples) for box in mine] for channel, mine in found.items()}
-
-
-def _boxes(
-    classifier: Classifier,
-    layer: Layer,
-    channels: Sequence[int],
-    examples: Examples,
-    count: int,
-    smallest: int = DISPLAYED,
-) -> dict[int, list[Box]]:
-    return boxes(layer, channels, examples.images, count, examples.of(classifier, layer, channels), smallest)
 
 
 def _unit(box: Box, examples: Examples) -> FloatArray:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from fmi_engine.classifier import Classifier
-from fmi_engine.patches import Box, Peaks, boxes, find_peaks
+from fmi_engine.patches import SMALLEST, Box, Peaks, boxes, find_peaks
 from fmi_engine.presets import Preset
 from fmi_engine.probe import layers_of, stages_of, tapped
 from fmi_engine.types import Layer
@@ -52,6 +52,18 @@ class Examples:
         if layer.name in self.peaks:
             return self.peaks[layer.name].of(channels)
         return find_peaks(classifier, layer, channels, self.images)
+
+    def boxes(
+        self,
+        classifier: Classifier,
+        layer: Layer,
+        channels: Sequence[int],
+        count: int,
+        smallest: int = SMALLEST,
+    ) -> dict[int, list[Box]]:
+        """Where the crops of `count` images that excite each filter most lie, no smaller than that."""
+        peaks = self.of(classifier, layer, channels)
+        return boxes(layer, channels, self.images, count, peaks, smallest)
 
 
 def layers_up_to(classifier: Classifier, layer: str) -> list[Layer]:
@@ -154,7 +166,7 @@ def distributions(
     `normal` holds the layer's normal energies and their sigma.
     """
     every = sorted({*channels})
-    cut = boxes(layer, every, examples.images, preset.crops, examples.of(classifier, layer, every))
+    cut = examples.boxes(classifier, layer, every, preset.crops)
     names = [each.name for each in layers_up_to(classifier, layer.name)]
     codes = {channel: _codes(classifier, names, examples.images, cut[channel]) for channel in every}
     for channel in every:
