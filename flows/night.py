@@ -27,7 +27,7 @@ from fmi_engine.errors import EngineError
 from fmi_engine.types import Screening
 from inspection.causes import diagnosis
 from inspection.errors import InspectionError, interrupted
-from inspection.evidence import blame, primitives, reproduced, responses
+from inspection.evidence import blame, primitives, reproduced, responses, surface
 from inspection.evidence.blame import LayerProbe
 from inspection.evidence.reproduced import ReproducedErrors
 from inspection.findings import (
@@ -317,6 +317,9 @@ def invert_filters(scope: Scope, probe: LayerProbe, errors: Errors) -> tuple[Bla
     """Shortlist the most blamed filters and invert them to texture primitives."""
     case = scope.case(errors)
     filters = blame.shortlist(case, probe)
+    if filters:
+        with step("Learning the surfaces", surface.steps_of(case.subject)) as advance:
+            surface.learn_surfaces(case.subject, advance)
     with step("Inverting filters", primitives.count_pictures(case.subject, filters)) as advance:
         return primitives.invert_filters(case, scope.mode_id, filters, advance)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fmi_engine.errors import EngineError
 from fmi_engine.types import FilterRef, Inversion, Layout
 
-VERSION = "2"  # of the descent: a change of what it makes of the same settings is a new version
+VERSION = "3"  # of the descent: a change of what it makes of the same settings is a new version
 
 
 class Asked(Protocol):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fmi_engine.cache import PrimitiveCache, hash_images
 from fmi_engine.classifier import Classifier
+from fmi_engine.denoiser import Denoiser, Pull
 from fmi_engine.energy import energies, flatten_maps, isolate, shuffle_maps, spreads
 from fmi_engine.errors import EngineError
 from fmi_engine.natural import Codes, Distribution, Examples, distributions, layers_up_to
@@ -49,6 +50,7 @@ class Descent:
     preset: Preset = PRESETS["default"]
     images: NDArray[np.uint8] | None = None  # real ones, for a parametrisation by their spectrum
     stride: float = 1.0  # pixels: of the layer, for jitter of the picture alone
+    denoiser: Denoiser | None = None  # for presets that draw pictures towards what it has learnt
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ def _keys(given: _Given, jobs: Sequence[Job]) -> dict[Job, str]:
         if reference and (part := reference.layers.get(layer))
     }
     examples = hash_images(given.examples.images[None])[0] if given.preset.natural else ""
+    denoiser = given.examples.denoiser
+    learnt = denoiser.weights_hash if given.preset.learnt and denoiser else ""
     return {
         job: PrimitiveCache.key(
             classifier.weights_hash,
@@ -144,6 +148,7 @@ def _keys(given: _Given, jobs: Sequence[Job]) -> dict[Job, str]:
             shared,
             normal.get(job.filter.layer, ""),
             examples,
+            learnt,
             setting,
             str(job.seed),
             job.layout,
@@ -186,7 +191,8 @@ def _invert_batch(given: _Given, jobs: Sequence[Job], normal: Normal | None) -> 
     names = goal.layers(classifier)
     with _looking_at(classifier, names, preset) as codes:
         stride = classifier.preprocessing.height / goal.targets[0].shape[2]
-        descent = Descent([job.seed for job in jobs], preset, given.sources, stride)
+        seeds = [job.seed for job in jobs]
+        descent = Descent(seeds, preset, given.sources, stride, given.examples.denoiser)
         picture = descend(classifier, goal.loss(codes), descent)
         left = goal.residual(codes, classifier.preprocessing.normalise(picture))
     return [
@@ -380,7 +386,10 @@ def descend(
         )
     start = _start(classifier, seeds, preset)
     written = write_down(preset.parametrization, start, classifier, descent.images)
-    objective = _Objective(classifier, loss, preset, written)
+    pull = None
+    if preset.learnt and descent.denoiser is not None:
+        pull = Pull(descent.denoiser, preset.steps + preset.fine_steps, classifier.device)
+    objective = _Objective(classifier, loss, preset, written, pull)
     optimiser = _optimiser(written.parameter, preset)
     rolls = [torch.Generator().manual_seed(seed) for seed in seeds] if preset.jitter else []
     most = max(round(preset.jitter * descent.stride), 1)
@@ -405,12 +414,14 @@ class _Objective:
     loss: Loss
     preset: Preset
     written: Parametrization
+    pull: Pull | None  # of what a denoiser has learnt
 
     def losses(self, jitter: Sequence[tuple[int, int]], step: int) -> Float[Tensor, " batch"]:
         """The loss of each picture, rolled by its jitter, and its priors."""
         picture = self.written.now()
         x = self.classifier.preprocessing.normalise(_rolled(picture, jitter))
-        return self.loss(x, step) * self.preset.loss_scale + priors(picture, x, self.preset)
+        total = self.loss(x, step) * self.preset.loss_scale + priors(picture, x, self.preset)
+        return total if self.pull is None else total + self.preset.learnt * self.pull.distance(picture, step)
 
 
 def _step(

@@ -1,7 +1,7 @@
 """Who judges a layer's primitives by real images: one observer for readability, one comparison for copies."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -67,9 +67,10 @@ def answers_of(classifier: Classifier, layer: Layer, pictures: Sequence[Inversio
 def parted(examples: Examples) -> tuple[Examples, Examples]:
     """Every second image, of which pictures are made, and the others, by which they are judged."""
     first, second = (
-        Examples(
-            examples.images[start::2],
-            {
+        replace(
+            examples,
+            images=examples.images[start::2],
+            peaks={
                 layer: Peaks(peaks.values[start::2], peaks.places[start::2])
                 for layer, peaks in examples.peaks.items()
             },

@@ -5,11 +5,14 @@ and Relevant Information Flow, arXiv 2503.22399: the sorted activations of each 
 images. Here the real images are crops around the places where the filter answers most, and the layers are
 those of the network up to the filter's. What a network does not see it leaves to chance, so the pixels and
 their differences at several scales follow those of the crops as well: real surfaces have few, sharp edges
-(Simoncelli, Statistical Models for Images: Compression, Restoration and Synthesis, Asilomar 1997).
+(Simoncelli, Statistical Models for Images: Compression, Restoration and Synthesis, Asilomar 1997). All this
+holds in windows of the size of a crop, anywhere in the picture: over the whole picture what is dark in every
+crop may gather in one place. Which shapes there are a denoiser knows (`fmi_engine.denoiser`).
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +22,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from fmi_engine.classifier import Classifier
+from fmi_engine.denoiser import Denoiser
 from fmi_engine.patches import SMALLEST, Box, Peaks, boxes, find_peaks
 from fmi_engine.presets import Preset
 from fmi_engine.probe import layers_of, stages_of, tapped
@@ -28,7 +32,8 @@ PIXELS = "pixels"  # among what is seen of a picture without a network: its valu
 SCALES = (1, 2, 4, 8)  # pixels that are averaged before their differences are taken
 LEAST_SPREAD = 0.25  # of the median spread of a layer's filters: what varies less is compared in this unit
 LEAST_CONTRAST = 1 / 255  # of full scale; the same for pixels and their differences
-POINTS = 256  # positions of a code, or of the picture, that are sorted in a step
+POINTS = 512  # positions of a code, or of the picture, that are sorted in a step, in all windows
+ACROSS = 3  # positions across a window that are sorted at least, where it has as many
 
 Codes = Mapping[str, Float[Tensor, "batch channel height width"]]
 
@@ -39,13 +44,14 @@ class Examples:
 
     images: NDArray[np.uint8]
     peaks: Mapping[str, Peaks]  # by layer; of a layer that is missing they are looked for
+    denoiser: Denoiser | None = None  # that has learnt what such images look like
 
     def at(self, classifier: Classifier, layer: Layer) -> "Examples":
         """The same with the peaks of a layer known."""
         if layer.name in self.peaks:
             return self
         found = find_peaks(classifier, layer, range(layer.channels), self.images)
-        return Examples(self.images, {**self.peaks, layer.name: found})
+        return replace(self, peaks={**self.peaks, layer.name: found})
 
     def of(self, classifier: Classifier, layer: Layer, channels: Sequence[int]) -> Peaks:
         """Where the images excite some filters of a layer most."""
@@ -81,16 +87,26 @@ class Distribution:
     every real surface the picture then shows what is the filter's own.
     """
 
-    def __init__(self, found: Sequence[Mapping[str, Float[Tensor, "channel position"]]]) -> None:
+    def __init__(
+        self,
+        found: Sequence[Mapping[str, Float[Tensor, "channel crop position"]]],
+        window: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
+        """`found` are the codes of the crops of each picture's filter; `window` is their size.
+
+        That is, how much of the height and of the width of an image a crop takes.
+        """
         self._found = found
+        self._window = window
         self._held: dict[tuple[str, int], Tensor] = {}
         self._scale = {name: torch.stack([_unit(name, each[name]) for each in found]) for name in found[0]}
 
     def distance(self, codes: Codes, picture: Tensor, step: int) -> Float[Tensor, " batch"]:
         """How far codes and look of each picture are from the distribution, in spreads of each filter.
 
-        The mean over the layers, and over the filters of each, of the squared distance of the sorted values;
-        and the same of the pixels and their differences. Some positions are looked at, others in each step.
+        The mean over the layers, and over the filters of each, of the squared distance of the sorted values
+        of each window from those of a typical crop; and the same of the pixels and their differences. Some
+        windows are looked at, others in each step.
         """
         parts = [
             torch.stack([self._of(name, each, step) for name, each in seen.items()]).mean(0)
@@ -99,12 +115,12 @@ class Distribution:
         return parts[0] + parts[1]
 
     def _of(self, name: str, code: Tensor, step: int) -> Tensor:
-        values = _some(code, step).sort(-1).values
+        values = _windows(code, self._window, step).sort(-1).values
         key = name, values.shape[-1]
         if key not in self._held:
-            wanted = [_quantiles(each[name], values.shape[-1]) for each in self._found]
-            self._held[key] = torch.stack(wanted)
-        return ((values - self._held[key]) / self._scale[name][..., None]).square().mean((1, 2))
+            self._held[key] = torch.stack([_typical(each[name], values.shape[-1]) for each in self._found])
+        apart = (values - self._held[key][:, :, None]) / self._scale[name][..., None, None]
+        return apart.square().mean((1, 2, 3))
 
 
 def look(picture: Float[Tensor, "batch channel height width"]) -> dict[str, Tensor]:
@@ -123,33 +139,57 @@ def look(picture: Float[Tensor, "batch channel height width"]) -> dict[str, Tens
     return found
 
 
-def _unit(name: str, values: Float[Tensor, "channel position"]) -> Float[Tensor, " channel"]:
-    spread = values.std(1, correction=0)
+def _unit(name: str, values: Float[Tensor, "channel crop position"]) -> Float[Tensor, " channel"]:
+    spread = values.std((1, 2), correction=0)
     of_pixels = name == PIXELS or name.startswith("differences")
     least = LEAST_CONTRAST if of_pixels else float(LEAST_SPREAD * spread.median().clamp_min(1e-6))
     return spread.clamp_min(least)
 
 
-def _some(
-    code: Float[Tensor, "batch channel height width"], step: int
-) -> Float[Tensor, "batch channel position"]:
-    """Every so many rows and columns of a code, from a start that changes with the step alone."""
-    apart = max(1, round((code.shape[2] * code.shape[3] / POINTS) ** 0.5))
-    if apart == 1:
-        return code.flatten(2)
-    down, right = np.random.default_rng(step).integers(apart, size=2)
-    return code[:, :, down::apart, right::apart].flatten(2)
+def _windows(
+    code: Float[Tensor, "batch channel height width"], size: tuple[float, float], step: int
+) -> Float[Tensor, "batch channel window position"]:
+    """What lies in some windows of a code, as many as cover it, at places that change with the step alone.
+
+    `size` is that of a window, as shares of both sides. Of large windows every so many rows and columns.
+    """
+    sides = [max(1, min(n, round(share * n))) for n, share in zip(code.shape[2:], size, strict=True)]
+    count = math.prod(max(1, round(1 / share)) for share in size)
+    apart = round(math.sqrt(count * math.prod(sides) / POINTS))
+    apart = max(1, min(apart, min(sides) // ACROSS))
+    drawn = np.random.default_rng(step).random((count, 4))
+    found = []
+    for middle_down, middle_across, *start in drawn.tolist():
+        rows, columns = (
+            _inner(n, side, middle, int(first * apart), apart)
+            for n, side, middle, first in zip(
+                code.shape[2:], sides, (middle_down, middle_across), start, strict=True
+            )
+        )
+        found.append(code[:, :, rows, columns].flatten(2))
+    return torch.stack(found, 2)
 
 
-def _quantiles(values: Float[Tensor, "channel position"], points: int) -> Float[Tensor, "channel point"]:
-    """So many values of a distribution, at equal shares of it, from the lowest to the highest."""
+def _inner(length: int, side: int, middle: float, first: int, apart: int) -> slice:
+    """Every so many of `side` positions around one, of `length`; as many whichever is the first."""
+    start = min(max(round(middle * length - side / 2), 0), length - side) + first
+    return slice(start, start + side - apart + 1, apart)
+
+
+def _typical(values: Float[Tensor, "channel crop position"], points: int) -> Float[Tensor, "channel point"]:
+    """The sorted values of a typical crop, so many of them: the mean over the crops, place by place.
+
+    That is the barycentre of their distributions in the Wasserstein distance (Agueh and Carlier, SIAM J.
+    Math. Anal. 43, 2011).
+    """
     ordered = values.sort(-1).values
-    place = ((torch.arange(points, device=values.device) + 0.5) / points * values.shape[-1] - 0.5).clamp(
-        0, values.shape[-1] - 1
+    positions = ordered.shape[-1]
+    place = ((torch.arange(points, device=values.device) + 0.5) / points * positions - 0.5).clamp(
+        0, positions - 1
     )
     low = place.floor().long()
-    high = (low + 1).clamp_max(values.shape[-1] - 1)
-    return torch.lerp(ordered[:, low], ordered[:, high], place - low)
+    high = (low + 1).clamp_max(positions - 1)
+    return torch.lerp(ordered[..., low], ordered[..., high], place - low).mean(1)
 
 
 @torch.no_grad()
@@ -172,12 +212,13 @@ def distributions(
     for channel in every:
         own = codes[channel]
         own[layer.name] = _behind(own[layer.name], channel, *normal, preset.lead)
-    return Distribution([codes[channel] for channel in channels])
+    side, (height, width) = cut[every[0]][0].side, examples.images.shape[1:3]
+    return Distribution([codes[channel] for channel in channels], (side / height, side / width))
 
 
 def _codes(
     classifier: Classifier, names: Sequence[str], images: NDArray[np.uint8], cut: Sequence[Box]
-) -> dict[str, Float[Tensor, "channel position"]]:
+) -> dict[str, Float[Tensor, "channel crop position"]]:
     """What the crops hold at each layer: the codes of whole images, so that no crop has a border."""
     chosen = images[[box.image for box in cut]]
     x = classifier.prepare(chosen)
@@ -185,7 +226,7 @@ def _codes(
         codes = {**tap(x), **look(classifier.preprocessing.restore(x))}
     size = chosen.shape[1:3]
     return {
-        name: torch.cat([_inside(each, box, size) for each, box in zip(code, cut, strict=True)], 1)
+        name: torch.stack([_inside(each, box, size) for each, box in zip(code, cut, strict=True)], 1)
         for name, code in codes.items()
     }
 
@@ -203,17 +244,17 @@ def _inside(
 
 
 def _behind(
-    values: Float[Tensor, "channel position"],
+    values: Float[Tensor, "channel crop position"],
     channel: int,
     energy: Float[Tensor, " channel"],
     sigma: Float[Tensor, " channel"],
     lead: float,
-) -> Float[Tensor, "channel position"]:
+) -> Float[Tensor, "channel crop position"]:
     """The values of a layer with every filter at least `lead` sigma behind one."""
-    found = values.mean(1)
+    found = values.mean((1, 2))
     shift = (found - energy) / sigma
     above = (shift - shift[channel] + lead).clamp_min(0) * sigma
     above[channel] = 0.0
     if (values < 0).any():
-        return values - above[:, None]
-    return values * (1 - above / found.clamp_min(1e-12)).clamp_min(0)[:, None]
+        return values - above[:, None, None]
+    return values * (1 - above / found.clamp_min(1e-12)).clamp_min(0)[:, None, None]

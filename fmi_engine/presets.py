@@ -15,10 +15,10 @@ class Preset:
 
     The loss of a picture is `loss_scale` * (`target` * its residual + `natural` * the distance of its codes
     from the distribution of those of real crops that excite its filter + `selectivity` * how far the filter
-    is from leading its layer) + `total_variation` * TV^beta of the picture in 0 to 1 + `alpha_norm` * mean
-    |x|^alpha of the standardised input x + `weight_decay` / 2 * ||x||^2. A filter leads where its energy is
-    `lead` sigma further above normal than that of any other, and than normal. Raises EngineError for a word
-    that is none.
+    is from leading its layer) + `learnt` * its distance from itself denoised + `total_variation` * TV^beta
+    of the picture in 0 to 1 + `alpha_norm` * mean |x|^alpha of the standardised input x + `weight_decay` / 2
+    * ||x||^2. A filter leads where its energy is `lead` sigma further above normal than that of any other,
+    and than normal. Raises EngineError for a word that is none.
     """
 
     parametrization: str = "pixels"
@@ -26,6 +26,7 @@ class Preset:
     target: float = 1.0  # weight of the residual
     natural: float = 0.0  # weight of the distance from the distribution of real codes
     crops: int = 24  # real crops that this distribution is of
+    learnt: float = 0.0  # weight of the distance from the denoised picture, where there is a denoiser
     selectivity: float = 0.0  # weight of what a filter lacks to lead its layer
     lead: float = 0.3  # sigma
     loss_scale: float = 1.0
@@ -75,6 +76,7 @@ PRESETS = {
         standardised=True,
         target=0.02,
         natural=1.0,
+        learnt=1.0,
         selectivity=1.0,
         total_variation=0.3,
         steps=96,

@@ -2,6 +2,7 @@
 
 - normal: the energies and the look of reference images, measured once
 - subject: the model under diagnosis, with what is normal for it
+- kept: what is measured of a model once, and kept with it
 - layer_facts: what is known of a layer before any error, measured once
 - reproduced: the errors of a log that the model makes again
 - look: how images look, without any network

@@ -4,26 +4,22 @@ Whether the model's right answers depend on the layer, which the trust test asks
 images excite its filters most. A night looks both up that an earlier night of the same model measured.
 """
 
-import hashlib
 import json
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fmi_engine import trust
 from fmi_engine.classifier import Classifier
 from fmi_engine.patches import Peaks
 from fmi_engine.patches import find_peaks as engine_peaks
 from fmi_engine.types import AblationCheck, Layer
+from inspection.evidence.kept import Arrays, kept
 from inspection.evidence.subject import Subject
 from inspection.inputs.labelled import Labelled, sample
 from inspection.provenance import measured_by
-from inspection.workspace.files import replacing
 from inspection.workspace.settings import ComputeSettings
 
 ABLATION_IMAGES = 200  # labelled images that an ablation check runs on
@@ -35,8 +31,6 @@ MEASURING = (
     "fmi_engine.trust",
     "inspection.evidence.layer_facts",
 )  # modules that say what these facts are
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 def check_ablation(subject: Subject, layer: Layer) -> AblationCheck:
@@ -73,18 +67,5 @@ def find_peaks(subject: Subject, layer: Layer) -> Peaks:
 def _kept(
     subject: Subject, layer: Layer, fact: str, asked: list[int], measure: Callable[[], Arrays]
 ) -> Arrays:
-    """What was measured of a layer with the same software, of what the same is normal for; or measure it."""
-    folder = subject.workspace.model_folder(subject.model.model_hash)
-    path = folder / f"{fact}-{quote(layer.name, safe='')}.npz"  # a plant may name its modules as it likes
-    text = json.dumps([measured_by(*MEASURING), subject.rests_on, fact, asdict(layer), asked])
-    key = hashlib.sha256(text.encode()).hexdigest()
-    try:
-        with path.open("rb") as kept, np.load(kept) as held:
-            if held["key"] == key:
-                return dict(held)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        pass  # nothing was kept, or the file is damaged
-    found = measure()
-    with replacing(path, durable=False) as partial, partial.open("wb") as file:
-        np.savez(file, key=np.array(key), **found)  # type: ignore[arg-type]  # NumPy's stub, as elsewhere
-    return found
+    name = f"{fact}-{quote(layer.name, safe='')}"  # a plant may name its modules as it likes
+    return kept(subject, name, [measured_by(*MEASURING), fact, asdict(layer), asked], measure)

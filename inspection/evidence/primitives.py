@@ -26,6 +26,7 @@ from inspection.evidence.case import Case
 from inspection.evidence.heat import heated
 from inspection.evidence.layer_facts import check_ablation, find_peaks
 from inspection.evidence.subject import Subject
+from inspection.evidence.surface import learn_surfaces
 from inspection.findings import BlamedFilter, Pattern, Primitive, night_of
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import evenly
@@ -150,7 +151,8 @@ def _jobs(subject: Subject, layer: Layer, filters: Sequence[BlamedFilter], sourc
 
 def examples_of(subject: Subject, layer: Layer) -> Examples:
     """The real images whose crops excite the filters of a layer; pictures are made of every second one."""
-    return Examples(subject.correct.images, {layer.name: find_peaks(subject, layer)})
+    peaks = {layer.name: find_peaks(subject, layer)}
+    return Examples(subject.correct.images, peaks, learn_surfaces(subject))
 
 
 def trust_test(

@@ -14,6 +14,7 @@ from fmi_engine.natural import Examples
 from fmi_engine.patches import Patch, exciting_patches
 from fmi_engine.presets import find_preset
 from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Trust
+from inspection.evidence import surface
 from inspection.evidence.layer_facts import check_ablation
 from inspection.evidence.primitives import CONTROLS, SOURCE, examples_of, stretched, trust_test
 from inspection.evidence.subject import Subject
@@ -172,6 +173,9 @@ def _inverted(work: _Work, untested: Container[str], step: Step) -> list[Inversi
     size = CPU_BATCH if model.classifier.device.type == "cpu" else BATCH
     cache = PrimitiveCache(model.cache) if model.cache else None
     reference = model.subject.reference if model.subject else None
+    if model.subject:
+        with step("Learning the surfaces", surface.steps_of(model.subject)) as advance:
+            surface.learn_surfaces(model.subject, advance)
     examples = {layer.name: _examples(work, layer) for layer in work.of_layers()}
     found: list[Inversion] = []
     with step("Inverting filters", len(jobs)) as advance:

@@ -8,7 +8,7 @@ from several sources and tested, beside an untrained network of the same archite
 from fmi_engine.cache import PrimitiveCache
 from inspection.inputs.labelled import evenly
 from inspection.models.acceptance import right
-from inspection.pictures.paper_networks import Nets, Plan, load, net_of, trained, untrained
+from inspection.pictures.paper_networks import Nets, Plan, load, net_of, surfaces, trained, untrained
 from inspection.pictures.paper_results import results_of
 from inspection.pictures.paper_stage import Stage, Work, measure_stage
 from inspection.pictures.sources import Step
@@ -34,6 +34,7 @@ def measure(plan: Plan, step: Step) -> dict[str, object]:
             net_of(name, trained(plan, name, data, step, SECOND_SEED), train, own_labels=False),
         )
         sources = validation.images[evenly(validation.labels, plan.sources)]
-        work = Work(plan, sources, PrimitiveCache(plan.folder / "primitives"))
+        denoiser = surfaces(plan, nets.trained.labelled, step)
+        work = Work(plan, sources, PrimitiveCache(plan.folder / "primitives"), denoiser)
         stages += [measure_stage(work, nets, layer, step) for layer in nets.trained.stages]
     return results_of(plan, stages, accuracy)

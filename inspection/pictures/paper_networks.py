@@ -11,7 +11,10 @@ from torch import nn
 
 from fmi_engine.cache import PrimitiveCache, hash_images
 from fmi_engine.classifier import Classifier, Preprocessing, build_network, choose_device
+from fmi_engine.denoiser import Denoiser, learn, weights_of, with_weights
 from fmi_engine.errors import TooFewReferencesError
+from fmi_engine.jury import parted
+from fmi_engine.natural import Examples
 from fmi_engine.probe import layers_of, stages_of
 from fmi_engine.reference import Reference, build_reference
 from fmi_engine.types import Layer
@@ -42,6 +45,7 @@ class Plan:
     probed: int = 4  # filters of a stage for changed sources and for seeds
     seeds: int = 8
     preset: str = "default"
+    denoiser_steps: int = 1500  # in which a denoiser learns the images
     rivals: tuple[str, ...] = ("paper", "mahendran", "phase")  # presets that it is set beside
     seed: int = 0
     where: str | None = None
@@ -56,7 +60,16 @@ class Plan:
 def quick(plan: Plan) -> Plan:
     """The same in a tenth of the time: fewer filters, seeds and epochs."""
     return replace(
-        plan, size=96, epochs=6, filters=6, sources=2, dead=2, probed=2, seeds=3, rivals=("phase",)
+        plan,
+        size=96,
+        epochs=6,
+        filters=6,
+        sources=2,
+        dead=2,
+        probed=2,
+        seeds=3,
+        denoiser_steps=400,
+        rivals=("phase",),
     )
 
 
@@ -112,6 +125,19 @@ def trained(plan: Plan, name: str, data: tuple[Labelled, Labelled], step: Step, 
         preprocessing = spec.preprocessing
         _keep(kept, network, preprocessing)
     return Classifier(network, made.class_names, preprocessing, choose_device("auto"))
+
+
+def surfaces(plan: Plan, data: Labelled, step: Step) -> Denoiser:
+    """A denoiser that has learnt the images that pictures are made of; kept in a file."""
+    images = parted(Examples(data.images, {}))[0].images
+    kept = plan.folder / f"denoiser-{plan.denoiser_steps}-{_fingerprint(plan, data)}.npz"
+    if not kept.is_file():
+        with step("Learning the surfaces", plan.denoiser_steps) as advance:
+            learnt = learn(images, plan.denoiser_steps, choose_device("auto"), progress=advance)
+        with replacing(kept) as partial, partial.open("wb") as file:
+            np.savez(file, **weights_of(learnt))  # type: ignore[arg-type]  # NumPy's stub, as elsewhere
+    with np.load(kept) as held:
+        return with_weights(dict(held))
 
 
 def _read(kept: Path, name: str, classes: int) -> tuple[nn.Module, Preprocessing]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine.cache import PrimitiveCache
+from fmi_engine.denoiser import Denoiser
 from fmi_engine.descriptors import Texture, measure_texture, texture_vector
 from fmi_engine.inversion import Job, Run, invert
 from fmi_engine.jury import Jury, parted, summon
@@ -69,6 +70,7 @@ class Work:
     plan: Plan
     sources: NDArray[np.uint8]
     cache: PrimitiveCache | None
+    denoiser: Denoiser | None  # that has learnt the images of which pictures are made
 
     def primitives(
         self,
@@ -98,7 +100,7 @@ class Work:
         with silenced(net.classifier.network, layer.name, [int(k) for k in silent]):
             # The weights are the same, so the cache must not answer.
             quiet = by_its_own_answers(net, layer)
-            real = Examples(net.labelled.images, {}).at(net.classifier, layer)
+            real = Examples(net.labelled.images, {}, self.denoiser).at(net.classifier, layer)
             made = replace(self, cache=None)._invert(quiet, jobs, real, advance)
             trusts = trust_test(net.classifier, quiet.reference, made, ablation=ablation)
         mine = [i for i, each in enumerate(made) if each.filter.channel in silent]
@@ -207,12 +209,12 @@ def measure_stage(work: Work, nets: Nets, layer: Layer, step: Step) -> Stage:
     pictures += len(probed) * (len(SOURCE_CHANGES) + plan.seeds + len(plan.compared) * plan.sources)
     with step(f"{trained.name}, {layer.name}", pictures) as advance:
         ablation = _ablation(trained, layer)
-        real = Examples(trained.labelled.images, {}).at(trained.classifier, layer)
+        real = Examples(trained.labelled.images, {}, work.denoiser).at(trained.classifier, layer)
         made = work.primitives(trained, layer, chosen, real, advance)
         jury = _jury(trained, layer, chosen, real)
         trusts = trust_test(trained.classifier, trained.reference, made, ablation=ablation, jury=jury)
         living = _drawn(np.flatnonzero(control.reference.layers[layer.name].live), len(chosen), plan.seed)
-        unreal = Examples(control.labelled.images, {}).at(control.classifier, layer)
+        unreal = Examples(control.labelled.images, {}, work.denoiser).at(control.classifier, layer)
         plain = work.primitives(control, layer, living, unreal, advance)
         doubted = trust_test(
             control.classifier,

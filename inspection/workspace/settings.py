@@ -120,6 +120,12 @@ class InversionSettings(Section):
     )
     filters: Count = Field(6, description="filters of a failure mode that are inverted")
     sources: int = Field(3, ge=2, description="source images per filter; two or more for the trust test")
+    denoiser_steps: int = Field(
+        1500,
+        ge=0,
+        description="steps in which a denoiser learns the surfaces of the reference images, once for a "
+        "model, to keep primitives natural; 0: without",
+    )
     top_share: Share = Field(0.01, description="fed back, the filter must rank first or in this top share")
     agreement: Share = Field(0.8, description="AUROC of same-filter likeness that a trusted primitive needs")
     patches: Count = Field(6, description="real image patches shown beside a primitive")

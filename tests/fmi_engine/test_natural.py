@@ -16,9 +16,9 @@ from fmi_engine.natural import (
     Examples,
     _behind,
     _inside,
-    _quantiles,
-    _some,
+    _typical,
     _unit,
+    _windows,
     distributions,
     layers_up_to,
     look,
@@ -35,7 +35,7 @@ SIDE = 16
 IMAGES = varied(6, SIDE, 3, seed=8)
 
 
-# Quantiles
+# A typical crop
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,21 @@ IMAGES = varied(6, SIDE, 3, seed=8)
         (8, [1, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75, 4]),  # the ends are the lowest and the highest
     ],
 )
-def test_quantiles_lie_at_equal_shares_of_a_distribution(points: int, expected: list[float]) -> None:
-    values = torch.tensor([[3.0, 1.0, 4.0, 2.0], [30.0, 10.0, 40.0, 20.0]])
-    found = _quantiles(values, points)
+def test_a_crop_alone_is_typical_at_equal_shares_of_its_distribution(
+    points: int, expected: list[float]
+) -> None:
+    values = torch.tensor([[[3.0, 1.0, 4.0, 2.0]], [[30.0, 10.0, 40.0, 20.0]]])
+    found = _typical(values, points)
     assert found.tolist() == [pytest.approx(expected), pytest.approx([10 * each for each in expected])]
 
 
-def test_a_single_value_is_every_quantile() -> None:
-    assert _quantiles(torch.tensor([[7.0]]), 3).tolist() == [[7, 7, 7]]
+def test_of_several_crops_the_sorted_values_are_averaged() -> None:
+    values = torch.tensor([[[5.0, 1.0], [2.0, 8.0]]])
+    assert _typical(values, 2).tolist() == [[1.5, 6.5]]  # not 1 and 8, as of all their values together
+
+
+def test_a_single_value_is_typical_everywhere() -> None:
+    assert _typical(torch.tensor([[[7.0]]]), 3).tolist() == [[7, 7, 7]]
 
 
 # The unit of comparison
@@ -62,32 +69,54 @@ def test_a_single_value_is_every_quantile() -> None:
 
 def test_the_unit_of_a_filter_is_its_spread_and_at_least_a_quarter_of_the_median() -> None:
     steps = torch.tensor([-1.0, 1.0, -1.0, 1.0])  # a spread of 1
-    values = torch.stack([0.0 * steps, 0.1 * steps, 2 * steps, 8 * steps, 9 * steps])
+    values = torch.stack([0.0 * steps, 0.1 * steps, 2 * steps, 8 * steps, 9 * steps])[:, None]
     assert _unit("layer1", values).tolist() == pytest.approx([0.5, 0.5, 2, 8, 9])
     for name in (PIXELS, "differences at 4"):
         assert _unit(name, values).tolist() == pytest.approx([1 / 255, 0.1, 2, 8, 9])
 
 
 def test_where_every_filter_is_silent_the_unit_is_no_zero() -> None:
-    assert (_unit("layer1", torch.zeros(3, 5)) > 0).all()
+    assert (_unit("layer1", torch.zeros(3, 1, 5)) > 0).all()
 
 
 # What is looked at in a step
 
 
-def test_a_small_code_is_looked_at_whole_and_a_large_one_in_rows_and_columns_that_change() -> None:
+def test_a_window_as_large_as_a_small_code_holds_all_of_it() -> None:
     small = torch.arange(2 * 3 * 16 * 16.0).view(2, 3, 16, 16)
-    assert torch.equal(_some(small, 5), small.flatten(2))
+    assert torch.equal(_windows(small, (1.0, 1.0), 5), small.flatten(2)[:, :, None])
+
+
+def test_of_a_large_window_every_so_many_rows_and_columns_are_looked_at_from_starts_that_change() -> None:
     large = torch.arange(48 * 48.0).view(1, 1, 48, 48)
     starts = set()
-    for step in range(40):
-        found = _some(large, step)[0, 0].view(16, 16)
+    for step in range(60):
+        found = _windows(large, (1.0, 1.0), step)[0, 0, 0].view(24, 24)
         first = int(found[0, 0])
         starts.add(divmod(first, 48))
-        expected = first + 48 * 3 * torch.arange(16)[:, None] + 3 * torch.arange(16)
+        expected = first + 48 * 2 * torch.arange(24)[:, None] + 2 * torch.arange(24)
         assert torch.equal(found.long(), expected)
-        assert torch.equal(_some(large, step), _some(large, step))
-    assert starts == {(down, right) for down in range(3) for right in range(3)}
+        assert torch.equal(_windows(large, (1.0, 1.0), step)[0, 0, 0], found.flatten())
+    assert starts == {(down, right) for down in range(2) for right in range(2)}
+
+
+def test_windows_lie_anywhere_whole_and_as_many_as_cover_the_code() -> None:
+    code = torch.arange(12 * 16.0).view(1, 1, 12, 16)
+    seen = torch.zeros(12 * 16)
+    for step in range(40):
+        found = _windows(code, (1 / 3, 1 / 4), step)
+        assert found.shape == (1, 1, 12, 16)  # 3 by 4 windows of 4 by 4
+        for window in found[0, 0].long():
+            first = int(window[0])
+            assert torch.equal(window.view(4, 4), first + 16 * torch.arange(4)[:, None] + torch.arange(4))
+            seen[window] += 1
+    assert float(seen.min()) > 0  # the borders as well
+
+
+def test_a_window_of_a_coarse_code_is_one_position_at_least_and_never_thinned_below_three_across() -> None:
+    assert _windows(torch.zeros(2, 5, 3, 3), (0.1, 0.1), 0).shape == (2, 5, 100, 1)
+    assert _windows(torch.zeros(1, 1, 96, 96), (0.05, 0.05), 0).shape == (1, 1, 400, 25)  # 5 of 5 across
+    assert _windows(torch.zeros(1, 1, 96, 96), (0.1, 0.1), 0).shape == (1, 1, 100, 9)  # 3 of 10
 
 
 # The look of a picture without a network
@@ -172,37 +201,37 @@ ENERGY, SIGMA = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([0.5, 0.25, 2.0])
 
 
 def shifts(values: Tensor) -> list[float]:
-    return [float(each) for each in (values.mean(1) - ENERGY) / SIGMA]
+    return [float(each) for each in (values.mean((1, 2)) - ENERGY) / SIGMA]
 
 
 def test_filters_that_are_ahead_are_scaled_until_they_lie_the_lead_behind() -> None:
     """At 1, 3 and -1 sigma: of filter 0 with a lead of 0.5 the second goes down to 0.5, the third stays."""
     layout = torch.tensor([0.0, 2.0, 1.0, 1.0])  # its mean is 1
-    positive = torch.stack([1.5 * layout, 2.75 * layout, 0.25 * layout])
+    positive = torch.stack([1.5 * layout, 2.75 * layout, 0.25 * layout]).view(3, 2, 2)
     assert shifts(positive) == pytest.approx([1, 3, -0.125])
     found = _behind(positive, 0, ENERGY, SIGMA, 0.5)
     assert shifts(found) == pytest.approx([1, 0.5, -0.125])
-    assert torch.allclose(found[1], 2.125 * layout)  # scaled: what is 0 stays 0
+    assert torch.allclose(found[1].flatten(), 2.125 * layout)  # scaled: what is 0 stays 0
     assert torch.equal(found[[0, 2]], positive[[0, 2]])
 
 
 def test_codes_with_a_sign_are_shifted_and_keep_their_spread() -> None:
     layout = torch.tensor([-2.0, 2.0, 1.0, -1.0])
-    values = torch.tensor([1.5, 2.75, 0.25])[:, None] + layout
+    values = (torch.tensor([1.5, 2.75, 0.25])[:, None] + layout).view(3, 2, 2)
     found = _behind(values, 0, ENERGY, SIGMA, 0.5)
     assert shifts(found) == pytest.approx([1, 0.5, -0.125])
-    assert torch.allclose(found[1], 2.125 + layout)
+    assert torch.allclose(found[1].flatten(), 2.125 + layout)
     assert torch.equal(found[[0, 2]], values[[0, 2]])
 
 
 def test_a_filter_that_cannot_be_as_far_behind_is_silent() -> None:
     """To lie 9 sigma behind one at 1 the second had to answer 0 at the most: a code without a sign is 0."""
-    found = _behind(torch.tensor([[1.5], [2.75], [0.25]]), 0, ENERGY, SIGMA, 11.0)
+    found = _behind(torch.tensor([[[1.5]], [[2.75]], [[0.25]]]), 0, ENERGY, SIGMA, 11.0)
     assert found.flatten().tolist() == [1.5, 0.0, 0.0]
 
 
 def test_of_the_filter_itself_nothing_changes_however_far_behind_it_is() -> None:
-    values = torch.tensor([[0.1, 0.2], [9.0, 9.0], [9.0, 9.0]])
+    values = torch.tensor([[0.1, 0.2], [9.0, 9.0], [9.0, 9.0]])[:, None]
     found = _behind(values, 0, ENERGY, SIGMA, 0.3)
     assert torch.equal(found[0], values[0])
     own = shifts(values)[0]
@@ -251,12 +280,15 @@ def test_the_distance_is_the_mean_squared_difference_of_sorted_values_in_spreads
     picture = torch.from_numpy(rng.random((1, 1, 6, 6), dtype=np.float32))
     codes = {"a": torch.from_numpy(rng.random((1, 3, 5, 4), dtype=np.float32))}
     held = {
-        name: torch.from_numpy(rng.random((each.shape[1], 11), dtype=np.float32))
+        name: torch.from_numpy(rng.random((each.shape[1], 1, 11), dtype=np.float32))
         for name, each in {**codes, **look(picture)}.items()
     }
 
     def slow(name: str, code: Tensor) -> float:
-        found, wanted = code[0].flatten(1).numpy().astype(np.float64), held[name].numpy().astype(np.float64)
+        found, wanted = (
+            code[0].flatten(1).numpy().astype(np.float64),
+            held[name][:, 0].numpy().astype(np.float64),
+        )
         spread = wanted.std(1)
         least = 0.25 * np.sort(spread)[(len(spread) - 1) // 2] if name == "a" else 1 / 255
         total = 0.0
@@ -323,9 +355,9 @@ def test_the_distribution_is_that_of_the_crops_of_whole_images_with_others_behin
     peaks = find_peaks(classifier, layer, [1], images)
     cut = boxes(layer, [1], images, 2, peaks)[1]
     assert (len(cut), cut[0].side) == (2, 24)
-    pixels = np.concatenate([box.of(images).reshape(-1, 3) for box in cut]).T / 255
+    pixels = np.stack([box.of(images).reshape(-1, 3) for box in cut]).transpose(2, 0, 1) / 255
     (held,) = goal._found
     assert held[PIXELS].numpy() == pytest.approx(pixels, abs=1e-6)
     expected = _behind(torch.from_numpy(pixels).float(), 1, *usual, 0.4)
     assert held["act"].numpy() == pytest.approx(expected.numpy(), abs=1e-5)
-    assert held["differences at 8"].shape == (6, 2 * 2 * 2)  # 24 of 32 pixels of three differences are two
+    assert held["differences at 8"].shape == (6, 2, 2 * 2)  # 24 of 32 pixels of three differences are two

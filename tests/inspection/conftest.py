@@ -60,6 +60,7 @@ collateral_images = 20
 [inversion]
 filters = 2
 sources = 2
+denoiser_steps = 20
 patches = 3
 [matching]
 reference_images = 10
