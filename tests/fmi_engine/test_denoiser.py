@@ -116,7 +116,7 @@ def test_steps_along_the_pull_make_noise_a_surface(learnt: Denoiser) -> None:
     optimiser, pull = torch.optim.Adam([picture], 0.05), Pull(learnt, 60, CPU)
     for step in range(60):
         optimiser.zero_grad()
-        pull.distance(picture, step).sum().backward()
+        torch.autograd.backward(pull.distance(picture, step).sum())
         optimiser.step()
     along, across = float(picture.detach().std(3).mean()), float(picture.detach().std(2).mean())
     assert along < 0.4 * before

@@ -1,0 +1,58 @@
+"""A plant's surfaces are learnt once for a model, of the images that do not judge primitives."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inspection.evidence import surface
+from inspection.evidence.primitives import examples_of
+from inspection.evidence.subject import Subject, open_subject
+from inspection.evidence.surface import learn_surfaces, steps_of
+from tests.inspection.conftest import Plant
+
+
+def opened(plant: Plant, folder: Path, changes: str = "") -> Subject:
+    copied = plant.copied(folder, changes)
+    for path in copied.workspace.model_folder(copied.model.model_hash).glob("denoiser*.npz"):
+        path.unlink()
+    return open_subject(copied.workspace, copied.model, copied.references)
+
+
+def test_surfaces_are_learnt_once_and_again_where_they_may_be_others(plant: Plant, tmp_path: Path) -> None:
+    mine = opened(plant, tmp_path / "one")
+    counted: list[int] = []
+    first = learn_surfaces(mine, counted.append)
+    assert first is not None
+    assert sum(counted) == steps_of(mine) == 20
+    again = learn_surfaces(mine, counted.append)
+    assert again is not None
+    assert sum(counted) == 20
+    assert again.weights_hash == first.weights_hash
+    assert examples_of(mine, mine.layers[0]).denoiser is not None
+    learn_surfaces(replace(mine, rests_on="other images"), counted.append)
+    assert sum(counted) == 40
+
+
+def test_images_that_judge_primitives_are_left_out(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = opened(plant, tmp_path / "one")
+    seen: list[np.ndarray] = []
+    learning = surface.learn
+
+    def noting(images: np.ndarray, *rest: object) -> object:
+        seen.append(images)
+        return learning(images, 1)
+
+    monkeypatch.setattr(surface, "learn", noting)
+    learn_surfaces(mine)
+    np.testing.assert_array_equal(seen[0], mine.correct.images[::2])
+
+
+@pytest.mark.parametrize("change", ["inversion.denoiser_steps = 0", 'inversion.preset = "paper"'])
+def test_what_needs_no_denoiser_learns_none(plant: Plant, tmp_path: Path, change: str) -> None:
+    mine = opened(plant, tmp_path / "one", change)
+    assert steps_of(mine) == 0
+    assert learn_surfaces(mine) is None
