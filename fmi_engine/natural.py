@@ -82,9 +82,9 @@ def layers_up_to(classifier: Classifier, layer: str) -> list[Layer]:
 class Distribution:
     """The distribution, layer by layer, of the codes of the crops that excite a filter, one for each picture.
 
-    At the filter's own layer no other filter is as far above normal as it is: where in the crops another
-    one is, its values are scaled down until it lies `lead` sigma behind. Of filters that answer together on
-    every real surface the picture then shows what is the filter's own.
+    Where the preset asks for selectivity no other filter of the filter's own layer is as far above normal as
+    it is: where in the crops another one is, its values are scaled down until it lies `lead` sigma behind.
+    Of filters that answer together on every real surface the picture then shows what is the filter's own.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ def distributions(
     cut = examples.boxes(classifier, layer, every, preset.crops)
     names = [each.name for each in layers_up_to(classifier, layer.name)]
     codes = {channel: _codes(classifier, names, examples.images, cut[channel]) for channel in every}
-    for channel in every:
+    for channel in every if preset.selectivity else ():
         own = codes[channel]
         own[layer.name] = _behind(own[layer.name], channel, *normal, preset.lead)
     side, (height, width) = cut[every[0]][0].side, examples.images.shape[1:3]

@@ -84,6 +84,18 @@ PRESETS = {
         decay=0.6,
         decay_every=24,
     ),
+    # What crops that excite a filter hold, with all that other filters see in them: to be laid over images.
+    "texture": Preset(
+        parametrization="spectrum",
+        standardised=True,
+        target=0.0,
+        natural=1.0,
+        total_variation=0.3,
+        steps=96,
+        learning_rate=0.15,
+        decay=0.6,
+        decay_every=24,
+    ),
     # Xia et al., arXiv 1608.04170: made for a VGG-19 with average pooling. Its squared error is not divided
     # by ||F*||^2, and its clip and decay are made for that: undivided, the gradient exceeds the clip of 10
     # nearly to the end, so that the rate alone sets the pace, and decay hardly counts. Divided, the gradient

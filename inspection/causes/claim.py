@@ -143,7 +143,8 @@ def doubt_of_measured(settings: MatchingSettings, best: MeasuredMatch) -> Doubt 
         return Doubt(DoubtKind.MEASURED_SHARE, named, shares.mean, settings.measured_share, measured=True)
     if least < settings.look_share:
         return Doubt(DoubtKind.MEASURED_VIEW, named, least, settings.look_share, measured=True)
-    anew = PARTS[best.name].residual
+    parts = PARTS[best.name]
+    anew = parts.residual or parts.primitive
     for doubt in _doubts_beside(settings, named, best.nearest, best.baselines, anew, measured=True):
         return doubt
     return next(_doubt_of_images(named, best.misclassified, lambda: best.new, measured=True), None)

@@ -5,9 +5,9 @@ from functools import partial
 
 from inspection import tuning
 from inspection.causes.claim import claim, doubt_of_measured
-from inspection.causes.measured_change import PARTS, apply_measured, measure_change
+from inspection.causes.measured_change import PARTS, apply_measured
 from inspection.causes.measured_family import family_of
-from inspection.causes.measured_match import MeasuredMatch, match_measured
+from inspection.causes.measured_match import MeasuredMatch, match_measured, measured_on
 from inspection.causes.ranking import control_share, rank, shares_of, steps_of
 from inspection.causes.unclaimed import cause_without_claim
 from inspection.evidence.case import Case
@@ -90,13 +90,12 @@ def _measured(best: MeasuredMatch, family: str, found: Diagnosis) -> Diagnosis:
 
 def _family(case: Case, best: MeasuredMatch, found: Diagnosis) -> str:
     few = case.part(sample(len(case), tuning.EXAMINED_ERRORS, case.subject.settings.compute.seed))
-    change = measure_change(few.images, few.true, case.subject.correct, case.subject.good)
-    return family_of(change, best.name, found.matches[0].family)
+    return family_of(measured_on(few, best.name), best.name, found.matches[0].family)
 
 
 def change_of(case: Case, found: Diagnosis) -> Change:
     """The claimed cause of a case as a change of images; where none is claimed, the nearest operation."""
     if found.measured_alone:
-        measured = measure_change(case.images, case.true, case.subject.correct, case.subject.good)
-        return partial(apply_measured, change=measured, parts=PARTS[str(found.measured)])
+        name = str(found.measured)
+        return partial(apply_measured, change=measured_on(case, name), parts=PARTS[name])
     return steps_of(found.pair or found.matches[:1])

@@ -1,13 +1,14 @@
-"""What changed on failing images, measured on themselves: a fixed pattern, residual textures, a tone curve.
+"""What changed on failing images, measured on themselves: a pattern, textures, primitives, a tone curve.
 
 A fixed pattern lies at the same place on every image of the night (dust on the lens, a lamp that failed on
 one side, the columns of a camera); a residual texture lies anywhere (grain, noise, flicker), but for parts
-that all lie alike, whose own shape is at the same place, too; a tone curve lies nowhere, but gives every grey
+that all lie alike, whose own shape is at the same place, too; so does a texture primitive, which is no
+error's own but what over-active filters see on all of them; a tone curve lies nowhere, but gives every grey
 level another (a bent response of the camera, a veil, an unknown gamma).
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import cv2
@@ -17,6 +18,7 @@ from scipy import fft
 
 from fmi_engine.types import FloatArray
 from inspection import tuning
+from inspection.evidence.failing_textures import FailingTextures
 from inspection.inputs.labelled import Labelled
 from inspection.operations.defect import standing_out
 from inspection.recipes.overlays import (
@@ -24,6 +26,7 @@ from inspection.recipes.overlays import (
     FIXED_PATTERN,
     LEVELS,
     RESIDUAL_TEXTURE,
+    TEXTURE_PRIMITIVE,
     TONE_CURVE,
     light_around,
     overlay,
@@ -41,6 +44,7 @@ class Parts(NamedTuple):
     tones: bool = False
     pattern: bool = False
     residual: bool = False
+    primitive: bool = False
 
 
 PARTS = {
@@ -48,6 +52,7 @@ PARTS = {
     RESIDUAL_TEXTURE: Parts(residual=True),
     BOTH: Parts(pattern=True, residual=True),
     TONE_CURVE: Parts(tones=True),
+    TEXTURE_PRIMITIVE: Parts(primitive=True),
 }
 
 
@@ -55,13 +60,17 @@ PARTS = {
 class MeasuredChange:
     """What sets failing images apart from the normal ones of their classes.
 
-    The pattern and the residuals are two parts of one change; the tones are another account of all of it.
+    The pattern and the residuals are two parts of one change; the tones are another account of all of it, and
+    the primitives another one of the residuals.
     """
 
     tones: FloatArray  # (256, channel), grey level that each grey level became
     pattern: FloatArray  # (height, width, channel), natural logarithm of light against normal light
     residuals: FloatArray  # (images, height, width, channel), grey levels on mid-grey, the pattern undone
     in_place: bool = False  # the parts lie alike: a residual is part of their change where it was found
+    beyond: FloatArray | None = None  # (height, width, channel), of every frequency the share beyond normal
+    primitives: FloatArray | None = None  # as the residuals, which stand for them where there are none
+    filters: tuple[str, ...] = ()  # behind each of the primitives
 
 
 def measure_change(
@@ -78,8 +87,25 @@ def measure_change(
     undone = np.stack([shine(image, -pattern) for image in images])
     around = np.stack([light_around(image) for image in undone])
     normal = Labelled(without_defects(correct.images, correct.labels, good), correct.labels)
-    residuals = residual_textures(without_defects(undone, true, good), true, normal) / around
-    return MeasuredChange(tone_curve(images, true, correct), pattern, residuals, lie_alike(correct))
+    plain = without_defects(undone, true, good)
+    beyond = beyond_normal(plain, true, normal)
+    residuals = passed(plain, beyond) / around
+    return MeasuredChange(tone_curve(images, true, correct), pattern, residuals, lie_alike(correct), beyond)
+
+
+def with_primitives(change: MeasuredChange, found: FailingTextures) -> MeasuredChange:
+    """The same with the texture primitives of the failing images, as strong as the residuals are.
+
+    What they hold that is normal is taken off them as it is off the images.
+    """
+    assert change.beyond is not None
+    if not found.filters:
+        return change
+    fields = passed(found.pictures, change.beyond) / np.stack([light_around(each) for each in found.pictures])
+    strength = np.sqrt(np.square(fields).mean((1, 2, 3), keepdims=True))
+    wanted = np.sqrt(np.square(change.residuals).mean())
+    primitives = np.asarray(fields * wanted / np.maximum(strength, 1e-6), np.float32)
+    return replace(change, primitives=primitives, filters=found.filters)
 
 
 def without_defects(images: Values, labels: NDArray[np.int64], good: Collection[int]) -> Values:
@@ -115,9 +141,9 @@ def lie_alike(correct: Labelled) -> bool:
 def apply_measured(
     images: NDArray[np.uint8], change: MeasuredChange, parts: Parts, seed: int = 0
 ) -> NDArray[np.uint8]:
-    """Images under a measured change: each with its tones, the pattern, and one of the residuals.
+    """Images under a measured change: each with its tones, the pattern, one of the residuals or primitives.
 
-    A residual is moved at random, but for parts that lie alike.
+    A texture is moved at random, but a residual of parts that lie alike.
     """
     rng = np.random.default_rng(seed)
     changed = []
@@ -126,14 +152,22 @@ def apply_measured(
             image = retone(image, change.tones)
         if parts.pattern:
             image = np.rint(shine(image, change.pattern)).astype(np.uint8)
-        if parts.residual:
-            texture = change.residuals[i % len(change.residuals)]
-            if not change.in_place:
+        for textures, in_place in _textures(change, parts):
+            texture = textures[i % len(textures)]
+            if not in_place:
                 moved = tuple(int(rng.integers(side)) for side in texture.shape[:2])
                 texture = np.roll(texture, moved, (0, 1))
             image = overlay(image, texture)
         changed.append(image)
     return np.stack(changed)
+
+
+def _textures(change: MeasuredChange, parts: Parts) -> Iterator[tuple[FloatArray, bool]]:
+    """The textures of which each image is given one, and whether they stay where they were found."""
+    if parts.primitive and change.primitives is not None:
+        yield change.primitives, False
+    elif parts.residual or parts.primitive:
+        yield change.residuals, change.in_place
 
 
 def tone_curve(images: NDArray[np.uint8], true: NDArray[np.int64], correct: Labelled) -> FloatArray:
@@ -196,9 +230,17 @@ def fixed_pattern(images: NDArray[np.uint8], true: NDArray[np.int64], correct: L
 def residual_textures(images: FloatArray, true: NDArray[np.int64], correct: Labelled) -> FloatArray:
     """What each failing image holds beside what is normal for its class, wherever it lies, in grey levels.
 
-    The mean power spectrum of the images is set against that of correct images of the same classes, and
-    each image passes a Wiener filter that lets through only the excess: W^2 = 1 - 1.5 / ratio. The phases
-    are kept, so lines stay lines and specks stay specks. The cosine transform has no seam at the border.
+    Each image passes a filter that lets through only what is beyond normal. The phases are kept, so lines
+    stay lines and specks stay specks. The cosine transform has no seam at the border.
+    """
+    return passed(images, beyond_normal(images, true, correct))
+
+
+def beyond_normal(images: FloatArray, true: NDArray[np.int64], correct: Labelled) -> FloatArray:
+    """The share of each cosine frequency of failing images beyond normal, 0 to 1: (height, width, channel).
+
+    The gain of a Wiener filter, W^2 = 1 - 1.5 / ratio, of the mean power spectrum of the images and that of
+    correct images of the same classes; of what is coarser than texture nothing.
     """
     normal = np.asarray(
         fft.dctn(correct.images.astype(np.float32), axes=(1, 2), norm="ortho") ** 2, np.float32
@@ -208,6 +250,12 @@ def residual_textures(images: FloatArray, true: NDArray[np.int64], correct: Labe
     ratio = _smooth((spectra**2).mean(0)) / np.maximum(_smooth(expected), 1e-6)
     gain = np.sqrt(np.maximum(0.0, 1.0 - tuning.BEYOND_CHANCE / np.maximum(ratio, 1e-6)))
     gain[_radius(gain) < tuning.COARSEST] = 0.0
+    return np.asarray(gain, np.float32)
+
+
+def passed(images: FloatArray, gain: FloatArray) -> FloatArray:
+    """Images (n, height, width, channel) with every cosine frequency multiplied by a gain."""
+    spectra = fft.dctn(images.astype(np.float32), axes=(1, 2), norm="ortho")
     return np.asarray(fft.idctn(spectra * gain, axes=(1, 2), norm="ortho"), np.float32)
 
 

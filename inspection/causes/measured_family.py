@@ -10,7 +10,7 @@ from scipy import fft
 from fmi_engine.types import FloatArray
 from inspection import tuning
 from inspection.causes.measured_change import MeasuredChange
-from inspection.recipes.overlays import FIXED_PATTERN, LEVELS, TONE_CURVE
+from inspection.recipes.overlays import FIXED_PATTERN, LEVELS, TEXTURE_PRIMITIVE, TONE_CURVE
 
 SECTORS = 36  # of 5 degrees each
 LEAST_PERIODS = 1.5  # across the image: what is coarser has no direction
@@ -46,7 +46,7 @@ def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
     """
     if name == TONE_CURVE:
         return nearest if nearest in OF_TONES else _tones(change.tones)
-    shape = describe(change.pattern[None] if name == FIXED_PATTERN else change.residuals)
+    shape = describe(_fields(change, name))
     if shape.coarse < tuning.NEARLY_ALL <= shape.straight:
         return "line pattern"
     if shape.coarse >= tuning.MOSTLY:
@@ -60,6 +60,12 @@ def family_of(change: MeasuredChange, name: str, nearest: str) -> str:
     if shape.dense >= tuning.MOSTLY:
         return _specks(shape, change.pattern)
     return "texture"
+
+
+def _fields(change: MeasuredChange, name: str) -> FloatArray:
+    if name == TEXTURE_PRIMITIVE and change.primitives is not None:
+        return change.primitives
+    return change.pattern[None] if name == FIXED_PATTERN else change.residuals
 
 
 def _tones(tones: FloatArray) -> str:

@@ -1,20 +1,28 @@
 """How well a change that was measured on one half of the errors explains the other half."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inspection import tuning
-from inspection.causes.measured_change import PARTS, MeasuredChange, apply_measured, measure_change
+from inspection.causes.measured_change import (
+    PARTS,
+    MeasuredChange,
+    apply_measured,
+    measure_change,
+    with_primitives,
+)
 from inspection.evidence.case import Case
+from inspection.evidence.failing_textures import failing_textures
 from inspection.evidence.nearest import Baselines, NearestMatch, PatchEvidence
 from inspection.evidence.place import PlaceMatch
 from inspection.evidence.shift import Shares
 from inspection.inputs.labelled import sample
 from inspection.operations.catalogue import Change
+from inspection.recipes.overlays import RESIDUAL_TEXTURE, TEXTURE_PRIMITIVE
 
 
 @dataclass(frozen=True)
@@ -46,23 +54,33 @@ def match_measured(
     """Find the measured change that leaves least: measured on half of the errors, judged on the other half.
 
     A change that is read off images explains those images whatever they hold; that it explains others of
-    the same mode is what makes it their cause. Where a change explains less of the first half than `least`
+    the same mode is what makes it their cause. Texture primitives are made where residual textures are among
+    the best. Where a change explains less of the first half than `least`
     (mean of three shares), or than another, by so much that the second would not make up for it, it is not
     tried on the second.
     """
     case = case.part(sample(len(case), tuning.EXAMINED_ERRORS, case.subject.settings.compute.seed))
     halves: list[_Half] = []
     for one, other in _halves(case.true):
-        change = measure_change(case.images[one], case.true[one], case.subject.correct, case.subject.good)
-        half = _Half(case.part(other), change)
-        half.try_each(names)
+        half = _Half(case.part(other), measured_on(case.part(one)))
+        half.try_each([name for name in names if not PARTS[name].primitive])
+        if TEXTURE_PRIMITIVE in names and half.may_be(RESIDUAL_TEXTURE):
+            half = replace(half, change=measured_on(case.part(one), TEXTURE_PRIMITIVE))
+            half.try_each([TEXTURE_PRIMITIVE] if half.change.primitives is not None else [])
         halves.append(half)
         found = _together(halves)
         if found.nearest.shares.mean < least - tuning.TRIED_MARGIN:
             break
         most = max(shares.mean for shares in half.tried.values())
-        names = [name for name in names if half.tried[name].mean >= most - tuning.TRIED_MARGIN]
+        names = [name for name, each in half.tried.items() if each.mean >= most - tuning.TRIED_MARGIN]
     return found
+
+
+def measured_on(case: Case, name: str = "") -> MeasuredChange:
+    """What is measured on the errors of a case, and of a change of that name all that it takes."""
+    change = measure_change(case.images, case.true, case.subject.correct, case.subject.good)
+    takes_primitives = name in PARTS and PARTS[name].primitive
+    return with_primitives(change, failing_textures(case)) if takes_primitives else change
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +96,11 @@ class _Half:
         """Measure what the mean shift of every named change explains."""
         for name in names:
             self.tried[name] = self.case.evidence.shares(self.case.induced_by(self.at_work(name)))
+
+    def may_be(self, name: str) -> bool:
+        """Whether a change was tried, and explains about as much as the best that was."""
+        most = max((shares.mean for shares in self.tried.values()), default=-np.inf)
+        return name in self.tried and self.tried[name].mean >= most - tuning.TRIED_MARGIN
 
     def at_work(self, name: str) -> Change:
         """One measured change, as a change of images."""

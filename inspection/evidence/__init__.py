@@ -7,7 +7,9 @@
 - reproduced: the errors of a log that the model makes again
 - look: how images look, without any network
 - blame: which filters pushed to the wrong class
+- surface: what the plant's surfaces look like, learnt once
 - primitives: what these filters see
+- failing_textures: what over-active filters see on the failing images, for recipes
 - responses: what every operation does to filters and look
 - shift: how far the errors moved, and how much of that a change explains
 - nearest: for every error the reference image nearest to it, as it is and under a change

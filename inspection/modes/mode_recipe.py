@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
-from inspection.causes.measured_change import PARTS, measure_change
+from inspection.causes.measured_change import PARTS
+from inspection.causes.measured_match import measured_on
 from inspection.evidence.case import Case
 from inspection.evidence.subject import Subject
 from inspection.findings import BlamedFilter, Diagnosis, FlipRate, OperationMatch, RecipeFile, night_of
@@ -15,6 +17,7 @@ from inspection.nights.phrases import sentence
 from inspection.recipes.overlays import (
     FIXED_PATTERN,
     RESIDUAL_TEXTURE,
+    TEXTURE_PRIMITIVE,
     TONE_CURVE,
     write_pattern,
     write_texture,
@@ -79,8 +82,7 @@ def _groups(case: Case, diagnosis: Diagnosis, path: Path) -> list[list[Ingredien
 def _laid_over(case: Case, measured: str, path: Path) -> list[list[Ingredient]]:
     """The parts of a measured change, one after the other; their files are written beside `path`."""
     settings = case.subject.settings.recipe
-    change = measure_change(case.images, case.true, case.subject.correct, case.subject.good)
-    parts = PARTS[measured]
+    change, parts = measured_on(case, measured), PARTS[measured]
     folder = f"{path.stem}-textures"
     strengths = (settings.weakest, settings.strongest)
     groups = []
@@ -90,13 +92,24 @@ def _laid_over(case: Case, measured: str, path: Path) -> list[list[Ingredient]]:
     if parts.pattern:
         file = write_pattern(change.pattern, path.parent, f"{folder}/pattern.png")
         groups.append([Ingredient(FIXED_PATTERN, *strengths, (file,))])
-    if parts.residual:
+    if parts.primitive and change.primitives is not None:
+        files = [
+            write_texture(texture, path.parent, f"{folder}/{_file_name(filter_)}-{i}.png")
+            for i, (texture, filter_) in enumerate(zip(change.primitives, change.filters, strict=True))
+        ]
+        groups.append([Ingredient(TEXTURE_PRIMITIVE, *strengths, tuple(files))])
+    elif parts.residual or parts.primitive:
         chosen = sample(len(case), settings.textures, case.subject.settings.compute.seed)
         files = [
             write_texture(change.residuals[i], path.parent, f"{folder}/residual-{i}.png") for i in chosen
         ]
         groups.append([Ingredient(RESIDUAL_TEXTURE, *strengths, tuple(files))])
     return groups
+
+
+def _file_name(filter_: str) -> str:
+    """The name of a filter, layer:channel, as a file's: a plant may name its modules as it likes."""
+    return quote(filter_.replace(":", "-"), safe="")
 
 
 def indistinguishable(diagnosis: Diagnosis) -> list[list[OperationMatch]]:

@@ -30,10 +30,12 @@ from inspection.workspace.files import file_bytes
 
 FIXED_PATTERN = "fixed pattern"
 RESIDUAL_TEXTURE = "residual texture"
+TEXTURE_PRIMITIVE = "texture primitive"
 TONE_CURVE = "tone curve"
 OVERLAYS = {
     FIXED_PATTERN: "what lies at the same place on all the failing images",
     RESIDUAL_TEXTURE: "what the failing images hold beside the normal, anywhere",
+    TEXTURE_PRIMITIVE: "what over-active filters see on the failing images, anywhere",
     TONE_CURVE: "what every grey level of the failing images became",
 }
 """The ingredients that lay measured changes over the image; their strength is the amplitude, 1 as found."""

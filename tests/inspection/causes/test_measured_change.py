@@ -20,15 +20,17 @@ from inspection.causes.measured_change import (
     measure_change,
     residual_textures,
     tone_curve,
+    with_primitives,
 )
 from inspection.causes.measured_match import MeasuredMatch, match_measured
 from inspection.evidence.blame import screen
 from inspection.evidence.case import Case
+from inspection.evidence.failing_textures import FailingTextures
 from inspection.evidence.responses import Responses
 from inspection.evidence.shift import Evidence, Shares
 from inspection.evidence.subject import Subject
 from inspection.inputs.labelled import Labelled
-from inspection.recipes.overlays import FIXED_PATTERN, LEVELS, RESIDUAL_TEXTURE, TONE_CURVE
+from inspection.recipes.overlays import FIXED_PATTERN, LEVELS, RESIDUAL_TEXTURE, TEXTURE_PRIMITIVE, TONE_CURVE
 from tests.inspection.conftest import Plant
 
 pytestmark = pytest.mark.numeric
@@ -153,6 +155,43 @@ def test_what_stands_out_of_good_parts_is_no_defect(correct: Labelled) -> None:
     there, known = (measure_change(specks, TRUE * 0, correct, good).residuals for good in ((0,), ()))
     np.testing.assert_array_equal(there, known)
     assert float(there.std()) > 5
+
+
+# --- texture primitives ---
+
+
+def waves(count: int, seed: int) -> FloatArray:
+    """Bands of 8 pixels downwards, their phases at random, 20 grey levels."""
+    phase = np.random.default_rng(seed).uniform(0, 2 * np.pi, (count, 1, 1, 1))
+    return np.asarray(20 * np.sin(2 * np.pi / 8 * DOWN[None, :, :, None] + phase), np.float32)
+
+
+def test_primitives_keep_what_is_beyond_normal_at_the_strength_of_the_residuals(correct: Labelled) -> None:
+    """Pictures that hold the bands beside a mottle of their own, at twice the contrast."""
+    failing = np.clip(parts(10, 3) + waves(10, 1), 0, 255).astype(np.uint8)
+    change = measure_change(failing, TRUE, correct)
+    pictures = np.clip(128 + 2 * (parts(3, 9) + waves(3, 2) - 120), 0, 255).astype(np.float32)
+    made = with_primitives(change, FailingTextures(pictures, ("a:1", "a:1", "a:2")))
+    assert made.primitives is not None
+    assert made.filters == ("a:1", "a:1", "a:2")
+    for field, plain in zip(made.primitives, waves(3, 2), strict=True):
+        assert alike(field, plain) > 0.9
+        assert np.sqrt((field**2).mean()) == pytest.approx(np.sqrt((change.residuals**2).mean()), rel=1e-4)
+    assert with_primitives(change, FailingTextures()) is change
+
+
+def test_an_image_is_given_a_primitive_moved_at_random_and_without_any_a_residual() -> None:
+    images = np.full((4, SIDE, SIDE, 1), 128, np.uint8)
+    flat = np.zeros((SIDE, SIDE, 1), np.float32)
+    spot = np.zeros((2, SIDE, SIDE, 1), np.float32)
+    spot[:, 3, 5] = 50
+    change = MeasuredChange(LEVELS, flat, flat[None] + 9, primitives=spot, filters=("a:1", "a:2"))
+    changed = apply_measured(images, change, Parts(primitive=True))
+    places = [np.unravel_index(int(each.argmax()), each.shape) for each in changed]
+    assert len({tuple(map(int, place)) for place in places}) == 4
+    assert all(int(each.max()) > 160 and int((each != 128).sum()) == 1 for each in changed)
+    without = apply_measured(images, MeasuredChange(LEVELS, flat, flat[None] + 9), Parts(primitive=True))
+    assert (without == 137).all()
 
 
 # --- the tone curve ---
@@ -404,7 +443,7 @@ def test_a_curve_measured_on_some_errors_explains_others_of_them(
 ) -> None:
     images = bent()[here.labelled.images]
     best = matched(here, lamp_responses, images, here.labelled.labels)
-    assert set(best.tried) == set(PARTS)
+    assert set(best.tried) - {TEXTURE_PRIMITIVE} == set(PARTS) - {TEXTURE_PRIMITIVE}
     assert best.name == TONE_CURVE
     assert least_of(best.nearest.shares) > 0.95
     assert (

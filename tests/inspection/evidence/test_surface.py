@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fmi_engine.denoiser import learn
 from inspection.evidence import surface
 from inspection.evidence.primitives import examples_of
 from inspection.evidence.subject import Subject, open_subject
@@ -40,11 +41,10 @@ def test_images_that_judge_primitives_are_left_out(
 ) -> None:
     mine = opened(plant, tmp_path / "one")
     seen: list[np.ndarray] = []
-    learning = surface.learn
 
     def noting(images: np.ndarray, *rest: object) -> object:
         seen.append(images)
-        return learning(images, 1)
+        return learn(images, 1)
 
     monkeypatch.setattr(surface, "learn", noting)
     learn_surfaces(mine)

@@ -7,14 +7,21 @@ import numpy as np
 import pytest
 import yaml
 
+from inspection.causes import measured_match
 from inspection.evidence.blame import screen
 from inspection.evidence.case import Case
+from inspection.evidence.failing_textures import FailingTextures
 from inspection.findings import BlamedFilter, Diagnosis, Doubt, DoubtKind, FlipRate
 from inspection.inputs.images import read_image
 from inspection.inputs.labelled import evenly
 from inspection.modes.mode_recipe import indistinguishable, ingredient, write_mode_recipe
 from inspection.nights.phrases import sentence
-from inspection.recipes.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE, TONE_CURVE
+from inspection.recipes.overlays import (
+    FIXED_PATTERN,
+    RESIDUAL_TEXTURE,
+    TEXTURE_PRIMITIVE,
+    TONE_CURVE,
+)
 from inspection.recipes.recipe import Ingredient, RecipeTransform, draw_examples, load_recipe, summarise
 from inspection.workspace.files import sha256_of
 from inspection.workspace.settings import RecipeSettings
@@ -176,12 +183,16 @@ def test_two_operations_at_once_follow_each_other(mine: Case) -> None:
         (RESIDUAL_TEXTURE, [[f"residual-{i}.png" for i in (0, 1, 2)]]),
         (f"{FIXED_PATTERN} and {RESIDUAL_TEXTURE}", [["pattern.png"], ["residual-0.png", "residual-1.png"]]),
         (TONE_CURVE, [["tones.png"]]),
+        (TEXTURE_PRIMITIVE, [["stage1-3-0.png", "stage1-3-1.png", "a%2Fb-7-2.png"]]),
     ],
 )
 def test_what_was_measured_lies_as_textures_beside_the_recipe(
-    mine: Case, measured: str, textures: list[list[str]]
+    mine: Case, measured: str, textures: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of three errors, or of two, every residual goes along."""
+    """Of three errors, or of two, every residual goes along; a primitive's file is named by its filter."""
+    pictures = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 1)).astype(np.float32)
+    made = FailingTextures(pictures, ("stage1:3", "stage1:3", "a/b:7"))
+    monkeypatch.setattr(measured_match, "failing_textures", lambda _: made)
     few = mine.part(np.arange(max(2, len(textures[-1]))))
     found_on_them = replace(DIMMED, measured=measured, operation=measured, strength=1.0, share=0.9)
     found = write_mode_recipe(few, "n-1-1", found_on_them, RATES, FILTERS)
@@ -203,6 +214,18 @@ def test_what_was_measured_lies_as_textures_beside_the_recipe(
     image = mine.subject.correct.images[0]
     change = RecipeTransform(recipe, path.parent)
     assert any(not np.array_equal(change(image, epoch=0, index=i), image) for i in range(10))
+
+
+def test_residual_textures_stand_for_primitives_that_could_not_be_made(
+    mine: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured_match, "failing_textures", lambda _: FailingTextures())
+    claimed = replace(DIMMED, measured=TEXTURE_PRIMITIVE, operation=TEXTURE_PRIMITIVE, strength=1.0)
+    found = write_mode_recipe(mine.part(np.arange(2)), "n-1-1", claimed, RATES, FILTERS)
+    assert found is not None
+    ((laid,),) = load_recipe(mine.subject.workspace.root / found.path).ingredients
+    assert laid.operation == RESIDUAL_TEXTURE
+    assert len(laid.textures) == 2
 
 
 def test_the_recipe_of_a_tone_curve_bends_a_grey_ramp(mine: Case) -> None:
