@@ -22,6 +22,7 @@ _PUBLIC = {
     ),
     "cache": ("PrimitiveCache",),
     "classifier": ("Classifier", "Preprocessing", "build_network", "choose_device", "load_classifier"),
+    "denoiser": ("Denoiser", "learn_denoiser"),
     "descriptors": ("Texture", "hierarchy", "measure_texture"),
     "energy": (
         "energies",
@@ -35,6 +36,7 @@ _PUBLIC = {
     ),
     "errors": ("EngineError", "UnknownLayerError", "ClassifierError", "TooFewReferencesError"),
     "inversion": ("Job", "Descent", "Run", "invert", "invert_codes", "source_code", "descend"),
+    "natural": ("Examples",),
     "patches": ("exciting_patches",),
     "presets": ("PRESETS", "Preset", "find_preset"),
     "probe": ("layers_of", "find_layers", "find_layer", "check_filter", "tapped", "truncated", "resumption"),

@@ -90,7 +90,7 @@ def _double(code: Tensor, like: Tensor) -> Tensor:
     return interpolate(code, scale_factor=2)[..., : like.shape[2], : like.shape[3]]
 
 
-def learn(
+def learn_denoiser(
     images: NDArray[np.uint8],
     steps: int,
     device: torch.device = torch.device("cpu"),  # noqa: B008

@@ -1,6 +1,6 @@
 """What a plant's surfaces look like: a denoiser that learns it once from the reference images."""
 
-from fmi_engine.denoiser import Denoiser, learn, weights_of, with_weights
+from fmi_engine.denoiser import Denoiser, learn_denoiser, weights_of, with_weights
 from fmi_engine.jury import parted
 from fmi_engine.natural import Examples
 from fmi_engine.presets import find_preset
@@ -30,7 +30,7 @@ def learn_surfaces(subject: Subject, progress: Progress = None) -> Denoiser | No
     images = parted(Examples(subject.correct.images, {}))[0].images
 
     def measure() -> Arrays:
-        return weights_of(learn(images, steps, subject.classifier.device, compute.seed, progress))
+        return weights_of(learn_denoiser(images, steps, subject.classifier.device, compute.seed, progress))
 
     held = kept(subject, "denoiser", [measured_by(*MEASURING), steps, compute.seed], measure)
     return with_weights({name: each for name, each in held.items() if name != "key"})

@@ -11,7 +11,7 @@ from torch import nn
 
 from fmi_engine.cache import PrimitiveCache, hash_images
 from fmi_engine.classifier import Classifier, Preprocessing, build_network, choose_device
-from fmi_engine.denoiser import Denoiser, learn, weights_of, with_weights
+from fmi_engine.denoiser import Denoiser, learn_denoiser, weights_of, with_weights
 from fmi_engine.errors import TooFewReferencesError
 from fmi_engine.jury import parted
 from fmi_engine.natural import Examples
@@ -133,7 +133,7 @@ def surfaces(plan: Plan, data: Labelled, step: Step) -> Denoiser:
     kept = plan.folder / f"denoiser-{plan.denoiser_steps}-{_fingerprint(plan, data)}.npz"
     if not kept.is_file():
         with step("Learning the surfaces", plan.denoiser_steps) as advance:
-            learnt = learn(images, plan.denoiser_steps, choose_device("auto"), progress=advance)
+            learnt = learn_denoiser(images, plan.denoiser_steps, choose_device("auto"), progress=advance)
         with replacing(kept) as partial, partial.open("wb") as file:
             np.savez(file, **weights_of(learnt))  # type: ignore[arg-type]  # NumPy's stub, as elsewhere
     with np.load(kept) as held:

@@ -7,7 +7,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fmi_engine import denoiser as module
-from fmi_engine.denoiser import EVERY, HIGHEST, LOWEST, Denoiser, Pull, learn, weights_of, with_weights
+from fmi_engine.denoiser import (
+    EVERY,
+    HIGHEST,
+    LOWEST,
+    Denoiser,
+    Pull,
+    learn_denoiser,
+    weights_of,
+    with_weights,
+)
 
 CPU = torch.device("cpu")
 
@@ -21,7 +30,7 @@ def stripes(count: int, side: int, seed: int) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def learnt() -> Denoiser:
-    return learn(stripes(20, 16, 0), 60)
+    return learn_denoiser(stripes(20, 16, 0), 60)
 
 
 def as_tensor(images: NDArray[np.uint8]) -> Tensor:
@@ -47,7 +56,7 @@ def test_learning_is_told_step_by_step_and_the_same_seed_learns_the_same() -> No
     counted: list[int] = []
     images = stripes(4, 12, 0)
     state = torch.random.get_rng_state()
-    one, again, other = (learn(images, 3, CPU, seed, counted.append) for seed in (5, 5, 6))
+    one, again, other = (learn_denoiser(images, 3, CPU, seed, counted.append) for seed in (5, 5, 6))
     assert counted == [1] * 9
     assert one.weights_hash == again.weights_hash != other.weights_hash
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -63,7 +72,7 @@ def test_weights_make_the_same_denoiser_again(learnt: Denoiser) -> None:
 @pytest.mark.parametrize(("height", "width", "channels"), [(1, 1, 1), (5, 9, 3), (17, 2, 1), (50, 64, 3)])
 def test_images_and_pictures_of_any_size(height: int, width: int, channels: int) -> None:
     images = np.full((2, height, width, channels), 90, np.uint8)
-    denoiser = learn(images, 2)
+    denoiser = learn_denoiser(images, 2)
     picture = torch.rand(2, channels, height, width)
     found = denoiser(picture, torch.full((2,), 0.1))
     assert found.shape == picture.shape

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmi_engine.denoiser import learn
+from fmi_engine.denoiser import learn_denoiser
 from inspection.evidence import surface
 from inspection.evidence.primitives import examples_of
 from inspection.evidence.subject import Subject, open_subject
@@ -44,9 +44,9 @@ def test_images_that_judge_primitives_are_left_out(
 
     def noting(images: np.ndarray, *rest: object) -> object:
         seen.append(images)
-        return learn(images, 1)
+        return learn_denoiser(images, 1)
 
-    monkeypatch.setattr(surface, "learn", noting)
+    monkeypatch.setattr(surface, "learn_denoiser", noting)
     learn_surfaces(mine)
     np.testing.assert_array_equal(seen[0], mine.correct.images[::2])
 
