@@ -21,6 +21,8 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from fmi_engine.types import FloatArray
 
+# Left of the noise on unseen solar cells at a noise of .1, as a share, one thread: .091 after 300 steps of 16
+# images (36 s), .061 after 1,000 (115 s); of 8 images .068 after 1,000 (61 s), .057 after 2,000 (137 s).
 WIDTH = 16  # filters at full resolution; twice and four times as many at the coarser ones
 CROP = 48  # pixels a side that are seen in training
 IMAGES = 8  # of a step of training

@@ -6,8 +6,10 @@ In an environment of its own, because Lucent asks for libraries that no user sho
     .venv-bench/bin/python -m tests.benchmarks.inversion --json inversion.json
 
 Everybody inverts the same filters of the same network at the same image size, on one machine, and
-everybody's pictures go through the same trust test. Each measurement is kept in the cache folder under
-what it answers, so a stopped run goes on where it stopped; remove the folder to measure anew.
+everybody's pictures go through the same trust test, which asks for readability and that they are no
+copies. What ours learns of the images, once for a model, stands apart (`learning_seconds`). Each
+measurement is kept in the cache folder under what it answers, so a stopped run goes on where it stopped;
+remove the folder to measure anew.
 
 The peers:
 
@@ -60,8 +62,11 @@ from fmi_engine.classifier import (
     choose_device,
     load_classifier,
 )
+from fmi_engine.denoiser import Denoiser, learn_denoiser, weights_of, with_weights
 from fmi_engine.errors import EngineError
 from fmi_engine.inversion import Job, Run, invert
+from fmi_engine.jury import parted, summon
+from fmi_engine.natural import Examples
 from fmi_engine.presets import PRESETS, Preset
 from fmi_engine.probe import find_layer, find_layers, truncated
 from fmi_engine.reference import Reference, build_reference, measure_energies
@@ -149,6 +154,8 @@ class Bench:
     layers: Mapping[str, Layer]  # those measured
     reference: Reference
     sources: NDArray[np.uint8]  # correct images (SEEDS, height, width, channel)
+    examples: Examples  # all correct images, with a denoiser that has learnt every second one
+    learning_seconds: float  # that this took, once for the network
     filters: Mapping[str, tuple[int, ...]]  # by layer
     accuracy: float  # on the images kept for validation
 
@@ -312,7 +319,31 @@ def prepare(options: Options) -> Bench:
     reference, correct, accuracy = _normal(classifier, plan, [*layers.values()])
     sources = correct.images[evenly(correct.labels, SEEDS)]
     filters = {name: draw_filters(reference.layers[name].energy.mean(0), options.filters) for name in layers}
-    return Bench(options, folder, classifier, layers, reference, sources, filters, accuracy)
+    denoiser, seconds = _learnt(folder, classifier, correct, settings.inversion.denoiser_steps)
+    examples = Examples(correct.images, {}, denoiser)
+    for name in options.peer_layers:
+        examples = examples.at(classifier, layers[name])
+    return Bench(
+        options, folder, classifier, layers, reference, sources, examples, seconds, filters, accuracy
+    )
+
+
+def _learnt(folder: Path, classifier: Classifier, correct: Labelled, steps: int) -> tuple[Denoiser, float]:
+    """A denoiser of the images that pictures are made of, and the seconds that learning it took; kept."""
+    images = parted(Examples(correct.images, {}))[0].images
+    path = folder / f"denoiser-{steps}-{engine_hash()[:16]}.npz"
+    if not path.is_file():
+        with step("Learning the surfaces", steps) as advance:
+            denoiser, seconds, _ = timed(
+                classifier.device,
+                lambda: learn_denoiser(images, steps, classifier.device, progress=advance),
+            )
+        with replacing(path) as partial, partial.open("wb") as file:
+            np.savez(file, seconds=np.array(seconds), **weights_of(denoiser))  # type: ignore[arg-type]
+    with np.load(path) as held:
+        kept = dict(held)
+    seconds = float(kept.pop("seconds"))
+    return with_weights(kept), seconds
 
 
 def _layers(options: Options, network: nn.Module) -> dict[str, Layer]:
@@ -422,12 +453,12 @@ def _our_batch(bench: Bench, kept: Kept, name: str, jobs: Sequence[Job]) -> list
     preset = PRESETS[name]
 
     def measure() -> dict[str, NDArray[Any]]:
-        normal = bench.reference
-        invert(bench.classifier, jobs, bench.sources, brief(preset, 1), normal, run=Run(len(jobs)))  # warm
-        done, wall, cpu = timed(
-            bench.classifier.device,
-            lambda: invert(bench.classifier, jobs, bench.sources, preset, normal, run=Run(len(jobs))),
-        )
+        def made(asked: Preset) -> list[Inversion]:
+            examples, run = parted(bench.examples)[0], Run(len(jobs))
+            return invert(bench.classifier, jobs, bench.sources, asked, bench.reference, examples, run)
+
+        made(brief(preset, 1))  # warm
+        done, wall, cpu = timed(bench.classifier.device, lambda: made(preset))
         return {"images": np.stack([each.image for each in done]), "spent": np.array([wall, cpu])}
 
     held = kept.pictures(
@@ -549,7 +580,10 @@ def load_lucent() -> None:
 def judge(bench: Bench, layer: str, taken: Sequence[Taken]) -> list[Judged]:
     """The project's trust test of pictures of one layer, whoever made them, all of one maker."""
     inversions = [Inversion(each.filter, each.seed, each.seed, each.image, math.nan) for each in taken]
-    trusts = trust_test(bench.classifier, bench.reference, inversions)
+    channels = [*dict.fromkeys(each.filter.channel for each in taken)]
+    live = np.flatnonzero(bench.reference.layers[layer].live).tolist()
+    jury = summon(bench.classifier, bench.layers[layer], channels, live, bench.examples)
+    trusts = trust_test(bench.classifier, bench.reference, inversions, jury=jury)
     energies = fed_back(bench, layer, taken)
     return [Judged(trust.trusted, trust.rank, energy) for trust, energy in zip(trusts, energies, strict=True)]
 
@@ -570,15 +604,16 @@ def time_steps(bench: Bench, layer: str, advance: Advance) -> Json:
     """Time our descent at two lengths, and the bare passes, in turns; seconds of each repetition."""
     classifier, batch = bench.classifier, bench.options.batch
     sources = bench.sources[np.arange(batch) % len(bench.sources)]
+    examples = parted(bench.examples.at(classifier, bench.layers[layer]))[0]
     channels = [bench.filters[layer][i % len(bench.filters[layer])] for i in range(batch)]
     preset = PRESETS["default"]
     raw: dict[str, list[float]] = {"short": [], "long": [], "floor": []}
-    descend(classifier, layer, channels, sources, brief(preset, SHORT))  # warm
+    descend(classifier, layer, channels, sources, brief(preset, SHORT), examples)  # warm
     bare_pass(classifier, layer, sources, 1)
     for _ in range(bench.options.repeats):
         raw["floor"].append(bare_pass(classifier, layer, sources, LONG - SHORT))
-        raw["short"].append(descend(classifier, layer, channels, sources, brief(preset, SHORT))[0])
-        raw["long"].append(descend(classifier, layer, channels, sources, brief(preset, LONG))[0])
+        raw["short"].append(descend(classifier, layer, channels, sources, brief(preset, SHORT), examples)[0])
+        raw["long"].append(descend(classifier, layer, channels, sources, brief(preset, LONG), examples)[0])
         advance(1)
     return {**raw, "steps": LONG - SHORT}
 
@@ -589,11 +624,13 @@ def descend(
     channels: Sequence[int],
     sources: NDArray[np.uint8],
     preset: Preset,
+    examples: Examples | None = None,
 ) -> tuple[float, int]:
     """One batch of ours from source images to pictures: the seconds and the number of steps."""
     jobs = [Job(FilterRef(layer, channel), i, i) for i, channel in enumerate(channels)]
     _, wall, _ = timed(
-        classifier.device, lambda: invert(classifier, jobs, sources, preset, run=Run(len(jobs)))
+        classifier.device,
+        lambda: invert(classifier, jobs, sources, preset, examples=examples, run=Run(len(jobs))),
     )
     return wall, preset.steps
 
@@ -900,6 +937,7 @@ def about(bench: Bench) -> Json:
             "weights": bench.classifier.weights_hash[:12],
             "filters": {layer: list(bench.filters[layer]) for layer in options.peer_layers},
             "seeds": SEEDS,
+            "learning_seconds": round(bench.learning_seconds, 1),
             "batch": options.batch,
             "step_repeats": options.repeats,
             "presets": {name: asdict(PRESETS[name]) for name in OURS},

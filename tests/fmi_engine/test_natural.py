@@ -313,7 +313,9 @@ def test_the_crops_of_a_filter_are_at_no_distance_from_their_own_distribution() 
     usual = torch.tensor([0.0, 100.0, 100.0]), torch.ones(3)  # the others are far behind as it is
     (box,) = boxes(layer, [0], image, 1, find_peaks(classifier, layer, [0], image))[0]
     assert box.side == SIDE
-    goal = distributions(classifier, layer, [0], Examples(image, {}), usual, Preset(lead=0.3))
+    goal = distributions(
+        classifier, layer, [0], Examples(image, {}), usual, Preset(lead=0.3, selectivity=1.0)
+    )
     picture = torch.from_numpy(unit(image))
     names = [each.name for each in layers_up_to(classifier, "act")]
     (near,) = goal.distance(codes_of(classifier, names, picture), picture, 0)
@@ -350,7 +352,7 @@ def test_the_distribution_is_that_of_the_crops_of_whole_images_with_others_behin
     images = varied(4, side, 3, seed=5)
     layer = Layer("act", 3, side, side, nonnegative=True)
     usual = torch.tensor([0.1, 0.3, 0.5]), torch.tensor([0.2, 0.1, 0.3])
-    preset = Preset(crops=2, lead=0.4)
+    preset = Preset(crops=2, lead=0.4, selectivity=1.0)
     goal = distributions(classifier, layer, [1], Examples(images, {}), usual, preset)
     peaks = find_peaks(classifier, layer, [1], images)
     cut = boxes(layer, [1], images, 2, peaks)[1]
@@ -361,3 +363,5 @@ def test_the_distribution_is_that_of_the_crops_of_whole_images_with_others_behin
     expected = _behind(torch.from_numpy(pixels).float(), 1, *usual, 0.4)
     assert held["act"].numpy() == pytest.approx(expected.numpy(), abs=1e-5)
     assert held["differences at 8"].shape == (6, 2, 2 * 2)  # 24 of 32 pixels of three differences are two
+    whole = distributions(classifier, layer, [1], Examples(images, {}), usual, Preset(crops=2, lead=0.4))
+    assert whole._found[0]["act"].numpy() == pytest.approx(pixels, abs=1e-6)  # nothing is made to lead
