@@ -88,15 +88,17 @@ PRESETS = {
         decay=0.6,
         decay_every=24,
     ),
-    # What crops that excite a filter hold, with all that other filters see in them: to be laid over images.
+    # What crops that excite a filter hold, with all that other filters see in them, under the mean amplitudes
+    # of the sources: to be laid over images. Recipes on steel, 5 logged images, accuracy under the fault: a
+    # weave .84, with free amplitudes .66 (periodic textures fall apart), the true fault .85; orange peel .76,
+    # .77 and .77.
     "texture": Preset(
-        parametrization="spectrum",
+        parametrization="phase",
         standardised=True,
         target=0.0,
         natural=1.0,
-        total_variation=0.3,
         steps=96,
-        learning_rate=0.15,
+        learning_rate=0.1,
         decay=0.6,
         decay_every=24,
     ),

@@ -80,7 +80,7 @@ def _invert(case: Case, layer: Layer, channels: Sequence[int]) -> list[Inversion
     return invert(
         subject.classifier,
         jobs,
-        subject.correct.images[:1],
+        case.images,
         PRESETS["texture"],
         subject.reference,
         Examples(case.images, {}),
