@@ -64,7 +64,7 @@ def match_measured(
     for one, other in _halves(case.true):
         half = _Half(case.part(other), measured_on(case.part(one)))
         half.try_each([name for name in names if not PARTS[name].primitive])
-        if TEXTURE_PRIMITIVE in names and half.may_be(RESIDUAL_TEXTURE):
+        if TEXTURE_PRIMITIVE in names and (RESIDUAL_TEXTURE not in names or half.may_be(RESIDUAL_TEXTURE)):
             half = replace(half, change=measured_on(case.part(one), TEXTURE_PRIMITIVE))
             half.try_each([TEXTURE_PRIMITIVE] if half.change.primitives is not None else [])
         halves.append(half)

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fmi_engine.types import FloatArray
+from inspection.causes import measured_match
 from inspection.causes.measured_change import (
     BOTH,
     PARTS,
@@ -26,6 +27,8 @@ from inspection.causes.measured_match import MeasuredMatch, match_measured
 from inspection.evidence.blame import screen
 from inspection.evidence.case import Case
 from inspection.evidence.failing_textures import FailingTextures
+from inspection.evidence.nearest import NearestMatch, PatchEvidence
+from inspection.evidence.place import PlaceMatch
 from inspection.evidence.responses import Responses
 from inspection.evidence.shift import Evidence, Shares
 from inspection.evidence.subject import Subject
@@ -436,6 +439,49 @@ def test_a_change_left_out_of_the_second_half_wins_where_the_one_tried_there_fal
         {FIXED_PATTERN: 0.6, RESIDUAL_TEXTURE: 0.75, BOTH: 0.5, TONE_CURVE: 0.5}
     )
     assert found.nearest.errors == (here.classifier.predict(images).argmax(1) != true).sum()
+
+
+@pytest.mark.parametrize(("residual", "best"), [(0.81, TEXTURE_PRIMITIVE), (0.79, FIXED_PATTERN)])
+def test_primitives_are_made_where_residual_textures_are_among_the_best(
+    here: Subject, lamp_responses: Responses, monkeypatch: pytest.MonkeyPatch, residual: float, best: str
+) -> None:
+    """Up to .1 behind the best of the first half; what the changes explain is given, on both halves alike."""
+    given = {
+        FIXED_PATTERN: 0.9,
+        RESIDUAL_TEXTURE: residual,
+        BOTH: 0.5,
+        TONE_CURVE: 0.5,
+        TEXTURE_PRIMITIVE: 0.95,
+    }
+    explained, made = Evidence.shares, list[int]()
+
+    def measured(_: Case, change: Any) -> float:
+        (name,) = (name for name, parts in PARTS.items() if parts == change.keywords["parts"])
+        return given[name]
+
+    def shares(self: Evidence, induced: Any) -> Shares:
+        return Shares(induced, induced, induced) if isinstance(induced, float) else explained(self, induced)
+
+    def textures(case: Case) -> FailingTextures:
+        made.append(len(case))
+        return FailingTextures(np.asarray(case.images[:2], np.float32), ("stage1:0", "stage1:1"))
+
+    monkeypatch.setattr(Case, "induced_by", measured)
+    monkeypatch.setattr(Evidence, "shares", shares)
+    monkeypatch.setattr(measured_match, "failing_textures", textures)
+    monkeypatch.setattr(measured_match._Half, "nearest", lambda half, name: _explaining(half, given[name]))
+    images, true = bent()[here.labelled.images], here.labelled.labels
+    found = matched(here, lamp_responses, images, true)
+    errors = int((here.classifier.predict(images).argmax(1) != true).sum())
+    assert found.name == best
+    assert sum(made) == (errors if best == TEXTURE_PRIMITIVE else 0)  # of each half once
+
+
+def _explaining(half: Any, share: float) -> NearestMatch:
+    """What explains that share in every view, of an error and its patches alike."""
+    count = len(half.case)
+    place = PlaceMatch(np.full((2, count), 1 - share), np.full(count, share))
+    return NearestMatch(Shares(share, share, share), count, lambda: PatchEvidence(count, place))
 
 
 def test_a_curve_measured_on_some_errors_explains_others_of_them(
