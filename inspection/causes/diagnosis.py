@@ -16,6 +16,7 @@ from inspection.inputs.labelled import sample
 from inspection.operations.catalogue import Change
 
 LOCAL = ("shadow", "hot spot")  # families of operations that change one place of an image
+OF_DEFECTS = ("defect contrast", "defect edges", "defect size")  # of operations that leave the background
 
 
 def diagnose(case: Case) -> Diagnosis:
@@ -51,12 +52,17 @@ def _with_measured(case: Case, found: Diagnosis) -> Diagnosis:
     change is the cause, and the operation only the nearest of the catalogue. So it is where the operation is
     a shadow or a hot spot and the measured change has the shape of specks or drops: a band that may lie
     anywhere explains a good deal of them.
+    A tone curve stands neither beside an operation that changes defects alone nor in its place: defects have
+    grey levels of their own, and so it says the same of the levels, and explains it better. A lamp raised over
+    the rendered line: the recipe of the curve made 131 of 210 unseen images right, generic augmentation 140,
+    bright defects turned dark 159.
     Dust lies where it lies: drawn anew on every training image it teaches less than its measured pattern
     and it in turn. Steel, 10 logged images, accuracy under dust: .46 with the operation alone, .55 with the
     pattern alone, .63 with both.
     """
     alone = shares_of(found.matches[0])
-    single = [name for name, parts in PARTS.items() if sum(parts) == 1]
+    of_defects = found.family in OF_DEFECTS
+    single = [name for name, p in PARTS.items() if sum(p) == 1 and not (p.tones and of_defects)]
     best = match_measured(case, alone.mean, single)
     shares = best.nearest.shares
     if shares.mean < alone.mean or doubt_of_measured(case.settings, best):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inspection.causes.diagnosis import diagnose
+from inspection.causes.diagnosis import _with_measured, diagnose
 from inspection.causes.measured_change import BOTH
 from inspection.causes.measured_match import MeasuredMatch, match_measured
 from inspection.evidence.blame import screen
@@ -19,7 +19,7 @@ from inspection.inputs.sample_line import Camera, SampleLine
 from inspection.modes.mode_recipe import write_mode_recipe
 from inspection.nights.phrases import worded
 from inspection.operations.catalogue import Steps, find_operation
-from inspection.recipes.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE
+from inspection.recipes.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE, TEXTURE_PRIMITIVE, TONE_CURVE
 from inspection.recipes.recipe import RecipeTransform, load_recipe
 from inspection.workspace.settings import MatchingSettings
 from tests.inspection.conftest import SIZE
@@ -265,6 +265,28 @@ def test_drops_that_a_shadow_explains_are_named_by_their_shape(
     monkeypatch.setattr("inspection.causes.diagnosis.match_measured", match)
     found = diagnose(lit)
     assert (found.claimed, found.family, found.measured_alone) == (True, family, family == "dust")
+
+
+@pytest.mark.parametrize(
+    ("family", "beside"),
+    [("defect contrast", False), ("defect edges", False), ("defect size", False), ("background", True)],
+)
+def test_no_tone_curve_takes_the_place_of_a_change_of_defects_alone(
+    lamp: Case, monkeypatch: pytest.MonkeyPatch, family: str, beside: bool
+) -> None:
+    asked = list[set[str]]()
+
+    def match(case: Case, least: float, names: list[str]) -> MeasuredMatch:
+        asked.append(set(names))
+        return match_measured(case, np.inf)  # of too little, whatever it is
+
+    monkeypatch.setattr("inspection.causes.diagnosis.match_measured", match)
+    found = diagnose(lamp)
+    weak = replace(found.matches[0], share=2.0, overall_share=2.0, look_share=2.0)
+    claimed = replace(found, family=family, matches=(weak, *found.matches[1:]))
+    assert _with_measured(lamp, claimed) is claimed
+    assert (TONE_CURVE in asked[-1]) is beside
+    assert {FIXED_PATTERN, RESIDUAL_TEXTURE, TEXTURE_PRIMITIVE} <= asked[-1]
 
 
 @pytest.mark.parametrize(
