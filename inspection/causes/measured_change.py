@@ -227,20 +227,13 @@ def fixed_pattern(images: NDArray[np.uint8], true: NDArray[np.int64], correct: L
     return np.asarray(fft.idctn(kept, axes=(0, 1), norm="ortho"), np.float32)
 
 
-def residual_textures(images: FloatArray, true: NDArray[np.int64], correct: Labelled) -> FloatArray:
-    """What each failing image holds beside what is normal for its class, wherever it lies, in grey levels.
-
-    Each image passes a filter that lets through only what is beyond normal. The phases are kept, so lines
-    stay lines and specks stay specks. The cosine transform has no seam at the border.
-    """
-    return passed(images, beyond_normal(images, true, correct))
-
-
 def beyond_normal(images: FloatArray, true: NDArray[np.int64], correct: Labelled) -> FloatArray:
     """The share of each cosine frequency of failing images beyond normal, 0 to 1: (height, width, channel).
 
     The gain of a Wiener filter, W^2 = 1 - 1.5 / ratio, of the mean power spectrum of the images and that of
-    correct images of the same classes; of what is coarser than texture nothing.
+    correct images of the same classes; of what is coarser than texture nothing. An image that passes it keeps
+    what it holds beside the normal, in grey levels, wherever that lies: phases stay, so lines stay lines and
+    specks stay specks. The cosine transform has no seam at the border.
     """
     normal = np.asarray(
         fft.dctn(correct.images.astype(np.float32), axes=(1, 2), norm="ortho") ** 2, np.float32

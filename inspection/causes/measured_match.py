@@ -65,7 +65,7 @@ def match_measured(
         half = _Half(case.part(other), measured_on(case.part(one)))
         half.try_each([name for name in names if not PARTS[name].primitive])
         if TEXTURE_PRIMITIVE in names and (RESIDUAL_TEXTURE not in names or half.may_be(RESIDUAL_TEXTURE)):
-            half = replace(half, change=measured_on(case.part(one), TEXTURE_PRIMITIVE))
+            half = replace(half, change=with_primitives(half.change, failing_textures(case.part(one))))
             half.try_each([TEXTURE_PRIMITIVE] if half.change.primitives is not None else [])
         halves.append(half)
         found = _together(halves)

@@ -67,8 +67,11 @@ class Workspace:
             _try_writing(folder)
 
 
-def create_workspace(root: Path) -> Workspace:
-    """Make fmi.toml and the folders; what is there already is kept. Raises WorkspaceError."""
+def create_workspace(root: Path, settings_text: str | None = None) -> Workspace:
+    """Make fmi.toml and the folders; what is there already is kept.
+
+    A new fmi.toml has the text given, or every setting with its default. Raises WorkspaceError.
+    """
     root = root.absolute()
     _check_name(root)
     try:
@@ -76,7 +79,7 @@ def create_workspace(root: Path) -> Workspace:
             (root / name).mkdir(parents=True, exist_ok=True)
         settings = root / SETTINGS_FILE
         if not settings.exists():
-            write_whole(settings, default_toml().encode())
+            write_whole(settings, (settings_text or default_toml()).encode())
     except OSError as error:
         raise WorkspaceError(
             f"{root} cannot be made a workspace: {error.strerror}. Give a folder that you may write to."

@@ -28,7 +28,7 @@ def test_a_preset_is_found_by_its_name() -> None:
     assert {name: find_preset(name) for name in PRESETS} == PRESETS
     with pytest.raises(EngineError) as refusal:
         find_preset("papers")
-    assert str(refusal.value) == "no preset 'papers'; these exist: default, paper, mahendran"
+    assert str(refusal.value) == "no preset 'papers'; these exist: default, paper, mahendran, texture"
 
 
 def test_a_preset_cannot_be_changed() -> None:

@@ -16,10 +16,11 @@ from inspection.causes.measured_change import (
     MeasuredChange,
     Parts,
     apply_measured,
+    beyond_normal,
     fixed_pattern,
     lie_alike,
     measure_change,
-    residual_textures,
+    passed,
     tone_curve,
     with_primitives,
 )
@@ -56,6 +57,11 @@ def parts(count: int, seed: int) -> NDArray[np.uint8]:
 @pytest.fixture(scope="module")
 def correct() -> Labelled:
     return Labelled(parts(60, 1), np.repeat(np.array([0, 1]), 30))
+
+
+def residual_textures(images: FloatArray, true: NDArray[np.int64], correct: Labelled) -> FloatArray:
+    """What each image holds beyond normal."""
+    return passed(images, beyond_normal(images, true, correct))
 
 
 def alike(one: FloatArray, other: FloatArray) -> float:

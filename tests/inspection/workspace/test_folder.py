@@ -29,6 +29,14 @@ def test_a_new_workspace_has_its_folders_and_the_default_settings(tmp_path: Path
     assert (workspace.root / "fmi.toml").read_text(encoding="utf-8") == default_toml()
 
 
+def test_a_new_workspace_may_be_given_its_settings_and_keeps_those_it_has(tmp_path: Path) -> None:
+    text = "[inversion]\nsources = 2\n"
+    workspace = create_workspace(tmp_path / "plant", text)
+    assert workspace.settings.inversion.sources == 2
+    assert create_workspace(tmp_path / "plant").settings.inversion.sources == 2
+    assert (workspace.root / "fmi.toml").read_text(encoding="utf-8") == text
+
+
 def test_making_it_again_keeps_what_is_there(tmp_path: Path) -> None:
     first = create_workspace(tmp_path)
     (tmp_path / "fmi.toml").write_text("[blame]\nfilters = 7\n", encoding="utf-8")
