@@ -7,7 +7,7 @@ error's own but what over-active filters see on all of them; a tone curve lies n
 level another (a bent response of the camera, a veil, an unknown gamma).
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
@@ -36,6 +36,7 @@ from inspection.recipes.overlays import (
 
 Values = TypeVar("Values", NDArray[np.uint8], FloatArray)
 BOTH = "fixed pattern and residual texture"
+EITHER = f"{RESIDUAL_TEXTURE} or {TEXTURE_PRIMITIVE}"
 
 
 class Parts(NamedTuple):
@@ -53,6 +54,7 @@ PARTS = {
     BOTH: Parts(pattern=True, residual=True),
     TONE_CURVE: Parts(tones=True),
     TEXTURE_PRIMITIVE: Parts(primitive=True),
+    EITHER: Parts(residual=True, primitive=True),  # one of them on each image
 }
 
 
@@ -152,8 +154,10 @@ def apply_measured(
             image = retone(image, change.tones)
         if parts.pattern:
             image = np.rint(shine(image, change.pattern)).astype(np.uint8)
-        for textures, in_place in _textures(change, parts):
-            texture = textures[i % len(textures)]
+        kinds = _textures(change, parts)
+        if kinds:
+            textures, in_place = kinds[i % len(kinds)]
+            texture = textures[i // len(kinds) % len(textures)]
             if not in_place:
                 moved = tuple(int(rng.integers(side)) for side in texture.shape[:2])
                 texture = np.roll(texture, moved, (0, 1))
@@ -162,12 +166,14 @@ def apply_measured(
     return np.stack(changed)
 
 
-def _textures(change: MeasuredChange, parts: Parts) -> Iterator[tuple[FloatArray, bool]]:
-    """The textures of which each image is given one, and whether they stay where they were found."""
+def _textures(change: MeasuredChange, parts: Parts) -> list[tuple[FloatArray, bool]]:
+    """The kinds of textures of which each image is given one, and whether they stay where they were found."""
+    kinds = []
+    if parts.residual or (parts.primitive and change.primitives is None):
+        kinds.append((change.residuals, change.in_place))
     if parts.primitive and change.primitives is not None:
-        yield change.primitives, False
-    elif parts.residual or parts.primitive:
-        yield change.residuals, change.in_place
+        kinds.append((change.primitives, False))
+    return kinds
 
 
 def tone_curve(images: NDArray[np.uint8], true: NDArray[np.int64], correct: Labelled) -> FloatArray:

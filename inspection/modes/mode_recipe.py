@@ -92,18 +92,21 @@ def _laid_over(case: Case, measured: str, path: Path) -> list[list[Ingredient]]:
     if parts.pattern:
         file = write_pattern(change.pattern, path.parent, f"{folder}/pattern.png")
         groups.append([Ingredient(FIXED_PATTERN, *strengths, (file,))])
+    textures = []
+    if parts.residual or (parts.primitive and change.primitives is None):
+        chosen = sample(len(case), settings.textures, case.subject.settings.compute.seed)
+        files = [
+            write_texture(change.residuals[i], path.parent, f"{folder}/residual-{i}.png") for i in chosen
+        ]
+        textures.append(Ingredient(RESIDUAL_TEXTURE, *strengths, tuple(files)))
     if parts.primitive and change.primitives is not None:
         files = [
             write_texture(texture, path.parent, f"{folder}/{_file_name(filter_)}-{i}.png")
             for i, (texture, filter_) in enumerate(zip(change.primitives, change.filters, strict=True))
         ]
-        groups.append([Ingredient(TEXTURE_PRIMITIVE, *strengths, tuple(files))])
-    elif parts.residual or parts.primitive:
-        chosen = sample(len(case), settings.textures, case.subject.settings.compute.seed)
-        files = [
-            write_texture(change.residuals[i], path.parent, f"{folder}/residual-{i}.png") for i in chosen
-        ]
-        groups.append([Ingredient(RESIDUAL_TEXTURE, *strengths, tuple(files))])
+        textures.append(Ingredient(TEXTURE_PRIMITIVE, *strengths, tuple(files)))
+    if textures:
+        groups.append(textures)
     return groups
 
 

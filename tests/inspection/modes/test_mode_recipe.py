@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from inspection.causes import measured_match
+from inspection.causes.measured_change import EITHER
 from inspection.evidence.blame import screen
 from inspection.evidence.case import Case
 from inspection.evidence.failing_textures import FailingTextures
@@ -214,6 +215,23 @@ def test_what_was_measured_lies_as_textures_beside_the_recipe(
     image = mine.subject.correct.images[0]
     change = RecipeTransform(recipe, path.parent)
     assert any(not np.array_equal(change(image, epoch=0, index=i), image) for i in range(10))
+
+
+def test_a_recipe_of_either_texture_draws_one_of_both(mine: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype(np.float32)
+    made = FailingTextures(pictures, ("stage1:3", "stage1:4"))
+    monkeypatch.setattr(measured_match, "failing_textures", lambda _: made)
+    claimed = replace(DIMMED, measured=EITHER, operation=EITHER, strength=1.0)
+    found = write_mode_recipe(mine.part(np.arange(2)), "n-1-1", claimed, RATES, FILTERS)
+    assert found is not None
+    (group,) = load_recipe(mine.subject.workspace.root / found.path).ingredients
+    assert [each.operation for each in group] == [RESIDUAL_TEXTURE, TEXTURE_PRIMITIVE]
+    assert [len(each.textures) for each in group] == [2, 2]
+    beside = replace(DIMMED, measured=TEXTURE_PRIMITIVE)
+    found = write_mode_recipe(mine.part(np.arange(2)), "n-1-2", beside, RATES, FILTERS)
+    assert found is not None
+    (group,) = load_recipe(mine.subject.workspace.root / found.path).ingredients
+    assert group[-1].operation == TEXTURE_PRIMITIVE
 
 
 def test_residual_textures_stand_for_primitives_that_could_not_be_made(
