@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inspection.causes.diagnosis import _with_measured, diagnose
-from inspection.causes.measured_change import BOTH
+from inspection.causes.measured_change import BOTH, EITHER
 from inspection.causes.measured_match import MeasuredMatch, match_measured
 from inspection.evidence.blame import screen
 from inspection.evidence.case import Case
@@ -143,7 +143,7 @@ def test_a_texture_that_the_catalogue_does_not_hold_is_measured_and_goes_into_th
     assert found.claimed, found.reasons
     assert (found.cause, found.family) == (Cause.APPEARANCE, "texture")
     assert found.measured == found.operation
-    assert found.measured in (RESIDUAL_TEXTURE, BOTH)
+    assert found.measured in (RESIDUAL_TEXTURE, BOTH, EITHER)
     assert found.share > 0.7
     assert found.sentence.startswith("Texture, measured on the errors themselves: the ")
     recipe = write_mode_recipe(case, "n-3-1", found, (), ())
