@@ -24,6 +24,7 @@ from flows.progress import remark, step
 from flows.scope import Errors, Scope
 from fmi_engine.blame import join
 from fmi_engine.errors import EngineError
+from fmi_engine.presets import find_preset
 from fmi_engine.types import Screening
 from inspection.causes import diagnosis
 from inspection.errors import InspectionError, interrupted
@@ -318,8 +319,9 @@ def invert_filters(scope: Scope, probe: LayerProbe, errors: Errors) -> tuple[Bla
     case = scope.case(errors)
     filters = blame.shortlist(case, probe)
     if filters:
-        with step("Learning the surfaces", surface.steps_of(case.subject)) as advance:
-            surface.learn_surfaces(case.subject, advance)
+        preset = find_preset(case.subject.settings.inversion.preset)
+        with step("Learning the surfaces", surface.steps_of(case.subject, preset)) as advance:
+            surface.learn_surfaces(case.subject, preset, advance)
     with step("Inverting filters", primitives.count_pictures(case.subject, filters)) as advance:
         return primitives.invert_filters(case, scope.mode_id, filters, advance)
 

@@ -26,7 +26,7 @@ def kept(subject: Subject, name: str, rests_on: Sequence[object], measure: Calla
     try:
         with path.open("rb") as there, np.load(there) as held:
             if held["key"] == key:
-                return dict(held)
+                return {part: held[part] for part in held if part != "key"}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # nothing was kept, or the file is damaged
     found = measure()

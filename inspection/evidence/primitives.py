@@ -17,7 +17,7 @@ from fmi_engine.inversion import Job, Run, invert
 from fmi_engine.jury import answers_of, parted, summon
 from fmi_engine.natural import Examples
 from fmi_engine.patches import Patch, cut_out
-from fmi_engine.presets import find_preset
+from fmi_engine.presets import Preset, find_preset
 from fmi_engine.probe import find_layer, truncated
 from fmi_engine.readability import windows
 from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Layout, Trust
@@ -49,13 +49,14 @@ def invert_filters(
     layer = find_layer(subject.layers, filters[0].layer)
     sources = subject.correct.subset(evenly(subject.correct.labels, subject.settings.inversion.sources))
     examples, channels = examples_of(subject, layer), [each.channel for each in filters]
+    preset = find_preset(subject.settings.inversion.preset)
     made = invert(
         subject.classifier,
         _jobs(subject, layer, filters, len(sources)),
         sources.images,
-        find_preset(subject.settings.inversion.preset),
+        preset,
         subject.reference,
-        parted(examples)[0],
+        made_of(subject, layer, preset),
         Run(progress=progress, cache=PrimitiveCache(subject.workspace.primitive_cache)),
     )
     trusts = trust_test(subject, layer, made, check_ablation(subject, layer))
@@ -151,8 +152,12 @@ def _jobs(subject: Subject, layer: Layer, filters: Sequence[BlamedFilter], sourc
 
 def examples_of(subject: Subject, layer: Layer) -> Examples:
     """The real images whose crops excite the filters of a layer; pictures are made of every second one."""
-    peaks = {layer.name: find_peaks(subject, layer)}
-    return Examples(subject.correct.images, peaks, learn_surfaces(subject))
+    return Examples(subject.correct.images, {layer.name: find_peaks(subject, layer)})
+
+
+def made_of(subject: Subject, layer: Layer, preset: Preset) -> Examples:
+    """Those that pictures are made of, with what was learnt of them where the preset asks for it."""
+    return replace(parted(examples_of(subject, layer))[0], denoiser=learn_surfaces(subject, preset))
 
 
 def trust_test(

@@ -3,7 +3,7 @@
 from fmi_engine.denoiser import Denoiser, learn_denoiser, weights_of, with_weights
 from fmi_engine.jury import parted
 from fmi_engine.natural import Examples
-from fmi_engine.presets import find_preset
+from fmi_engine.presets import Preset
 from inspection.evidence.kept import Arrays, kept
 from inspection.evidence.subject import Subject
 from inspection.progress import Progress
@@ -12,19 +12,18 @@ from inspection.provenance import measured_by
 MEASURING = ("fmi_engine.denoiser", "fmi_engine.jury", "inspection.evidence.surface")
 
 
-def steps_of(subject: Subject) -> int:
-    """How many steps the learning takes; 0 where the settings do without."""
-    asked = subject.settings.inversion
-    return asked.denoiser_steps if find_preset(asked.preset).learnt else 0
+def steps_of(subject: Subject, preset: Preset) -> int:
+    """How many steps the learning takes; 0 where the preset or the settings do without."""
+    return subject.settings.inversion.denoiser_steps if preset.learnt else 0
 
 
-def learn_surfaces(subject: Subject, progress: Progress = None) -> Denoiser | None:
-    """Learn what the reference images look like, or read what was learnt; None where the settings do without.
+def learn_surfaces(subject: Subject, preset: Preset, progress: Progress = None) -> Denoiser | None:
+    """Learn what the reference images look like, or read what was learnt; None where it is done without.
 
     Learnt of the images that primitives are made of: those that judge them are left out. `progress` receives
     1 after every step.
     """
-    steps, compute = steps_of(subject), subject.settings.compute
+    steps, compute = steps_of(subject, preset), subject.settings.compute
     if not steps:
         return None
     images = parted(Examples(subject.correct.images, {}))[0].images
@@ -32,5 +31,4 @@ def learn_surfaces(subject: Subject, progress: Progress = None) -> Denoiser | No
     def measure() -> Arrays:
         return weights_of(learn_denoiser(images, steps, subject.classifier.device, compute.seed, progress))
 
-    held = kept(subject, "denoiser", [measured_by(*MEASURING), steps, compute.seed], measure)
-    return with_weights({name: each for name, each in held.items() if name != "key"})
+    return with_weights(kept(subject, "denoiser", [measured_by(*MEASURING), steps, compute.seed], measure))

@@ -9,14 +9,13 @@ from torch import Tensor
 from fmi_engine.cache import PrimitiveCache
 from fmi_engine.energy import flatten_maps, isolate, reallocate_at_random, shuffle_maps
 from fmi_engine.inversion import BATCH, Descent, Job, Run, invert, invert_codes, source_code
-from fmi_engine.jury import parted
 from fmi_engine.natural import Examples
 from fmi_engine.patches import Patch, exciting_patches
-from fmi_engine.presets import find_preset
+from fmi_engine.presets import Preset, find_preset
 from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Trust
 from inspection.evidence import surface
 from inspection.evidence.layer_facts import check_ablation
-from inspection.evidence.primitives import CONTROLS, SOURCE, examples_of, stretched, trust_test
+from inspection.evidence.primitives import CONTROLS, SOURCE, made_of, stretched, trust_test
 from inspection.evidence.subject import Subject
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import load_images
@@ -173,27 +172,27 @@ def _inverted(work: _Work, untested: Container[str], step: Step) -> list[Inversi
     size = CPU_BATCH if model.classifier.device.type == "cpu" else BATCH
     cache = PrimitiveCache(model.cache) if model.cache else None
     reference = model.subject.reference if model.subject else None
+    preset = find_preset(request.preset)
     if model.subject:
-        with step("Learning the surfaces", surface.steps_of(model.subject)) as advance:
-            surface.learn_surfaces(model.subject, advance)
-    examples = {layer.name: _examples(work, layer) for layer in work.of_layers()}
+        with step("Learning the surfaces", surface.steps_of(model.subject, preset)) as advance:
+            surface.learn_surfaces(model.subject, preset, advance)
+    examples = {layer.name: _examples(work, layer, preset) for layer in work.of_layers()}
     found: list[Inversion] = []
     with step("Inverting filters", len(jobs)) as advance:
         run = Run(size, advance, cache)
-        preset = find_preset(request.preset)
         for name, real in examples.items():
             mine = [job for job in jobs if job.filter.layer == name]
             found += invert(model.classifier, mine, work.given.source_pixels, preset, reference, real, run)
     return found
 
 
-def _examples(work: _Work, layer: Layer) -> Examples:
+def _examples(work: _Work, layer: Layer, preset: Preset) -> Examples:
     """The real images that pictures are made of: those of a workspace's references that do not judge them.
 
     Without a workspace those that were given.
     """
     subject = work.model.subject
-    return parted(examples_of(subject, layer))[0] if subject else Examples(work.given.pixels, {})
+    return made_of(subject, layer, preset) if subject else Examples(work.given.pixels, {})
 
 
 def _which(inversion: Inversion) -> Which:

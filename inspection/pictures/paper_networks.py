@@ -15,6 +15,7 @@ from fmi_engine.denoiser import Denoiser, learn_denoiser, weights_of, with_weigh
 from fmi_engine.errors import TooFewReferencesError
 from fmi_engine.jury import parted
 from fmi_engine.natural import Examples
+from fmi_engine.presets import find_preset
 from fmi_engine.probe import layers_of, stages_of
 from fmi_engine.reference import Reference, build_reference
 from fmi_engine.types import Layer
@@ -127,8 +128,10 @@ def trained(plan: Plan, name: str, data: tuple[Labelled, Labelled], step: Step, 
     return Classifier(network, made.class_names, preprocessing, choose_device("auto"))
 
 
-def surfaces(plan: Plan, data: Labelled, step: Step) -> Denoiser:
-    """A denoiser that has learnt the images that pictures are made of; kept in a file."""
+def surfaces(plan: Plan, data: Labelled, step: Step) -> Denoiser | None:
+    """A denoiser that has learnt the images pictures are made of, where the preset asks; kept in a file."""
+    if not find_preset(plan.preset).learnt:
+        return None
     images = parted(Examples(data.images, {}))[0].images
     kept = plan.folder / f"denoiser-{plan.denoiser_steps}-{_fingerprint(plan, data)}.npz"
     if not kept.is_file():

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from fmi_engine.classifier import Classifier
 from fmi_engine.energy import flatten_maps, isolate, reallocate_at_random, shuffle_maps
 from fmi_engine.inversion import Descent, Job, Run, invert, invert_codes, source_code
-from fmi_engine.jury import parted
+from fmi_engine.presets import PRESETS
 from fmi_engine.probe import find_layer
 from fmi_engine.trust import check_ablation
 from fmi_engine.types import FilterRef
 from fmi_engine.wording import reasons
-from inspection.evidence.primitives import CONTROLS, examples_of, stretched, trust_test
+from inspection.evidence.primitives import CONTROLS, made_of, stretched, trust_test
 from inspection.evidence.subject import Subject
 from inspection.inputs.images import read_image
 from inspection.pictures.filters import CPU_BATCH, Drawn
@@ -49,7 +49,7 @@ def test_the_result_is_the_engines_and_the_trust_test_is_applied(
         Job(FilterRef("stage2", channel), 0, 0, layout) for channel in CHANNELS for layout in CONTROLS
     ]
     layer = find_layer(known.layers, "stage2")
-    real = parted(examples_of(known, layer))[0]
+    real = made_of(known, layer, PRESETS["default"])
     run = Run(CPU_BATCH)
     made = invert(
         known.classifier, [*jobs, *controls], decoded, reference=known.reference, examples=real, run=run
