@@ -17,7 +17,7 @@ from fmi_engine.classifier import Classifier, Preprocessing, choose_device, free
 from inspection.inputs.labelled import Labelled
 from inspection.progress import Progress
 from inspection.recipes.recipe import sample_generators
-from inspection.workspace.files import replacing
+from inspection.workspace.files import replacing, temporary_name
 from inspection.workspace.settings import Settings
 
 DIGITS = 12  # of a hash, hexadecimal, that tell an unfinished training
@@ -222,8 +222,9 @@ def unfinished_training(
 
 
 def forget_unfinished(folder: Path, name: str, but: Path | None = None) -> None:
-    """Remove where the trainings of a name stand, all or `but` one."""
-    for path in folder.glob(f"{name}-{'[0-9a-f]' * DIGITS}.pt"):
+    """Remove where the trainings of a name stand, all or `but` one, and what a killed one had half written."""
+    file = f"{name}-{'[0-9a-f]' * DIGITS}.pt"
+    for path in (*folder.glob(file), *folder.glob(temporary_name(file))):
         if path != but:
             path.unlink(missing_ok=True)
 

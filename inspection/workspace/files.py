@@ -24,7 +24,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     file or the new one, never an empty one; that costs some milliseconds, which ``durable=False`` saves where
     the file is one of many that another run makes again.
     """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    temporary = path.with_name(temporary_name(path.name, uuid4().hex))
     try:
         yield temporary
         if durable:
@@ -33,6 +33,14 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # it is not there, or its folder is none
             temporary.unlink()
+
+
+def temporary_name(name: str, which: str = "*") -> str:
+    """What a temporary file of `replacing` is called; of every one, as a pattern for `glob`.
+
+    A process that is killed leaves one behind.
+    """
+    return f".{name}.{which}.tmp"
 
 
 def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:

@@ -24,6 +24,7 @@ from inspection.models.training import (
     plain_augmentation,
     unfinished_training,
 )
+from inspection.workspace.files import temporary_name
 
 pytestmark = pytest.mark.numeric
 
@@ -186,6 +187,7 @@ def test_an_unfinished_training_is_taken_up_by_the_same_only(tmp_path: Path) -> 
         assert found != mine
         assert not mine.exists()
     mine.touch()
+    (tmp_path / temporary_name(mine.name, "8967d1")).touch()  # a process was killed while it wrote
     forget_unfinished(tmp_path, "mode-1")
     assert list(tmp_path.iterdir()) == [other]
 

@@ -28,8 +28,9 @@ def site(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Plant:
 
 
 @pytest.fixture(scope="package")
-def known(site: Plant) -> Subject:
-    return open_subject(site.workspace, site.model, site.references)
+def known(site: Plant, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    home = site.copied(tmp_path_factory.mktemp("known") / "workspace")  # it keeps what it measures
+    return open_subject(home.workspace, home.model, home.references)
 
 
 @pytest.fixture(scope="package")
