@@ -222,7 +222,7 @@ def unfinished_training(
 
 
 def forget_unfinished(folder: Path, name: str, but: Path | None = None) -> None:
-    """Remove where the trainings of a name stand, all or `but` one, and what a killed one had half written."""
+    """Remove where the trainings of a name stand, all or `but` one, and what was half written when killed."""
     file = f"{name}-{'[0-9a-f]' * DIGITS}.pt"
     for path in (*folder.glob(file), *folder.glob(temporary_name(file))):
         if path != but:
