@@ -148,7 +148,10 @@ def retraining_fragment(request: Request, mode_id: str, desk: AtDesk, findings: 
 @router.get("/models")
 def models_page(desk: AtDesk, findings: Findings) -> Response:
     """List the models."""
-    return desk.pages.page("models.html", models=findings.models())
+    models, states = findings.models(), findings.model_states()
+    trail = list(reversed(findings.promotions()))
+    called = {model.model_hash: model.called for model in models}
+    return desk.pages.page("models.html", models=models, states=states, trail=trail, called=called)
 
 
 # --- forms ---
@@ -267,8 +270,6 @@ def _panel(desk: Desk, findings: Reader, mode: FailureMode, verdicts: list[Verdi
 
 
 def _blocked(mode: FailureMode, runs: list[RetrainingRun]) -> str:
-    if mode.recipe is None:
-        return "This failure mode has no recipe, so there is nothing to retrain with."
     for run in runs:
         if run.live:
             return (
@@ -281,9 +282,7 @@ def _blocked(mode: FailureMode, runs: list[RetrainingRun]) -> str:
 def _warnings(mode: FailureMode, verdicts: list[Verdict]) -> list[str]:
     warnings = []
     if verdicts and verdicts[0].judgement is Judgement.REJECT:  # the newest
-        warnings.append(
-            "A reviewer rejected this failure mode: retraining follows a diagnosis held to be wrong."
-        )
+        warnings.append("A reviewer rejected this failure mode: its recipe is left out of a retraining.")
     if mode.best and mode.best.withheld:
         warnings.append("The filters of this failure mode are withheld: they do not beat their controls.")
     return warnings

@@ -60,7 +60,7 @@ class PrefectRetraining:
         with self._prefect():
             run = run_deployment(
                 DEPLOYMENT,
-                parameters={"workspace": str(self.root), "mode_id": mode_id},
+                parameters={"workspace": str(self.root), "targets": [mode_id]},
                 timeout=0,
                 as_subflow=False,
                 idempotency_key=f"{self.root}:{mode_id}:after:{after}",

@@ -47,7 +47,7 @@ def run_demo(console: Console, workspace: Workspace, quick: bool) -> None:
     model = demo.train(line)
     console.rule("2. The lamp ages to 45 % of its light")
     aged = demo.night(model, line.aged(0.45), "lamp-aged")
-    console.rule("3. Targeted retraining with the recipe of that night")
+    console.rule("3. Targeted retraining: the ways of mending compete")
     demo.retrain(aged)
     console.rule("4. The finish of the parts changes from brushed to cast")
     cast = demo.night(model, line.with_finish("cast"), "finish-changed")
@@ -81,8 +81,8 @@ class Demo:
         plan = first_model.plan_training(settings, read_image_set(folder), request)
         with step("Training", len(plan.train) * plan.epochs) as advance:
             network, spec = first_model.train(settings, plan, first_model.load_splits(plan), advance)
-        model = models.keep(self.workspace, network, spec, models.Origin(note="demo"))
-        self.store.add_model(model, plan.references)
+        kept = models.keep(self.workspace, network, spec, models.Origin(note="demo"))
+        model = self.store.add_model(kept, plan.references)
         right, count = models.reference_accuracy(self.workspace, model, plan.references)["val"]
         self.console.print(f"{len(plan.train)} images trained; right on {right} of {count} validation images")
         return model
@@ -114,12 +114,11 @@ class Demo:
         return found
 
     def retrain(self, found: Night) -> None:
-        """Retrain with the recipe of a night, judged on images of the aged lamp that nobody saw."""
-        mode = next((mode for mode in found.modes if mode.recipe), None)
-        if mode is None:
-            self.console.print("No recipe was written, so nothing is retrained.")
+        """Mend the model of a night's failures, judged on images of the aged lamp that nobody saw."""
+        if not found.modes:
+            self.console.print("No failure mode was found, so nothing is retrained.")
             return
         unseen = self.render(self.line().aged(0.45), "lamp-aged-unseen", self.size.per_class_logged, 3)
-        done_id = retrain_flow(str(self.workspace.root), mode.mode_id, str(unseen))
-        done = next(each for each in self.store.retrainings(mode.mode_id) if each.retraining_id == done_id)
+        done_id = retrain_flow(str(self.workspace.root), [found.night_id], str(unseen))
+        done = next(each for each in self.store.retrainings() if each.retraining_id == done_id)
         print_retraining(self.console, done)

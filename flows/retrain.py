@@ -1,54 +1,67 @@
 """Targeted retraining as a Prefect flow, started from the command line or from the dashboard."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import flow, task
 from prefect.runtime import flow_run
 
 from flows.progress import remark, step
+from inspection.findings import Arm
 from inspection.inputs.image_sets import read_image_set
-from inspection.models import retraining
-from inspection.models.retraining import RetrainingRequest
-from inspection.models.training import forget_unfinished
 from inspection.nights import night as nights
+from inspection.retraining import retrain as retraining
+from inspection.retraining.arms import Workshop
+from inspection.retraining.material import RetrainingRequest, gather_material
 from inspection.workspace.folder import open_workspace
 from inspection.workspace.lease import lease
 
 
 @task
-def fine_tune(root: str, request: RetrainingRequest, run: str) -> str:
-    """Train and judge the candidate, and put it into the store.
+def retrain_and_judge(root: str, request: RetrainingRequest, run: str, again: bool) -> str:
+    """Let the arms compete, train and judge the candidate, and put all of it into the store.
 
     A run that was killed after its last step, or while another process did the same, is taken up again: what
-    it has put into the store is the result, and is not made once more.
+    it has put into the store is the result, and is not made once more. So is a retraining that was made
+    before, unless it is asked for again.
     """
     site = nights.open_site(root)
+    made = retraining.retraining_id(request.name, run)
     with step("Reading the images", None) as advance:
-        material = retraining.gather_material(site.workspace, site.store, request, advance)
-    workspace, made = site.workspace, retraining.retraining_id(request.mode_id, run)
-    with lease(workspace.leases, f"retrain-{request.mode_id}", _say_who_retrains):
-        if made not in [each.retraining_id for each in site.store.retrainings(request.mode_id)]:
-            with step("Retraining", retraining.images_to_train(material, workspace.settings)) as advance:
-                done, candidate = retraining.retrain(workspace, material, run, advance)
-            site.store.add_retraining(done, candidate)
-        forget_unfinished(workspace.unfinished, request.mode_id)
+        material = gather_material(site.workspace, site.store, request, advance)
+    workshop = Workshop.opened(site.workspace, material)
+    with lease(site.workspace.leases, f"retrain-{workshop.unfinished.name}", _say_who_retrains):
+        if made not in [each.retraining_id for each in site.store.retrainings()]:
+            before = None if again else retraining.made_before(site.store, workshop)
+            if before:
+                remark(
+                    f"This very training was made before ({before.finished_at:%Y-%m-%d %H:%M} UTC, with the "
+                    "same images, recipes, settings and software): this is what it gave. --again makes it "
+                    "once more."
+                )
+                return before.retraining_id
+            done = retraining.retrain(workshop, run, step)
+            site.store.add_retraining(done.retraining, done.candidate, done.pictures)
+        retraining.forget_unfinished(workshop)
     return made
 
 
 def _say_who_retrains(holder: str) -> None:
-    remark(f"This failure mode is being retrained by {holder}; waiting until that has ended.")
+    remark(f"The same is being retrained by {holder}; waiting until that has ended.")
 
 
 @flow(name="retrain", validate_parameters=False)
 def retrain(
     workspace: str,
-    mode_id: str,
+    targets: Sequence[str],
     holdout: str | None = None,
     where: str | None = None,
     split: str | None = None,
-    logged_images: int | None = None,
+    arm: str | None = None,
+    again: bool = False,
 ) -> str:
-    """Retrain for one failure mode; returns the retraining's id."""
+    """Retrain for failure modes or whole nights; returns the retraining's id."""
     limits = open_workspace(Path(workspace)).settings.tables
     images = read_image_set(Path(holdout), where, split, remark, limits) if holdout else []
-    return fine_tune(workspace, RetrainingRequest(mode_id, images, logged_images), str(flow_run.id))
+    request = RetrainingRequest(tuple(targets), images, Arm(arm) if arm else None)
+    return retrain_and_judge(workspace, request, str(flow_run.id), again)

@@ -461,23 +461,146 @@ class Accuracy:
     gain_lower: float  # 95 % interval of the change in accuracy
     gain_upper: float
     per_class: dict[str, tuple[int, int, int]] = field(default_factory=dict)  # images, before, after
+    escapes: tuple[int, int] | None = None  # defects passed as good, before and after; None: no class is good
+    overkills: tuple[int, int] | None = None  # good parts rejected, likewise
+
+
+class Arm(StrEnum):
+    """A way of mending a model; the cheapest first."""
+
+    FIRST_AID = "first aid"  # normalisation statistics re-estimated on images of the line; nothing is trained
+    RECIPES = "recipes"  # of all claimed failure modes
+    LOGGED = "logged images"  # with the operators' labels
+    BOTH = "recipes and logged images"
+
+
+class Decision(StrEnum):
+    """What the gate says of a candidate model."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNDECIDED = "undecided"  # nothing speaks against it, and there are too few images to accept it
+
+
+class CheckKind(StrEnum):
+    """What the gate asks of a candidate model."""
+
+    REPAIR = "repair"  # errors of the failure modes fall
+    ACCURACY = "accuracy"  # over all images of a set
+    CLASS = "class"  # of one class of a set
+    ESCAPES = "escapes"  # defects passed as good: before and after count these, not images right
+
+
+@dataclass(frozen=True, slots=True)
+class GateCheck:
+    """One check of the gate, in numbers; `inspection.nights.phrases` says it."""
+
+    kind: CheckKind
+    images_of: str  # the name of the set of images
+    images: int
+    before: int  # right, or for ESCAPES passed as good
+    after: int
+    passed: bool | None  # None: cannot be told of so few images
+    class_name: str = ""  # of CLASS
+    p_value: float = 1.0  # exact McNemar test, two-sided: that as many were fixed as broken
+    by_chance: bool = False  # the p-value decides; else a margin, and chance alone may have failed it
+    needed: float = 0.0  # the p-value to reach, the share that may be lost, or the escapes there may be
+    more_images: int | None = None  # that would decide it, were they as these; of those not passed
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResult:
+    """What one arm made of images that it was not shown, by cross-validation over groups of logged errors."""
+
+    arm: Arm
+    logged_images: int  # that joined the training set in all
+    folds: int  # trainings; 1: it was shown no logged image, and judged by all
+    seconds: float  # that it took
+    accuracies: tuple[Accuracy, ...]  # of the logged errors first
+    checks: tuple[GateCheck, ...]  # of harm
+
+    significance: float = 0.05  # p-value at which harm is more than chance
+
+    @property
+    def harm(self) -> tuple[GateCheck, ...]:
+        """The checks of harm that speak against it beyond chance."""
+        failed = (check for check in self.checks if check.passed is False)
+        return tuple(check for check in failed if check.p_value <= self.significance)
+
+
+class Outcome(StrEnum):
+    """What became of an image under the candidate model."""
+
+    FIXED = "fixed"  # wrong before, right after
+    UNCHANGED = "unchanged"
+    REGRESSED = "regressed"  # right before, wrong after
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedImage:
+    """One image that judged a candidate model."""
+
+    images_of: str  # the name of the set of images
+    image_path: str  # absolute
+    image_sha256: str  # of the file
+    true_label: str
+    before: str  # the deployed model's label
+    after: str  # the candidate's; of a cross-validated set that of the model that was not shown its group
+    mode_id: str | None = None  # of a logged error
+
+    @property
+    def outcome(self) -> Outcome:
+        """Fixed, unchanged or regressed."""
+        right = self.before == self.true_label, self.after == self.true_label
+        return {(False, True): Outcome.FIXED, (True, False): Outcome.REGRESSED}.get(right, Outcome.UNCHANGED)
+
+
+@dataclass(frozen=True, slots=True)
+class FilterAfter:
+    """How far a blamed filter's energy lies from normal on the mode's errors, before and after."""
+
+    mode_id: str
+    layer: str
+    channel: int
+    before: float  # sigma, mean over the mode's errors: of the deployed model's normal
+    after: float  # likewise, of the candidate's
 
 
 @dataclass(frozen=True, slots=True)
 class Retraining:
-    """One targeted retraining: the candidate model with its measurements."""
+    """One targeted retraining: the arms that competed, and the candidate model with its measurements."""
 
     retraining_id: str
-    mode_id: str
+    mode_ids: tuple[str, ...]  # the failure modes that it is to mend
     model_hash: str  # the deployed model it started from
-    candidate_hash: str
+    candidate_hash: str | None  # None: no arm mended anything without harm, so none was trained in full
     started_at: datetime  # UTC
     finished_at: datetime
-    accepted: bool
+    decision: Decision
     reasons: tuple[str, ...]  # what decided it, in words
     accuracies: tuple[Accuracy, ...]
     settings: dict[str, object] = field(default_factory=dict)
     logged_images: int = 0  # logged images that joined the training set
+    arm: Arm | None = None  # the one trained in full; None: none, or an earlier version's retraining
+    arms: tuple[ArmResult, ...] = ()  # that competed, the cheapest first; none where one was asked for
+    checks: tuple[GateCheck, ...] = ()
+    filters: tuple[FilterAfter, ...] = ()  # the blamed filters of its failure modes
+    calibration: tuple[float, float] | None = (
+        None  # expected calibration error on clean images, before, after
+    )
+    notes: tuple[str, ...] = ()  # what was left out, and what else a reader should know
+    identity: str = ""  # hash of all that decides it: the same training twice has the same
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the gate accepted the candidate."""
+        return self.decision is Decision.ACCEPTED
+
+    @property
+    def more_images(self) -> int | None:
+        """How many more images would decide what is undecided; None where nothing is."""
+        wanted = [check.more_images for check in self.checks if check.passed is None and check.more_images]
+        return max(wanted, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -495,10 +618,37 @@ class RegisteredModel:
     std: tuple[float, ...]
     weights_path: str  # relative to the workspace
     registered_at: datetime  # UTC
-    role: str = "deployed"  # or "candidate"
-    parent_hash: str | None = None
+    parent_hash: str | None = None  # of the model that it was retrained from; None: a plant's own
     note: str = ""
     bit_depth: int | None = None  # that its 16-bit images use; None: never measured
+    name: str = ""  # that all models of a line share; the store gives a new one its workspace's
+    version: int = 0  # among the models of that name, from 1; 0: the store has not given it yet
+
+    @property
+    def called(self) -> str:
+        """Its name and version: `line1 v3`."""
+        return f"{self.name} v{self.version}"
+
+
+class PromotionKind(StrEnum):
+    """How a model came to be the deployed one."""
+
+    REGISTERED = "registered"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled back"
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """One entry of the audit trail: since when a model is the deployed one, who decided it, and why."""
+
+    model_hash: str
+    previous_hash: str | None  # the model deployed until then
+    kind: PromotionKind
+    author: str
+    reason: str
+    decided_at: datetime  # UTC
+    decision: Decision | None = None  # the gate's on the model then; None: it was not judged
 
 
 @dataclass(frozen=True, slots=True)

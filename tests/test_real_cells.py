@@ -35,10 +35,10 @@ def test_errors_on_poly_cells_of_a_mono_model_go_through_the_night_and_retrainin
     kinds = night["errors_by_kind"]
     assert kinds["confusion"] == 0
     assert kinds["escape"] + kinds["overkill"] == errors
-    done = json.loads(succeeded(fmi("retrain", "--json", *at)).stdout)
     modes, unclustered = night["failure_modes"], night["unclustered"]
     assert sum(mode["errors"] for mode in modes) + unclustered == errors
-    assert done["mode_id"] == modes[0]["mode_id"]
-    images = done["accuracies"][0]["images"] + done["logged_images"]
-    assert images == modes[0]["errors"]  # what joined the training set does not judge the candidate
+    done = json.loads(succeeded(fmi("retrain", "--arm", "logged images", "--json", *at)).stdout)
+    assert done["mode_ids"] == [mode["mode_id"] for mode in modes]
+    assert done["logged_images"] == errors - sum(mode["suspects"] for mode in modes)
+    assert done["accuracies"][0]["images"] == done["logged_images"]  # each judged by who was not shown it
     assert done["candidate_hash"] != done["model_hash"]

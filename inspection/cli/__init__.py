@@ -5,6 +5,7 @@
 - night: night, retrain, demo
 - engine: invert, style, bench paper
 - recipe: recipe show, recipe check
+- models: models, promote, rollback, export
 - serving: serve, worker
 - doctor: doctor
 - options: options that several commands share
@@ -14,7 +15,7 @@
 """
 
 # In the order in which --help lists them.
-from inspection.cli import workspace, night, engine, recipe, serving, doctor  # noqa: F401, I001
+from inspection.cli import workspace, night, models, engine, recipe, serving, doctor  # noqa: F401, I001
 from inspection.cli.entry import main
 
 __all__ = ["main"]

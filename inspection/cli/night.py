@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,11 @@ from inspection.cli.options import (
     open_given,
 )
 from inspection.cli.serving import prefect_at_hand
+from inspection.findings import Arm
 from inspection.workspace.folder import create_workspace
+
+if TYPE_CHECKING:
+    from inspection.workspace.store import Store
 
 QUICK_DEMO = """\
 # Settings of the quick demo, which takes less time with them. All others are as by default.
@@ -68,51 +72,73 @@ def night(
 
 @app.command()
 def retrain(
-    mode: Annotated[
-        str | None,
-        typer.Argument(help="A failure mode, e.g. 20260102-1a2b3c4d-1; default: the newest night's."),
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Failure modes (20260102-1a2b3c4d-1), nights (20260102-1a2b3c4d), or the defect log of a "
+            "night; default: the newest night.",
+            show_default=False,
+        ),
     ] = None,
     holdout: Annotated[
         Path | None,
-        typer.Option(help="Labelled images like the failing ones, not in the log, that judge the candidate."),
+        typer.Option(
+            help="Labelled images of the line as it is now, not in the log: they judge the candidate."
+        ),
     ] = None,
     where: WhereOption = None,
     split: SplitOption = None,
-    logged_images: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="How many logged images join the training set with the operators' labels; "
-            "default: none with a recipe, half of them without one.",
-        ),
+    arm: Annotated[
+        Arm | None, typer.Option(help="Train this one, without a competition.", show_default=False)
     ] = None,
+    again: Annotated[bool, typer.Option(help="Retrain although the very same was made before.")] = False,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Fine-tune the registered model with the recipe of a failure mode and judge the candidate model.
+    """Mend the deployed model of a night's failures, judge the candidate model, and touch nothing else.
 
-    The deployed model is not touched. Without --holdout, logged images that are not trained on judge the
-    repair. Where no cause was claimed there is no recipe: half of the logged images join the training set
-    instead, and the other half judge - check their labels first.
+    Four ways compete, the cheapest first: normalisation statistics of the logged images (first aid), the
+    recipes of all claimed failure modes, the logged images with the operators' labels, and both. Each is
+    judged by logged errors of parts that it was not shown, and by what it has to keep; the best that harms
+    nothing is trained in full. So a recipe for a wrong cause costs nothing.
+
+    The gate then accepts the candidate, rejects it, or says how many more images it takes to tell. With
+    --holdout it judges the repair on those, else by cross-validation on the logged errors. After that:
+    fmi promote. A run that was killed goes on where it stood.
     """
     from dataclasses import asdict
 
-    from inspection.nights.terminal import newest_mode, print_retraining
+    from inspection.nights.terminal import newest_night, print_retraining
     from inspection.workspace.store import Store
 
     site = open_given(workspace)
     store = Store(site.store_path)
-    chosen = mode or newest_mode(store)
     judging = str(holdout.absolute()) if holdout else None  # Prefect runs in a folder of its own
+    chosen = [_target(each, store) for each in targets or [newest_night(store)]]
     with prefect_at_hand(site):
         from flows.retrain import retrain as retrain_flow
 
-        done_id = retrain_flow(str(site.root), chosen, judging, where, split, logged_images)
-    done = next(each for each in store.retrainings(chosen) if each.retraining_id == done_id)
+        done_id = retrain_flow(str(site.root), chosen, judging, where, split, arm and arm.value, again)
+    done = next(each for each in store.retrainings() if each.retraining_id == done_id)
     if as_json:
         typer.echo(json.dumps(asdict(done), ensure_ascii=False, indent=2, default=str))
     else:
         print_retraining(console, done)
+
+
+def _target(given: str, store: "Store") -> str:
+    """A failure mode or a night as it was given; of a defect log the newest night over it."""
+    path = Path(given)
+    if not path.is_file():
+        return given
+    from inspection.errors import StoreError
+    from inspection.workspace.files import sha256_of
+
+    held = sha256_of(path)
+    for overview in store.nights():
+        if overview.modes and store.night(overview.night_id).log_sha256 == held:
+            return overview.night_id
+    raise StoreError(f"no night over {path} has found a failure mode; run `fmi night {path}` first")
 
 
 @app.command()

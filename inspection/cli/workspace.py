@@ -60,6 +60,9 @@ def register(
         ),
     ] = "",
     std: Annotated[str, typer.Option(help="Normalisation by comma. Default: ImageNet's; grey: 0.5.")] = "",
+    name: Annotated[
+        str, typer.Option(help="What the line's models are called, with a version: line1 v1. Default: model.")
+    ] = "",
     where: WhereOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -79,7 +82,7 @@ def register(
     spec = given.spec(good)
     labelled = read_image_set(reference, where, tell=remark, limits=site.settings.tables)
     references = models.reference_images(labelled)
-    record = models.register(site, spec, checkpoint, references)
+    record = models.register(site, spec, checkpoint, references, models.Origin(name=name))
     _keep_registered(site, record, references)
 
 

@@ -49,12 +49,12 @@ class ModelSpec:
 class Origin:
     """Where a model comes from, and what for."""
 
-    role: str = "deployed"  # or candidate
     parent_hash: str | None = None  # of the model that a candidate was retrained from
     note: str = ""
+    name: str = ""  # that all models of a line share; empty: as the store calls models without one
 
 
-DEPLOYED = Origin()
+A_PLANTS_OWN = Origin()
 
 
 def check_classes(class_names: Sequence[str], good_classes: Sequence[str]) -> None:
@@ -125,7 +125,11 @@ def _drawn_split(image: LabelledImage) -> str:
 
 
 def register(
-    workspace: Workspace, spec: ModelSpec, checkpoint: Path, references: Sequence[ReferenceImage]
+    workspace: Workspace,
+    spec: ModelSpec,
+    checkpoint: Path,
+    references: Sequence[ReferenceImage],
+    origin: Origin = A_PLANTS_OWN,
 ) -> RegisteredModel:
     """Check a plant's checkpoint against its description and copy it into the workspace.
 
@@ -139,11 +143,11 @@ def register(
     load_weights(network, read_checkpoint(checkpoint), str(checkpoint))
     paths = (Path(each.image_path) for each in references)
     bit_depth = measured_bit_depth(paths, workspace.settings.images)
-    return keep(workspace, network, replace(spec, bit_depth=bit_depth))
+    return keep(workspace, network, replace(spec, bit_depth=bit_depth), origin)
 
 
 def keep(
-    workspace: Workspace, network: nn.Module, spec: ModelSpec, origin: Origin = DEPLOYED
+    workspace: Workspace, network: nn.Module, spec: ModelSpec, origin: Origin = A_PLANTS_OWN
 ) -> RegisteredModel:
     """Save a network's weights in the workspace under their hash; returns its record.
 
@@ -169,9 +173,9 @@ def keep(
         std=p.std,
         weights_path=workspace.relative(path),
         registered_at=datetime.now(UTC),
-        role=origin.role,
         parent_hash=origin.parent_hash,
         note=origin.note,
+        name=origin.name,
         bit_depth=spec.bit_depth,
     )
 

@@ -13,13 +13,17 @@ from inspection import tuning
 from inspection.findings import (
     ORIGINS,
     Affected,
+    ArmResult,
     Cause,
+    CheckKind,
     Diagnosis,
     Doubt,
     DoubtKind,
     ErrorKind,
     FailureMode,
+    FilterAfter,
     FlipRate,
+    GateCheck,
     LoggedError,
     Night,
     NightState,
@@ -285,6 +289,57 @@ CAUSES = {
     Cause.UNKNOWN: "unknown. No change of the images explains these errors: a new kind of defect, wrong "
     "labels, or parts that are simply hard.",
 }
+
+
+def check_in_words(check: GateCheck) -> str:
+    """Say what a check of the gate found, and what it would take."""
+    of = f"{check.images_of}, class {check.class_name}" if check.class_name else check.images_of
+    if check.passed is None and not check.images:
+        more = f"; about {check.more_images:,} would be enough" if check.more_images else ""
+        return f"{of}: no image to judge by{more}"
+    if check.kind is CheckKind.ESCAPES:
+        found = (
+            f"{check.before} of {plural(check.images, 'defect')} passed as good before, {check.after} after"
+        )
+    else:
+        found = f"{check.before} of {check.images} right before, {check.after} after"
+    if check.by_chance:
+        found += f" ({p_value(check.p_value)})"
+    return f"{of}: {found}{_what_it_takes(check)}"
+
+
+def _what_it_takes(check: GateCheck) -> str:
+    if check.passed:
+        return ""
+    more = f"; about {check.more_images:,} more such images would tell" if check.more_images else ""
+    if check.kind is CheckKind.REPAIR:
+        unlike = "too few to tell a repair from chance" if check.passed is None else "no repair beyond chance"
+        return f"; {unlike} (p of {check.needed:g} is needed){more}"
+    if check.by_chance:
+        return "; this class is told from the others less surely than before, beyond chance"
+    least = percent(check.needed) if check.kind is not CheckKind.ESCAPES else f"{check.needed:.0f}"
+    accepted = f"at most {least} {'may be lost' if check.kind is not CheckKind.ESCAPES else 'may pass'}"
+    return f"; {accepted}" + (f", which may be chance{more}" if check.passed is None else "")
+
+
+def harm_in_words(result: ArmResult) -> str:
+    """Say what an arm harms beyond chance: the first of it, and how much more; empty where it is none."""
+    against = [check_in_words(check) for check in result.harm]
+    more = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
+    return f"{against[0]}{more}" if against else ""
+
+
+def filters_in_words(filters: Sequence[FilterAfter]) -> str:
+    """Say whether the energies of the blamed filters came back towards normal."""
+    back = [each for each in filters if abs(each.after) < abs(each.before)]
+    before, after = (
+        sum(abs(shift) for shift in shifts) / len(filters)
+        for shifts in ([each.before for each in filters], [each.after for each in filters])
+    )
+    return (
+        f"Blamed filters: {len(back)} of {len(filters)} came nearer to normal on these errors "
+        f"(mean distance {before:.1f} sigma before, {after:.1f} after)"
+    )
 
 
 def suspects_in_words(mode: FailureMode) -> str:
@@ -673,6 +728,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "affected_in_words": affected_in_words,
     "affected_value": affected_value,
     "all_errors": all_errors,
+    "came_back": filters_in_words,
     "cause_in_a_word": cause_in_a_word,
     "cause_in_words": cause_in_words,
     "cause_named": cause_named,
@@ -681,6 +737,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "duration": duration,
     "headline": headline,
     "interval": interval,
+    "harm": harm_in_words,
     "kinds": kinds,
     "moment": moment,
     "no_recipe_reason": no_recipe_reason,

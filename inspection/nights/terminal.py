@@ -8,17 +8,23 @@ from rich.text import Text
 
 from inspection.console import Console, Table
 from inspection.errors import StoreError
-from inspection.findings import Accuracy, ErrorKind, FailureMode, Night, Retraining
-from inspection.nights.phrases import affected_in_words, origins_in_words
+from inspection.findings import Accuracy, Decision, ErrorKind, FailureMode, Night, Retraining
+from inspection.nights.phrases import (
+    affected_in_words,
+    filters_in_words,
+    harm_in_words,
+    moment,
+    origins_in_words,
+)
 from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
 
 
-def newest_mode(store: Store) -> str:
-    """The first failure mode of the newest night that has one. Raises StoreError where there is none."""
+def newest_night(store: Store) -> str:
+    """The newest night that has a failure mode. Raises StoreError where there is none."""
     for night in store.nights():
         if night.modes:
-            return night.modes[0].mode_id
+            return night.night_id
     raise StoreError("no night has found a failure mode yet; run `fmi night LOG` first, or name a mode")
 
 
@@ -72,17 +78,74 @@ def print_mode(console: Console, mode: FailureMode) -> None:
 
 
 def print_retraining(console: Console, done: Retraining) -> None:
-    """Print what a retraining achieved, before and after."""
-    verdict = ("accepted", "green") if done.accepted else ("refused", "red")
-    console.print(Text.assemble(f"Candidate model {done.candidate_hash[:12]}: ", verdict))
+    """Print what every arm would have given, and what the candidate achieved, before and after."""
+    if done.arms:
+        console.print(_arms(done))
+        for each in done.arms:
+            if harmed := harm_in_words(each):
+                console.print(f"  {each.arm.value}: {harmed}")
+    colour = {Decision.ACCEPTED: "green", Decision.REJECTED: "red", Decision.UNDECIDED: "yellow"}
+    named = f"Candidate model {done.candidate_hash[:12]}: " if done.candidate_hash else "No candidate model: "
+    console.print(Text.assemble(named, (done.decision.value, colour[done.decision])))
     for reason in done.reasons:
         console.print(f"  {reason}")
-    table = Table("images", "count", "before", "after", "change (95 % interval)", box=None)
-    for each in done.accuracies:
+    if done.accuracies:
+        table = Table("images", "count", "before", "after", "change (95 % interval)", box=None)
+        for found in done.accuracies:
+            shares = _share(found.before, found), _share(found.after, found), _gain(found)
+            table.add_row(found.name, str(found.images), *shares)
+        console.print(table)
+    if done.calibration:
+        before, after = done.calibration
+        console.print(f"Expected calibration error on clean images: {before:.3f} before, {after:.3f} after")
+    if done.filters:
+        console.print(filters_in_words(done.filters))
+    for note in done.notes:
+        console.print(f"Note: {note}")
+    if done.accepted and done.candidate_hash:
+        console.print(f"Next: fmi promote {done.candidate_hash[:12]} --reason '...'")
+
+
+def print_models(console: Console, store: Store) -> None:
+    """Print the models, newest first, and the audit trail of which was deployed."""
+    trail, table = (
+        store.promotions(),
+        Table("model", "state", "hash", "gate", "from", "registered", "", box=None),
+    )
+    known = {each.model_hash: each for each in store.models()}
+    judged = {each.candidate_hash: each.decision.value for each in reversed(store.retrainings())}
+    states = store.model_states()
+    for model in known.values():
+        parent = known[model.parent_hash].called if model.parent_hash in known else ""
+        said = judged.get(model.model_hash, "")
+        when = moment(model.registered_at)
         table.add_row(
-            each.name, str(each.images), _share(each.before, each), _share(each.after, each), _gain(each)
+            model.called, states[model.model_hash], model.model_hash[:12], said, parent, when, model.note
         )
-    console.print(table)
+    console.print(table if known else "No model yet: fmi register or fmi train makes the first.")
+    for entry in trail:
+        named = known[entry.model_hash].called if entry.model_hash in known else entry.model_hash[:12]
+        gate = f", which the gate had {entry.decision.value}" if entry.decision else ""
+        reason = f": {entry.reason}" if entry.reason else ""
+        console.print(
+            f"{moment(entry.decided_at)}  {named} {entry.kind.value} by {entry.author}{gate}{reason}"
+        )
+
+
+def _arms(done: Retraining) -> Table:
+    """What each arm would have given on images that it was not shown."""
+    table = Table("arm", "logged errors mended", "clean images right", "seconds", "", box=None)
+    for each in done.arms:
+        mended, clean = each.accuracies[0], each.accuracies[1]
+        said = "trained in full" if each.arm is done.arm else "harms" if each.harm else ""
+        table.add_row(
+            each.arm.value,
+            f"{mended.after} of {mended.images}",
+            f"{clean.after} of {clean.images} (before {clean.before})",
+            f"{each.seconds:.0f}",
+            said,
+        )
+    return table
 
 
 def _share(right: int, accuracy: Accuracy) -> str:

@@ -7,7 +7,7 @@ from several sources and tested, beside an untrained network of the same archite
 
 from fmi_engine.cache import PrimitiveCache
 from inspection.inputs.labelled import evenly
-from inspection.models.acceptance import right
+from inspection.models.comparison import right
 from inspection.pictures.paper_networks import Nets, Plan, load, net_of, surfaces, trained, untrained
 from inspection.pictures.paper_results import results_of
 from inspection.pictures.paper_stage import Stage, Work, measure_stage

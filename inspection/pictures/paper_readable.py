@@ -32,6 +32,8 @@ RIVALS = {
 }
 """The presets that ours is set beside."""
 
+LEAST_CEILING = 0.55  # AUROC: of 6 filters on steel 0.45 gave shares of 4 and 200,000, 0.58 one of 2.6
+
 
 @dataclass(frozen=True, slots=True)
 class Readability:
@@ -50,8 +52,10 @@ class Readability:
 
     @property
     def share(self) -> float:
-        """The share of the way from chance to real crops."""
-        return (self.readable - 0.5) / max(self.readable_ceiling - 0.5, 1e-6)
+        """The share of the way from chance to real crops; NaN where these tell hardly more than chance."""
+        if self.readable_ceiling < LEAST_CEILING:
+            return float("nan")
+        return (self.readable - 0.5) / (self.readable_ceiling - 0.5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def verdicts(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         weak = [row["layer"] for row in mine if row["auroc"] < 0.95]
         few = [row["layer"] for row in mine if row["trusted_share"] < 0.9]
         loose = [row["layer"] for row in mine if row["untrained_parts"][PICTURES] >= 0.05]
-        hidden = [row["layer"] for row in mine if not ours(row)["share"] >= LEAST_SHARE]
+        hidden = [row["layer"] for row in mine if ours(row)["share"] < LEAST_SHARE]
         second = [row["layer"] for row in mine if ours(row)["first_rank"] < 0.9]
         copied = [row["layer"] for row in mine if ours(row)["nearest_copy"] > ours(row)["copy_bound"]]
         yield _sentence(

@@ -16,11 +16,13 @@ from inspection.findings import (
     LOST,
     Cause,
     FailureMode,
+    JudgedImage,
     Judgement,
     KnownMode,
     LoggedError,
     Night,
     NightState,
+    Promotion,
     ReferenceImage,
     RegisteredModel,
     Retraining,
@@ -34,6 +36,7 @@ from inspection.workspace.rows import (
     grouped,
     read_modes,
     read_night,
+    read_promotions,
     read_retraining,
     record_of,
     select,
@@ -125,9 +128,13 @@ WHERE night_id = ?
 
 _RETRAININGS = """
 FROM retrainings
-WHERE $1::VARCHAR IS NULL OR mode_id = $1
+WHERE $1::VARCHAR IS NULL
+    OR retraining_id IN (SELECT retraining_id FROM retrained_modes WHERE mode_id = $1)
 ORDER BY started_at DESC, rowid DESC
 """
+
+_CALLED = "SELECT model_hash FROM models WHERE lower($1) IN (lower(name || ' v' || version), 'v' || version)"
+_DEPLOYED = "SELECT model_hash FROM promotions ORDER BY rowid DESC LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,17 +208,30 @@ class Reader(ABC):
     def _reading(self) -> AbstractContextManager[DuckDBPyConnection]:
         """Lend a connection to the findings, of one moment."""
 
-    def model(self, model_hash: str | None = None) -> RegisteredModel:
-        """Return the model whose hash begins so; None: the newest deployed one."""
+    def model(self, wanted: str | None = None) -> RegisteredModel:
+        """Return the model whose hash begins so, or that is called so (`v3`); None: the deployed one."""
         with self._reading() as connection:
-            if model_hash is not None:
-                chosen = _resolve(connection, MODEL_IDS, model_hash)
-                rows = select(connection, "models", MODEL_IDS.column, chosen, MODEL_IDS.order)
+            if wanted is None:
+                called = fetch(connection, _DEPLOYED)
             else:
-                rows = select(connection, "models", "role", "deployed", MODEL_IDS.order)
-        if not rows:
-            raise StoreError(f"no deployed model in the store {self.path}. Register one first.")
+                called = fetch(connection, _CALLED, wanted)
+                if len(called) != 1:
+                    called = [{"model_hash": _resolve(connection, MODEL_IDS, wanted)}]
+            if not called:
+                raise StoreError(f"no deployed model in the store {self.path}. Register one first.")
+            rows = select(connection, "models", MODEL_IDS.column, called[0]["model_hash"], MODEL_IDS.order)
         return record_of(RegisteredModel, rows[0])
+
+    def model_states(self) -> dict[str, str]:
+        """Return of every model whether it is deployed, retired, or a candidate, by its hash."""
+        with self._reading() as connection:
+            rows = fetch(connection, "SELECT model_hash, state FROM model_overview")
+        return {row["model_hash"]: row["state"] for row in rows}
+
+    def promotions(self) -> list[Promotion]:
+        """Return the audit trail of which model was deployed since when, oldest first."""
+        with self._reading() as connection:
+            return read_promotions(connection)
 
     def models(self) -> list[RegisteredModel]:
         """Return every model, newest first."""
@@ -305,6 +325,12 @@ class Reader(ABC):
         with self._reading() as connection:
             rows = fetch(connection, _RETRAININGS, mode_id)
             return [read_retraining(connection, row) for row in rows]
+
+    def judged_images(self, retraining_id: str) -> list[JudgedImage]:
+        """Return the images that judged a retraining's candidate, set by set."""
+        with self._reading() as connection:
+            rows = select(connection, "judged_images", "retraining_id", retraining_id)
+        return [record_of(JudgedImage, row) for row in rows]
 
 
 # Which ids there are, and what to say about one that is not among them.

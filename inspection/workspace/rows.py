@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from math import isnan, nan
@@ -15,15 +15,22 @@ from inspection.errors import StoreError
 from inspection.findings import (
     Accuracy,
     Affected,
+    Arm,
+    ArmResult,
     BlamedFilter,
     Cause,
+    CheckKind,
     Comparison,
+    Decision,
     Diagnosis,
     Doubt,
     DoubtKind,
     ErrorKind,
     FailureMode,
+    FilterAfter,
     FlipRate,
+    GateCheck,
+    JudgedImage,
     LogContext,
     LoggedError,
     Night,
@@ -31,6 +38,8 @@ from inspection.findings import (
     OperationMatch,
     Pattern,
     Primitive,
+    Promotion,
+    PromotionKind,
     RecipeFile,
     RegisteredModel,
     Retraining,
@@ -53,8 +62,18 @@ _MODE_DETAILS: dict[str, tuple[str, ...]] = {
     "affected": ("mode_id",),
     "recipes": ("mode_id",),
 }
+MODEL_NAME = "model"  # of models that nobody gave a name
 NIGHT_TABLES = ("nights", "set_aside", "failure_modes", *_MODE_DETAILS)
-RETRAINING_TABLES = ("retrainings", "accuracies", "class_accuracies")
+RETRAINING_TABLES = (
+    "retrainings",
+    "retrained_modes",
+    "arms",
+    "accuracies",
+    "class_accuracies",
+    "gate_checks",
+    "judged_images",
+    "filters_after",
+)
 
 Row = dict[str, Any]
 Groups = Mapping[tuple[Any, ...], list[Row]]
@@ -133,23 +152,65 @@ def grouped(rows: Sequence[Row], columns: Sequence[str]) -> Groups:
 
 
 def write_model(connection: DuckDBPyConnection, model: RegisteredModel) -> None:
-    """Write a model, in place of an earlier record of it."""
+    """Write a model, in place of an earlier record of it, whose name and version it keeps."""
+    earlier = select(connection, "models", "model_hash", model.model_hash, order="rowid")
+    name = earlier[0]["name"] if earlier else model.name or MODEL_NAME
+    version = earlier[0]["version"] if earlier else _next_version(connection, name)
     delete(connection, ("models",), "model_hash", model.model_hash)
-    insert(connection, "models", [row_of(model)])
+    insert(connection, "models", [row_of(model, name=name, version=version)])
 
 
-def write_retraining(connection: DuckDBPyConnection, retraining: Retraining) -> None:
-    """Write a retraining with its accuracies."""
-    retraining_id = retraining.retraining_id
-    delete(connection, RETRAINING_TABLES, "retraining_id", retraining_id)
+def _next_version(connection: DuckDBPyConnection, name: str) -> int:
+    sql = "SELECT coalesce(max(version), 0) + 1 AS version FROM models WHERE name = ?"
+    return int(fetch(connection, sql, name)[0]["version"])
+
+
+def write_promotion(connection: DuckDBPyConnection, promotion: Promotion) -> None:
+    """Add an entry to the audit trail."""
+    insert(connection, "promotions", [row_of(promotion)])
+
+
+def read_promotions(connection: DuckDBPyConnection) -> list[Promotion]:
+    """The audit trail, oldest first."""
+    return [
+        record_of(
+            Promotion,
+            row,
+            kind=PromotionKind(row["kind"]),
+            decision=Decision(row["decision"]) if row["decision"] else None,
+        )
+        for row in fetch(connection, "FROM promotions ORDER BY rowid")
+    ]
+
+
+def write_retraining(
+    connection: DuckDBPyConnection, retraining: Retraining, pictures: Sequence[JudgedImage]
+) -> None:
+    """Write a retraining with everything that was measured, and the images that judged its candidate."""
+    key = {"retraining_id": retraining.retraining_id}
+    delete(connection, RETRAINING_TABLES, "retraining_id", retraining.retraining_id)
     insert(connection, "retrainings", [row_of(retraining, settings=json.dumps(retraining.settings))])
-    insert(connection, "accuracies", rows_of(retraining.accuracies, retraining_id=retraining_id))
-    for accuracy in retraining.accuracies:
-        insert(connection, "class_accuracies", _class_rows(retraining_id, accuracy))
+    modes = [{**key, "position": i, "mode_id": mode} for i, mode in enumerate(retraining.mode_ids, 1)]
+    insert(connection, "retrained_modes", modes)
+    insert(connection, "arms", rows_of(retraining.arms, **key))
+    measured = [("", retraining.accuracies, retraining.checks)]
+    measured += [(each.arm.value, each.accuracies, each.checks) for each in retraining.arms]
+    for arm, accuracies, checks in measured:
+        insert(connection, "accuracies", rows_of(accuracies, arm=arm, **key))
+        insert(connection, "gate_checks", rows_of(checks, arm=arm, **key))
+        for accuracy in accuracies:
+            insert(connection, "class_accuracies", _class_rows({**key, "arm": arm}, accuracy))
+    judged = [row | {"outcome": each.outcome} for row, each in _numbered(pictures, **key)]
+    insert(connection, "judged_images", judged)
+    insert(connection, "filters_after", rows_of(retraining.filters, **key))
 
 
-def _class_rows(retraining_id: str, accuracy: Accuracy) -> list[Row]:
-    key = {"retraining_id": retraining_id, "name": accuracy.name}
+def _numbered(records: Sequence[Record], **keys: Any) -> Iterator[tuple[Row, Record]]:
+    return zip(rows_of(records, **keys), records, strict=True)
+
+
+def _class_rows(key: Row, accuracy: Accuracy) -> list[Row]:
+    key = {**key, "name": accuracy.name}
     return [
         {**key, "position": position, "class_name": name, "images": images, "before": before, "after": after}
         for position, (name, (images, before, after)) in enumerate(accuracy.per_class.items(), 1)
@@ -157,14 +218,42 @@ def _class_rows(retraining_id: str, accuracy: Accuracy) -> list[Row]:
 
 
 def read_retraining(connection: DuckDBPyConnection, row: Row) -> Retraining:
-    """A retraining with its accuracies."""
-    key = row["retraining_id"]
-    classes = grouped(select(connection, "class_accuracies", "retraining_id", key), ("name",))
-    accuracies = tuple(
-        record_of(Accuracy, accuracy, per_class=_per_class(classes[accuracy["name"],]))
-        for accuracy in select(connection, "accuracies", "retraining_id", key)
+    """A retraining with everything that was measured."""
+    found = {
+        table: select(connection, table, "retraining_id", row["retraining_id"])
+        for table in RETRAINING_TABLES
+        if table not in ("retrainings", "judged_images")
+    }
+    classes = grouped(found["class_accuracies"], ("arm", "name"))
+    accuracies: defaultdict[str, list[Accuracy]] = defaultdict(list)
+    for each in found["accuracies"]:
+        per_class = _per_class(classes[each["arm"], each["name"]])
+        accuracies[each["arm"]].append(record_of(Accuracy, each, per_class=per_class))
+    checks: defaultdict[str, list[GateCheck]] = defaultdict(list)
+    for each in found["gate_checks"]:
+        checks[each["arm"]].append(record_of(GateCheck, each, kind=CheckKind(each["kind"])))
+    arms = tuple(
+        record_of(
+            ArmResult,
+            each,
+            arm=Arm(each["arm"]),
+            accuracies=tuple(accuracies[each["arm"]]),
+            checks=tuple(checks[each["arm"]]),
+        )
+        for each in found["arms"]
     )
-    return record_of(Retraining, row, settings=json.loads(row["settings"]), accuracies=accuracies)
+    return record_of(
+        Retraining,
+        row,
+        mode_ids=tuple(each["mode_id"] for each in found["retrained_modes"]),
+        decision=Decision(row["decision"]),
+        arm=Arm(row["arm"]) if row["arm"] else None,
+        settings=json.loads(row["settings"]),
+        accuracies=tuple(accuracies[""]),
+        checks=tuple(checks[""]),
+        arms=arms,
+        filters=tuple(record_of(FilterAfter, each) for each in found["filters_after"]),
+    )
 
 
 def _per_class(rows: Sequence[Row]) -> dict[str, tuple[int, int, int]]:

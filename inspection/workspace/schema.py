@@ -598,6 +598,232 @@ _READABLE = {
     "copy": "highest correlation with a place of a real image; NULL: not judged",
 }
 
+# The candidate is judged, and may be promoted: models have names and versions, a trail says which is
+# deployed, and a retraining says what every arm would have given. DuckDB changes no CHECK, so tables are made
+# anew.
+_PROMOTED = (
+    "DROP VIEW night_overview",
+    "DROP VIEW mode_overview",
+    """CREATE TABLE promotions (
+        model_hash VARCHAR NOT NULL,
+        previous_hash VARCHAR,
+        kind VARCHAR NOT NULL CHECK (kind IN ('registered', 'promoted', 'rolled back')),
+        author VARCHAR NOT NULL,
+        reason VARCHAR NOT NULL,
+        decided_at TIMESTAMPTZ NOT NULL,
+        decision VARCHAR CHECK (decision IN ('accepted', 'rejected', 'undecided'))
+    )""",
+    """INSERT INTO promotions
+    SELECT
+        model_hash,
+        lag(model_hash) OVER (ORDER BY registered_at, rowid),
+        'registered',
+        'unknown',
+        note,
+        registered_at,
+        NULL
+    FROM models
+    WHERE role = 'deployed'
+    ORDER BY registered_at, rowid""",
+    """CREATE TABLE models_versioned (
+        model_hash VARCHAR NOT NULL,
+        name VARCHAR NOT NULL,
+        version INTEGER NOT NULL,
+        architecture VARCHAR NOT NULL,
+        class_names VARCHAR[] NOT NULL,
+        good_classes VARCHAR[] NOT NULL,
+        channels INTEGER NOT NULL CHECK (channels IN (1, 3)),
+        height INTEGER NOT NULL,
+        width INTEGER NOT NULL,
+        mean DOUBLE[] NOT NULL,
+        std DOUBLE[] NOT NULL,
+        weights_path VARCHAR NOT NULL,
+        registered_at TIMESTAMPTZ NOT NULL,
+        parent_hash VARCHAR,
+        note VARCHAR NOT NULL,
+        bit_depth INTEGER
+    )""",
+    """INSERT INTO models_versioned BY NAME
+    SELECT
+        * EXCLUDE (role),
+        'model' AS name,
+        row_number() OVER (ORDER BY registered_at, rowid) AS version
+    FROM models
+    ORDER BY registered_at, rowid""",
+    "DROP TABLE models",
+    "ALTER TABLE models_versioned RENAME TO models",
+    """CREATE TABLE retrained_modes (
+        retraining_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        mode_id VARCHAR NOT NULL
+    )""",
+    "INSERT INTO retrained_modes SELECT retraining_id, 1, mode_id FROM retrainings ORDER BY rowid",
+    """CREATE TABLE retrainings_judged (
+        retraining_id VARCHAR NOT NULL,
+        model_hash VARCHAR NOT NULL,
+        candidate_hash VARCHAR,
+        started_at TIMESTAMPTZ NOT NULL,
+        finished_at TIMESTAMPTZ NOT NULL,
+        decision VARCHAR NOT NULL CHECK (decision IN ('accepted', 'rejected', 'undecided')),
+        arm VARCHAR,
+        reasons VARCHAR[] NOT NULL,
+        notes VARCHAR[] NOT NULL,
+        calibration DOUBLE[],
+        logged_images INTEGER NOT NULL,
+        settings VARCHAR NOT NULL,
+        identity VARCHAR NOT NULL
+    )""",
+    """INSERT INTO retrainings_judged BY NAME
+    SELECT
+        * EXCLUDE (mode_id, accepted),
+        CASE WHEN accepted THEN 'accepted' ELSE 'rejected' END AS decision,
+        [] AS notes,
+        '' AS identity
+    FROM retrainings
+    ORDER BY rowid""",
+    "DROP TABLE retrainings",
+    "ALTER TABLE retrainings_judged RENAME TO retrainings",
+    """CREATE TABLE arms (
+        retraining_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        arm VARCHAR NOT NULL,
+        logged_images INTEGER NOT NULL,
+        folds INTEGER NOT NULL,
+        seconds DOUBLE NOT NULL,
+        significance DOUBLE NOT NULL
+    )""",
+    "ALTER TABLE accuracies ADD COLUMN arm VARCHAR DEFAULT ''",
+    "ALTER TABLE accuracies ADD COLUMN escapes INTEGER[]",
+    "ALTER TABLE accuracies ADD COLUMN overkills INTEGER[]",
+    "ALTER TABLE class_accuracies ADD COLUMN arm VARCHAR DEFAULT ''",
+    """CREATE TABLE gate_checks (
+        retraining_id VARCHAR NOT NULL,
+        arm VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        kind VARCHAR NOT NULL CHECK (kind IN ('repair', 'accuracy', 'class', 'escapes')),
+        images_of VARCHAR NOT NULL,
+        class_name VARCHAR NOT NULL,
+        images INTEGER NOT NULL,
+        before INTEGER NOT NULL,
+        after INTEGER NOT NULL,
+        passed BOOLEAN,
+        p_value DOUBLE NOT NULL,
+        by_chance BOOLEAN NOT NULL,
+        needed DOUBLE NOT NULL,
+        more_images INTEGER
+    )""",
+    """CREATE TABLE judged_images (
+        retraining_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        images_of VARCHAR NOT NULL,
+        image_path VARCHAR NOT NULL,
+        image_sha256 VARCHAR NOT NULL,
+        true_label VARCHAR NOT NULL,
+        before VARCHAR NOT NULL,
+        after VARCHAR NOT NULL,
+        outcome VARCHAR NOT NULL CHECK (outcome IN ('fixed', 'unchanged', 'regressed')),
+        mode_id VARCHAR
+    )""",
+    """CREATE TABLE filters_after (
+        retraining_id VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        mode_id VARCHAR NOT NULL,
+        layer VARCHAR NOT NULL,
+        channel INTEGER NOT NULL,
+        before DOUBLE NOT NULL,
+        after DOUBLE NOT NULL
+    )""",
+    """CREATE VIEW mode_overview AS
+    SELECT
+        mode.night_id,
+        mode.mode_id,
+        mode.position,
+        mode.title,
+        mode.lineage,
+        mode.trend,
+        mode.previous_errors,
+        (SELECT count(*) FROM errors AS e WHERE e.mode_id = mode.mode_id) AS errors,
+        (SELECT count(*) FROM errors AS e WHERE e.mode_id = mode.mode_id AND kind = 'escape') AS escapes,
+        (SELECT count(*) FROM errors AS e WHERE e.mode_id = mode.mode_id AND kind = 'overkill') AS overkills,
+        mode.cause,
+        mode.family,
+        mode.share,
+        best.blame AS flip_rate,
+        greatest(best.deviation, best.random) AS better_control,
+        best.gain_lower <= 0 AS withheld,
+        latest.judgement,
+        (SELECT count(*) FROM retrained_modes AS r WHERE r.mode_id = mode.mode_id) AS retrainings,
+        (
+            SELECT count(*) FROM retrained_modes AS r JOIN retrainings USING (retraining_id)
+            WHERE r.mode_id = mode.mode_id AND decision = 'accepted'
+        ) AS accepted
+    FROM failure_modes AS mode
+    LEFT JOIN flip_rates AS best ON best.mode_id = mode.mode_id AND best.position = 1
+    LEFT JOIN latest_verdicts AS latest ON latest.mode_id = mode.mode_id""",
+    _VIEWS[2],  # night_overview, as it was
+    """CREATE VIEW model_overview AS
+    SELECT
+        model.model_hash,
+        model.name || ' v' || model.version AS called,
+        CASE
+            WHEN model.model_hash = (SELECT last(model_hash ORDER BY rowid) FROM promotions) THEN 'deployed'
+            WHEN model.model_hash IN (SELECT model_hash FROM promotions) THEN 'retired'
+            ELSE 'candidate'
+        END AS state,
+        model.parent_hash,
+        judged.decision,
+        judged.retraining_id,
+        model.registered_at,
+        model.note
+    FROM models AS model
+    LEFT JOIN (
+        FROM retrainings QUALIFY row_number() OVER (PARTITION BY candidate_hash ORDER BY finished_at DESC) = 1
+    ) AS judged ON judged.candidate_hash = model.model_hash""",
+)
+_COMMENTS_PROMOTED = {
+    target: text
+    for target, text in {**_COMMENTS, **_COMMENTS_FROM_NIGHT_TO_NIGHT}.items()
+    if target.split()[1].partition(".")[0] in ("models", "retrainings", "mode_overview", "night_overview")
+} | {
+    "COLUMN models.name": "that all models of a line share",
+    "COLUMN models.version": "among the models of that name, from 1",
+    "COLUMN models.parent_hash": "of the model that it was retrained from; NULL: a plant's own",
+    "COLUMN models.bit_depth": "that its 16-bit images use where these do not say it; NULL: not measured",
+    "TABLE promotions": "which model is deployed since when, who decided it and why; only ever added to",
+    "COLUMN promotions.previous_hash": "the model deployed until then",
+    "COLUMN promotions.decision": "the gate's on the model then; NULL: it was not judged",
+    "TABLE retrained_modes": "the failure modes that a retraining is to mend",
+    "COLUMN retrainings.candidate_hash": "NULL: no arm mended anything without harm",
+    "COLUMN retrainings.arm": "the one trained in full; NULL: none, or an earlier version's retraining",
+    "COLUMN retrainings.notes": "what was left out, and what else a reader should know",
+    "COLUMN retrainings.calibration": "expected calibration error on clean images, before and after",
+    "COLUMN retrainings.identity": "hash of all that decides it: the same training twice has the same",
+    "TABLE arms": "ways of mending that competed in a retraining, by cross-validation, the cheapest first",
+    "COLUMN arms.folds": "trainings; 1: it was shown no logged image",
+    "COLUMN arms.significance": "p-value at which harm is more than chance",
+    "COLUMN accuracies.arm": "empty: of the candidate model; else of an arm that competed",
+    "COLUMN accuracies.escapes": "defects passed as good, before and after; NULL: not counted",
+    "COLUMN accuracies.overkills": "good parts rejected, before and after; NULL: not counted",
+    "COLUMN class_accuracies.arm": "likewise",
+    "TABLE gate_checks": "what the gate asks of a candidate model, and of every arm",
+    "COLUMN gate_checks.arm": "empty: of the candidate model; else of an arm that competed",
+    "COLUMN gate_checks.passed": "NULL: cannot be told of so few images",
+    "COLUMN gate_checks.before": "images right; of escapes: defects passed as good",
+    "COLUMN gate_checks.p_value": "exact McNemar test, two-sided",
+    "COLUMN gate_checks.by_chance": "the p-value decides; else a margin",
+    "COLUMN gate_checks.needed": "the p-value to reach, the share that may be lost, or the most escapes",
+    "COLUMN gate_checks.more_images": "that would decide it, were they as these",
+    "TABLE judged_images": "images that judged a candidate model, with the labels before and after",
+    "COLUMN judged_images.image_sha256": "of the file, by which later retrainings know the image again",
+    "COLUMN judged_images.after": "the candidate's label; of a cross-validated set that of the model that "
+    "was not shown the image's group",
+    "TABLE filters_after": "how far a blamed filter's energy lies from normal on the mode's errors, sigma",
+    "COLUMN filters_after.before": "of the deployed model",
+    "COLUMN filters_after.after": "of the candidate model",
+    "VIEW model_overview": "one line per model: deployed, retired, or a candidate that was never promoted",
+}
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     (1, "findings", _TABLES),
     (2, "overviews and comments", _VIEWS + tuple(_comment(*item) for item in _COMMENTS.items())),
@@ -760,6 +986,11 @@ MIGRATIONS: tuple[Migration, ...] = (
             ),
             _comment("COLUMN blamed_filters.answers", "picture of where the filter answers it; likewise"),
         ),
+    ),
+    (
+        14,
+        "arms that compete, and models that are promoted",
+        _PROMOTED + tuple(_comment(*item) for item in _COMMENTS_PROMOTED.items()),
     ),
 )
 

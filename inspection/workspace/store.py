@@ -5,6 +5,7 @@ the file, does one short transaction and closes it; where another process holds 
 Who reads much reads a copy in memory: see `live_copy`.
 """
 
+import getpass
 import math
 import os
 import random
@@ -21,16 +22,28 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from inspection.errors import StoreBusyError, StoreError
-from inspection.findings import Night, NightState, ReferenceImage, RegisteredModel, Retraining, Verdict
+from inspection.findings import (
+    JudgedImage,
+    Night,
+    NightState,
+    Promotion,
+    PromotionKind,
+    ReferenceImage,
+    RegisteredModel,
+    Retraining,
+    Verdict,
+)
 from inspection.workspace.files import replacing
-from inspection.workspace.reader import MODE_IDS, NIGHT_IDS, Reader, require
+from inspection.workspace.reader import MODE_IDS, MODEL_IDS, NIGHT_IDS, Reader, require
 from inspection.workspace.rows import (
     delete,
     insert,
+    read_promotions,
     row_of,
     select,
     write_model,
     write_night,
+    write_promotion,
     write_retraining,
 )
 from inspection.workspace.schema import check_schema, migrate
@@ -77,13 +90,40 @@ class Store(Reader):
         with self._connection() as connection:
             migrate(connection)
 
-    def add_model(self, model: RegisteredModel, references: Sequence[ReferenceImage]) -> None:
-        """Register a model with its labelled images; the same hash replaces both."""
+    def add_model(
+        self, model: RegisteredModel, references: Sequence[ReferenceImage], author: str = ""
+    ) -> RegisteredModel:
+        """Register a model with its labelled images and deploy it; the same hash replaces both.
+
+        Returns its record with name and version. `author` is who did it, for the audit trail; empty: the user
+        who runs this process.
+        """
         with self._transaction() as connection:
             write_model(connection, model)
-            delete(connection, ("reference_images",), "model_hash", model.model_hash)
-            rows = [row_of(image, model_hash=model.model_hash) for image in references]
-            insert(connection, "reference_images", rows)
+            _write_references(connection, model.model_hash, references)
+            deployed = _deployed(connection)
+            if deployed != model.model_hash:
+                registered, at = PromotionKind.REGISTERED, datetime.now(UTC)
+                entry = Promotion(model.model_hash, deployed, registered, author or user(), model.note, at)
+                write_promotion(connection, entry)
+        return self.model(model.model_hash)
+
+    def promote(self, promotion: Promotion, references: Sequence[ReferenceImage] | None = None) -> None:
+        """Make another model the deployed one; `references` are its labelled images where it has none yet.
+
+        Raises StoreError where meanwhile another model was deployed than the one that it says.
+        """
+        with self._transaction() as connection:
+            require(connection, MODEL_IDS, promotion.model_hash)
+            deployed = _deployed(connection)
+            if deployed != promotion.previous_hash:
+                raise StoreError(
+                    f"meanwhile model {(deployed or 'none')[:12]} was deployed; look at `fmi models` and "
+                    "decide again"
+                )
+            write_promotion(connection, promotion)
+            if references is not None:
+                _write_references(connection, promotion.model_hash, references)
 
     def start_night(self, night: Night) -> None:
         """Say that a night runs. An unfinished attempt of the same id is replaced, a finished one refused."""
@@ -113,11 +153,20 @@ class Store(Reader):
             require(connection, MODE_IDS, verdict.mode_id)
             insert(connection, "verdicts", [row_of(verdict)])
 
-    def add_retraining(self, retraining: Retraining, candidate: RegisteredModel) -> None:
-        """Add a targeted retraining together with its candidate model; the same id replaces it."""
+    def add_retraining(
+        self,
+        retraining: Retraining,
+        candidate: RegisteredModel | None,
+        pictures: Sequence[JudgedImage] = (),
+    ) -> None:
+        """Add a targeted retraining with its candidate model, if any, and the images that judged it.
+
+        The same id replaces it.
+        """
         with self._transaction() as connection:
-            write_model(connection, candidate)
-            write_retraining(connection, retraining)
+            if candidate:
+                write_model(connection, candidate)
+            write_retraining(connection, retraining, pictures)
 
     def snapshot(self, target: Path) -> None:
         """Copy the store to `target` in one step, for readers that may hold the copy as long as they like."""
@@ -312,6 +361,26 @@ def _interruptible(connection: DuckDBPyConnection, work: Callable[[], Opened]) -
         except KeyboardInterrupt:
             connection.interrupt()
             raise
+
+
+def user() -> str:
+    """The name of the user who runs this process."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have a number and no name
+        return "unknown"
+
+
+def _deployed(connection: DuckDBPyConnection) -> str | None:
+    trail = read_promotions(connection)
+    return trail[-1].model_hash if trail else None
+
+
+def _write_references(
+    connection: DuckDBPyConnection, model_hash: str, references: Sequence[ReferenceImage]
+) -> None:
+    delete(connection, ("reference_images",), "model_hash", model_hash)
+    insert(connection, "reference_images", [row_of(image, model_hash=model_hash) for image in references])
 
 
 def _copy_database(connection: DuckDBPyConnection, target: Path) -> None:

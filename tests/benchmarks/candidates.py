@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from fmi_engine.classifier import Classifier
 from inspection.inputs.labelled import Labelled
-from inspection.models import retraining
 from inspection.models.training import Augmentation, Training
 from inspection.progress import Progress
+from inspection.retraining import arms
 from tests.benchmarks.world import World
 
-LOGGED_SHARE = 0.2  # of the training images that are logged ones, in the arms without a recipe
+LOGGED_SHARE = arms.LOGGED_ALONE
 
 
 def epochs_of(world: World, data: Labelled, steps: int) -> int:
@@ -29,4 +29,4 @@ def fine_tune(
     """Fine-tune a copy of the deployed model, as `fmi retrain` does."""
     deployed = world.subject.classifier
     training = Training.fine_tuning(world.subject.settings, epochs, deployed, changes)
-    return retraining.fine_tune(world.model, deployed, data, training, progress)
+    return arms.fine_tune(world.model, deployed, data, training, progress)

@@ -50,8 +50,13 @@ TIMES = {
     "nights": ("started_at", "finished_at", "seconds", "message"),
     "models": ("registered_at",),
     "retrainings": ("retraining_id", "started_at", "finished_at"),
+    "retrained_modes": ("retraining_id",),
+    "arms": ("retraining_id", "seconds"),
     "accuracies": ("retraining_id",),
     "class_accuracies": ("retraining_id",),
+    "gate_checks": ("retraining_id",),
+    "judged_images": ("retraining_id",),
+    "filters_after": ("retraining_id",),
 }  # columns that no two runs share
 
 

@@ -301,7 +301,7 @@ def test_it_retrains_with_the_recipe_of_then(old: Old, fmi: Fmi) -> None:
     answer = fmi("retrain", *about, "--json", "--workspace", old.root)
     assert (answer.returncode, answer.stderr) == (0, "")
     done = json.loads(answer.stdout)
-    assert done["mode_id"] == old.mode_id
+    assert done["mode_ids"] == [old.mode_id]
     by_name = {each["name"]: each for each in done["accuracies"]}
     assert by_name["images not in the log"]["images"] == 36
     assert by_name["images not in the log"]["before"] == 12
@@ -321,7 +321,7 @@ def test_the_models_of_then_judge_as_they_did(old: Old, fmi: Fmi, tmp_path: Path
     assert judged == {
         (Path(row["image_path"]).parts[-2:], row["predicted_label"]) for row in rows(tmp_path / "now.csv")
     }
-    ((candidate,),) = old.ask("SELECT candidate_hash FROM retrainings WHERE accepted")
+    ((candidate,),) = old.ask("SELECT candidate_hash FROM retrainings WHERE decision = 'accepted'")
     assert fmi(*about, "--model", candidate, "--log", tmp_path / "mended.csv").returncode == 0
     assert len(rows(tmp_path / "mended.csv")) < 20
 
@@ -348,7 +348,7 @@ def test_the_dashboard_serves_it(old: Old) -> None:
             f"/nights/{old.interrupted}": ("tuesday.csv",),
             f"/modes/{old.mode_id}": ("layer1", "Sato", "The lamp of station 2 was replaced.", "26"),
             f"/modes/{old.mode_id}/retraining": ("images not in the log", "12", "26", "36"),
-            "/models": ("small_resnet", "candidate", "deployed"),
+            "/models": ("small_resnet", "candidate", "deployed", "model v2"),
             f"/reports/{old.finished}": ("dimmer lamp by 1.14 stops", "data:image/png;base64,"),
         }
         for path, words in pages.items():

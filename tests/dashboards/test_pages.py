@@ -13,7 +13,7 @@ import pytest
 
 from dashboards import app
 from dashboards.retraining import RetrainingRun
-from inspection.findings import Accuracy, Judgement, NightState, Retraining, Verdict
+from inspection.findings import Accuracy, Decision, Judgement, NightState, Retraining, Verdict
 from inspection.nights.night import INTERRUPTED
 from inspection.workspace import store as store_module
 from inspection.workspace.folder import Workspace
@@ -31,6 +31,7 @@ from tests.dashboards.hand_made import (
     make_night,
 )
 from tests.inspection.workspace.processes import held, writing
+from tests.inspection.workspace.records import a_retraining
 
 
 def words(page: str) -> str:
@@ -163,12 +164,14 @@ def test_a_hostile_class_name_stays_text(visitor: Visitor) -> None:
 
 
 def test_the_models_say_where_they_come_from(visitor: Visitor, reviewed: Store) -> None:
-    candidate = replace(MODEL, model_hash="9f" * 32, role="candidate", parent_hash=MODEL.model_hash)
-    reviewed.add_model(candidate, [])
+    candidate = replace(MODEL, model_hash="9f" * 32, parent_hash=MODEL.model_hash)
+    reviewed.add_retraining(a_retraining("r9", MODE_ID), candidate)
     text = words(visitor.get("/models").text)
-    assert "9f9f9f9f9f9f candidate registered 2026-06-01 09:30 UTC" in text
+    assert "model v2 9f9f9f9f9f9f candidate registered 2026-06-01 09:30 UTC" in text
+    assert "model v1 ab12ab12ab12 deployed registered 2026-06-01 09:30 UTC" in text
+    assert "model v1 registered" in text  # in the trail
     assert "input 96 × 96 pixels, colour" in text
-    assert "fine-tuned from ab12ab12ab12 SHA-256 " + "9f" * 32 in text
+    assert "fine-tuned from model v1 ab12ab12ab12 SHA-256 " + "9f" * 32 in text
 
 
 def test_a_retraining_shows_before_after_and_why(visitor: Visitor, reviewed: Store) -> None:
@@ -179,9 +182,18 @@ def test_a_retraining_shows_before_after_and_why(visitor: Visitor, reviewed: Sto
     done = BEGUN + timedelta(minutes=7)
     reasons = ("clean accuracy falls by 0.3 points",)
     retraining = Retraining(
-        "r1", MODE_ID, MODEL.model_hash, "9f" * 32, BEGUN, done, True, reasons, accuracies, logged_images=20
+        "r1",
+        (MODE_ID,),
+        MODEL.model_hash,
+        "9f" * 32,
+        BEGUN,
+        done,
+        Decision.ACCEPTED,
+        reasons,
+        accuracies,
+        logged_images=20,
     )
-    reviewed.add_retraining(retraining, replace(MODEL, model_hash="9f" * 32, role="candidate"))
+    reviewed.add_retraining(retraining, replace(MODEL, model_hash="9f" * 32))
     text = words(visitor.get(f"/modes/{MODE_ID}/retraining").text)
     assert "2026-07-04 08:22 UTC accepted candidate 9f9f9f9f9f9f from ab12ab12ab12" in text
     assert "20 logged images added, 7 min 00 s clean accuracy falls by 0.3 points" in text

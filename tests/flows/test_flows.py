@@ -183,18 +183,20 @@ def test_retraining_stores_the_candidate_and_leaves_the_deployed_model(site: Dia
     mode_id = f"{site.night_id}-1"
     weights = site.root / site.plant.model.weights_path
     before = weights.read_bytes()
-    done_id = retrain(str(site.root), mode_id, str(site.plant.images / "unseen"))
+    done_id = retrain(str(site.root), [mode_id], str(site.plant.images / "unseen"), arm="recipes")
     done = site.store.retrainings(mode_id)[0]
     assert done.retraining_id == done_id
     assert done.accuracies[0].after > done.accuracies[0].before
+    assert done.candidate_hash
     assert site.store.model(done.candidate_hash).parent_hash == site.plant.model.model_hash
+    assert list((site.root / "cache" / "training").iterdir()) == []
     assert weights.read_bytes() == before
 
 
 def test_a_run_that_is_taken_up_after_its_last_step_retrains_once(site: Diagnosed) -> None:
     """Its process put the candidate into the store and was killed before Prefect heard of it."""
     mode_id = f"{site.night_id}-1"
-    given = {"workspace": str(site.root), "mode_id": mode_id}
+    given = {"workspace": str(site.root), "targets": [mode_id], "arm": "recipes"}
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(retrain, parameters=given)
         first = run_flow(retrain, flow_run=run, parameters=given)
@@ -206,5 +208,7 @@ def test_a_run_that_is_taken_up_after_its_last_step_retrains_once(site: Diagnose
     assert again.state.is_scheduled()
     assert run_flow(retrain, flow_run=again, parameters=given) == first == done.retraining_id
     assert site.store.retrainings(mode_id) == [done]
-    assert retrain(str(site.root), mode_id) != first  # another run is another retraining
-    assert len(site.store.retrainings(mode_id)) == 2
+    assert retrain(str(site.root), [mode_id], arm="recipes") == first  # the very same was made before
+    once_more = retrain(str(site.root), [mode_id], arm="recipes", again=True)
+    assert once_more != first
+    assert [each.candidate_hash for each in site.store.retrainings(mode_id)] == [done.candidate_hash] * 2

@@ -39,6 +39,7 @@ def test_the_button_retrains_and_ctrl_c_ends_every_process(site: Diagnosed) -> N
         assert again.status_code == 409  # one at a time
         until(lambda: "Completed" in reviewer.get(page).text)
         (done,) = site.store.retrainings()
+        assert done.candidate_hash
         assert site.store.model(done.candidate_hash).parent_hash == site.plant.model.model_hash
         assert done.candidate_hash[:12] in reviewer.get(page).text
         serve.send_signal(signal.SIGINT)
@@ -57,7 +58,7 @@ def test_a_retraining_that_was_killed_with_everything_goes_on_when_it_is_served_
         with started(*serving):  # kill -9 at the end of the block
             until(lambda: answers(client))
             until(lambda: reviewer.post(f"{page}/retraining", csrf=reviewer.token(page)).status_code == 303)
-            until(lambda: list((site.root / "cache" / "training").glob("*.pt")))
+            until(lambda: list((site.root / "cache" / "training").rglob("*.pt")))
         assert site.store.retrainings() == []
         until(lambda: not running(site.root), 40)  # nothing that it had started goes on
         with started(*serving):

@@ -156,8 +156,8 @@ def plant(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Plant:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(first_model, "fit", _trained_before)
         network, spec = first_model.train(workspace.settings, plan, first_model.load_splits(plan))
-    model = models.keep(workspace, network, spec)
-    Store(workspace.store_path).add_model(model, plan.references)
+    kept = models.keep(workspace, network, spec)
+    model = Store(workspace.store_path).add_model(kept, plan.references)
     rows = score(workspace, model, read_image_set(images / "aged"))
     log = root / "lamp-aged.csv"
     write_defect_log(log, [row for row in rows if row["predicted_label"] != row["true_label"]])

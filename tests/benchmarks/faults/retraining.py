@@ -14,10 +14,10 @@ from torch import nn
 from fmi_engine.classifier import Classifier
 from fmi_engine.vision import torchvision
 from inspection.inputs.labelled import Labelled
-from inspection.models.acceptance import right
-from inspection.models.retraining import with_recipe
+from inspection.models.comparison import right
 from inspection.models.training import Augmentation, mixed
 from inspection.recipes.recipe import load_recipe, sample_generators
+from inspection.retraining.arms import with_recipe
 from inspection.workspace.settings import Settings
 from tests.benchmarks.candidates import LOGGED_SHARE, fine_tune
 from tests.benchmarks.faults.nights import under

@@ -44,10 +44,13 @@ import joblib
 import numpy as np
 
 from inspection.console import Console, Table
+from inspection.findings import Decision
 from inspection.inputs.image_sets import class_names
-from inspection.models.acceptance import compare_answers, judge
+from inspection.models.comparison import Judged
 from inspection.models.first_model import FirstModelRequest
-from inspection.models.retraining import CLEAN, LOGGED
+from inspection.nights.phrases import check_in_words
+from inspection.retraining.competition import CLEAN, LOGGED
+from inspection.retraining.gate import Gate, decide
 from tests.benchmarks.kept import Kept, Result, bar, code, exit_code, without_nan
 from tests.benchmarks.natural import scores
 from tests.benchmarks.natural.arms import (
@@ -191,32 +194,39 @@ class _Work:
         return [name for path, name in paths.items() if not path.is_file()]
 
     @cached_property
-    def hits(self) -> dict[str, dict[str, scores.Hits]]:
-        """Which unseen images are right, by arm and condition."""
+    def answers(self) -> dict[str, Answers]:
+        """What every arm takes the unseen images for."""
         found: dict[str, Answers] = {"before": answers_of(self.shift, self.shift.world.subject.classifier)}
         if self.options.stop_after == "retraining":
             for name, arm in self.arms().items():
                 answers = read_answers(self._kept_at(arm))
                 assert answers is not None, f"the training of {name} was kept"
                 found[name] = answers
+        return found
+
+    @cached_property
+    def hits(self) -> dict[str, dict[str, scores.Hits]]:
+        """Which unseen images are right, by arm and condition."""
         labels = {name: data.labels for name, data in judging(self.shift).items()}
         return {
             arm: {name: np.array(said) == labels[name] for name, said in answers.items()}
-            for arm, answers in found.items()
+            for arm, answers in self.answers.items()
         }
 
     def gate(self, number: int) -> tuple[bool, tuple[str, ...]]:
         """Whether `fmi retrain` accepts the candidate of a claim, by the number of its mode, and why."""
-        hits, world = self.hits, self.shift.world
-        before, after = hits["before"], hits[f"claim {number}"]
+        world = self.shift.world
+        before, after = self.answers["before"], self.answers[f"claim {number}"]
         images = {Path(path) for path in self.night()["modes"][number - 1]["images"]}
         logged = np.array([path in images for path in self.shift.paths])
-        names = world.model.class_names
-        failing = compare_answers(
-            LOGGED, world.logs.labels[logged], names, before["line"][logged], after["line"][logged]
+        model = world.model
+        gate = Gate(model.class_names, model.good_classes, world.subject.settings.acceptance)
+        line = Judged(LOGGED, world.logs.labels, np.array(before["line"]), np.array(after["line"]))
+        clean = Judged(CLEAN, world.clean.labels, np.array(before["clean"]), np.array(after["clean"]))
+        checks = (gate.repair(line.subset(logged)), *gate.harm(clean))
+        return decide(checks) is Decision.ACCEPTED, tuple(
+            check_in_words(each) for each in checks if not each.passed
         )
-        clean = compare_answers(CLEAN, world.clean.labels, names, before["clean"], after["clean"])
-        return judge(failing, clean, world.subject.settings.acceptance)
 
     def judges(self) -> dict[str, Any]:
         """The labels of the unseen images, by condition, and the names of the classes."""

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 import inspection.operations
 from fmi_engine.classifier import Classifier
 from inspection.inputs.labelled import Labelled
-from inspection.models.retraining import with_recipe
 from inspection.models.training import Augmentation, mixed
 from inspection.progress import Progress
 from inspection.recipes.recipe import load_recipe, sample_generators
+from inspection.retraining.arms import with_recipe
 from inspection.workspace.files import write_whole
 from tests.benchmarks.candidates import LOGGED_SHARE, epochs_of, fine_tune
 from tests.benchmarks.natural.night import Shift, log_of
@@ -38,7 +38,7 @@ ARMS = (
 )
 TRAINING = (
     "fmi_engine.classifier",
-    "inspection.models.retraining",
+    "inspection.retraining.arms",
     "inspection.models.training",
     "inspection.networks",
     "inspection.recipes.overlays",

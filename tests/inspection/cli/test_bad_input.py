@@ -422,7 +422,7 @@ def test_sql_that_duckdb_refuses(fmi: Fmi, site: Diagnosed) -> None:
         ("night log.csv --agian", "No such option: --agian"),
         ("train {images} --epochs many", "Invalid value for '--epochs'"),
         ("train {images} --epochs -1", "Invalid value for '--epochs'"),
-        ("retrain --logged-images -1", "Invalid value for '--logged-images'"),
+        ("retrain --arm everything", "Invalid value for '--arm'"),
         ("serve --port 123456", "Invalid value for '--port'"),
     ],
 )

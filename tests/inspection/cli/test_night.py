@@ -75,16 +75,22 @@ def test_night_tells_a_person_the_cause_with_its_controls(fmi: Fmi, site: Diagno
     assert "random" in answer.stdout
 
 
-def test_retrain_json_is_the_retraining_of_the_newest_mode(fmi: Fmi, site: Diagnosed) -> None:
+def test_retrain_json_is_the_retraining_of_the_newest_night(fmi: Fmi, site: Diagnosed) -> None:
     unseen = site.plant.images / "unseen"
     answer = fmi("retrain", "--holdout", unseen, "--json", "--workspace", site.root)
     assert (answer.returncode, answer.stderr) == (0, "")
     told = json.loads(answer.stdout)
     (done,) = site.store.retrainings()
-    assert told["mode_id"] == f"{site.night_id}-1"
+    assert told["mode_ids"] == [f"{site.night_id}-1"]
+    assert [each["arm"] for each in told["arms"]] == [
+        "first aid",
+        "recipes",
+        "logged images",
+        "recipes and logged images",
+    ]
     assert told["candidate_hash"] == done.candidate_hash
     images = len(list(unseen.rglob("*.png")))
-    assert [each["images"] for each in told["accuracies"]] == [images, 25]
+    assert [each["images"] for each in told["accuracies"]] == [images, len(site.rows), 25, 25]
     assert [each["after"] for each in told["accuracies"]] == [each.after for each in done.accuracies]
     assert site.store.model().model_hash == site.plant.model.model_hash  # the candidate is not deployed
 

@@ -12,7 +12,7 @@ from inspection.findings import ReferenceImage
 from inspection.inputs.image_sets import LabelledImage, read_image_set
 from inspection.inputs.images import write_image
 from inspection.models import first_model
-from inspection.models.acceptance import right
+from inspection.models.comparison import right
 from inspection.models.first_model import FirstModelRequest, TrainingPlan
 from inspection.models.registry import ModelSpec, reference_images
 from inspection.workspace.settings import Settings, TrainingSettings

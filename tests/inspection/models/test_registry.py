@@ -230,7 +230,7 @@ def test_registering_copies_the_weights_and_loading_gives_the_same_answers(
     assert torch.equal(logits(loaded), logits(original))
     assert record.model_hash == original.weights_hash
     assert record.weights_path == f"models/{original.weights_hash[:16]}/weights.pt"
-    assert (record.role, record.parent_hash, record.note) == ("deployed", None, "")
+    assert (record.parent_hash, record.note) == (None, "")
     assert (record.height, record.width, record.channels, record.mean, record.std) == (
         32,
         32,
@@ -298,10 +298,10 @@ def test_a_candidate_keeps_its_parent_beside_the_deployed_model(
 ) -> None:
     deployed = models.register(workspace, SPEC, checkpoint, [])
     candidate = models.keep(
-        workspace, network_of(2), SPEC, models.Origin("candidate", deployed.model_hash, "recipe of n-1")
+        workspace, network_of(2), SPEC, models.Origin(deployed.model_hash, "recipe of n-1", "line")
     )
-    assert (candidate.role, candidate.parent_hash, candidate.note) == (
-        "candidate",
+    assert (candidate.name, candidate.parent_hash, candidate.note) == (
+        "line",
         deployed.model_hash,
         "recipe of n-1",
     )

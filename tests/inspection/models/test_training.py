@@ -13,7 +13,7 @@ from torch import nn
 
 from fmi_engine.classifier import Classifier, Preprocessing, build_network, hash_weights
 from inspection.inputs.labelled import Labelled
-from inspection.models.acceptance import right
+from inspection.models.comparison import right
 from inspection.models.training import (
     Augmentation,
     Teacher,

@@ -29,6 +29,7 @@ from inspection.nights.night import Results, Site
 from inspection.nights.phrases import worded
 from inspection.workspace.files import sha256_of
 from tests.inspection.conftest import DIMMED, FinishedNight, Plant
+from tests.inspection.workspace.records import a_retraining
 
 
 @pytest.fixture
@@ -122,9 +123,9 @@ def test_another_log_model_setting_or_query_is_another_night(site: Site, mine: P
 
 def test_the_model_is_the_newest_deployed_or_the_one_that_is_named(site: Site, mine: Plant) -> None:
     newer = replace(mine.model, model_hash="1" * 64, registered_at=mine.model.registered_at + timedelta(1))
-    candidate = replace(newer, model_hash="2" * 64, role="candidate")
+    candidate = replace(newer, model_hash="2" * 64)
     site.store.add_model(newer, [])
-    site.store.add_model(candidate, [])
+    site.store.add_retraining(a_retraining("r1", "m-1"), candidate)
     assert begun(site, mine.log).model_hash == "1" * 64
     assert nights.begin(site, mine.log, mine.model.model_hash[:10], None, False).model_hash == (
         mine.model.model_hash

@@ -13,6 +13,7 @@ from inspection.findings import (
     Accuracy,
     Affected,
     BlamedFilter,
+    Decision,
     ErrorKind,
     FailureMode,
     FlipRate,
@@ -25,7 +26,7 @@ from inspection.findings import (
     Retraining,
     SetAside,
 )
-from inspection.nights.terminal import newest_mode, print_mode, print_night, print_paper, print_retraining
+from inspection.nights.terminal import newest_night, print_mode, print_night, print_paper, print_retraining
 from inspection.workspace.folder import Workspace, create_workspace
 from inspection.workspace.store import Store
 from tests.inspection.conftest import DIMMED
@@ -90,12 +91,12 @@ NIGHT = Night(
 )
 CANDIDATE = Retraining(
     retraining_id="n-1-aa",
-    mode_id="n-1",
+    mode_ids=("n-1",),
     model_hash="ab" * 32,
     candidate_hash="0123456789abcdef" * 4,
     started_at=STARTED,
     finished_at=STARTED,
-    accepted=True,
+    decision=Decision.ACCEPTED,
     reasons=("holdout: 3 of 30 right before, 24 after (p = 1e-06)",),
     accuracies=(
         Accuracy("holdout", 30, 3, 24, 21, 0, 1e-6, 0.5123, 0.85),
@@ -219,8 +220,8 @@ def test_a_set_without_images_has_no_percentages(console: Console) -> None:
 
 
 def test_a_refused_candidate_is_told_why(console: Console) -> None:
-    print_retraining(console, replace(CANDIDATE, accepted=False, reasons=("too few [images]",)))
-    assert lines(console)[:2] == ["Candidate model 0123456789ab: refused", "too few [images]"]
+    print_retraining(console, replace(CANDIDATE, decision=Decision.REJECTED, reasons=("too few [images]",)))
+    assert lines(console)[:2] == ["Candidate model 0123456789ab: rejected", "too few [images]"]
 
 
 # --- the paper's claims ---
@@ -290,12 +291,12 @@ def test_the_first_mode_of_the_newest_night_that_found_one_is_taken(store: Store
     store.finish_night(night("tuesday", 1, replace(MODE, recipe=None), MODE))
     store.finish_night(night("monday", 0, MODE))
     store.finish_night(night("wednesday", 2))
-    assert newest_mode(store) == "tuesday-1"
+    assert newest_night(store) == "tuesday"
 
 
-def test_before_the_first_finding_there_is_no_newest_mode(store: Store) -> None:
+def test_before_the_first_finding_there_is_no_newest_night(store: Store) -> None:
     with pytest.raises(StoreError, match="fmi night"):
-        newest_mode(store)
+        newest_night(store)
     store.finish_night(night("monday", 0))
     with pytest.raises(StoreError, match="no night has found a failure mode yet"):
-        newest_mode(store)
+        newest_night(store)

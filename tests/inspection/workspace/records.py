@@ -7,15 +7,22 @@ from typing import Any
 from inspection.findings import (
     Accuracy,
     Affected,
+    Arm,
+    ArmResult,
     BlamedFilter,
     Cause,
+    CheckKind,
     Comparison,
+    Decision,
     Diagnosis,
     Doubt,
     DoubtKind,
     ErrorKind,
     FailureMode,
+    FilterAfter,
     FlipRate,
+    GateCheck,
+    JudgedImage,
     LogContext,
     LoggedError,
     Night,
@@ -170,7 +177,7 @@ def as_started(night: Night) -> Night:
 def a_model(model_hash: str = "ab" * 32, registered_at: datetime = STARTED, **more: Any) -> RegisteredModel:
     model = RegisteredModel(
         model_hash, "resnet18", ("good", "scratch", "傷"), ("good",), 3, 96, 128, (0.1, 0.2, 0.3), (1 / 3,),
-        "models/x/weights.pt", registered_at, "candidate", "ef" * 32, "first", 12,
+        "models/x/weights.pt", registered_at, "ef" * 32, "first", 12, "line", 1,
     )  # fmt: skip
     return replace(model, **more)
 
@@ -178,10 +185,25 @@ def a_model(model_hash: str = "ab" * 32, registered_at: datetime = STARTED, **mo
 def a_retraining(retraining_id: str, mode_id: str, started_at: datetime = STARTED) -> Retraining:
     per_class = {"scratch": (20, 5, 19), "good": (80, 80, 79)}
     accuracies = (
-        Accuracy("the mode's errors", 100, 85, 98, 14, 1, 1 / 7, 0.05, 0.2, per_class),
+        Accuracy("the mode's errors", 100, 85, 98, 14, 1, 1 / 7, 0.05, 0.2, per_class, (3, 1), (0, 2)),
         Accuracy("clean validation", 50, 49, 49, 1, 1, 0.99, -0.01, 0.01, {"good": (50, 49, 49)}),
     )
     return Retraining(
-        retraining_id, mode_id, "ab" * 32, "12" * 32, started_at, started_at + HOUR, True, ("errors fell",),
-        accuracies, {"epochs": 4, "rate": 0.0003}, 12,
+        retraining_id, (mode_id, "another-1"), "ab" * 32, "12" * 32, started_at, started_at + HOUR,
+        Decision.ACCEPTED, ("errors fell",), accuracies, {"epochs": 4, "rate": 0.0003}, 12, Arm.LOGGED,
+        (
+            ArmResult(Arm.RECIPES, 0, 1, 2 / 3, (accuracies[1],), (_check(None),), 1 / 30),
+            ArmResult(Arm.LOGGED, 12, 3, 7 / 3, accuracies, (_check(False), _check(True))),
+        ),
+        (_check(True), _check(None)),
+        (FilterAfter(mode_id, "layer1", 3, 7 / 3, -1 / 3),),
+        (1 / 30, 1 / 70), ("two are left out", "注"), "cd" * 32,
     )  # fmt: skip
+
+
+def _check(passed: bool | None) -> GateCheck:
+    return GateCheck(CheckKind.CLASS, "clean validation", 50, 49, 48, passed, "傷", 1 / 3, True, 0.05, 7)
+
+
+def a_judged_image(number: int, after: str = "good") -> JudgedImage:
+    return JudgedImage("errors", f"/x/{number}.png", "ef" * 32, "good", "scratch", after, "2026-03-01-1")

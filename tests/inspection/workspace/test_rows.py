@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from inspection.errors import StoreError
-from inspection.findings import Cause, ErrorKind, NightState, ReferenceImage, Trend
+from inspection.findings import (
+    Cause,
+    Decision,
+    ErrorKind,
+    NightState,
+    Promotion,
+    PromotionKind,
+    ReferenceImage,
+    Trend,
+)
 from inspection.workspace.store import Store
 from tests.inspection.workspace.records import (
     HOUR,
@@ -75,16 +84,47 @@ def test_types_are_restored(store: Store) -> None:
 
 
 def test_models_come_back_equal_newest_first(store: Store) -> None:
-    first = a_model("aa11", role="deployed")
-    second = a_model("aa22", STARTED + HOUR, role="deployed", parent_hash=None)
-    candidate = a_model("bb33", STARTED + 2 * HOUR)
-    for model in (second, candidate, first):
-        store.add_model(model, [])
+    first = a_model("aa11", version=1)
+    second = a_model("aa22", STARTED + HOUR, parent_hash=None, version=2)
+    candidate = a_model("bb33", STARTED + 2 * HOUR, version=3)
+    assert store.add_model(replace(first, version=0), []) == first
+    assert store.add_model(replace(second, version=0), []) == second
+    store.add_retraining(a_retraining("r1", "n-1"), replace(candidate, version=0))
 
     assert store.models() == [candidate, second, first]
     assert store.model() == second
-    assert store.model("bb") == candidate
-    assert store.model("aa11") == first
+    assert store.model("bb") == store.model("line v3") == store.model("V3") == candidate
+    assert store.model("aa11") == store.model("v1") == first
+    assert store.model_states() == {"aa11": "retired", "aa22": "deployed", "bb33": "candidate"}
+
+
+def test_versions_count_by_name_and_a_model_keeps_its_own(store: Store) -> None:
+    store.add_model(a_model("aa"), [])
+    store.add_model(a_model("bb", name=""), [])
+    store.add_model(a_model("cc"), [])
+    store.add_model(a_model("aa", note="again"), [])
+    called = {model.model_hash: model.called for model in store.models()}
+    assert called == {"aa": "line v1", "bb": "model v1", "cc": "line v2"}
+    with pytest.raises(StoreError, match="no model 'v1'"):  # there are two
+        store.model("v1")
+
+
+def test_the_trail_says_who_deployed_what(store: Store) -> None:
+    store.add_model(a_model("aa"), [], author="Aoki")
+    store.add_model(a_model("aa", note="the same again"), [], author="Sato")  # it is deployed already
+    store.add_retraining(a_retraining("r1", "n-1"), a_model("bb"))
+    entry = Promotion("bb", "aa", PromotionKind.PROMOTED, "佐藤", "it's better", STARTED, Decision.ACCEPTED)
+    references = [ReferenceImage("/b.png", "good", "val")]
+    store.promote(entry, references)
+    first, second = store.promotions()
+    assert (first.model_hash, first.previous_hash, first.kind) == ("aa", None, PromotionKind.REGISTERED)
+    assert (first.author, first.reason) == ("Aoki", "first")
+    assert second == entry
+    assert store.model().model_hash == "bb"
+    assert store.references("bb") == references
+    with pytest.raises(StoreError, match="meanwhile model bb was deployed"):
+        store.promote(entry)
+    assert store.promotions() == [first, second]
 
 
 def test_registering_again_replaces_the_record_and_the_references(store: Store) -> None:
@@ -113,8 +153,11 @@ def test_a_hundred_thousand_references_take_seconds(store: Store) -> None:
 def test_retrainings_come_back_equal_newest_first(store: Store) -> None:
     store.finish_night(a_night())
     old = a_retraining("r1", "2026-03-01-1")
-    new = replace(a_retraining("r2", "2026-03-01-2", STARTED + HOUR), accepted=False, accuracies=())
-    store.add_retraining(new, a_model("12" * 32))
+    new = replace(
+        a_retraining("r2", "2026-03-01-2", STARTED + HOUR),
+        decision=Decision.REJECTED, accuracies=(), candidate_hash=None, arm=None, arms=(), calibration=None,
+    )  # fmt: skip
+    store.add_retraining(new, None)
     store.add_retraining(old, a_model("12" * 32))
 
     assert store.retrainings() == [new, old]
@@ -127,13 +170,13 @@ def test_retrainings_come_back_equal_newest_first(store: Store) -> None:
 
 
 def test_adding_a_retraining_again_replaces_it(store: Store) -> None:
-    again = replace(a_retraining("r1", "2026-03-01-1"), accepted=False)
+    again = replace(a_retraining("r1", "2026-03-01-1"), decision=Decision.REJECTED)
     store.add_retraining(a_retraining("r1", "2026-03-01-1"), a_model("12"))
 
     store.add_retraining(again, a_model("12", note="again"))
 
     assert store.retrainings() == [again]
-    assert store.query("SELECT count(*) FROM class_accuracies")[1] == [(3,)]
+    assert store.query("SELECT count(*) FROM class_accuracies WHERE arm = ''")[1] == [(3,)]
     assert [model.note for model in store.models()] == ["again"]
 
 

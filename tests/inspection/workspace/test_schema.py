@@ -7,8 +7,8 @@ import duckdb
 import pytest
 
 from inspection.errors import StoreError
-from inspection.findings import Diagnosis, LogContext
-from inspection.workspace.rows import read_modes, read_night
+from inspection.findings import Decision, Diagnosis, LogContext
+from inspection.workspace.rows import fetch, read_modes, read_night, read_retraining
 from inspection.workspace.schema import MIGRATIONS, applied, check_schema, migrate
 
 LAST = MIGRATIONS[-1][0]
@@ -37,7 +37,8 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         *("models", "reference_images", "nights", "set_aside", "failure_modes", "errors", "flip_rates"),
         *("blamed_filters", "primitives", "patches", "matches", "recipes", "verdicts", "retrainings"),
         *("accuracies", "class_accuracies", "pairs", "suspect_labels", "comparisons", "affected"),
-        *("schema_version", "latest_verdicts", "mode_overview", "night_overview"),
+        *("promotions", "retrained_modes", "arms", "gate_checks", "judged_images", "filters_after"),
+        *("schema_version", "latest_verdicts", "mode_overview", "night_overview", "model_overview"),
     }
     rows = connection.execute("SELECT number, name FROM schema_version ORDER BY number").fetchall()
     assert rows == [
@@ -54,6 +55,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (11, "who is affected"),
         (12, "where errors differ"),
         (13, "primitives that a person can read"),
+        (14, "arms that compete, and models that are promoted"),
     ]
 
 
@@ -83,6 +85,43 @@ def test_an_older_store_is_migrated_once_and_keeps_its_rows(connection: duckdb.D
         ("n-1", "confirm")
     ]
     check_schema(connection)
+
+
+def test_models_and_retrainings_of_before_get_versions_a_trail_and_decisions(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    migrate(connection, MIGRATIONS[:13])
+    connection.execute(
+        """
+        INSERT INTO models VALUES
+            ('aa', 'a', ['x'], [], 3, 1, 1, [], [], 'w', '2026-01-01', 'deployed', NULL, 'ours', NULL),
+            ('bb', 'a', ['x'], [], 3, 1, 1, [], [], 'w', '2026-01-02', 'candidate', 'aa', 'n-1', NULL),
+            ('cc', 'a', ['x'], [], 3, 1, 1, [], [], 'w', '2026-01-03', 'deployed', NULL, 'new', 12);
+        INSERT INTO retrainings BY NAME SELECT
+            'r' AS retraining_id, 'n-1' AS mode_id, 'aa' AS model_hash, 'bb' AS candidate_hash,
+            now() AS started_at, now() AS finished_at, true AS accepted, ['fell'] AS reasons,
+            '{}' AS settings, 3 AS logged_images;
+        INSERT INTO accuracies VALUES ('r', 1, 'clean', 9, 8, 8, 0, 0, 1, 0, 0);
+        """
+    )
+
+    migrate(connection)
+
+    asked = "SELECT called, state, decision FROM model_overview ORDER BY called"
+    assert connection.execute(asked).fetchall() == [
+        ("model v1", "retired", None),
+        ("model v2", "candidate", "accepted"),
+        ("model v3", "deployed", None),
+    ]
+    asked = "SELECT model_hash, previous_hash, kind, author, reason FROM promotions ORDER BY rowid"
+    assert connection.execute(asked).fetchall() == [
+        ("aa", None, "registered", "unknown", "ours"),
+        ("cc", "aa", "registered", "unknown", "new"),
+    ]
+    row = fetch(connection, "FROM retrainings")[0]
+    found = read_retraining(connection, row)
+    assert (found.mode_ids, found.decision, found.arm, found.arms) == (("n-1",), Decision.ACCEPTED, None, ())
+    assert (found.accuracies[0].images, found.accuracies[0].escapes) == (9, None)
 
 
 def test_failure_modes_of_before_keep_their_values_and_get_sensible_ones(
@@ -262,7 +301,8 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         "UPDATE failure_modes SET trend = 'exploding'",
         "UPDATE failure_modes SET cause = 'weather'",
         "UPDATE verdicts SET judgement = 'maybe'",
-        "UPDATE models SET role = 'retired'",
+        "UPDATE promotions SET kind = 'stolen'",
+        "UPDATE promotions SET decision = 'perhaps'",
         "UPDATE reference_images SET split = 'spare'",
     ],
 )
@@ -280,8 +320,7 @@ def test_words_outside_the_vocabulary_are_refused(
             'n' AS night_id, 1 AS position, 1 AS row, 'i' AS inspection_id, 'p' AS image_path,
             'a' AS true_label, 'b' AS predicted_label, 'escape' AS kind, 1 AS margin, 't' AS picture;
         INSERT INTO verdicts VALUES ('n-1', 'confirm', '', 'Aoki', now());
-        INSERT INTO models VALUES ('m', 'a', [], [], 3, 1, 1, [], [], 'w', now(), 'deployed', NULL, '',
-                NULL);
+        INSERT INTO promotions VALUES ('m', NULL, 'registered', 'Aoki', '', now(), NULL);
         INSERT INTO reference_images VALUES ('m', 'p', 'a', 'val');
         """
     )

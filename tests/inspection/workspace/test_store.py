@@ -18,6 +18,7 @@ import pytest
 from inspection.errors import StoreError, UnknownIdError
 from inspection.findings import (
     Cause,
+    Decision,
     Judgement,
     KnownMode,
     Night,
@@ -121,7 +122,7 @@ def test_the_list_of_nights_says_what_a_page_needs(store: Store) -> None:
     store.add_verdict(Verdict(mode_id, Judgement.CONFIRM, "", "Aoki", STARTED))
     store.add_verdict(Verdict(mode_id, Judgement.REJECT, "", "Aoki", STARTED + HOUR))
     store.add_retraining(a_retraining("r1", mode_id), a_model())
-    store.add_retraining(replace(a_retraining("r2", mode_id), accepted=False), a_model())
+    store.add_retraining(replace(a_retraining("r2", mode_id), decision=Decision.UNDECIDED), a_model())
 
     newest, night = store.nights()
 
@@ -352,8 +353,8 @@ def test_an_id_may_be_shortened_until_it_is_ambiguous(store: Store) -> None:
 
 
 def test_an_unknown_model_names_those_that_exist(store: Store) -> None:
-    store.add_model(a_model("aa11"), [])
-    store.add_model(a_model("aa22", STARTED + HOUR), [])
+    store.add_retraining(a_retraining("r1", "n-1"), a_model("aa11"))
+    store.add_retraining(a_retraining("r2", "n-1"), a_model("aa22", STARTED + HOUR))
 
     with pytest.raises(StoreError, match=r"no model 'cc'; the store has: aa22, aa11$"):
         store.model("cc")

@@ -1,0 +1,111 @@
+"""Which model is deployed: promoted by a person for a reason, rolled back, and all of it on record."""
+
+from datetime import UTC, datetime
+
+from inspection.errors import ModelError
+from inspection.findings import Arm, Promotion, PromotionKind, ReferenceImage, RegisteredModel, Retraining
+from inspection.workspace.reader import Reader
+from inspection.workspace.store import Store, user
+
+SHOWN_ERRORS = (Arm.LOGGED, Arm.BOTH)  # arms whose candidates were shown the logged errors with their labels
+
+
+def promote(store: Store, wanted: str | None, author: str, reason: str, anyway: bool = False) -> Promotion:
+    """Make a candidate the deployed model; None: the newest that was accepted.
+
+    It takes the labelled images of the model that it was retrained from, and the logged images that it was
+    shown: they say what is normal for it. Raises ModelError without a reason, for the model that is deployed
+    already, and for a candidate that the gate did not accept, unless `anyway`.
+    """
+    reason = _given(reason, "promoted")
+    model = store.model(wanted) if wanted else _newest_accepted(store)
+    deployed = _deployed(store)
+    if model.model_hash == deployed:
+        raise ModelError(f"{model.called} ({model.model_hash[:12]}) is the deployed model already")
+    judged = judged_by(store, model)
+    if judged and not judged.accepted and not anyway:
+        raise ModelError(
+            f"the gate says of {model.called} ({model.model_hash[:12]}): {judged.decision.value}. "
+            f"{judged.reasons[0]}. Retrain with more images, or promote it --anyway: that stays on record"
+        )
+    entry = Promotion(
+        model.model_hash,
+        deployed,
+        PromotionKind.PROMOTED,
+        author or user(),
+        reason,
+        datetime.now(UTC),
+        judged.decision if judged else None,
+    )
+    store.promote(entry, _references(store, model, judged))
+    return entry
+
+
+def roll_back(store: Store, author: str, reason: str) -> Promotion:
+    """Make the model deployed before the present one the deployed model again; a second time the one before.
+
+    Raises ModelError without a reason, and where no model was deployed before.
+    """
+    reason = _given(reason, "rolled back")
+    standing = deployed_in_turn(store.promotions())
+    if len(standing) < 2:
+        raise ModelError("no model was deployed before the present one, so there is nothing to roll back to")
+    entry = Promotion(
+        standing[-2], standing[-1], PromotionKind.ROLLED_BACK, author or user(), reason, datetime.now(UTC)
+    )
+    store.promote(entry)
+    return entry
+
+
+def deployed_in_turn(trail: list[Promotion]) -> list[str]:
+    """The models deployed one after the other, without those that were rolled back; the last one is now."""
+    standing: list[str] = []
+    for entry in trail:
+        if entry.kind is PromotionKind.ROLLED_BACK:
+            standing.pop()
+        else:
+            standing.append(entry.model_hash)
+    return standing
+
+
+def judged_by(store: Reader, model: RegisteredModel) -> Retraining | None:
+    """The newest retraining that made a model; None: a plant's own."""
+    return next((each for each in store.retrainings() if each.candidate_hash == model.model_hash), None)
+
+
+def _deployed(store: Store) -> str | None:
+    trail = store.promotions()
+    return trail[-1].model_hash if trail else None
+
+
+def _newest_accepted(store: Store) -> RegisteredModel:
+    promoted = {entry.model_hash for entry in store.promotions()}
+    for each in store.retrainings():
+        if each.accepted and each.candidate_hash and each.candidate_hash not in promoted:
+            return store.model(each.candidate_hash)
+    raise ModelError(
+        "no accepted candidate waits to be promoted: `fmi retrain` makes one, `fmi models` lists all"
+    )
+
+
+def _given(reason: str, what: str) -> str:
+    if not reason.strip():
+        raise ModelError(
+            f"a model is {what} for a reason, which stays on record: give --reason in a sentence"
+        )
+    return reason.strip()
+
+
+def _references(
+    store: Store, model: RegisteredModel, judged: Retraining | None
+) -> list[ReferenceImage] | None:
+    """The labelled images of a model that has none of its own yet; None: it has."""
+    if store.references(model.model_hash) or not model.parent_hash:
+        return None
+    found = {each.image_path: each for each in store.references(model.parent_hash)}
+    if judged and judged.arm in SHOWN_ERRORS:
+        for image in store.judged_images(judged.retraining_id):
+            if image.mode_id is not None:
+                shown = ReferenceImage(image.image_path, image.true_label, "train")
+                found.setdefault(image.image_path, shown)
+    return list(found.values())

@@ -1,0 +1,187 @@
+"""The arms compete: each is judged by logged errors that it was not shown, and by images it has to keep."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmi_engine.classifier import Classifier
+from inspection.findings import Arm, ArmResult, GateCheck
+from inspection.inputs.labelled import Labelled
+from inspection.models.comparison import Judged, accuracy_of, answers
+from inspection.retraining.arms import Workshop
+from inspection.retraining.gate import Gate
+from inspection.retraining.groups import folds_of
+from inspection.workspace.files import write_whole
+
+LOGGED = "logged errors, by models that were not shown their group"
+HOLDOUT = "images not in the log"
+CLEAN = "clean validation images"
+CHANGED = "clean validation images as the recipes change them"
+OTHERS = "errors of other failure modes"
+
+Answers = dict[str, NDArray[np.int64]]  # of a set's images, by its name: the class that each is taken for
+Step = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]  # a bar, of its name and total
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What one arm gave, and the answers that it rests on."""
+
+    result: ArmResult
+    judged: dict[str, Judged]
+
+
+@dataclass(frozen=True)
+class Competition:
+    """The sets of images that judge the arms, and what the deployed model makes of them."""
+
+    workshop: Workshop
+    sets: dict[str, Labelled]
+    before: Answers
+
+    @classmethod
+    def opened(cls, workshop: Workshop) -> "Competition":
+        """With the answers of the deployed model."""
+        material = workshop.material
+        sets = {LOGGED: material.logged, CLEAN: material.clean}
+        if material.recipes and len(material.clean):
+            sets[CHANGED] = workshop.changed(material.clean)
+        if len(material.others):
+            sets[OTHERS] = material.others
+        if len(material.holdout):
+            sets[HOLDOUT] = material.holdout
+        return cls(workshop, sets, _answers(workshop, workshop.deployed, sets))
+
+    @property
+    def gate(self) -> Gate:
+        """What is asked of every arm, and of the candidate."""
+        model = self.workshop.material.model
+        return Gate(model.class_names, model.good_classes, self.workshop.settings.acceptance)
+
+    def run(self, arms: Sequence[Arm], step: Step) -> list[Tried]:
+        """What each arm makes of images that it was not shown, in order.
+
+        An arm is left out where nothing would be left to judge it by: all logged errors are of one group.
+        """
+        found = []
+        for arm in arms:
+            folds = self._folds(arm)
+            if folds:
+                with step(f"Trying {arm.value}", len(folds) * self.workshop.images_to_train(arm)) as advance:
+                    found.append(self._tried(arm, folds, advance))
+        return found
+
+    def judged_by(self, candidate: Classifier) -> dict[str, Judged]:
+        """What a candidate makes of every set but the logged errors, all of which it may have been shown."""
+        sets = {name: data for name, data in self.sets.items() if name != LOGGED}
+        return self._judged(_answers(self.workshop, candidate, sets))
+
+    def harm(self, judged: dict[str, Judged]) -> tuple[GateCheck, ...]:
+        """The checks of harm over the sets there are."""
+        shifted = [judged[name] for name in (CHANGED, HOLDOUT) if name in judged]
+        return self.gate.harm(judged[CLEAN], judged.get(OTHERS), shifted)
+
+    def _judged(self, after: Answers) -> dict[str, Judged]:
+        return {
+            name: Judged(name, self.sets[name].labels, self.before[name], found)
+            for name, found in after.items()
+        }
+
+    def _folds(self, arm: Arm) -> list[NDArray[np.int64]]:
+        """The logged rows that each training of an arm is not shown; all of them where it is shown none."""
+        material = self.workshop.material
+        if arm is Arm.RECIPES:
+            return [np.arange(len(material.logged))]
+        return folds_of(material.logged.labels, material.groups, self.workshop.settings.compute.seed)
+
+    def _tried(self, arm: Arm, folds: Sequence[NDArray[np.int64]], advance: Callable[[int], None]) -> Tried:
+        """Judge an arm: of the sets but the logged errors, one training judges every image, in turn.
+
+        The holdout is left for the candidate: what has chosen among the arms would flatter it.
+        """
+        started, material = time.monotonic(), self.workshop.material
+        sets = {name: data for name, data in self.sets.items() if name != HOLDOUT}
+        after = {name: np.zeros(len(data), np.int64) for name, data in sets.items()}
+        for number, unseen in enumerate(folds):
+            found = self._fold(arm, unseen, sets, advance)
+            for name, data in sets.items():
+                rows = unseen if name == LOGGED else np.arange(number, len(data), len(folds))
+                after[name][rows] = found[name][rows]
+        judged, model = self._judged(after), material.model
+        result = ArmResult(
+            arm=arm,
+            logged_images=0 if arm is Arm.RECIPES else len(material.logged),
+            folds=len(folds),
+            seconds=time.monotonic() - started,
+            accuracies=tuple(
+                accuracy_of(each, model.class_names, model.good_classes) for each in judged.values()
+            ),
+            checks=self.harm(judged),
+            significance=self.workshop.settings.acceptance.significance,
+        )
+        return Tried(result, judged)
+
+    def _fold(
+        self, arm: Arm, unseen: NDArray[np.int64], sets: dict[str, Labelled], advance: Callable[[int], None]
+    ) -> Answers:
+        """What one training makes of the sets, or what an earlier run that was killed has kept of it."""
+        shown = np.setdiff1d(np.arange(len(self.workshop.material.logged)), unseen)
+        key = hashlib.sha256(self.workshop.identity([arm]).encode() + shown.tobytes()).hexdigest()[:12]
+        kept = self.workshop.unfinished / f"{arm.name.lower()}-{key}.json"
+        found = _read(kept)
+        if found is None:
+            found = _answers(self.workshop, self.workshop.candidate(arm, shown, advance), sets)
+            _write(kept, found)
+        else:
+            advance(self.workshop.images_to_train(arm))
+        return found
+
+
+def best(tried: Sequence[Tried]) -> Tried | None:
+    """The arm that is expected to be most often right on the line as it is now, and harms nothing.
+
+    Of equals the first, and of those that mend a logged error: None where there is none. Harm counts beyond
+    chance; the gate asks more of the candidate.
+    """
+    mending = [each for each in tried if not each.result.harm and each.judged[LOGGED].fixed]
+    return max(mending, key=_expected, default=None)
+
+
+def _expected(tried: Tried) -> float:
+    """The share of the line's parts that an arm is expected to have right.
+
+    A log holds the parts that went wrong. Of those that went right clean images under the recipes tell: how
+    large a part of the line they are, and how many of them stay right. Without a recipe nothing is known of
+    them.
+    """
+    logged, changed = tried.judged[LOGGED], tried.judged.get(CHANGED)
+    mended = logged.fixed / len(logged)
+    if changed is None or not changed.right[0]:
+        return mended
+    right = changed.right[0] / len(changed)
+    kept = 1 - changed.broken / changed.right[0]
+    return (1 - right) * mended + right * kept
+
+
+def _answers(workshop: Workshop, classifier: Classifier, sets: dict[str, Labelled]) -> Answers:
+    size = workshop.settings.compute.batch_size
+    return {name: answers(classifier, data, size) for name, data in sets.items()}
+
+
+def _read(path: Path) -> Answers | None:
+    if not path.is_file():
+        return None
+    held = json.loads(path.read_text(encoding="utf-8"))
+    return {name: np.array(found, np.int64) for name, found in held.items()}
+
+
+def _write(path: Path, found: Answers) -> None:
+    held = {name: answer.tolist() for name, answer in found.items()}
+    write_whole(path, json.dumps(held).encode(), durable=False)

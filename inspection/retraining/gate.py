@@ -1,0 +1,168 @@
+"""The gate: what accepts a candidate model, rejects it, or says how many images are missing to tell."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from inspection.findings import CheckKind, Decision, GateCheck
+from inspection.models.comparison import Judged, good_mask, mcnemar
+from inspection.workspace.settings import AcceptanceSettings
+
+FURTHEST = 100  # times the images at hand: whether more than so many would decide it is not looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What is asked of a candidate: the classes, those that mean good, and the margins."""
+
+    class_names: tuple[str, ...]
+    good_classes: tuple[str, ...]
+    settings: AcceptanceSettings
+
+    def repair(self, failing: Judged) -> GateCheck:
+        """Whether the errors fall, beyond chance, on images that it was not shown."""
+        before, after = failing.right
+        p = mcnemar(failing.fixed, failing.broken)
+        passed: bool | None = failing.fixed > failing.broken and p <= self.settings.significance
+        more = None
+        if not passed and (failing.fixed > failing.broken or not len(failing)):
+            passed, more = None, self._more_images(failing.fixed, failing.broken, len(failing))
+        return GateCheck(
+            CheckKind.REPAIR,
+            failing.name,
+            len(failing),
+            before,
+            after,
+            passed,
+            p_value=p,
+            by_chance=True,
+            needed=self.settings.significance,
+            more_images=more,
+        )
+
+    def harm(
+        self, clean: Judged, mended: Judged | None = None, shifted: Sequence[Judged] = ()
+    ) -> tuple[GateCheck, ...]:
+        """Whether anything is harmed that has to stay as it is.
+
+        `clean` images are those that the deployed model was made for: accuracy may fall by the margins, over
+        all and in every class. `mended` are errors of other failure modes, which earlier retrainings may have
+        mended. `shifted` are sets under the new condition, where it fails already: no class may be known
+        less, beyond chance. Escapes may rise in none above the share of them that the deployed model has on
+        clean images: one that takes every part for a defect lets none pass, and is no measure.
+        """
+        checks = [*self._margins(clean)]
+        if mended is not None:
+            checks.append(self._margin(mended, CheckKind.ACCURACY, self.settings.class_margin))
+        for judged in shifted:
+            checks += self._falls(judged)
+        for judged in (clean, *([mended] if mended is not None else []), *shifted):
+            checks += self._escapes(judged, clean)
+        return tuple(checks)
+
+    def _margins(self, judged: Judged) -> Iterator[GateCheck]:
+        yield self._margin(judged, CheckKind.ACCURACY, self.settings.clean_margin)
+        for name, mine in self._by_class(judged):
+            yield self._margin(mine, CheckKind.CLASS, self.settings.class_margin, name)
+
+    def _margin(self, judged: Judged, kind: CheckKind, margin: float, class_name: str = "") -> GateCheck:
+        """One image alone is no evidence of harm, and no image at all is no evidence of none."""
+        (before, after), n = judged.right, len(judged)
+        lost = before - after > max(1.0, margin * n)
+        passed, more = self._told(lost, judged.fixed, judged.broken, n)
+        if not n:
+            passed, more = None, round(1 / margin) if margin else None
+        p = mcnemar(judged.fixed, judged.broken)
+        return GateCheck(
+            kind, judged.name, n, before, after, passed, class_name, p, needed=margin, more_images=more
+        )
+
+    def _told(self, lost: bool, fixed: int, broken: int, n: int) -> tuple[bool | None, int | None]:
+        """Whether a check of harm is passed, and how many more images would tell where it cannot be told.
+
+        What is lost beyond a margin and not beyond chance may be neither called harm nor accepted.
+        """
+        if not lost:
+            return True, None
+        if mcnemar(fixed, broken) <= self.settings.significance:
+            return False, None
+        return None, self._more_images(fixed, broken, n)
+
+    def _falls(self, judged: Judged) -> Iterator[GateCheck]:
+        for i, (name, mine) in enumerate(self._by_class(judged)):
+            if len(mine):
+                p, (before, after) = less_known(judged, i), mine.right
+                significance = self.settings.significance
+                yield GateCheck(
+                    CheckKind.CLASS,
+                    judged.name,
+                    len(mine),
+                    before,
+                    after,
+                    passed=p > significance,
+                    class_name=name,
+                    p_value=p,
+                    by_chance=True,
+                    needed=significance,
+                )
+
+    def _escapes(self, judged: Judged, clean: Judged) -> Iterator[GateCheck]:
+        """One escape alone is no evidence, and neither are the few that a margin allows."""
+        good = good_mask(self.class_names, self.good_classes)
+        defects = int((~good[judged.labels]).sum())
+        if not good.any() or not defects:
+            return
+        (before, after), (usual, _) = judged.passed(good), clean.passed(good)
+        share = usual.sum() / max(1, (~good[clean.labels]).sum())
+        most = max(before.sum(), round(share * defects)) + max(1, int(self.settings.clean_margin * defects))
+        gone, new = int((before & ~after).sum()), int((after & ~before).sum())
+        passed, more = self._told(bool(after.sum() > most), gone, new, defects)
+        yield GateCheck(
+            CheckKind.ESCAPES,
+            judged.name,
+            defects,
+            int(before.sum()),
+            int(after.sum()),
+            passed,
+            p_value=mcnemar(gone, new),
+            needed=float(most),
+            more_images=more,
+        )
+
+    def _by_class(self, judged: Judged) -> Iterator[tuple[str, Judged]]:
+        for i, name in enumerate(self.class_names):
+            yield name, judged.subset(judged.labels == i)
+
+    def _more_images(self, fixed: int, broken: int, n: int) -> int | None:
+        """How many more images would tell, beyond chance, were they as the n at hand."""
+        if not n:  # were all of them mended
+            return 1 + (self._more_images(1, 0, 1) or 0)
+        for size in range(n + 1, FURTHEST * n + 1):
+            if mcnemar(round(fixed * size / n), round(broken * size / n)) <= self.settings.significance:
+                return size - n
+        return None
+
+
+def less_known(judged: Judged, label: int) -> float:
+    """The p-value that a class is told from the others no worse than before.
+
+    What counts is the class's informedness (Youden's J: the share of its parts that are taken for it, less
+    the share of other parts that are): a model that takes every part for one class under a new light is right
+    on that class and does not know it. It falls where fewer of the class's own parts are taken for it, beside
+    those of the others: Mann and Whitney's test on what became of each. 1 where nothing changed.
+    Youden, Index for rating diagnostic tests, 1950.
+    """
+    from scipy.stats import mannwhitneyu  # half a second, which no night should wait for
+
+    change = (judged.after == label).astype(int) - (judged.before == label)
+    own, others = change[judged.labels == label], change[judged.labels != label]
+    if not len(own) or not len(others) or not change.any():
+        return 1.0
+    return float(mannwhitneyu(own, others, alternative="less").pvalue)
+
+
+def decide(checks: Iterable[GateCheck]) -> Decision:
+    """Rejected where one check fails, else undecided where one cannot be told, else accepted."""
+    passed = [check.passed for check in checks]
+    if False in passed:
+        return Decision.REJECTED
+    return Decision.UNDECIDED if None in passed else Decision.ACCEPTED

@@ -1,0 +1,238 @@
+"""Everything a retraining needs: what to mend, with what, and the images that will judge."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspection.errors import ModelError, RecipeError
+from inspection.findings import (
+    Arm,
+    FailureMode,
+    Judgement,
+    LoggedError,
+    ReferenceImage,
+    RegisteredModel,
+)
+from inspection.inputs.image_sets import LabelledImage
+from inspection.inputs.images import Reading, reading
+from inspection.inputs.labelled import Labelled, load_images
+from inspection.models.registry import check_references, spec_of
+from inspection.progress import Progress
+from inspection.recipes.recipe import Recipe, load_recipe
+from inspection.retraining.groups import groups_of
+from inspection.workspace.files import sha256_of
+from inspection.workspace.folder import Workspace
+from inspection.workspace.store import Store
+
+MOST_OTHERS = 500  # errors of other failure modes, the newest, that judge a candidate
+NAMED = 3  # files that a note names
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainingRequest:
+    """What is asked of a retraining."""
+
+    targets: tuple[str, ...]  # failure modes, or nights: all of their errors
+    holdout: Sequence[LabelledImage] = ()  # judge the candidate beside the logged errors
+    arm: Arm | None = None  # alone, without a competition
+
+    @property
+    def name(self) -> str:
+        """What is asked, in a word: of two that ask the same only one retrains at a time."""
+        return "+".join(sorted(self.targets))
+
+
+@dataclass(frozen=True, slots=True)
+class ModeRecipe:
+    """The recipe of one failure mode."""
+
+    recipe: Recipe
+    folder: Path  # where its textures lie
+    sha256: str  # of the file
+    errors: int  # of the failure mode: what it counts beside the others
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything a retraining needs, decoded."""
+
+    name: str  # of what is asked
+    modes: tuple[FailureMode, ...]
+    model: RegisteredModel
+    recipes: tuple[ModeRecipe, ...]  # of the claimed modes; none: the logged images alone have to mend it
+    train: Labelled
+    errors: tuple[LoggedError, ...]  # that may join the training set, in the order of `logged`
+    logged: Labelled
+    clean: Labelled  # validation images the model was never trained on
+    holdout: Labelled  # images like the failing ones that were never seen, where some were given
+    others: Labelled  # errors of other failure modes, of this model and of those that it was retrained from
+    paths: dict[str, tuple[Path, ...]]  # of the images that judge, by the field's name
+    notes: tuple[str, ...] = ()
+    arm: Arm | None = None  # alone, without a competition
+    mode_of: dict[int, str] = field(default_factory=dict)  # the failure mode of a logged row; none: by itself
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """The group of every logged error: never by image, or one part would judge itself."""
+        return groups_of(self.errors, self.logged.images)
+
+
+def gather_material(
+    workspace: Workspace, store: Store, request: RetrainingRequest, progress: Progress = None
+) -> Material:
+    """Load the recipes, the training set, the logged errors and the images that will judge the candidate.
+
+    Left out, and told in the notes: logged images that are gone or whose label is suspect, recipes of failure
+    modes that a reviewer rejected, and images of the holdout that stand in the log or were trained on. Raises
+    RecipeError where nothing is left to train with.
+    """
+    notes: list[str] = []
+    modes, alone = _targets(store, request.targets)
+    model = store.model(store.night(modes[0].night_id if modes else request.targets[0]).model_hash)
+    check_references(request.holdout, model.class_names)
+    references = store.references(model.model_hash)
+    train, clean = (_of_split(references, split) for split in ("train", "val"))
+    if not train:
+        raise ModelError(
+            f"model {model.model_hash[:12]} has no training images among its references; register it with a "
+            "reference set that has a train split (or none, and one image in five is kept for validation)"
+        )
+    joining = _joining(modes, alone, notes)
+    recipes = _recipes(workspace, store, modes, notes)
+    if not recipes and not joining:
+        why = modes[0].diagnosis.sentence if modes else "no failure mode"
+        raise RecipeError(
+            f"{' and '.join(request.targets)}: there is no recipe ({why}) and no logged image to train with: "
+            "nothing would change. Name another failure mode, or log more of these errors."
+        )
+    own = [LabelledImage(Path(error.image_path), error.true_label, None) for error, _ in joining]
+    unseen = _unseen(request.holdout, [*own, *train], notes) if request.holdout else []
+    others = _others(store, modes, own, model)
+    how = reading(workspace.settings.images, model.bit_depth)
+    decoded = [_decoded(images, model, how, progress) for images in (train, own, clean, unseen, others)]
+    judging = {"logged": own, "clean": clean, "holdout": unseen, "others": others}
+    return Material(
+        name=request.name,
+        modes=modes,
+        model=model,
+        recipes=recipes,
+        train=decoded[0],
+        errors=tuple(error for error, _ in joining),
+        logged=decoded[1],
+        clean=decoded[2],
+        holdout=decoded[3],
+        others=decoded[4],
+        paths={name: tuple(each.path for each in images) for name, images in judging.items()},
+        notes=tuple(notes),
+        arm=request.arm,
+        mode_of={row: mode for row, (_, mode) in enumerate(joining) if mode},
+    )
+
+
+def _targets(store: Store, targets: Sequence[str]) -> tuple[tuple[FailureMode, ...], list[LoggedError]]:
+    """The failure modes asked for, each once, and errors by themselves. Raises UnknownIdError."""
+    modes: dict[str, FailureMode] = {}
+    alone: list[LoggedError] = []
+    nights = store.states()
+    for target in targets:
+        if target in nights:
+            night = store.night(target)
+            modes |= {mode.mode_id: mode for mode in night.modes}
+            alone += night.unclustered
+        else:
+            modes[target] = store.mode(target)
+    used = {store.night(mode.night_id).model_hash for mode in modes.values()}
+    if len(used) > 1:
+        raise RecipeError(
+            f"{', '.join(targets)} are of {len(used)} models "
+            f"({', '.join(sorted(each[:12] for each in used))}), and one retraining starts from one model: "
+            "name failure modes of one of them"
+        )
+    return tuple(modes.values()), alone
+
+
+def _joining(
+    modes: Sequence[FailureMode], alone: Sequence[LoggedError], notes: list[str]
+) -> list[tuple[LoggedError, str]]:
+    """The logged errors that may join the training set, with their failure modes, every image once."""
+    found: dict[str, tuple[LoggedError, str]] = {}
+    suspects = {suspect.image_path for mode in modes for suspect in mode.suspects}
+    gone: list[str] = []
+    for error, mode in [*((e, m.mode_id) for m in modes for e in m.errors), *((e, "") for e in alone)]:
+        if error.image_path in suspects or error.image_path in found:
+            continue
+        if Path(error.image_path).is_file():
+            found[error.image_path] = error, mode
+        else:
+            gone.append(error.image_path)
+    if suspects:
+        notes.append(
+            f"{len(suspects)} logged images are not trained on, since their labels are suspect; review them"
+        )
+    if gone:
+        notes.append(f"{len(gone)} logged images are gone, and left out: {_named(gone)}")
+    return list(found.values())
+
+
+def _named(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:NAMED]) + (", ..." if len(paths) > NAMED else "")
+
+
+def _recipes(
+    workspace: Workspace, store: Store, modes: Sequence[FailureMode], notes: list[str]
+) -> tuple[ModeRecipe, ...]:
+    found = []
+    for mode in modes:
+        if mode.recipe is None:
+            continue
+        if store.judgements(mode.night_id).get(mode.mode_id) is Judgement.REJECT:
+            notes.append(f"the recipe of {mode.mode_id} is left out: a reviewer rejected its cause")
+            continue
+        path = workspace.root / mode.recipe.path
+        found.append(ModeRecipe(load_recipe(path), path.parent, mode.recipe.sha256, len(mode.errors)))
+    return tuple(found)
+
+
+def _unseen(
+    holdout: Sequence[LabelledImage], seen: Sequence[LabelledImage], notes: list[str]
+) -> list[LabelledImage]:
+    """The holdout without the images that were seen before, under whatever name."""
+    known = {sha256_of(each.path) for each in seen}
+    rest = [each for each in holdout if sha256_of(each.path) not in known]
+    if len(rest) < len(holdout):
+        notes.append(
+            f"{len(holdout) - len(rest)} of {len(holdout)} images of the holdout stand in the log or were "
+            "trained on, and do not judge"
+        )
+    return rest
+
+
+def _others(
+    store: Store, modes: Sequence[FailureMode], own: Sequence[LabelledImage], model: RegisteredModel
+) -> list[LabelledImage]:
+    """The newest of other modes' errors whose images are still there and whose class the model knows."""
+    mine = {each.path for each in own}
+    held: dict[Path, LabelledImage] = {}
+    for mode in modes:
+        for error in store.other_errors(mode.mode_id):
+            path = Path(error.image_path)
+            if path not in mine and error.true_label in model.class_names and path.is_file():
+                held.setdefault(path, LabelledImage(path, error.true_label, None))
+    return list(held.values())[:MOST_OTHERS]
+
+
+def _of_split(references: Sequence[ReferenceImage], split: str) -> list[LabelledImage]:
+    chosen = [each for each in references if each.split == split]
+    return [LabelledImage(Path(each.image_path), each.label, split) for each in chosen]
+
+
+def _decoded(
+    images: Sequence[LabelledImage], model: RegisteredModel, how: Reading, progress: Progress
+) -> Labelled:
+    labels = np.array([model.class_names.index(each.label) for each in images], np.int64)
+    pixels = load_images([each.path for each in images], spec_of(model).preprocessing, progress, how)
+    return Labelled(pixels, labels)

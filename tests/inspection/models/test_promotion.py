@@ -1,0 +1,100 @@
+"""Promoted for a reason, rolled back, and all of it on record."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inspection.errors import ModelError
+from inspection.findings import Arm, Decision, PromotionKind, ReferenceImage
+from inspection.models.promotion import deployed_in_turn, promote, roll_back
+from inspection.workspace.store import Store
+from tests.inspection.workspace.records import HOUR, STARTED, a_judged_image, a_model, a_retraining
+
+OLD = [ReferenceImage("/old.png", "good", "train"), ReferenceImage("/x/1.png", "scratch", "val")]
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Store:
+    """A deployed model, and two candidates: one that the gate accepted, and a later one that it did not."""
+    store = Store(tmp_path / "fmi.duckdb")
+    store.create()
+    store.add_model(a_model("aa", parent_hash=None), OLD, author="Aoki")
+    accepted = replace(a_retraining("r1", "n-1"), candidate_hash="bb")
+    pictures = [a_judged_image(1), a_judged_image(2), replace(a_judged_image(3), mode_id=None)]
+    store.add_retraining(accepted, a_model("bb", parent_hash="aa"), pictures)
+    rejected = replace(
+        a_retraining("r2", "n-1", STARTED + HOUR),
+        candidate_hash="cc",
+        decision=Decision.REJECTED,
+        reasons=("clean: pits fall",),
+        arm=Arm.RECIPES,
+    )
+    store.add_retraining(rejected, a_model("cc", parent_hash="aa"), pictures)
+    return store
+
+
+def trail(store: Store) -> list[tuple[str, str | None, PromotionKind, str]]:
+    return [(each.model_hash, each.previous_hash, each.kind, each.author) for each in store.promotions()]
+
+
+def test_the_newest_accepted_candidate_is_promoted_with_author_and_reason(plant: Store) -> None:
+    entry = promote(plant, None, "佐藤", "  mends the lamp ")
+    assert (entry.model_hash, entry.reason, entry.decision) == ("bb", "mends the lamp", Decision.ACCEPTED)
+    assert plant.model().model_hash == "bb"
+    assert plant.promotions()[-1] == entry
+    assert trail(plant) == [
+        ("aa", None, PromotionKind.REGISTERED, "Aoki"),
+        ("bb", "aa", PromotionKind.PROMOTED, "佐藤"),
+    ]
+    with pytest.raises(ModelError, match="no accepted candidate waits"):
+        promote(plant, None, "佐藤", "again")
+
+
+def test_it_takes_its_parents_references_and_the_logged_images_that_it_was_shown(plant: Store) -> None:
+    promote(plant, "bb", "", "better")
+    shown = ReferenceImage("/x/2.png", "good", "train")
+    assert plant.references("bb") == [*OLD, shown]  # /x/1.png is there already, /x/3.png was no logged error
+    promote(plant, "cc", "", "recipes alone", anyway=True)
+    assert plant.references("cc") == OLD  # it was shown none
+
+
+def test_a_candidate_that_the_gate_did_not_accept_is_promoted_only_with_open_eyes(plant: Store) -> None:
+    with pytest.raises(ModelError, match=r"line v3 \(cc\): rejected\. clean: pits fall\. .* --anyway"):
+        promote(plant, "v3", "", "I know better")
+    assert plant.model().model_hash == "aa"
+    assert promote(plant, "v3", "", "I know better", anyway=True).decision is Decision.REJECTED
+
+
+@pytest.mark.parametrize("reason", ["", "   "])
+def test_without_a_reason_nothing_changes(plant: Store, reason: str) -> None:
+    with pytest.raises(ModelError, match="promoted for a reason"):
+        promote(plant, "bb", "", reason)
+    with pytest.raises(ModelError, match="rolled back for a reason"):
+        roll_back(plant, "", reason)
+    assert len(plant.promotions()) == 1
+
+
+def test_the_deployed_model_is_not_promoted_again(plant: Store) -> None:
+    with pytest.raises(ModelError, match=r"line v1 \(aa\) is the deployed model already"):
+        promote(plant, "aa", "", "why not")
+
+
+def test_back_and_further_back(plant: Store) -> None:
+    promote(plant, "bb", "", "better")
+    promote(plant, "cc", "", "better still", anyway=True)
+    assert roll_back(plant, "Sato", "it was not").model_hash == "bb"
+    assert roll_back(plant, "Sato", "nor that").model_hash == "aa"
+    with pytest.raises(ModelError, match="nothing to roll back to"):
+        roll_back(plant, "Sato", "and on")
+    promote(plant, "bb", "", "after all")
+    assert roll_back(plant, "Sato", "no").model_hash == "aa"
+    kinds = [each.kind for each in plant.promotions()]
+    assert kinds.count(PromotionKind.ROLLED_BACK) == 3
+    assert deployed_in_turn(plant.promotions()) == ["aa"]
+
+
+def test_a_registered_model_is_deployed_and_can_be_rolled_back(plant: Store) -> None:
+    plant.add_model(a_model("dd", parent_hash=None), [], author="Aoki")
+    assert plant.model().model_hash == "dd"
+    assert roll_back(plant, "", "the wrong file").model_hash == "aa"

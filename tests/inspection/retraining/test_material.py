@@ -1,0 +1,291 @@
+"""What a retraining is given: references, logged errors, recipes, and images that judge."""
+
+import os
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspection.errors import ModelError, RecipeError
+from inspection.findings import Judgement, LoggedError, SuspectLabel, Verdict
+from inspection.inputs.defect_log import read_defect_log, write_defect_log
+from inspection.inputs.image_sets import LabelledImage
+from inspection.inputs.images import read_image
+from inspection.recipes.recipe import RecipeTransform, load_recipe
+from inspection.retraining.arms import Workshop, epochs, with_recipe, with_recipes
+from inspection.retraining.material import RetrainingRequest, gather_material
+from inspection.workspace.settings import Settings, TrainingSettings
+from tests.inspection.conftest import DIMMED, FinishedNight
+from tests.inspection.retraining.conftest import gathered, mode_of
+
+pytestmark = pytest.mark.numeric
+
+
+def pixels(paths: list[str]) -> NDArray[np.uint8]:
+    return np.stack([read_image(Path(path), (32, 32), 1) for path in paths])
+
+
+def test_the_training_and_the_clean_images_are_the_references(finished: FinishedNight) -> None:
+    material, plant = gathered(finished), finished.plant
+    for data, split in ((material.train, "train"), (material.clean, "val")):
+        mine = [each for each in plant.references if each.split == split]
+        np.testing.assert_array_equal(data.images, pixels([each.image_path for each in mine]))
+        assert [plant.model.class_names[i] for i in data.labels] == [each.label for each in mine]
+    assert material.model == plant.model
+    assert material.modes == (mode_of(finished),)
+    folder = plant.workspace.root / "artifacts" / finished.night.night_id
+    (recipe,) = material.recipes
+    assert recipe.recipe == load_recipe(folder / f"recipe-{finished.night.night_id}-1.yaml")
+    assert (recipe.folder, recipe.errors) == (folder, len(mode_of(finished).errors))
+    np.testing.assert_array_equal(
+        material.logged.images, pixels([error.image_path for error in mode_of(finished).errors])
+    )
+
+
+def test_holdout_images_that_stand_in_the_log_are_left_out(finished: FinishedNight) -> None:
+    aged = finished.plant.labelled("aged")
+    logged = {error.image_path for error in mode_of(finished).errors}
+    material = gathered(finished, aged)
+    rest = [str(each.path) for each in aged if str(each.path) not in logged]
+    assert 0 < len(rest) < len(aged)
+    np.testing.assert_array_equal(material.holdout.images, pixels(rest))
+
+
+def with_errors(night: FinishedNight, errors: tuple[LoggedError, ...]) -> FinishedNight:
+    """The night as the store holds it when its mode has these errors."""
+    done = replace(night.night, modes=(replace(mode_of(night), errors=errors),))
+    night.plant.store.finish_night(done)
+    return replace(night, night=done)
+
+
+def test_a_logged_image_under_another_spelling_is_left_out_too(mine: FinishedNight, tmp_path: Path) -> None:
+    """A log that names ../images/x.png beside its own folder: the paths differ, the files are the same."""
+    plant, log = mine.plant, tmp_path / "logs" / "spelt.csv"
+    log.parent.mkdir()
+    rows = [
+        {
+            "image_path": os.path.relpath(error.image_path, log.parent),
+            "predicted_label": error.predicted_label,
+            "true_label": error.true_label,
+        }
+        for error in mode_of(mine).errors
+    ]
+    write_defect_log(log, rows)
+    errors = tuple(
+        replace(error, image_path=str(row.image_path))
+        for error, row in zip(
+            mode_of(mine).errors, read_defect_log(log, {}, plant.model.class_names).rows, strict=True
+        )
+    )
+    expected = gathered(mine, plant.labelled("aged"))
+    found = gathered(with_errors(mine, errors), plant.labelled("aged"))
+    np.testing.assert_array_equal(found.holdout.images, expected.holdout.images)
+
+
+def test_a_copy_of_a_logged_image_is_left_out_too(finished: FinishedNight, tmp_path: Path) -> None:
+    """A log's images are often exported into a folder of their own."""
+    aged = finished.plant.labelled("aged")
+    copies = [
+        LabelledImage(Path(shutil.copy(each.path, tmp_path / each.path.name)), each.label, None)
+        for each in aged
+    ]
+    found = gathered(finished, copies)
+    np.testing.assert_array_equal(found.holdout.images, gathered(finished, aged).holdout.images)
+
+
+def test_holdout_images_that_the_model_was_trained_on_are_left_out(finished: FinishedNight) -> None:
+    """The candidate sees the training images; only what it never sees may judge it."""
+    plant = finished.plant
+    trained = {each.image_path for each in plant.references if each.split == "train"}
+    commissioned = plant.labelled("commissioned")
+    found = gathered(finished, [*plant.labelled("unseen"), *commissioned])
+    unseen = [str(each.path) for each in plant.labelled("unseen")]
+    rest = [str(each.path) for each in commissioned if str(each.path) not in trained]
+    np.testing.assert_array_equal(found.holdout.images, pixels([*unseen, *rest]))
+
+
+def test_a_holdout_of_another_class_is_refused(finished: FinishedNight) -> None:
+    odd = [LabelledImage(finished.plant.labelled("unseen")[0].path, "rust", None)]
+    with pytest.raises(ModelError, match="does not know: rust"):
+        gathered(finished, odd)
+
+
+def unclaimed(night: FinishedNight) -> FinishedNight:
+    """The night as the store holds it when it claimed no cause."""
+    doubted = replace(DIMMED, claimed=False, sentence="No appearance cause is claimed.")
+    done = replace(night.night, modes=(replace(mode_of(night), diagnosis=doubted, recipe=None),))
+    night.plant.store.finish_night(done)
+    return replace(night, night=done)
+
+
+def test_a_recipe_that_was_changed_is_refused(mine: FinishedNight) -> None:
+    recipe = mode_of(mine).recipe
+    assert recipe is not None
+    path = mine.plant.workspace.root / recipe.path
+    path.write_text(path.read_text(encoding="utf-8").replace("share: 0.5", "share: 0.9"), encoding="utf-8")
+    with pytest.raises(RecipeError, match="changed or damaged"):
+        gathered(mine)
+
+
+def test_progress_counts_every_image(finished: FinishedNight) -> None:
+    counted: list[int] = []
+    plant = finished.plant
+    request = RetrainingRequest((mode_of(finished).mode_id,))
+    material = gather_material(plant.workspace, plant.store, request, counted.append)
+    groups = (material.train, material.logged, material.clean)
+    assert sum(counted) == sum(map(len, groups))
+
+
+def test_the_errors_of_other_failure_modes_judge_too(mine: FinishedNight) -> None:
+    """Of an earlier night of the same model; an image that is gone or of a class it has not is left out."""
+    store, errors = mine.plant.store, mode_of(mine).errors
+    assert len(gathered(mine).others) == 0
+    held = mine.plant.references[0]
+    earlier = [
+        replace(errors[0], image_path=held.image_path, true_label=held.label),
+        replace(errors[0], image_path=str(Path(held.image_path).with_name("gone.png"))),
+        replace(errors[0], image_path=mine.plant.references[1].image_path, true_label="no such class"),
+    ]
+    mode = replace(mode_of(mine), mode_id="earlier-1", lineage="earlier-1", errors=tuple(earlier))
+    started = mine.night.started_at - timedelta(days=1)
+    store.finish_night(replace(mine.night, night_id="earlier", started_at=started, modes=(mode,)))
+    material = gathered(mine)
+    np.testing.assert_array_equal(material.others.images, pixels([held.image_path]))
+    assert [mine.plant.model.class_names[i] for i in material.others.labels] == [held.label]
+
+
+# --- a night, and what is left out ---
+
+
+def test_a_night_is_all_of_its_failure_modes_and_the_errors_by_themselves(mine: FinishedNight) -> None:
+    mode = mode_of(mine)
+    halves = mode.errors[::2], mode.errors[1::2]
+    modes = tuple(
+        replace(mode, mode_id=f"{mine.night.night_id}-{n}", errors=errors[1:])
+        for n, errors in enumerate(halves, 1)
+    )
+    alone = (halves[0][0], halves[1][0])
+    mine.plant.store.finish_night(replace(mine.night, modes=modes, unclustered=alone))
+    material = gathered(mine, targets=(mine.night.night_id,))
+    assert [each.mode_id for each in material.modes] == [each.mode_id for each in modes]
+    assert {error.image_path for error in material.errors} == {error.image_path for error in mode.errors}
+    of = [material.mode_of.get(row) for row in range(len(material.errors))]
+    assert of.count(None) == 2
+    assert of.count(modes[0].mode_id) == len(modes[0].errors)
+    assert len(material.recipes) == 2
+
+
+def test_suspect_labels_and_images_that_are_gone_are_left_out_and_told(
+    mine: FinishedNight, tmp_path: Path
+) -> None:
+    mode = mode_of(mine)
+    suspect = SuspectLabel("i", mode.errors[0].image_path, "", "good", "pit", 0.9)
+    errors = (
+        mode.errors[0],
+        replace(mode.errors[1], image_path=str(tmp_path / "gone.png")),
+        *mode.errors[2:],
+    )
+    done = replace(mine.night, modes=(replace(mode, errors=errors, suspects=(suspect,)),))
+    mine.plant.store.finish_night(done)
+    material = gathered(mine)
+    assert [error.image_path for error in material.errors] == [error.image_path for error in errors[2:]]
+    assert material.notes == (
+        "1 logged images are not trained on, since their labels are suspect; review them",
+        f"1 logged images are gone, and left out: {tmp_path / 'gone.png'}",
+    )
+
+
+def test_the_recipe_of_a_rejected_cause_is_left_out(mine: FinishedNight) -> None:
+    mode = mode_of(mine)
+    mine.plant.store.add_verdict(Verdict(mode.mode_id, Judgement.REJECT, "", "Aoki", datetime.now(UTC)))
+    material = gathered(mine)
+    assert material.recipes == ()
+    assert material.notes == (f"the recipe of {mode.mode_id} is left out: a reviewer rejected its cause",)
+
+
+def test_without_a_recipe_and_without_logged_images_nothing_would_change(mine: FinishedNight) -> None:
+    night = unclaimed(mine)
+    gone = [replace(error, image_path="/gone.png") for error in mode_of(night).errors]
+    with pytest.raises(
+        RecipeError, match=r"-1: there is no recipe \(No appearance cause is claimed\.\) and no log"
+    ):
+        gathered(with_errors(night, tuple(gone)))
+
+
+def test_failure_modes_of_two_models_are_refused(mine: FinishedNight) -> None:
+    store, night = mine.plant.store, mine.night
+    store.add_model(replace(mine.plant.model, model_hash="ee" * 32), [])
+    mode = replace(mode_of(mine), mode_id="other-1")
+    store.finish_night(replace(night, night_id="other", model_hash="ee" * 32, modes=(mode,)))
+    with pytest.raises(RecipeError, match=r"are of 2 models .* one retraining starts from one model"):
+        gathered(mine, targets=(mode_of(mine).mode_id, "other-1"))
+
+
+def test_a_model_without_training_images_cannot_be_retrained(mine: FinishedNight) -> None:
+    kept = [each for each in mine.plant.references if each.split == "val"]
+    mine.plant.store.add_model(mine.plant.model, kept)
+    with pytest.raises(ModelError, match=r"no training images among its references.*train split"):
+        gathered(mine)
+
+
+# --- how long it trains ---
+
+
+@pytest.mark.parametrize(
+    ("images", "batch", "least_epochs", "least_steps", "expected"),
+    [
+        pytest.param(96, 16, 2, 60, 10, id="6 steps an epoch, so 60 are 10"),
+        pytest.param(95, 16, 2, 60, 12, id="5 whole batches an epoch, so 60 are 12"),
+        pytest.param(95, 16, 2, 61, 13, id="a step more takes an epoch more"),
+        pytest.param(960, 16, 2, 60, 2, id="enough images: the epochs that are set"),
+        pytest.param(10, 16, 2, 60, 60, id="less than a batch is one step"),
+    ],
+)
+def test_epochs_by_hand(
+    finished: FinishedNight, images: int, batch: int, least_epochs: int, least_steps: int, expected: int
+) -> None:
+    some = finished.plant.settings.training
+    settings = Settings(
+        training=TrainingSettings(
+            architecture=some.architecture,
+            batch_size=batch,
+            fine_tune_epochs=least_epochs,
+            fine_tune_steps=least_steps,
+        )
+    )
+    material = gathered(finished)
+    material = replace(material, train=material.train.subset(np.arange(images) % len(material.train)))
+    assert epochs(material, settings) == expected
+
+
+def test_the_recipe_is_a_step_of_the_training(finished: FinishedNight) -> None:
+    material = gathered(finished)
+    (recipe,) = material.recipes
+    step, change = with_recipe(recipe.recipe, recipe.folder), RecipeTransform(recipe.recipe)
+    image = material.train.images[0]
+    for epoch, index in ((0, 0), (0, 1), (3, 5)):
+        np.testing.assert_array_equal(step(image, epoch, index), change(image, epoch=epoch, index=index))
+
+
+def test_several_recipes_are_drawn_as_often_as_their_modes_have_errors(finished: FinishedNight) -> None:
+    (recipe,) = gathered(finished).recipes
+    image = gathered(finished).train.images[0]
+    both = with_recipes(
+        [replace(recipe, errors=3), replace(recipe, folder=Path("elsewhere"), errors=1)], seed=0
+    )
+    seeds = {step: (both(image, 0, step) != image).any() for step in range(40)}
+    alone = with_recipe(recipe.recipe, recipe.folder)
+    assert seeds == {step: (alone(image, 0, step) != image).any() for step in range(40)}
+
+
+def test_clean_images_are_shown_as_the_recipes_change_them(finished: FinishedNight) -> None:
+    material = gathered(finished)
+    workshop = Workshop.opened(finished.plant.workspace, material)
+    changed = workshop.changed(material.clean)
+    assert (changed.labels == material.clean.labels).all()
+    assert (changed.images != material.clean.images).any((1, 2, 3)).all()  # every one, not the recipe's share
+    assert changed.images.mean() < material.clean.images.mean()  # the lamp is dimmer
