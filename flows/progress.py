@@ -3,7 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from inspection.console import Console
 
@@ -19,13 +26,15 @@ def remark(sentence: str) -> None:
 def step(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show a bar for one step, on a terminal; the function given advances it by a number of images or steps.
 
-    Where the total is not known beforehand (None) the bar only shows that something moves, and the count.
+    With the total it tells the time left. Where that is not known beforehand (None) the bar only shows that
+    something moves, and the count.
     """
     columns = (
         TextColumn("{task.description:<34}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        *([] if total is None else [TextColumn("left"), TimeRemainingColumn()]),
     )
     with Progress(*columns, console=_console, disable=not _console.is_terminal) as bars:
         bar = bars.add_task(name, total=total)

@@ -41,6 +41,8 @@ def retrain_and_judge(root: str, request: RetrainingRequest, run: str, again: bo
                 )
                 return before.retraining_id
             done = retraining.retrain(workshop, run, step)
+            note = retraining.changed_files(site.store, done)
+            done = done.noted(note) if note else done
             site.store.add_retraining(done.retraining, done.candidate, done.pictures)
         retraining.forget_unfinished(workshop)
     return made

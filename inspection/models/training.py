@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +70,14 @@ def plain_augmentation(seed: int) -> Augmentation:
     return augment
 
 
+def mixed_precision(device: torch.device) -> AbstractContextManager[None]:
+    """Half of the bits where a GPU computes with them (bfloat16, which needs no scaling); else as it is."""
+    if device.type != "cuda" or not torch.cuda.is_bf16_supported():
+        return nullcontext()
+    autocast: AbstractContextManager[None] = torch.autocast("cuda", torch.bfloat16)
+    return autocast
+
+
 @dataclass(frozen=True, slots=True)
 class Teacher:
     """A frozen network whose answers on unchanged images a network keeps while it learns the changed ones.
@@ -89,7 +98,8 @@ class Teacher:
         `logits` and `labels` comes from, changed or not.
         """
         with torch.no_grad():
-            taught = self.network(x)[rows]
+            with mixed_precision(x.device):
+                taught = self.network(x).float()[rows]
             known = (taught.argmax(1) == labels).to(logits.dtype)
         apart = nn.functional.kl_div(
             (logits / TEMPERATURE).log_softmax(1),
@@ -331,7 +341,8 @@ def _loss(
     x = preprocessing(np.concatenate([batch.images, batch.changed]))
     x = x.to(training.device, memory_format=torch.channels_last)
     rows, y = batch.rows.to(training.device), batch.labels.to(training.device)
-    logits = network(x)
+    with mixed_precision(training.device):
+        logits = network(x).float()
     losses = nn.functional.cross_entropy(logits, y, reduction="none")
     if training.teacher is not None and training.teacher.weight:
         losses = losses + training.teacher.losses(logits, x[: len(batch.images)], rows, y)

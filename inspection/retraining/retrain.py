@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -23,7 +23,7 @@ from inspection.models.registry import Origin, keep, spec_of
 from inspection.nights.phrases import check_in_words
 from inspection.retraining.after import filters_after, judged_images
 from inspection.retraining.arms import Workshop
-from inspection.retraining.competition import HOLDOUT, LOGGED, Competition, Step, Tried, best
+from inspection.retraining.competition import CLEAN, HOLDOUT, LOGGED, Competition, Step, Tried, best
 from inspection.retraining.gate import decide
 from inspection.workspace.store import Store
 
@@ -50,6 +50,11 @@ class Done:
     candidate: RegisteredModel | None
     pictures: tuple[JudgedImage, ...]
 
+    def noted(self, note: str) -> "Done":
+        """The same with one more note."""
+        notes = (*self.retraining.notes, note)
+        return replace(self, retraining=replace(self.retraining, notes=notes))
+
 
 def retraining_id(name: str, run: str) -> str:
     """The id of the retraining that a run makes: the same for the same run."""
@@ -60,6 +65,23 @@ def made_before(store: Store, workshop: Workshop) -> Retraining | None:
     """The retraining with the same material, settings and software; None: there was none."""
     identity = workshop.identity(_arms(workshop))
     return next((each for each in store.retrainings() if each.identity == identity), None)
+
+
+def changed_files(store: Store, done: Done) -> str:
+    """What to note where clean images are not the files that judged before; empty where they are the same."""
+    clean = {each.image_path: each.image_sha256 for each in done.pictures if each.images_of == CLEAN}
+    for earlier in store.retrainings():
+        judged = store.judged_images(earlier.retraining_id)
+        before = [each for each in judged if each.images_of == CLEAN and each.image_path in clean]
+        others = sum(clean[each.image_path] != each.image_sha256 for each in before)
+        if others:
+            return (
+                f"{others} of {len(clean)} clean validation images are other files than those that judged on "
+                f"{earlier.finished_at:%Y-%m-%d}: the accuracies of then and now do not compare one to one"
+            )
+        if before:
+            break
+    return ""
 
 
 def forget_unfinished(workshop: Workshop) -> None:

@@ -130,8 +130,8 @@ def test_what_was_mended_earlier_has_to_stay_mended() -> None:
 
     assert failed(GATE.harm(HARMLESS, others(40, 2))) == []
     assert failed(GATE.harm(HARMLESS, others(40, 3))) == [
-        "others: 40 of 40 right before, 37 after; at most 5 % may be lost, which may be chance; about 34 more "
-        "such images would tell"
+        "others: 40 of 40 right before, 37 after; at most 5 % may be lost, which may be chance; about 34 "
+        "more such images would tell"
     ]
     assert failed(GATE.harm(HARMLESS, others(40, 6))) == [
         "others: 40 of 40 right before, 34 after; at most 5 % may be lost"
