@@ -33,7 +33,7 @@ from inspection.progress import Progress
 from inspection.workspace.files import sha256_of
 from inspection.workspace.folder import Workspace, open_workspace
 from inspection.workspace.lease import holder, lease, lease_if_free
-from inspection.workspace.settings import as_now
+from inspection.workspace.settings import as_now, of_a_night
 from inspection.workspace.store import Store
 
 INTERRUPTED = (
@@ -122,7 +122,7 @@ class _Asked:
 
 def _asked(site: Site, log: Path, model_hash: str | None, query: str | None) -> _Asked:
     model = check_start(site, log, model_hash)
-    settings = site.workspace.settings.model_dump(mode="json")
+    settings = of_a_night(site.workspace.settings)
     return _Asked(model, log.resolve(), log.absolute(), sha256_of(log), settings, query)
 
 

@@ -12,8 +12,9 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from inspection.errors import WorkspaceError
-from inspection.findings import Night, RegisteredModel
+from inspection.findings import Night, RegisteredModel, Retraining
 from inspection.nights.phrases import FILTERS
+from inspection.nights.worth import worth_in_words, worth_of
 from inspection.workspace.files import write_whole
 from inspection.workspace.folder import Workspace
 
@@ -64,7 +65,14 @@ def environment(picture_url: PictureUrl, *packages: str) -> Environment:
     )
     pages.filters.update(FILTERS)
     pages.filters["picture_url"] = picture_url
+    pages.filters["worth"] = _worth
     return pages
+
+
+def _worth(done: Retraining) -> str:
+    """What a retraining is worth, in words; empty where it cannot be told."""
+    worth = worth_of(done)
+    return worth_in_words(worth) if worth else ""
 
 
 @cache

@@ -16,6 +16,7 @@ from inspection.nights.phrases import (
     moment,
     origins_in_words,
 )
+from inspection.nights.worth import worth_in_words, worth_of
 from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
 
@@ -100,6 +101,8 @@ def print_retraining(console: Console, done: Retraining) -> None:
         console.print(f"Expected calibration error on clean images: {before:.3f} before, {after:.3f} after")
     if done.filters:
         console.print(filters_in_words(done.filters))
+    if worth := worth_of(done):
+        console.print(worth_in_words(worth))
     for note in done.notes:
         console.print(f"Note: {note}")
     if done.accepted and done.candidate_hash:

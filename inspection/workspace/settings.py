@@ -223,6 +223,18 @@ class AcceptanceSettings(Section):
     significance: Share = Field(0.05, description="p-value that the repair of the mode must reach")
 
 
+class WorthSettings(Section):
+    """What errors cost, for the plant manager's figures."""
+
+    nights_per_month: float = Field(22, gt=0, description="nights with a log like the one retrained for")
+    escape_price: float = Field(0.0, ge=0, description="of one defect that passed as good; 0: not known")
+    overkill_price: float = Field(0.0, ge=0, description="of one good part rejected; 0: not known")
+    retraining_price: float = Field(
+        0.0, ge=0, description="of one retraining: people's time and computing; 0: not known"
+    )
+    currency: str = Field("EUR", description="of the prices")
+
+
 class ServeSettings(Section):
     """The dashboard, on this machine only."""
 
@@ -247,6 +259,7 @@ class Settings(BaseSettings):
     recipe: RecipeSettings = RecipeSettings()
     training: TrainingSettings = TrainingSettings()
     acceptance: AcceptanceSettings = AcceptanceSettings()
+    worth: WorthSettings = WorthSettings()
     serve: ServeSettings = ServeSettings()
 
     @classmethod
@@ -262,6 +275,7 @@ class Settings(BaseSettings):
         return InitSettingsSource(settings_cls, current_names(env_settings())), init_settings
 
 
+NO_NIGHTS = ("worth",)  # tables that decide nothing of a night: it is the same whatever they hold
 TWICE = ("Cannot declare", "Cannot overwrite", "immutable namespace")  # tomllib's words
 RETIRED = (
     ("blame", "sounding_errors"),
@@ -321,11 +335,17 @@ def current_names(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def of_a_night(settings: Settings) -> dict[str, Any]:
+    """The settings that decide what a night finds, as the store keeps them."""
+    return settings.model_dump(mode="json", exclude=set(NO_NIGHTS))
+
+
 def as_now(values: dict[str, Any]) -> dict[str, Any]:
     """All settings of a night of an earlier version: what did not exist then is as it is by default."""
     found = current_names(values)
     for table, key, default, _ in settings_rows():
-        found.setdefault(table, {}).setdefault(key, default)
+        if table not in NO_NIGHTS:
+            found.setdefault(table, {}).setdefault(key, default)
     return found
 
 

@@ -28,6 +28,7 @@ from inspection.nights import summary as night_summary
 from inspection.nights.night import Results, Site
 from inspection.nights.phrases import worded
 from inspection.workspace.files import sha256_of
+from inspection.workspace.settings import of_a_night
 from tests.inspection.conftest import DIMMED, FinishedNight, Plant
 from tests.inspection.workspace.records import a_retraining
 
@@ -94,13 +95,13 @@ def test_a_night_begins_with_all_that_it_is_known_by(site: Site, mine: Plant) ->
     night = begun(site, mine.log)
     day = datetime.now().astimezone().strftime("%Y%m%d")
     registration = f"{mine.model.model_hash} {mine.model.registered_at.isoformat()}"
-    settings = mine.settings.model_dump(mode="json")
+    settings = of_a_night(mine.settings)
     mark = nights.fingerprint(mine.log, sha256_of(mine.log), registration, settings, None)
     assert night.night_id == f"{day}-{mark}"
     assert (night.state, night.message, night.finished_at) == (NightState.RUNNING, "", None)
     assert (night.model_hash, night.log_path) == (mine.model.model_hash, str(mine.log))
     assert night.log_sha256 == sha256_of(mine.log)
-    assert night.settings == mine.settings.model_dump(mode="json")
+    assert night.settings == of_a_night(mine.settings)
     assert before <= night.started_at <= datetime.now(UTC)
     assert site.store.night() == night
 
@@ -176,7 +177,7 @@ def with_names_of_before(settings: dict[str, Any]) -> dict[str, object]:
 
 def of_before(site: Site, mine: Plant, state: NightState) -> Night:
     """A night over the plant's log as an earlier version stored it, under the mark that it then had."""
-    settings = with_names_of_before(mine.settings.model_dump(mode="json"))
+    settings = with_names_of_before(of_a_night(mine.settings))
     registration = f"{mine.model.model_hash} {mine.model.registered_at.isoformat()}"
     mark = nights.fingerprint(mine.log, sha256_of(mine.log), registration, settings, None)
     begun_then = Night(
@@ -204,7 +205,7 @@ def test_a_night_whose_settings_had_other_names_is_the_same_night(
     assert [each.night_id for each in site.store.nights()] == [earlier.night_id]
     anew = begun(site, mine.log, again=True)
     assert anew.night_id.endswith("-2")
-    assert anew.settings == mine.settings.model_dump(mode="json")
+    assert anew.settings == of_a_night(mine.settings)
 
 
 def test_a_night_of_before_with_other_values_is_another_night(

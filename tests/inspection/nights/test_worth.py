@@ -1,0 +1,48 @@
+"""What a retraining is worth, by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from inspection.findings import Accuracy, Retraining
+from inspection.nights.worth import worth_in_words, worth_of
+from inspection.workspace.settings import Settings, WorthSettings
+from tests.inspection.workspace.records import a_retraining
+
+LOGGED = Accuracy("logged errors", 50, 0, 40, 40, 0, 1e-9, 0.66, 0.89, {}, (20, 4), (30, 6))
+CLEAN = Accuracy("clean", 100, 99, 99, 0, 0, 1.0, 0.0, 0.0)
+
+
+def retrained(**prices: float) -> Retraining:
+    settings = Settings(worth=WorthSettings(**prices)).model_dump(mode="json")
+    return replace(a_retraining("r1", "n-1"), accuracies=(CLEAN, LOGGED), settings=settings)
+
+
+def test_the_figures_by_hand() -> None:
+    found = worth_of(
+        retrained(nights_per_month=20, escape_price=100, overkill_price=5, retraining_price=1720)
+    )
+    assert found is not None
+    assert (found.errors, found.escapes, found.overkills) == (800, 320, 480)
+    assert [found.errors_lower, found.errors_upper] == pytest.approx([660, 890])
+    assert found.saved == 100 * 320 + 5 * 480
+    assert found.saved_lower == pytest.approx(34_400 * 0.66 / 0.8)
+    assert found.payback == pytest.approx(30.4 * 1720 / 34_400)
+    assert worth_in_words(found) == (
+        "Worth: about 800 errors a month avoided (660 to 890), 320 escapes and 480 overkills among them; EUR "
+        "34,400 a month saved (28,380 to 38,270), at 100 an escape and 5 an overkill; the EUR 1,720 of a "
+        "retraining come back in a day or two. Assumed: 20 nights a month with as many such errors as this "
+        "log, and no change on other parts; prices and nights stand under [worth] in fmi.toml."
+    )
+
+
+def test_without_prices_only_errors_are_counted() -> None:
+    found = worth_of(retrained())
+    assert found is not None
+    assert (found.saved, found.payback) == (0, None)
+    assert "EUR" not in worth_in_words(found)
+
+
+def test_nothing_is_said_without_a_candidate_or_of_an_earlier_versions_retraining() -> None:
+    assert worth_of(replace(retrained(), candidate_hash=None)) is None
+    assert worth_of(replace(retrained(), settings={})) is None
