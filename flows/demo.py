@@ -13,7 +13,7 @@ from inspection.findings import Night, RegisteredModel
 from inspection.inputs.defect_log import write_defect_log
 from inspection.inputs.image_sets import read_image_set
 from inspection.inputs.sample_line import DEFECTS, SampleLine, write_images
-from inspection.models import first_model
+from inspection.models import first_model, promotion
 from inspection.models import registry as models
 from inspection.models.scoring import score
 from inspection.nights.terminal import print_night, print_retraining
@@ -122,3 +122,9 @@ class Demo:
         done_id = retrain_flow(str(self.workspace.root), [found.night_id], str(unseen))
         done = next(each for each in self.store.retrainings() if each.retraining_id == done_id)
         print_retraining(self.console, done)
+        if done.accepted:
+            entry = promotion.promote(self.store, done.candidate_hash, "the demo", "mends the aged lamp")
+            now = self.store.model(entry.model_hash)
+            self.console.print(
+                f"{now.called} is promoted: it is the deployed model now. fmi rollback goes back."
+            )

@@ -22,9 +22,14 @@ from inspection.workspace.folder import create_workspace
 if TYPE_CHECKING:
     from inspection.workspace.store import Store
 
-QUICK_DEMO = """\
-# Settings of the quick demo, which takes less time with them. All others are as by default.
-[inversion]
+DEMO = """\
+# Settings of the demo, which takes less time with them. All others are as by default.
+[training]
+fine_tune_epochs = 4
+fine_tune_steps = 100
+"""
+QUICK_DEMO = f"""\
+{DEMO}[inversion]
 sources = 2
 denoiser_steps = 400
 """
@@ -155,7 +160,7 @@ def demo(
     Trains a small model, ages the lamp and changes the finish, logs the errors, runs the nights,
     retrains, and prints what was found, before and after, and the report's path.
     """
-    workspace = create_workspace(folder, QUICK_DEMO if quick else None)
+    workspace = create_workspace(folder, QUICK_DEMO if quick else DEMO)
     with prefect_at_hand(workspace):
         from flows.demo import run_demo
 
