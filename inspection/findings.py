@@ -504,7 +504,7 @@ class GateCheck:
     class_name: str = ""  # of CLASS
     p_value: float = 1.0  # exact McNemar test, two-sided: that as many were fixed as broken
     by_chance: bool = False  # the p-value decides; else a margin, and chance alone may have failed it
-    needed: float = 0.0  # the p-value to reach, the share that may be lost, or the escapes there may be
+    needed: float = 0.0  # the p-value to reach, or the share that may be lost; of ESCAPES that may pass
     more_images: int | None = None  # that would decide it, were they as these; of those not passed
 
 

@@ -303,7 +303,7 @@ def check_in_words(check: GateCheck) -> str:
         )
     else:
         found = f"{check.before} of {check.images} right before, {check.after} after"
-    if check.by_chance:
+    if check.by_chance and check.kind is not CheckKind.ESCAPES:
         found += f" ({p_value(check.p_value)})"
     return f"{of}: {found}{_what_it_takes(check)}"
 
@@ -315,10 +315,12 @@ def _what_it_takes(check: GateCheck) -> str:
     if check.kind is CheckKind.REPAIR:
         unlike = "too few to tell a repair from chance" if check.passed is None else "no repair beyond chance"
         return f"; {unlike} (p of {check.needed:g} is needed){more}"
+    escapes = check.kind is CheckKind.ESCAPES
+    if check.by_chance and escapes:
+        return f"; that is beyond the {percent(check.needed)} that pass as it is, and beyond chance"
     if check.by_chance:
         return "; this class is told from the others less surely than before, beyond chance"
-    least = percent(check.needed) if check.kind is not CheckKind.ESCAPES else f"{check.needed:.0f}"
-    accepted = f"at most {least} {'may be lost' if check.kind is not CheckKind.ESCAPES else 'may pass'}"
+    accepted = f"at most {percent(check.needed)} may {'come to pass' if escapes else 'be lost'}"
     return f"; {accepted}" + (f", which may be chance{more}" if check.passed is None else "")
 
 

@@ -60,8 +60,8 @@ def worth_in_words(worth: Worth) -> str:
     """Say it to a plant manager, with the assumptions beside the figures."""
     s = worth.settings
     span = f"{worth.errors_lower:,.0f} to {worth.errors_upper:,.0f}"
-    kinds = f"{worth.escapes:,.0f} escapes and {worth.overkills:,.0f} overkills"
-    parts = [f"about {worth.errors:,.0f} errors a month avoided ({span}), {kinds} among them"]
+    kinds = f"{_fewer(worth.escapes, 'escapes')} and {_fewer(worth.overkills, 'overkills')}"
+    parts = [f"about {worth.errors:,.0f} errors a month avoided ({span}): {kinds}"]
     if s.escape_price or s.overkill_price:
         span = f"{worth.saved_lower:,.0f} to {worth.saved_upper:,.0f}"
         prices = f"{s.escape_price:,g} an escape and {s.overkill_price:,g} an overkill"
@@ -74,3 +74,7 @@ def worth_in_words(worth: Worth) -> str:
         "on other parts; prices and nights stand under [worth] in fmi.toml."
     )
     return f"Worth: {'; '.join(parts)}. {assumed}"
+
+
+def _fewer(count: float, what: str) -> str:
+    return f"{abs(count):,.0f} {'fewer' if count >= 0 else 'more'} {what}"

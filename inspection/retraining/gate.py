@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inspection.findings import CheckKind, Decision, GateCheck
 from inspection.models.comparison import Judged, good_mask, mcnemar
 from inspection.workspace.settings import AcceptanceSettings
@@ -47,16 +50,17 @@ class Gate:
         `clean` images are those that the deployed model was made for: accuracy may fall by the margins, over
         all and in every class. `mended` are errors of other failure modes, which earlier retrainings may have
         mended. `shifted` are sets under the new condition, where it fails already: no class may be known
-        less, beyond chance. Escapes may rise in none above the share of them that the deployed model has on
-        clean images: one that takes every part for a defect lets none pass, and is no measure.
+        less, and no larger share of defects may pass as good than passes of clean images or passed before,
+        beyond chance: a model that takes every part for a defect lets none pass, and is no measure.
         """
         checks = [*self._margins(clean)]
         if mended is not None:
             checks.append(self._margin(mended, CheckKind.ACCURACY, self.settings.class_margin))
         for judged in shifted:
             checks += self._falls(judged)
-        for judged in (clean, *([mended] if mended is not None else []), *shifted):
-            checks += self._escapes(judged, clean)
+        checks += self._escapes(clean)
+        for judged in (*([mended] if mended is not None else []), *shifted):
+            checks += self._more_escapes(judged, clean)
         return tuple(checks)
 
     def _margins(self, judged: Judged) -> Iterator[GateCheck]:
@@ -105,28 +109,49 @@ class Gate:
                     needed=significance,
                 )
 
-    def _escapes(self, judged: Judged, clean: Judged) -> Iterator[GateCheck]:
+    def _escapes(self, clean: Judged) -> Iterator[GateCheck]:
         """One escape alone is no evidence, and neither are the few that a margin allows."""
+        (before, after), defects = self._passed(clean)
+        if defects:
+            rises = after.sum() - before.sum() > max(1.0, self.settings.clean_margin * defects)
+            gone, new = int((before & ~after).sum()), int((after & ~before).sum())
+            passed, more = self._told(bool(rises), gone, new, defects)
+            yield GateCheck(
+                CheckKind.ESCAPES,
+                clean.name,
+                defects,
+                int(before.sum()),
+                int(after.sum()),
+                passed,
+                p_value=mcnemar(gone, new),
+                needed=self.settings.clean_margin,
+                more_images=more,
+            )
+
+    def _more_escapes(self, judged: Judged, clean: Judged) -> Iterator[GateCheck]:
+        from scipy.stats import binomtest  # half a second, which no night should wait for
+
+        (before, after), defects = self._passed(judged)
+        (usual, _), of_usual = self._passed(clean)
+        if defects:
+            share = max(before.sum() / defects, usual.sum() / max(1, of_usual))
+            p = float(binomtest(int(after.sum()), defects, share, "greater").pvalue)
+            yield GateCheck(
+                CheckKind.ESCAPES,
+                judged.name,
+                defects,
+                int(before.sum()),
+                int(after.sum()),
+                p > self.settings.significance,
+                p_value=p,
+                by_chance=True,
+                needed=share,
+            )
+
+    def _passed(self, judged: Judged) -> tuple[tuple[NDArray[np.bool_], NDArray[np.bool_]], int]:
+        """Which images are escapes, before and after, and how many are defects; 0 where no class is good."""
         good = good_mask(self.class_names, self.good_classes)
-        defects = int((~good[judged.labels]).sum())
-        if not good.any() or not defects:
-            return
-        (before, after), (usual, _) = judged.passed(good), clean.passed(good)
-        share = usual.sum() / max(1, (~good[clean.labels]).sum())
-        most = max(before.sum(), round(share * defects)) + max(1, int(self.settings.clean_margin * defects))
-        gone, new = int((before & ~after).sum()), int((after & ~before).sum())
-        passed, more = self._told(bool(after.sum() > most), gone, new, defects)
-        yield GateCheck(
-            CheckKind.ESCAPES,
-            judged.name,
-            defects,
-            int(before.sum()),
-            int(after.sum()),
-            passed,
-            p_value=mcnemar(gone, new),
-            needed=float(most),
-            more_images=more,
-        )
+        return judged.passed(good), int((~good[judged.labels]).sum()) if good.any() else 0
 
     def _by_class(self, judged: Judged) -> Iterator[tuple[str, Judged]]:
         for i, name in enumerate(self.class_names):

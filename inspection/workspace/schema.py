@@ -811,7 +811,7 @@ _COMMENTS_PROMOTED = {
     "COLUMN gate_checks.before": "images right; of escapes: defects passed as good",
     "COLUMN gate_checks.p_value": "exact McNemar test, two-sided",
     "COLUMN gate_checks.by_chance": "the p-value decides; else a margin",
-    "COLUMN gate_checks.needed": "the p-value to reach, the share that may be lost, or the most escapes",
+    "COLUMN gate_checks.needed": "the p-value to reach, or the share that may be lost; of escapes: may pass",
     "COLUMN gate_checks.more_images": "that would decide it, were they as these",
     "TABLE judged_images": "images that judged a candidate model, with the labels before and after",
     "COLUMN judged_images.image_sha256": "of the file, by which later retrainings know the image again",

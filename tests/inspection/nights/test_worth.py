@@ -29,8 +29,8 @@ def test_the_figures_by_hand() -> None:
     assert found.saved_lower == pytest.approx(34_400 * 0.66 / 0.8)
     assert found.payback == pytest.approx(30.4 * 1720 / 34_400)
     assert worth_in_words(found) == (
-        "Worth: about 800 errors a month avoided (660 to 890), 320 escapes and 480 overkills among them; EUR "
-        "34,400 a month saved (28,380 to 38,270), at 100 an escape and 5 an overkill; the EUR 1,720 of a "
+        "Worth: about 800 errors a month avoided (660 to 890): 320 fewer escapes and 480 fewer overkills; "
+        "EUR 34,400 a month saved (28,380 to 38,270), at 100 an escape and 5 an overkill; the EUR 1,720 of a "
         "retraining come back in a day or two. Assumed: 20 nights a month with as many such errors as this "
         "log, and no change on other parts; prices and nights stand under [worth] in fmi.toml."
     )

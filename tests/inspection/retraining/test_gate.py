@@ -96,8 +96,8 @@ def test_without_any_image_the_fewest_that_could_tell_are_named() -> None:
         pytest.param(
             judged((PIT, PIT, PIT, 98), (PIT, DENT, GOOD, 2), (GOOD, GOOD, GOOD, 99), (DENT, DENT, DENT, 99)),
             [
-                "images: 0 of 199 defects passed as good before, 2 after; at most 1 may pass, which may be "
-                "chance; about 349 more such images would tell"
+                "images: 0 of 199 defects passed as good before, 2 after; at most 1 % may come to pass, which "
+                "may be chance; about 349 more such images would tell"
             ],
             id="escapes rise while as many are right",
         ),
@@ -169,13 +169,19 @@ def test_where_nothing_changed_nothing_is_less_known() -> None:
 
 def test_who_rejects_every_part_lets_none_escape_and_is_no_measure() -> None:
     others = (GOOD, GOOD, GOOD, 100), (DENT, DENT, DENT, 100)
-    clean = judged((PIT, PIT, PIT, 90), (PIT, GOOD, GOOD, 10), *others)
+    clean = judged((PIT, PIT, PIT, 90), (PIT, GOOD, GOOD, 10), *others)  # 10 of 200 pass
     blind = ((PIT, DENT, PIT, 90), (GOOD, DENT, GOOD, 100))
-    as_usual = judged(*blind, (PIT, DENT, GOOD, 5), name="changed")  # 1 in 20, as on clean images
+    as_usual = judged(*blind, (PIT, DENT, GOOD, 8), name="changed")
     assert failed(GATE.harm(clean, None, [as_usual])) == []
-    more = judged(*blind, (PIT, DENT, GOOD, 9), name="changed")
+    more = judged(*blind, (PIT, DENT, GOOD, 12), name="changed")
+    assert (
+        stats.binomtest(12, 102, 0.05, "greater").pvalue
+        < 0.05
+        < stats.binomtest(8, 98, 0.05, "greater").pvalue
+    )
     assert failed(GATE.harm(clean, None, [more])) == [
-        "changed: 0 of 99 defects passed as good before, 9 after; at most 6 may pass"
+        "changed: 0 of 102 defects passed as good before, 12 after; that is beyond the 5 % that pass as it is, "
+        "and beyond chance"
     ]
 
 
