@@ -96,8 +96,8 @@ def test_without_any_image_the_fewest_that_could_tell_are_named() -> None:
         pytest.param(
             judged((PIT, PIT, PIT, 98), (PIT, DENT, GOOD, 2), (GOOD, GOOD, GOOD, 99), (DENT, DENT, DENT, 99)),
             [
-                "images: 0 of 199 defects passed as good before, 2 after; at most 1 % may come to pass, which "
-                "may be chance; about 349 more such images would tell"
+                "images: 0 of 199 defects passed as good before, 2 after; at most 1 % may come to pass, "
+                "which may be chance; about 349 more such images would tell"
             ],
             id="escapes rise while as many are right",
         ),
@@ -180,8 +180,8 @@ def test_who_rejects_every_part_lets_none_escape_and_is_no_measure() -> None:
         < stats.binomtest(8, 98, 0.05, "greater").pvalue
     )
     assert failed(GATE.harm(clean, None, [more])) == [
-        "changed: 0 of 102 defects passed as good before, 12 after; that is beyond the 5 % that pass as it is, "
-        "and beyond chance"
+        "changed: 0 of 102 defects passed as good before, 12 after; that is beyond the 5 % that pass as it "
+        "is, and beyond chance"
     ]
 
 
