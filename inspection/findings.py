@@ -486,6 +486,7 @@ class CheckKind(StrEnum):
     """What the gate asks of a candidate model."""
 
     REPAIR = "repair"  # errors of the failure modes fall
+    CONTROL = "control"  # they fall more than by further training alone, whose right images are `before`
     ACCURACY = "accuracy"  # over all images of a set
     CLASS = "class"  # of one class of a set
     ESCAPES = "escapes"  # defects passed as good: before and after count these, not images right

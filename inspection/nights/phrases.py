@@ -301,6 +301,8 @@ def check_in_words(check: GateCheck) -> str:
         found = (
             f"{check.before} of {plural(check.images, 'defect')} passed as good before, {check.after} after"
         )
+    elif check.kind is CheckKind.CONTROL:
+        found = f"{check.before} of {check.images} right by further training alone, {check.after} after this"
     else:
         found = f"{check.before} of {check.images} right before, {check.after} after"
     if check.by_chance and check.kind is not CheckKind.ESCAPES:
@@ -312,7 +314,7 @@ def _what_it_takes(check: GateCheck) -> str:
     if check.passed:
         return ""
     more = f"; about {check.more_images:,} more such images would tell" if check.more_images else ""
-    if check.kind is CheckKind.REPAIR:
+    if check.kind in (CheckKind.REPAIR, CheckKind.CONTROL):
         unlike = "too few to tell a repair from chance" if check.passed is None else "no repair beyond chance"
         return f"; {unlike} (p of {check.needed:g} is needed){more}"
     escapes = check.kind is CheckKind.ESCAPES

@@ -78,23 +78,40 @@ class Workshop:
         """
         if arm is Arm.FIRST_AID:
             return renormalised(self.deployed, self.material.logged.images[rows], self.settings)
-        data, changes = self._data(arm, rows), self._changes(arm)
-        training = Training.fine_tuning(
-            self.settings, epochs(self.material, self.settings), self.deployed, changes
-        )
-        made_of = self.made_of(arm)
         shown = sha256(rows.tobytes() if arm is not Arm.RECIPES else b"").hexdigest()[:8]
         name = f"{arm.name.lower()}-{shown}"
+        return self._trained(self._data(arm, rows), self._changes(arm), name, self.made_of(arm), progress)
+
+    def _trained(
+        self,
+        data: Labelled,
+        changes: Sequence[Augmentation],
+        name: str,
+        made_of: Sequence[str],
+        progress: Progress,
+    ) -> Classifier:
+        steps = epochs(self.material, self.settings)
+        training = Training.fine_tuning(self.settings, steps, self.deployed, changes)
         unfinished = unfinished_training(self.unfinished, name, data, training, made_of)
         return fine_tune(self.material.model, self.deployed, data, training, progress, unfinished)
 
-    def made_of(self, arm: Arm) -> list[str]:
-        """What a training of an arm rests on beside its images and the settings of trainings."""
+    def control(self, progress: Progress = None) -> Classifier:
+        """The deployed model trained as long on its own images alone."""
+        return self._trained(self.material.train, [], "control", self.made_of(None), progress)
+
+    def made_of(self, arm: Arm | None) -> list[str]:
+        """What a training of an arm, or of the control, rests on beside its images and the settings."""
         recipes = self.material.recipes if arm in (Arm.RECIPES, Arm.BOTH) else ()
         weighed = [f"{each.sha256}:{each.errors}" for each in recipes]
         model = self.material.model
         code = measured_by("inspection.operations", "inspection.recipes", "inspection.retraining.arms")
-        return [arm.value, model.model_hash, *weighed, *code_of(model.architecture), *code]
+        return [
+            arm.value if arm else "control",
+            model.model_hash,
+            *weighed,
+            *code_of(model.architecture),
+            *code,
+        ]
 
     def _data(self, arm: Arm, rows: NDArray[np.int64]) -> Labelled:
         if arm is Arm.RECIPES:

@@ -131,13 +131,35 @@ class Competition:
     def _fold(
         self, arm: Arm, unseen: NDArray[np.int64], sets: dict[str, Labelled], advance: Callable[[int], None]
     ) -> Answers:
-        """What one training makes of the sets, or what an earlier run that was killed has kept of it."""
+        """What one training makes of the sets."""
         shown = np.setdiff1d(np.arange(len(self.workshop.material.logged)), unseen)
         key = hashlib.sha256(self.workshop.identity([arm]).encode() + shown.tobytes()).hexdigest()[:12]
-        kept = self.workshop.unfinished / f"{arm.name.lower()}-{key}.json"
+
+        def answer() -> Answers:
+            return _answers(self.workshop, self.workshop.candidate(arm, shown, advance), sets)
+
+        return self._once(f"{arm.name.lower()}-{key}", answer, arm, advance)
+
+    def control(self, step: Step) -> Answers:
+        """What further training alone makes of the sets."""
+        workshop = self.workshop
+        key = hashlib.sha256(f"{workshop.identity(list(Arm))} control".encode()).hexdigest()[:12]
+        with step("Training further, as a control", workshop.images_to_train(Arm.RECIPES)) as advance:
+            return self._once(
+                f"control-{key}",
+                lambda: _answers(workshop, workshop.control(advance), self.sets),
+                Arm.RECIPES,
+                advance,
+            )
+
+    def _once(
+        self, name: str, answer: Callable[[], Answers], arm: Arm, advance: Callable[[int], None]
+    ) -> Answers:
+        """The answers of a training, or those that an earlier run that was killed has kept."""
+        kept = self.workshop.unfinished / f"{name}.json"
         found = _read(kept)
         if found is None:
-            found = _answers(self.workshop, self.workshop.candidate(arm, shown, advance), sets)
+            found = answer()
             _write(kept, found)
         else:
             advance(self.workshop.images_to_train(arm))

@@ -1,7 +1,7 @@
 """The gate: what accepts a candidate model, rejects it, or says how many images are missing to tell."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,17 @@ class Gate:
 
     def repair(self, failing: Judged) -> GateCheck:
         """Whether the errors fall, beyond chance, on images that it was not shown."""
+        return self._better(failing, CheckKind.REPAIR)
+
+    def beyond_control(self, failing: Judged, control: NDArray[np.int64]) -> GateCheck:
+        """Whether they fall, beyond chance, more than under further training alone.
+
+        Of many errors that stand near the boundary some turn right whatever a network is trained on.
+        `control` are the answers of a model that was trained as long on its own images.
+        """
+        return self._better(replace(failing, before=control), CheckKind.CONTROL)
+
+    def _better(self, failing: Judged, kind: CheckKind) -> GateCheck:
         before, after = failing.right
         p = mcnemar(failing.fixed, failing.broken)
         passed: bool | None = failing.fixed > failing.broken and p <= self.settings.significance
@@ -30,7 +41,7 @@ class Gate:
         if not passed and (failing.fixed > failing.broken or not len(failing)):
             passed, more = None, self._more_images(failing.fixed, failing.broken, len(failing))
         return GateCheck(
-            CheckKind.REPAIR,
+            kind,
             failing.name,
             len(failing),
             before,
@@ -129,23 +140,27 @@ class Gate:
             )
 
     def _more_escapes(self, judged: Judged, clean: Judged) -> Iterator[GateCheck]:
-        from scipy.stats import binomtest  # half a second, which no night should wait for
+        """More of them than passed before here, or pass of clean images, whichever is the larger share."""
+        from scipy.stats import fisher_exact  # half a second, which no night should wait for
 
         (before, after), defects = self._passed(judged)
         (usual, _), of_usual = self._passed(clean)
         if defects:
-            share = max(before.sum() / defects, usual.sum() / max(1, of_usual))
-            p = float(binomtest(int(after.sum()), defects, share, "greater").pvalue)
+            pairs = [(int(before.sum()), defects), (int(usual.sum()), of_usual)]
+            passed, of = max(pairs, key=lambda pair: pair[0] / max(1, pair[1]))
+            escaped = int(after.sum())
+            table = np.array([[escaped, defects - escaped], [passed, of - passed]])
+            p = float(fisher_exact(table, "greater").pvalue)
             yield GateCheck(
                 CheckKind.ESCAPES,
                 judged.name,
                 defects,
                 int(before.sum()),
-                int(after.sum()),
+                escaped,
                 p > self.settings.significance,
                 p_value=p,
                 by_chance=True,
-                needed=share,
+                needed=passed / max(1, of),
             )
 
     def _passed(self, judged: Judged) -> tuple[tuple[NDArray[np.bool_], NDArray[np.bool_]], int]:

@@ -102,13 +102,15 @@ def retrain(workshop: Workshop, run: str, step: Step) -> Done:
         chosen = next(iter(tried), None)
     if chosen is None:
         return Done(_nothing(workshop, run, started, tried), None, ())
-    arm = chosen.result.arm
+    arm, control = chosen.result.arm, competition.control(step)
     logged = np.arange(len(workshop.material.logged))
     with step("Training the best in full", workshop.images_to_train(arm)) as advance:
         candidate = workshop.candidate(arm, logged, advance)
     judged = competition.judged_by(candidate)
     failing = judged.get(HOLDOUT, chosen.judged[LOGGED])
-    checks = (competition.gate.repair(failing), *competition.harm(judged))
+    gate = competition.gate
+    repair = gate.repair(failing), gate.beyond_control(failing, control[failing.name])
+    checks = (*repair, *competition.harm(judged))
     record = _kept(workshop, candidate, arm)
     sets = [failing, *(each for each in (chosen.judged[LOGGED], *judged.values()) if each is not failing)]
     done = Retraining(
@@ -120,7 +122,7 @@ def retrain(workshop: Workshop, run: str, step: Step) -> Done:
         finished_at=datetime.now(UTC),
         decision=decide(checks),
         reasons=tuple(check_in_words(check) for check in checks if check.passed is not True)
-        or (check_in_words(checks[0]),),
+        or tuple(map(check_in_words, repair)),
         accuracies=tuple(_accuracy(workshop, each) for each in sets),
         settings=workshop.settings.model_dump(mode="json"),
         logged_images=len(logged) if arm is not Arm.RECIPES else 0,

@@ -700,7 +700,7 @@ _PROMOTED = (
         retraining_id VARCHAR NOT NULL,
         arm VARCHAR NOT NULL,
         position INTEGER NOT NULL,
-        kind VARCHAR NOT NULL CHECK (kind IN ('repair', 'accuracy', 'class', 'escapes')),
+        kind VARCHAR NOT NULL CHECK (kind IN ('repair', 'control', 'accuracy', 'class', 'escapes')),
         images_of VARCHAR NOT NULL,
         class_name VARCHAR NOT NULL,
         images INTEGER NOT NULL,
@@ -808,7 +808,8 @@ _COMMENTS_PROMOTED = {
     "TABLE gate_checks": "what the gate asks of a candidate model, and of every arm",
     "COLUMN gate_checks.arm": "empty: of the candidate model; else of an arm that competed",
     "COLUMN gate_checks.passed": "NULL: cannot be told of so few images",
-    "COLUMN gate_checks.before": "images right; of escapes: defects passed as good",
+    "COLUMN gate_checks.before": "images right; of escapes: defects passed as good; of control: right by "
+    "further training alone",
     "COLUMN gate_checks.p_value": "exact McNemar test, two-sided",
     "COLUMN gate_checks.by_chance": "the p-value decides; else a margin",
     "COLUMN gate_checks.needed": "the p-value to reach, or the share that may be lost; of escapes: may pass",

@@ -211,6 +211,7 @@ def _competed(options: argparse.Namespace, case: Case) -> Result:
     workshop = Workshop.opened(workspace, material_of(case, options.logged))
     competition = Competition.opened(workshop)
     tried = competition.run(workshop.arms(), _silent)
+    control = competition.control(_silent)[LOGGED]
     size = settings["compute"]["batch_size"]
     before = {name: answers(workshop.deployed, data, size) for name, data in case.unseen.items()}
     arms: dict[str, Result] = {}
@@ -221,8 +222,9 @@ def _competed(options: argparse.Namespace, case: Case) -> Result:
             name: Judged(name, data.labels, before[name], answers(candidate, data, size))
             for name, data in case.unseen.items()
         }
-        repair = competition.gate.repair(each.judged[LOGGED])
-        checks = (repair, *competition.harm(competition.judged_by(candidate)))
+        failing, gate = each.judged[LOGGED], competition.gate
+        repair = gate.repair(failing), gate.beyond_control(failing, control)
+        checks = (*repair, *competition.harm(competition.judged_by(candidate)))
         arms[each.result.arm.value] = _described(workshop, each, judged) | {
             "decision": decide(checks).value,
             "against": [check_in_words(check) for check in checks if check.passed is not True],

@@ -61,6 +61,19 @@ def test_too_few_to_be_sure_says_how_many_more_would_do() -> None:
     ]
 
 
+def test_what_further_training_alone_mends_is_no_repair() -> None:
+    """Eight of twenty turned right, and six of them under further training, too."""
+    failing = repaired(8, 0, same=12)
+    control = np.array([PIT] * 6 + [DENT] * 14)
+    check = GATE.beyond_control(failing, control)
+    assert (check.kind, check.before, check.after, check.passed) == (CheckKind.CONTROL, 6, 8, None)
+    assert failed((check,))[0].startswith(
+        "failing: 6 of 20 right by further training alone, 8 after this (p = 0.50); too few to tell a repair"
+    )
+    assert GATE.beyond_control(failing, np.full(20, DENT)).passed
+    assert GATE.beyond_control(failing, np.full(20, PIT)).passed is False
+
+
 def test_without_any_image_the_fewest_that_could_tell_are_named() -> None:
     check = GATE.repair(judged(name="failing"))
     assert (check.passed, check.more_images) == (None, 6)

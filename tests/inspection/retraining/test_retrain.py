@@ -9,7 +9,7 @@ import torch
 
 from fmi_engine.classifier import build_network, freeze, hash_weights, load_weights, read_checkpoint
 from inspection.errors import RecipeError
-from inspection.findings import Arm, Decision, Outcome
+from inspection.findings import Arm, CheckKind, Decision, Outcome
 from inspection.models import registry as models
 from inspection.models.comparison import Judged, accuracy_of, answers
 from inspection.models.training import Teacher, Training, fit, mixed, plain_augmentation
@@ -62,6 +62,7 @@ def test_progress_tells_every_image_that_is_trained_on(retrained: Retrained) -> 
     one = len(material.train) * epochs(material, retrained.plant.settings)
     totals = {name: total for name, (total, _) in told.items()}
     full = totals.pop("Training the best in full")
+    assert totals.pop("Training further, as a control") == one
     assert totals == {
         "Trying first aid": 0,
         "Trying recipes": one,
@@ -105,14 +106,21 @@ def test_the_candidate_is_measured_beside_the_deployed_model(retrained: Retraine
         assert found[name] == accuracy_of(judged, plant.model.class_names, ("good",))
 
 
-def test_what_the_lamp_broke_is_mended_and_the_candidate_accepted(retrained: Retrained) -> None:
+def test_what_the_lamp_broke_is_mended_and_the_defects_that_now_pass_are_told(retrained: Retrained) -> None:
+    """A network of three small layers: of the parts that it rejected blindly it lets a quarter pass."""
     done = retrained.done.retraining
     failing = done.accuracies[0]
     assert (failing.images, failing.before) == (96, 0)
     assert failing.after >= 40
-    assert done.decision is Decision.ACCEPTED, done.reasons
-    assert done.reasons == (check_in_words(done.checks[0]),)
-    assert done.reasons[0].startswith(f"{HOLDOUT}: 0 of 96 right before, {failing.after} after")
+    repair, control = done.checks[:2]
+    assert (repair.kind, repair.passed, repair.images_of) == (CheckKind.REPAIR, True, HOLDOUT)
+    assert (control.kind, control.passed) == (CheckKind.CONTROL, True)
+    assert control.before < failing.after
+    (escapes,) = (each for each in done.checks if each.passed is False)
+    assert (escapes.kind, escapes.before, escapes.images) == (CheckKind.ESCAPES, 0, 72)
+    assert failing.escapes == (0, escapes.after)
+    assert done.decision is Decision.REJECTED
+    assert done.reasons == (check_in_words(escapes),)
 
 
 def test_the_filters_that_were_to_blame_come_back_to_normal(retrained: Retrained) -> None:
