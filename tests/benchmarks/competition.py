@@ -17,19 +17,25 @@ that neither training nor gate saw, under the new condition and under the old.
   falls     classes that the chosen makes worse beyond chance, under either condition
   decision  the gate's on the chosen
 
+With --poisoned every night is also retrained with what should never pass the gate: the operators' labels
+drawn at random, one class called by another's name, a log that holds one class only, the recipe of another
+cause, and the night's own operation as strong as it can be. Each is forced, without a competition.
+
 Trainings go on where a stopped run left them.
 """
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fmi_engine.classifier import Classifier
 from inspection.console import Console, Table
 from inspection.findings import Arm, ErrorKind, LogContext, LoggedError
 from inspection.inputs.image_sets import class_names
@@ -37,7 +43,9 @@ from inspection.inputs.labelled import Labelled
 from inspection.models.comparison import Judged, answers, mcnemar
 from inspection.models.first_model import FirstModelRequest
 from inspection.nights.phrases import check_in_words
-from inspection.recipes.recipe import load_recipe
+from inspection.operations.catalogue import CATALOGUE, find_operation
+from inspection.operations.operation import Operation
+from inspection.recipes.recipe import Coverage, Ingredient, build_recipe, load_recipe, write_recipe
 from inspection.retraining.arms import Workshop
 from inspection.retraining.competition import CHANGED, CLEAN, LOGGED, Competition, Tried, best
 from inspection.retraining.gate import decide
@@ -56,6 +64,7 @@ console = Console(stderr=True)
 JUDGING, LOGGING = 99, 3  # seeds of the faults on the images that judge, and on the log
 FEWEST = 6  # errors: fewer are no night to retrain for
 NONE = "none"
+STRANGE = ("defocus", "dimmer lamp", "sensor noise")  # of which one is another cause than the night's
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,6 +95,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--good", nargs="+", default=[], help="the classes without a defect")
     parser.add_argument("--where", help="an SQL condition on the table's columns that all images meet")
     parser.add_argument("--logged", type=int, default=0, help="errors of the log, at most; default: all")
+    parser.add_argument("--poisoned", action="store_true", help="retrain with poisoned logs and recipes, too")
     parser.add_argument("--seeds", type=int, default=1, help="models; default: 1")
     parser.add_argument("--size", type=int, default=64, help="pixels; default: 64")
     parser.add_argument("--epochs", type=int, default=20, help="of the first model; default: 20")
@@ -133,7 +143,11 @@ def _night(options: argparse.Namespace, seed: int, name: str) -> Result:
     case = _natural(options, seed) if options.domain else _planted(options, seed, name)
     kept = Kept(options.nights, case.world)
     key = f"{case.name}-{options.steps}-{options.logged}".replace(" ", "-")
-    return kept.get(key) or kept.put(key, _competed(options, case))
+    night = kept.get(key) or kept.put(key, _competed(options, case))
+    if options.poisoned and "skipped" not in night:
+        poisoned = kept.get(f"{key}-poisoned") or kept.put(f"{key}-poisoned", _poisoned(options, case, kept))
+        night |= {"poisoned": poisoned}
+    return night
 
 
 def _natural(options: argparse.Namespace, seed: int) -> Case:
@@ -203,32 +217,11 @@ def material_of(case: Case, most: int, holdout: Labelled | None = None) -> Mater
 
 
 def _competed(options: argparse.Namespace, case: Case) -> Result:
-    settings = case.world.subject.settings.model_dump(mode="json")
-    settings["training"] |= {"fine_tune_epochs": 1, "fine_tune_steps": options.steps}
-    workspace = replace(case.world.subject.workspace, settings=Settings(**settings))
     if len(case.log.errors) < FEWEST:
         return {"case": case.name, "errors": len(case.log.errors), "skipped": "too few errors"}
-    workshop = Workshop.opened(workspace, material_of(case, options.logged))
-    competition = Competition.opened(workshop)
-    tried = competition.run(workshop.arms(), _silent)
-    control = competition.control(_silent)[LOGGED]
-    size = settings["compute"]["batch_size"]
-    before = {name: answers(workshop.deployed, data, size) for name, data in case.unseen.items()}
-    arms: dict[str, Result] = {}
-    for each in tried:
-        rows = np.arange(len(workshop.material.logged))
-        candidate = workshop.candidate(each.result.arm, rows)
-        judged = {
-            name: Judged(name, data.labels, before[name], answers(candidate, data, size))
-            for name, data in case.unseen.items()
-        }
-        failing, gate = each.judged[LOGGED], competition.gate
-        repair = gate.repair(failing), gate.beyond_control(failing, control)
-        checks = (*repair, *competition.harm(competition.judged_by(candidate)))
-        arms[each.result.arm.value] = _described(workshop, each, judged) | {
-            "decision": decide(checks).value,
-            "against": [check_in_words(check) for check in checks if check.passed is not True],
-        }
+    workshop = _workshop(options, case, material_of(case, options.logged))
+    tried, arms = _arms_of(workshop, workshop.arms(), case)
+    before = {name: _answers(workshop, workshop.deployed, data) for name, data in case.unseen.items()}
     chosen = best(tried)
     named = chosen.result.arm.value if chosen else NONE
     return {
@@ -242,6 +235,89 @@ def _competed(options: argparse.Namespace, case: Case) -> Result:
         "arms": arms,
         **_scored(arms, named, before, case.unseen),
     }
+
+
+def _workshop(options: argparse.Namespace, case: Case, material: Material) -> Workshop:
+    settings = case.world.subject.settings.model_dump(mode="json")
+    settings["training"] |= {"fine_tune_epochs": 1, "fine_tune_steps": options.steps}
+    workspace = replace(case.world.subject.workspace, settings=Settings(**settings))
+    return Workshop.opened(workspace, material)
+
+
+def _answers(workshop: Workshop, classifier: Classifier, data: Labelled) -> NDArray[np.int64]:
+    return answers(classifier, data, workshop.settings.compute.batch_size)
+
+
+def _arms_of(workshop: Workshop, arms: Sequence[Arm], case: Case) -> tuple[list[Tried], dict[str, Result]]:
+    """What cross-validation makes of arms, and what each is when it is trained in full."""
+    competition = Competition.opened(workshop)
+    tried = competition.run(arms, _silent)
+    control = competition.control(_silent)[LOGGED]
+    found: dict[str, Result] = {}
+    for each in tried:
+        candidate = workshop.candidate(each.result.arm, np.arange(len(workshop.material.logged)))
+        judged = {
+            name: Judged(
+                name,
+                data.labels,
+                _answers(workshop, workshop.deployed, data),
+                _answers(workshop, candidate, data),
+            )
+            for name, data in case.unseen.items()
+        }
+        failing, gate = each.judged[LOGGED], competition.gate
+        repair = gate.repair(failing), gate.beyond_control(failing, control)
+        checks = (*repair, *competition.harm(competition.judged_by(candidate)))
+        found[each.result.arm.value] = _described(workshop, each, judged) | {
+            "decision": decide(checks).value,
+            "against": [check_in_words(check) for check in checks if check.passed is not True],
+        }
+    return tried, found
+
+
+def _poisoned(options: argparse.Namespace, case: Case, kept: Kept) -> Result:
+    """What the gate says of what should never pass it."""
+    found = {}
+    for name, arm, material in _poisons(case, material_of(case, options.logged), kept.folder):
+        _, arms = _arms_of(_workshop(options, case, material), [arm], case)
+        found[name] = arms.get(arm.value, {"decision": "not trained"})
+    return found
+
+
+def _poisons(case: Case, material: Material, folder: Path) -> Iterator[tuple[str, Arm, Material]]:
+    rng, logged, classes = np.random.default_rng([case.world.seed, 7]), material.logged, case.world.classes
+    most = int(np.bincount(logged.labels).argmax())
+    other = (logged.labels + rng.integers(1, classes, len(logged))) % classes
+    labels = {
+        "labels at random": other,
+        "one class called by another's name": np.where(
+            logged.labels == most, (most + 1) % classes, logged.labels
+        ),
+    }
+    for name, wrong in labels.items():
+        yield name, Arm.LOGGED, replace(material, name=name, logged=replace(logged, labels=wrong))
+    rows = np.flatnonzero(logged.labels == most)
+    one = replace(material, logged=logged.subset(rows), errors=tuple(material.errors[row] for row in rows))
+    yield "one class only", Arm.LOGGED, replace(one, name="one class only")
+    claimed = {each["family"] for each in case.described["modes"]}
+    strange = next(each for each in map(find_operation, STRANGE) if each.family not in claimed)
+    yield "the recipe of another cause", Arm.RECIPES, _with_recipe(case, material, strange, folder)
+    named = next((each["operation"] for each in case.described["modes"] if each["claimed"]), STRANGE[0])
+    if named in {each.name for each in CATALOGUE}:
+        yield "far too strong", Arm.RECIPES, _with_recipe(case, material, find_operation(named), folder)
+
+
+def _with_recipe(case: Case, material: Material, operation: Operation, folder: Path) -> Material:
+    """The material with the recipe of an operation as strong as it can be, and no other."""
+    model, settings = case.world.model, case.world.subject.settings
+    scope = Coverage(settings.recipe.share, 0, (model.height, model.width), model.channels)
+    path = folder / f"strong-{operation.name}".replace(" ", "-") / "recipe.yaml"
+    strongest = operation.grid[-1]
+    ingredient = Ingredient(operation.name, strongest, min(2 * strongest, operation.limit))
+    recipe = build_recipe([[ingredient]], scope, {}, path.parent)
+    write_recipe(recipe, path)
+    given = ModeRecipe(load_recipe(path), path.parent, sha256_of(path), len(material.logged))
+    return replace(material, name=operation.name, recipes=(given,))
 
 
 def _described(workshop: Workshop, tried: Tried, judged: Mapping[str, Judged]) -> Result:
@@ -314,7 +390,15 @@ def _over_all(nights: Sequence[Result]) -> Result:
         "worse_than_logged_alone": sum(night["beyond"] < -1 for night in done),
         "accepted": len(accepted),
         "accepted_that_harm_a_class": sum(bool(night["falls"]) for night in accepted),
+        "poisoned": sum(len(_poisons_of(night)) for night in done),
+        "poisoned_that_pass": sum(
+            each["decision"] == "accepted" for night in done for each in _poisons_of(night).values()
+        ),
     }
+
+
+def _poisons_of(night: Result) -> Mapping[str, Result]:
+    return {name: each for name, each in night.get("poisoned", {}).items() if isinstance(each, dict)}
 
 
 def _show(answer: Result) -> None:
@@ -329,6 +413,11 @@ def _show(answer: Result) -> None:
         before = f"{night['before']['new']:.3f}"
         table.add_row(night["case"], str(night["errors"]), before, *cells, *ends, night["decision"])
     console.print(table)
+    for night in answer["nights"]:
+        for name, each in _poisons_of(night).items():
+            console.print(
+                f"{night['case']}, {name}: {each['decision']}; {'; '.join(each.get('against', ()))[:200]}"
+            )
     console.print(answer["over_all"])
 
 
