@@ -34,7 +34,7 @@ def test_none_has_the_accuracy_of_before() -> None:
 
 
 def test_over_all_nights() -> None:
-    nights = [
+    nights: list[dict[str, Any]] = [
         {"regret": 1.0, "regret_beside_all": 1.0, "beyond": 0.0, "decision": "accepted", "falls": ["good"]},
         {"regret": 3.0, "regret_beside_all": 5.0, "beyond": -2.0, "decision": "rejected", "falls": []},
         {"skipped": "too few errors"},
