@@ -133,11 +133,14 @@ def retrain(
 
 def _target(given: str, store: "Store") -> str:
     """A failure mode or a night as it was given; of a defect log the newest night over it."""
-    path = Path(given)
-    if not path.is_file():
-        return given
     from inspection.errors import StoreError
     from inspection.workspace.files import sha256_of
+
+    path = Path(given)
+    if path.suffix and not path.is_file():  # ids have none
+        raise StoreError(f"{given}: there is no such defect log; name a log, a night or a failure mode")
+    if not path.is_file():
+        return given
 
     held = sha256_of(path)
     for overview in store.nights():

@@ -125,7 +125,7 @@ def fill(root: Path, nights: int) -> Workspace:
     workspace = create_workspace(root)
     store = Store(workspace.store_path)
     store.create()
-    store.add_model(a_model(role="deployed"), [])
+    store.add_model(a_model(), [])
     for number in range(nights):
         store.finish_night(night_of(number))
     return workspace

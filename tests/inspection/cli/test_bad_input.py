@@ -386,6 +386,8 @@ def test_retraining_before_any_night(fmi: Fmi, tmp_path: Path) -> None:
 def test_retraining_for_what_is_not_there(fmi: Fmi, site: Diagnosed, tmp_path: Path) -> None:
     mode = f"{site.night_id}-1"
     refused(fmi("retrain", "nothing", "-w", site.root), "no failure mode 'nothing'", mode)
+    refused(fmi("retrain", "none.csv", "-w", site.root), "none.csv: there is no such defect log")
+    refused(fmi("retrain", __file__, "-w", site.root), f"no night over {__file__} has found a failure mode")
     nowhere = tmp_path / "none"
     refused(fmi("retrain", "--holdout", nowhere, "-w", site.root), f"{nowhere}: there is no such folder")
     (recipe,) = site.root.glob("artifacts/*/recipe-*.yaml")

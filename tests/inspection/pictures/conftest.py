@@ -1,5 +1,6 @@
 """A plant's workspace, its model, and what `fmi invert` draws of it once."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ DEAD = 7  # of stage 2
 
 @pytest.fixture(scope="package")
 def site(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Plant:
-    return plant.copied(tmp_path_factory.mktemp("pictures") / "workspace")
+    copy = plant.copied(tmp_path_factory.mktemp("pictures") / "workspace")
+    shutil.rmtree(copy.workspace.root / "cache", ignore_errors=True)  # what other tests have kept
+    return copy
 
 
 @pytest.fixture(scope="package")

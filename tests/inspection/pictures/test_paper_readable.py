@@ -1,5 +1,6 @@
 """What `fmi bench paper` measures of readability, on tiny networks whose answers can be worked out."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -178,9 +179,10 @@ def test_the_second_observer_looks_through_the_other_network() -> None:
     assert found.by_network > 0.6
 
 
-def test_a_share_of_nothing_is_finite() -> None:
-    nothing = Readability("ours", 1, 0.5, 0.5, 0.5, 0.5, 0.5, 1.0, 0.1, 0.5)
-    assert nothing.share == 0
+def test_where_real_crops_tell_hardly_more_than_chance_there_is_no_share() -> None:
+    nothing = Readability("ours", 1, 0.5, 0.54, 0.5, 0.5, 0.5, 1.0, 0.1, 0.5)
+    assert math.isnan(nothing.share)
+    assert replace(nothing, readable=0.7, readable_ceiling=0.75).share == pytest.approx(0.8)
 
 
 def test_the_rivals_are_published_presets_without_ours() -> None:
