@@ -108,7 +108,7 @@ def test_the_candidate_is_measured_beside_the_deployed_model(retrained: Retraine
 
 
 def test_what_the_lamp_broke_is_mended_and_what_the_gate_finds_is_told(retrained: Retrained) -> None:
-    """A network of three small layers mends a third or more; some of what it rejected blindly it lets pass."""
+    """Three small layers mend a third or more, and let some pass of what they rejected blindly."""
     done = retrained.done.retraining
     failing = done.accuracies[0]
     assert (failing.images, failing.before) == (96, 0)
