@@ -19,7 +19,7 @@ from inspection.models import first_model
 from tests.benchmarks.candidates import LOGGED_SHARE
 from tests.benchmarks.natural import __main__ as benchmark
 from tests.benchmarks.natural import scores
-from tests.benchmarks.natural.arms import ARMS, Arm, arms_of, generic_augmentation, one_of
+from tests.benchmarks.natural.arms import ARMS, Arm, arms_of, generic_augmentation
 from tests.benchmarks.natural.conditions import Question, read_conditions
 from tests.benchmarks.world import key_of
 
@@ -210,15 +210,6 @@ def test_every_claim_has_a_training_of_its_own_and_all_go_into_the_nights_recipe
 def test_a_night_without_errors_has_nothing_to_train_with() -> None:
     found = arms_of(night(errors=0), 0.1)
     assert {name for name, arm in found.items() if arm != Arm()} == {"generic", "ceiling"}
-
-
-def test_one_of_several_recipes_is_drawn_as_often_as_its_errors() -> None:
-    changes = [lambda image, epoch, index, n=n: image + np.uint8(n) for n in (1, 2)]
-    change, black = one_of(changes, np.array([0.8, 0.2]), 3), np.zeros((2, 2, 1), np.uint8)
-    drawn = [int(change(black, epoch, index)[0, 0, 0]) for epoch in range(5) for index in range(200)]
-    assert drawn.count(1) == pytest.approx(800, abs=50)
-    assert drawn[:200] != drawn[200:400]
-    assert drawn[:200] == [int(change(black, 0, index)[0, 0, 0]) for index in range(200)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -2,14 +2,12 @@
 
 import importlib
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from fmi_engine.classifier import Classifier
 from fmi_engine.vision import torchvision
@@ -17,7 +15,7 @@ from inspection.inputs.labelled import Labelled
 from inspection.models.comparison import right
 from inspection.models.training import Augmentation, mixed
 from inspection.recipes.recipe import load_recipe, sample_generators
-from inspection.retraining.arms import with_recipe
+from inspection.retraining.arms import renormalised, with_recipe
 from inspection.workspace.settings import Settings
 from tests.benchmarks.candidates import LOGGED_SHARE, fine_tune
 from tests.benchmarks.faults.nights import under
@@ -57,7 +55,7 @@ class Material:
 def train_arm(world: World, material: Material, arm: str, epochs: int) -> Classifier:
     """The candidate of one arm. Every arm that trains takes the same number of steps of the same size."""
     if arm == "normalisation":
-        return _renormalised(world, material.unlabelled)
+        return renormalised(world.subject.classifier, material.unlabelled, world.subject.settings)
     recipe = [with_recipe(load_recipe(material.recipe), material.recipe.parent)] if material.recipe else []
     changes: Mapping[str, list[Augmentation]] = {
         "generic": [generic_augmentation(world.seed)],
@@ -127,24 +125,3 @@ def _true_fault(material: Material, seed: int) -> Augmentation:
         return plant(material.fault, image, generator, strength)
 
     return augment
-
-
-def _renormalised(world: World, images: NDArray[np.uint8]) -> Classifier:
-    """The deployed model with its batch statistics taken anew from unlabelled images, and no training.
-
-    Schneider et al., Improving robustness against common corruptions by covariate shift adaptation, arXiv
-    2006.16971.
-    """
-    deployed = world.subject.classifier
-    network = deepcopy(deployed.network)
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.reset_running_stats()
-            module.momentum = None  # the plain mean over all batches
-            module.train()
-    with torch.no_grad():
-        for i in range(0, len(images), 64):
-            if len(images[i : i + 64]) > 1:
-                network(deployed.prepare(images[i : i + 64]))
-    network.eval()
-    return Classifier(network, deployed.class_names, deployed.preprocessing, deployed.device)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,8 +19,9 @@ from inspection.inputs.labelled import Labelled
 from inspection.models.training import Augmentation, mixed
 from inspection.progress import Progress
 from inspection.recipes.recipe import load_recipe, sample_generators
-from inspection.retraining.arms import with_recipe
-from inspection.workspace.files import write_whole
+from inspection.retraining.arms import with_recipes
+from inspection.retraining.material import ModeRecipe
+from inspection.workspace.files import sha256_of, write_whole
 from tests.benchmarks.candidates import LOGGED_SHARE, epochs_of, fine_tune
 from tests.benchmarks.natural.night import Shift, log_of
 
@@ -190,19 +191,11 @@ def _changes(shift: Shift, arm: Arm) -> list[Augmentation]:
         return [generic_augmentation(seed)]
     if not arm.recipes:
         return []
-    recipes = [with_recipe(load_recipe(path), Path(path).parent) for path, _ in arm.recipes]
-    weights = np.array([weight for _, weight in arm.recipes], float)
-    return recipes if len(recipes) == 1 else [one_of(recipes, weights / weights.sum(), seed)]
-
-
-def one_of(changes: Sequence[Augmentation], shares: NDArray[np.float64], seed: int) -> Augmentation:
-    """One of several changes for every image, as often as its share, drawn anew each time."""
-
-    def augment(image: NDArray[np.uint8], epoch: int, index: int) -> NDArray[np.uint8]:
-        which = int(np.random.default_rng([seed, epoch, index, 9]).choice(len(changes), p=shares))
-        return changes[which](image, epoch, index)
-
-    return augment
+    recipes = [
+        ModeRecipe(load_recipe(path), Path(path).parent, sha256_of(Path(path)), errors)
+        for path, errors in arm.recipes
+    ]
+    return [with_recipes(recipes, seed)]
 
 
 def generic_augmentation(seed: int) -> Augmentation:

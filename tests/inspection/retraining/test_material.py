@@ -16,7 +16,8 @@ from inspection.inputs.defect_log import read_defect_log, write_defect_log
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import read_image
 from inspection.recipes.recipe import RecipeTransform, load_recipe
-from inspection.retraining.arms import Workshop, epochs, with_recipe, with_recipes
+from inspection.retraining import arms
+from inspection.retraining.arms import Workshop, epochs, with_recipe
 from inspection.retraining.material import RetrainingRequest, gather_material
 from inspection.workspace.settings import Settings, TrainingSettings
 from tests.inspection.conftest import DIMMED, FinishedNight
@@ -271,15 +272,18 @@ def test_the_recipe_is_a_step_of_the_training(finished: FinishedNight) -> None:
         np.testing.assert_array_equal(step(image, epoch, index), change(image, epoch=epoch, index=index))
 
 
-def test_several_recipes_are_drawn_as_often_as_their_modes_have_errors(finished: FinishedNight) -> None:
+def test_several_recipes_are_drawn_as_often_as_their_modes_have_errors(
+    finished: FinishedNight, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (recipe,) = gathered(finished).recipes
-    image = gathered(finished).train.images[0]
-    both = with_recipes(
-        [replace(recipe, errors=3), replace(recipe, folder=Path("elsewhere"), errors=1)], seed=0
-    )
-    seeds = {step: (both(image, 0, step) != image).any() for step in range(40)}
-    alone = with_recipe(recipe.recipe, recipe.folder)
-    assert seeds == {step: (alone(image, 0, step) != image).any() for step in range(40)}
+    adding = {Path("one"): np.uint8(1), Path("two"): np.uint8(2)}
+    monkeypatch.setattr(arms, "with_recipe", lambda _, folder: lambda image, *_: image + adding[folder])
+    both = [replace(recipe, folder=Path(name), errors=errors) for name, errors in (("one", 80), ("two", 20))]
+    change, black = arms.with_recipes(both, seed=3), np.zeros((2, 2, 1), np.uint8)
+    drawn = [int(change(black, epoch, index)[0, 0, 0]) for epoch in range(5) for index in range(200)]
+    assert drawn.count(1) == pytest.approx(800, abs=50)
+    assert drawn[:200] != drawn[200:400]
+    assert drawn[:200] == [int(change(black, 0, index)[0, 0, 0]) for index in range(200)]
 
 
 def test_clean_images_are_shown_as_the_recipes_change_them(finished: FinishedNight) -> None:
