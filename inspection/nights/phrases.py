@@ -320,6 +320,8 @@ def _what_it_takes(check: GateCheck) -> str:
     escapes = check.kind is CheckKind.ESCAPES
     if check.by_chance and escapes:
         return f"; that is beyond the {percent(check.needed)} that pass as it is, and beyond chance"
+    if check.by_chance and 2 * check.after < check.before:
+        return "; more than half of this class is lost"
     if check.by_chance:
         return "; this class is told from the others less surely than before, beyond chance"
     accepted = f"at most {percent(check.needed)} may {'come to pass' if escapes else 'be lost'}"

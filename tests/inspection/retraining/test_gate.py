@@ -175,6 +175,18 @@ def test_what_every_part_was_taken_for_was_not_known() -> None:
     assert [each for each in failed(GATE.harm(HARMLESS, None, [blind])) if "dent" in each] == []
 
 
+def test_half_of_a_class_may_not_be_lost_however_it_was_right() -> None:
+    """Every part was called a dent. A log with wrong labels mends the pits and loses the dents."""
+    ruined = judged((DENT, DENT, DENT, 3), (DENT, DENT, PIT, 17), (PIT, DENT, PIT, 40), name="changed")
+    assert less_known(ruined, DENT) > 0.05
+    assert failed(GATE.harm(HARMLESS, None, [ruined])) == [
+        "changed, class dent: 20 of 20 right before, 3 after (p < 0.001); more than half of this class is "
+        "lost"
+    ]
+    few = judged((DENT, DENT, DENT, 1), (DENT, DENT, PIT, 3), (PIT, DENT, PIT, 40), name="changed")
+    assert failed(GATE.harm(HARMLESS, None, [few])) == []  # three are no evidence
+
+
 def test_where_nothing_changed_nothing_is_less_known() -> None:
     assert less_known(HARMLESS, PIT) == 1.0
     assert less_known(judged((PIT, PIT, GOOD, 5)), PIT) == 1.0  # without other parts nothing can be told
