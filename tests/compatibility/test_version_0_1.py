@@ -297,7 +297,7 @@ def test_the_interrupted_night_goes_on_to_its_end(old: Old, fmi: Fmi) -> None:
 
 @pytest.mark.usefixtures("prefect")
 def test_it_retrains_with_the_recipe_of_then(old: Old, fmi: Fmi) -> None:
-    about = (old.mode_id, "--holdout", old.root / "images" / "unseen")
+    about = (old.mode_id, "--arm", "recipes", "--holdout", old.root / "images" / "unseen")
     answer = fmi("retrain", *about, "--json", "--workspace", old.root)
     assert (answer.returncode, answer.stderr) == (0, "")
     done = json.loads(answer.stdout)
