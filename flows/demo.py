@@ -120,7 +120,7 @@ class Demo:
             return
         unseen = self.render(self.line().aged(0.45), "lamp-aged-unseen", self.size.per_class_logged, 3)
         done_id = retrain_flow(str(self.workspace.root), [found.night_id], str(unseen))
-        done = next(each for each in self.store.retrainings() if each.retraining_id == done_id)
+        (done,) = self.store.retrainings(retraining_id=done_id)
         print_retraining(self.console, done)
         if done.accepted:
             entry = promotion.promote(self.store, done.candidate_hash, "the demo", "mends the aged lamp")

@@ -31,7 +31,7 @@ def retrain_and_judge(root: str, request: RetrainingRequest, run: str, again: bo
         material = gather_material(site.workspace, site.store, request, advance)
     workshop = Workshop.opened(site.workspace, material)
     with lease(site.workspace.leases, f"retrain-{workshop.unfinished.name}", _say_who_retrains):
-        if made not in [each.retraining_id for each in site.store.retrainings()]:
+        if not site.store.retrainings(retraining_id=made):
             before = None if again else retraining.made_before(site.store, workshop)
             if before:
                 remark(
@@ -39,11 +39,12 @@ def retrain_and_judge(root: str, request: RetrainingRequest, run: str, again: bo
                     "same images, recipes, settings and software): this is what it gave. --again makes it "
                     "once more."
                 )
-                return before.retraining_id
-            done = retraining.retrain(workshop, run, step)
-            note = retraining.changed_files(site.store, done)
-            done = done.noted(note) if note else done
-            site.store.add_retraining(done.retraining, done.candidate, done.pictures)
+                made = before.retraining_id
+            else:
+                done = retraining.retrain(workshop, run, step)
+                note = retraining.changed_files(site.store, done)
+                done = done.noted(note) if note else done
+                site.store.add_retraining(done.retraining, done.candidate, done.pictures)
         retraining.forget_unfinished(workshop)
     return made
 

@@ -124,7 +124,7 @@ def retrain(
         from flows.retrain import retrain as retrain_flow
 
         done_id = retrain_flow(str(site.root), chosen, judging, where, split, arm and arm.value, again)
-    done = next(each for each in store.retrainings() if each.retraining_id == done_id)
+    (done,) = store.retrainings(retraining_id=done_id)
     if as_json:
         typer.echo(json.dumps(asdict(done), ensure_ascii=False, indent=2, default=str))
     else:
@@ -142,11 +142,10 @@ def _target(given: str, store: "Store") -> str:
     if not path.is_file():
         return given
 
-    held = sha256_of(path)
-    for overview in store.nights():
-        if overview.modes and store.night(overview.night_id).log_sha256 == held:
-            return overview.night_id
-    raise StoreError(f"no night over {path} has found a failure mode; run `fmi night {path}` first")
+    night_id = store.night_over(sha256_of(path))
+    if night_id is None:
+        raise StoreError(f"no night over {path} has found a failure mode; run `fmi night {path}` first")
+    return night_id
 
 
 @app.command()

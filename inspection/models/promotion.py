@@ -19,7 +19,7 @@ def promote(store: Store, wanted: str | None, author: str, reason: str, anyway: 
     """
     reason = _given(reason, "promoted")
     model = store.model(wanted) if wanted else _newest_accepted(store)
-    deployed = _deployed(store)
+    deployed = store.model().model_hash
     if model.model_hash == deployed:
         raise ModelError(f"{model.called} ({model.model_hash[:12]}) is the deployed model already")
     judged = judged_by(store, model)
@@ -70,12 +70,7 @@ def deployed_in_turn(trail: list[Promotion]) -> list[str]:
 
 def judged_by(store: Reader, model: RegisteredModel) -> Retraining | None:
     """The newest retraining that made a model; None: a plant's own."""
-    return next((each for each in store.retrainings() if each.candidate_hash == model.model_hash), None)
-
-
-def _deployed(store: Store) -> str | None:
-    trail = store.promotions()
-    return trail[-1].model_hash if trail else None
+    return next(iter(store.retrainings(candidate=model.model_hash)), None)
 
 
 def _newest_accepted(store: Store) -> RegisteredModel:

@@ -34,6 +34,7 @@ from inspection.workspace.rows import (
     error_of,
     fetch,
     grouped,
+    read_deployed,
     read_modes,
     read_night,
     read_promotions,
@@ -128,13 +129,21 @@ WHERE night_id = ?
 
 _RETRAININGS = """
 FROM retrainings
-WHERE $1::VARCHAR IS NULL
-    OR retraining_id IN (SELECT retraining_id FROM retrained_modes WHERE mode_id = $1)
+WHERE ($1::VARCHAR IS NULL
+        OR retraining_id IN (SELECT retraining_id FROM retrained_modes WHERE mode_id = $1))
+    AND ($2::VARCHAR IS NULL OR candidate_hash = $2)
+    AND ($3::VARCHAR IS NULL OR retraining_id = $3)
 ORDER BY started_at DESC, rowid DESC
 """
 
 _CALLED = "SELECT model_hash FROM models WHERE lower($1) IN (lower(name || ' v' || version), 'v' || version)"
-_DEPLOYED = "SELECT model_hash FROM promotions ORDER BY rowid DESC LIMIT 1"
+
+_NIGHT_OVER_A_LOG = """
+SELECT night_id FROM nights
+WHERE log_sha256 = ? AND night_id IN (SELECT night_id FROM failure_modes)
+ORDER BY started_at DESC, night_id DESC
+LIMIT 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,15 +220,10 @@ class Reader(ABC):
     def model(self, wanted: str | None = None) -> RegisteredModel:
         """Return the model whose hash begins so, or that is called so (`v3`); None: the deployed one."""
         with self._reading() as connection:
-            if wanted is None:
-                called = fetch(connection, _DEPLOYED)
-            else:
-                called = fetch(connection, _CALLED, wanted)
-                if len(called) != 1:
-                    called = [{"model_hash": _resolve(connection, MODEL_IDS, wanted)}]
-            if not called:
+            chosen = read_deployed(connection) if wanted is None else _named_model(connection, wanted)
+            if chosen is None:
                 raise StoreError(f"no deployed model in the store {self.path}. Register one first.")
-            rows = select(connection, "models", MODEL_IDS.column, called[0]["model_hash"], MODEL_IDS.order)
+            rows = select(connection, "models", MODEL_IDS.column, chosen, MODEL_IDS.order)
         return record_of(RegisteredModel, rows[0])
 
     def model_states(self) -> dict[str, str]:
@@ -271,6 +275,12 @@ class Reader(ABC):
             (row,) = select(connection, "nights", "night_id", night_id, NIGHT_IDS.order)
         return cast(datetime, value_of(row["started_at"]))
 
+    def night_over(self, log_sha256: str) -> str | None:
+        """Return the id of the newest night over a log that has found a failure mode; None: there is none."""
+        with self._reading() as connection:
+            rows = fetch(connection, _NIGHT_OVER_A_LOG, log_sha256)
+        return rows[0]["night_id"] if rows else None
+
     def states(self) -> dict[str, NightState]:
         """Return where every night stands, by its id."""
         with self._reading() as connection:
@@ -320,10 +330,12 @@ class Reader(ABC):
             rows = fetch(connection, _JUDGEMENTS, night_id)
         return {row["mode_id"]: Judgement(row["judgement"]) for row in rows}
 
-    def retrainings(self, mode_id: str | None = None) -> list[Retraining]:
-        """Return the retrainings of a failure mode, or all of them, newest first."""
+    def retrainings(
+        self, mode_id: str | None = None, candidate: str | None = None, retraining_id: str | None = None
+    ) -> list[Retraining]:
+        """Return the retrainings newest first: of a failure mode, of a candidate's hash, of an id, or all."""
         with self._reading() as connection:
-            rows = fetch(connection, _RETRAININGS, mode_id)
+            rows = fetch(connection, _RETRAININGS, mode_id, candidate, retraining_id)
             return [read_retraining(connection, row) for row in rows]
 
     def judged_images(self, retraining_id: str) -> list[JudgedImage]:
@@ -340,6 +352,12 @@ def require(connection: DuckDBPyConnection, ids: Ids, given: str) -> None:
     """Raise UnknownIdError where there is no such id."""
     if not fetch(connection, f"SELECT 1 FROM {ids.table} WHERE {ids.column} = ? LIMIT 1", given):
         raise _unknown(connection, ids, given)
+
+
+def _named_model(connection: DuckDBPyConnection, wanted: str) -> str:
+    """Return the hash of the one model that is called so, or whose hash begins so."""
+    called = fetch(connection, _CALLED, wanted)
+    return called[0]["model_hash"] if len(called) == 1 else _resolve(connection, MODEL_IDS, wanted)
 
 
 def _resolve(connection: DuckDBPyConnection, ids: Ids, prefix: str) -> str:

@@ -170,6 +170,12 @@ def write_promotion(connection: DuckDBPyConnection, promotion: Promotion) -> Non
     insert(connection, "promotions", [row_of(promotion)])
 
 
+def read_deployed(connection: DuckDBPyConnection) -> str | None:
+    """The hash of the deployed model; None: there is none yet."""
+    rows = fetch(connection, "SELECT model_hash FROM promotions ORDER BY rowid DESC LIMIT 1")
+    return rows[0]["model_hash"] if rows else None
+
+
 def read_promotions(connection: DuckDBPyConnection) -> list[Promotion]:
     """The audit trail, oldest first."""
     return [

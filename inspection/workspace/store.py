@@ -38,7 +38,7 @@ from inspection.workspace.reader import MODE_IDS, MODEL_IDS, NIGHT_IDS, Reader, 
 from inspection.workspace.rows import (
     delete,
     insert,
-    read_promotions,
+    read_deployed,
     row_of,
     select,
     write_model,
@@ -101,7 +101,7 @@ class Store(Reader):
         with self._transaction() as connection:
             write_model(connection, model)
             _write_references(connection, model.model_hash, references)
-            deployed = _deployed(connection)
+            deployed = read_deployed(connection)
             if deployed != model.model_hash:
                 registered, at = PromotionKind.REGISTERED, datetime.now(UTC)
                 entry = Promotion(model.model_hash, deployed, registered, author or user(), model.note, at)
@@ -115,7 +115,7 @@ class Store(Reader):
         """
         with self._transaction() as connection:
             require(connection, MODEL_IDS, promotion.model_hash)
-            deployed = _deployed(connection)
+            deployed = read_deployed(connection)
             if deployed != promotion.previous_hash:
                 raise StoreError(
                     f"meanwhile model {(deployed or 'none')[:12]} was deployed; look at `fmi models` and "
@@ -369,11 +369,6 @@ def user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user may have a number and no name
         return "unknown"
-
-
-def _deployed(connection: DuckDBPyConnection) -> str | None:
-    trail = read_promotions(connection)
-    return trail[-1].model_hash if trail else None
 
 
 def _write_references(
