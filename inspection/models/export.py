@@ -17,6 +17,7 @@ from inspection.findings import RegisteredModel
 from inspection.inputs.images import reading
 from inspection.inputs.labelled import load_images
 from inspection.models.model_card import model_card
+from inspection.models.promotion import references_of
 from inspection.models.registry import load_model, spec_of
 from inspection.workspace.files import replacing, write_whole
 from inspection.workspace.folder import Workspace
@@ -85,13 +86,12 @@ def metadata(model: RegisteredModel) -> dict[str, str]:
 
 def _some_images(workspace: Workspace, store: Store, model: RegisteredModel) -> np.ndarray:
     """Reference images of the model or, of a candidate without its own, of the model before it; or noise."""
-    for each in (model.model_hash, model.parent_hash):
-        paths = [Path(image.image_path) for image in store.references(each)] if each else []
-        there = [path for path in paths if path.is_file()]
-        if there:
-            chosen = there[:: max(1, len(there) // TRIED)][:TRIED]
-            how = reading(workspace.settings.images, model.bit_depth)
-            return load_images(chosen, spec_of(model).preprocessing, how=how)
+    paths = [Path(image.image_path) for image in references_of(store, model)]
+    there = [path for path in paths if path.is_file()]
+    if there:
+        chosen = there[:: max(1, len(there) // TRIED)][:TRIED]
+        how = reading(workspace.settings.images, model.bit_depth)
+        return load_images(chosen, spec_of(model).preprocessing, how=how)
     shape = (TRIED, model.height, model.width, model.channels)
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 

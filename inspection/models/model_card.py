@@ -6,7 +6,7 @@ After Mitchell et al., Model Cards for Model Reporting, arXiv 1810.03993.
 from collections import Counter
 
 from inspection.findings import CheckKind, RegisteredModel, Retraining
-from inspection.models.promotion import judged_by
+from inspection.models.promotion import judged_by, references_of
 from inspection.nights.phrases import check_in_words, moment, percent
 from inspection.workspace.reader import Reader
 
@@ -56,10 +56,7 @@ def _lineage(store: Reader, model: RegisteredModel) -> str:
 
 
 def _data(store: Reader, model: RegisteredModel) -> str:
-    references = store.references(model.model_hash)
-    if not references and model.parent_hash:
-        references = store.references(model.parent_hash)
-    counts = Counter((each.label, each.split) for each in references)
+    counts = Counter((each.label, each.split) for each in references_of(store, model))
     rows = [f"| {name} | {counts[name, 'train']} | {counts[name, 'val']} |" for name in model.class_names]
     return "\n".join(["## Images", "", "| class | trained on | validated on |", "| --- | --- | --- |", *rows])
 

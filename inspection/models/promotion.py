@@ -73,6 +73,12 @@ def judged_by(store: Reader, model: RegisteredModel) -> Retraining | None:
     return next(iter(store.retrainings(candidate=model.model_hash)), None)
 
 
+def references_of(store: Reader, model: RegisteredModel) -> list[ReferenceImage]:
+    """The labelled images of a model, or of a candidate without its own those of the model before it."""
+    own = store.references(model.model_hash)
+    return own if own or not model.parent_hash else store.references(model.parent_hash)
+
+
 def _newest_accepted(store: Store) -> RegisteredModel:
     promoted = {entry.model_hash for entry in store.promotions()}
     for each in store.retrainings():
@@ -97,7 +103,7 @@ def _references(
     """The labelled images of a model that has none of its own yet; None: it has."""
     if store.references(model.model_hash) or not model.parent_hash:
         return None
-    found = {each.image_path: each for each in store.references(model.parent_hash)}
+    found = {each.image_path: each for each in references_of(store, model)}
     if judged and judged.arm in SHOWN_ERRORS:
         for image in store.judged_images(judged.retraining_id):
             if image.mode_id is not None:

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from inspection import tuning
 from inspection.findings import (
+    LEAST_KEPT,
     ORIGINS,
     Affected,
     ArmResult,
@@ -320,7 +321,7 @@ def _what_it_takes(check: GateCheck) -> str:
     escapes = check.kind is CheckKind.ESCAPES
     if check.by_chance and escapes:
         return f"; that is beyond the {percent(check.needed)} that pass as it is, and beyond chance"
-    if check.by_chance and 2 * check.after < check.before:
+    if check.by_chance and check.after < LEAST_KEPT * check.before:
         return "; more than half of this class is lost"
     if check.by_chance:
         return "; this class is told from the others less surely than before, beyond chance"

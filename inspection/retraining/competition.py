@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine.classifier import Classifier
-from inspection.findings import Arm, ArmResult, GateCheck
+from inspection.findings import Accuracy, Arm, ArmResult, GateCheck
 from inspection.inputs.labelled import Labelled
 from inspection.models.comparison import Judged, accuracy_of, answers
 from inspection.retraining.arms import Workshop
@@ -83,6 +83,11 @@ class Competition:
         sets = {name: data for name, data in self.sets.items() if name != LOGGED}
         return self._judged(_answers(self.workshop, candidate, sets))
 
+    def accuracies(self, judged: Iterable[Judged]) -> tuple[Accuracy, ...]:
+        """The sets in numbers."""
+        model = self.workshop.material.model
+        return tuple(accuracy_of(each, model.class_names, model.good_classes) for each in judged)
+
     def harm(self, judged: dict[str, Judged]) -> tuple[GateCheck, ...]:
         """The checks of harm over the sets there are."""
         shifted = [judged[name] for name in (CHANGED, HOLDOUT) if name in judged]
@@ -114,15 +119,13 @@ class Competition:
             for name, data in sets.items():
                 rows = unseen if name == LOGGED else np.arange(number, len(data), len(folds))
                 after[name][rows] = found[name][rows]
-        judged, model = self._judged(after), material.model
+        judged = self._judged(after)
         result = ArmResult(
             arm=arm,
             logged_images=0 if arm is Arm.RECIPES else len(material.logged),
             folds=len(folds),
             seconds=time.monotonic() - started,
-            accuracies=tuple(
-                accuracy_of(each, model.class_names, model.good_classes) for each in judged.values()
-            ),
+            accuracies=self.accuracies(judged.values()),
             checks=self.harm(judged),
             significance=self.workshop.settings.acceptance.significance,
         )

@@ -6,14 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inspection.findings import CheckKind, Decision, GateCheck
+from inspection.findings import LEAST_KEPT, CheckKind, Decision, GateCheck
 from inspection.models.comparison import Judged, good_mask, mcnemar
 from inspection.workspace.settings import AcceptanceSettings
 
-# Share of a class's right parts: who keeps less has lost the class, though the deployed model took every
-# part for it. On dimmed and on dusty steel right recipes kept 0.7 to 0.9 of such a class on unseen parts, and
-# logged images, with right labels or wrong ones, 0.01 to 0.4.
-LOST = 0.5
 FURTHEST = 100  # times the images at hand: whether more than so many would decide it is not looked for
 
 
@@ -111,7 +107,7 @@ class Gate:
         for i, (name, mine) in enumerate(self._by_class(judged)):
             if len(mine):
                 (before, after), p = mine.right, less_known(judged, i)
-                if after < LOST * before:
+                if after < LEAST_KEPT * before:
                     p = min(p, mcnemar(mine.fixed, mine.broken))
                 significance = self.settings.significance
                 yield GateCheck(

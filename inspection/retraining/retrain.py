@@ -11,14 +11,13 @@ import numpy as np
 from fmi_engine.classifier import Classifier
 from inspection.errors import RecipeError
 from inspection.findings import (
-    Accuracy,
     Arm,
     Decision,
     JudgedImage,
     RegisteredModel,
     Retraining,
 )
-from inspection.models.comparison import Judged, accuracy_of, calibration_error
+from inspection.models.comparison import Judged, calibration_error
 from inspection.models.registry import Origin, keep, spec_of
 from inspection.nights.phrases import check_in_words
 from inspection.retraining.after import filters_after, judged_images
@@ -100,8 +99,9 @@ def retrain(workshop: Workshop, run: str, step: Step) -> Done:
     chosen = best(tried)
     if workshop.material.arm:
         chosen = next(iter(tried), None)
+    done = _without_candidate(workshop, run, started, tried)
     if chosen is None:
-        return Done(_nothing(workshop, run, started, tried), None, ())
+        return Done(done, None, ())
     arm, control = chosen.result.arm, competition.control(step)
     logged = np.arange(len(workshop.material.logged))
     with step("Training the best in full", workshop.images_to_train(arm)) as advance:
@@ -113,26 +113,20 @@ def retrain(workshop: Workshop, run: str, step: Step) -> Done:
     checks = (*repair, *competition.harm(judged))
     record = _kept(workshop, candidate, arm)
     sets = [failing, *(each for each in (chosen.judged[LOGGED], *judged.values()) if each is not failing)]
-    done = Retraining(
-        mode_ids=tuple(mode.mode_id for mode in workshop.material.modes),
-        retraining_id=retraining_id(workshop.material.name, run),
-        model_hash=workshop.material.model.model_hash,
+    done = replace(
+        done,
         candidate_hash=record.model_hash,
-        started_at=started,
         finished_at=datetime.now(UTC),
         decision=decide(checks),
         reasons=tuple(check_in_words(check) for check in checks if check.passed is not True)
         or tuple(map(check_in_words, repair)),
-        accuracies=tuple(_accuracy(workshop, each) for each in sets),
-        settings=workshop.settings.model_dump(mode="json"),
+        accuracies=competition.accuracies(sets),
         logged_images=len(logged) if arm is not Arm.RECIPES else 0,
         arm=arm,
-        arms=tuple(each.result for each in tried),
         checks=checks,
         filters=filters_after(workshop, candidate),
         calibration=_calibration(workshop, candidate),
-        notes=(*workshop.material.notes, *_notes(failing, arm)),
-        identity=workshop.identity(arms),
+        notes=(*done.notes, *_notes(failing, arm)),
     )
     return Done(done, record, judged_images(workshop, sets))
 
@@ -151,8 +145,8 @@ def _arms(workshop: Workshop) -> tuple[Arm, ...]:
     return (asked,)
 
 
-def _nothing(workshop: Workshop, run: str, started: datetime, tried: Sequence[Tried]) -> Retraining:
-    """A retraining that trained no arm in full, and says what each would have given."""
+def _without_candidate(workshop: Workshop, run: str, started: datetime, tried: Sequence[Tried]) -> Retraining:
+    """A retraining before an arm is trained in full, or where none is: what each would have given."""
     material = workshop.material
     judged = any(each.result.arm is not Arm.RECIPES for each in tried)
     return Retraining(
@@ -176,11 +170,6 @@ def _kept(workshop: Workshop, candidate: Classifier, arm: Arm) -> RegisteredMode
     model, name = workshop.material.model, workshop.material.name
     origin = Origin(model.model_hash, f"{arm.value}, for {name}", model.name)
     return keep(workshop.workspace, candidate.network, spec_of(model), origin)
-
-
-def _accuracy(workshop: Workshop, judged: Judged) -> Accuracy:
-    model = workshop.material.model
-    return accuracy_of(judged, model.class_names, model.good_classes)
 
 
 def _calibration(workshop: Workshop, candidate: Classifier) -> tuple[float, float] | None:

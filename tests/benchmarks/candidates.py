@@ -10,8 +10,6 @@ from inspection.progress import Progress
 from inspection.retraining import arms
 from tests.benchmarks.world import World
 
-LOGGED_SHARE = arms.LOGGED_ALONE
-
 
 def epochs_of(world: World, data: Labelled, steps: int) -> int:
     """Whole passes over the images that take at least so many steps."""

@@ -16,7 +16,7 @@ from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import write_image
 from inspection.inputs.sample_line import Lamp, SampleLine, write_images
 from inspection.models import first_model
-from tests.benchmarks.candidates import LOGGED_SHARE
+from inspection.retraining.arms import LOGGED_ALONE
 from tests.benchmarks.natural import __main__ as benchmark
 from tests.benchmarks.natural import scores
 from tests.benchmarks.natural.arms import ARMS, Arm, arms_of, generic_augmentation
@@ -191,7 +191,7 @@ def test_a_class_that_falls_is_told() -> None:
 def test_without_a_claim_the_recipe_does_nothing_and_the_log_stands_alone() -> None:
     found = arms_of(night(mode("noise"), forced=("lamp", "gamma")), 0.1)
     assert found["recipe"] == found["nothing"] == Arm()
-    assert found["recipe_logged"] == found["logged_all"] == Arm(logged=50, share=LOGGED_SHARE)
+    assert found["recipe_logged"] == found["logged_all"] == Arm(logged=50, share=LOGGED_ALONE)
     assert (found["logged_10"].logged, found["logged_35"].logged) == (10, 35)
     assert found["forced lamp"] == Arm((("lamp.yaml", 1),))
     assert {*ARMS} - {"before"} == {name for name in found if not name.startswith("forced ")}

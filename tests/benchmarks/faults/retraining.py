@@ -15,9 +15,9 @@ from inspection.inputs.labelled import Labelled
 from inspection.models.comparison import right
 from inspection.models.training import Augmentation, mixed
 from inspection.recipes.recipe import load_recipe, sample_generators
-from inspection.retraining.arms import renormalised, with_recipe
+from inspection.retraining.arms import LOGGED_ALONE, renormalised, with_recipe
 from inspection.workspace.settings import Settings
-from tests.benchmarks.candidates import LOGGED_SHARE, fine_tune
+from tests.benchmarks.candidates import fine_tune
 from tests.benchmarks.faults.nights import under
 from tests.benchmarks.planted import Fault, plant
 from tests.benchmarks.world import World
@@ -64,9 +64,9 @@ def train_arm(world: World, material: Material, arm: str, epochs: int) -> Classi
         "recipe_logged": recipe,
         "ceiling": [_true_fault(material, world.seed)],
     }
-    share = {"logged": LOGGED_SHARE, "generic_logged": LOGGED_SHARE}.get(arm, 0.0)
+    share = {"logged": LOGGED_ALONE, "generic_logged": LOGGED_ALONE}.get(arm, 0.0)
     if arm == "recipe_logged":  # as `fmi retrain` does; without a recipe the log has to mend it alone
-        share = world.subject.settings.recipe.logged_share if recipe else LOGGED_SHARE
+        share = world.subject.settings.recipe.logged_share if recipe else LOGGED_ALONE
     data = mixed(world.train, material.logged, share, world.seed)
     return fine_tune(world, changes.get(arm, []), data, epochs)
 

@@ -19,10 +19,10 @@ from inspection.inputs.labelled import Labelled
 from inspection.models.training import Augmentation, mixed
 from inspection.progress import Progress
 from inspection.recipes.recipe import load_recipe, sample_generators
-from inspection.retraining.arms import with_recipes
+from inspection.retraining.arms import LOGGED_ALONE, with_recipes
 from inspection.retraining.material import ModeRecipe
 from inspection.workspace.files import sha256_of, write_whole
-from tests.benchmarks.candidates import LOGGED_SHARE, epochs_of, fine_tune
+from tests.benchmarks.candidates import epochs_of, fine_tune
 from tests.benchmarks.natural.night import Shift, log_of
 
 FEW, SOME = 10, 35  # logged images
@@ -92,7 +92,7 @@ def claimed(night: Night) -> dict[int, str]:
 
 
 def _logged(count: int) -> Arm:
-    return Arm(logged=count, share=LOGGED_SHARE) if count else Arm()
+    return Arm(logged=count, share=LOGGED_ALONE) if count else Arm()
 
 
 # --- training ---
