@@ -155,7 +155,8 @@ def _find_modes(
         measure_responses(scope)
     with nights.timed(seconds, "grouping"):
         contexts = tuple(each.context for each in found.errors)
-        groups = group_errors(scope, errors, Origins(contexts, log.right, nights.count_lost(found.set_aside)))
+        right = tuple(row.said for row in log.right)
+        groups = group_errors(scope, errors, Origins(contexts, right, nights.count_lost(found.set_aside)))
     modes = [
         _diagnose_mode(scope.mode(number), errors.part(group.rows), group.diagnosis, seconds)
         for number, group in enumerate(groups.modes, 1)

@@ -414,6 +414,15 @@ class KnownMode:
 
 
 @dataclass(frozen=True, slots=True)
+class RightPart:
+    """A part of a defect log that the model took for what the operator says it is."""
+
+    row: int  # 1-based data row of the log
+    image_path: str  # absolute; nobody has looked whether it is there
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class Night:
     """One run over a defect log."""
 
@@ -427,6 +436,7 @@ class Night:
     message: str = ""  # why it failed, or what it could not do
     rows_read: int = 0
     errors_read: int = 0  # errors that the registered model reproduces
+    right_read: int = 0  # parts whose verdict was right, each image once
     settings: dict[str, object] = field(default_factory=dict)  # every setting the night ran with
     seconds: dict[str, float] = field(default_factory=dict)  # wall time by step
     report_path: str | None = None  # relative to the workspace
@@ -434,6 +444,7 @@ class Night:
     modes: tuple[FailureMode, ...] = ()
     unclustered: tuple[LoggedError, ...] = ()  # errors that belong to no failure mode
     gone: tuple[str, ...] = ()  # lineages that the model's last finished night had and this one has not
+    right: tuple[RightPart, ...] = ()  # parts whose verdict was right: some of them, which judge candidates
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ class DefectLog:
     sha256: str  # of the file
     path: Path
     notes: tuple[str, ...] = ()  # what was understood otherwise than it is spelt
-    right: tuple[LogContext, ...] = ()  # parts inspected whose verdict was right, each image once
+    right: tuple[LogRow, ...] = ()  # parts whose verdict was right, each image once; not looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,10 +260,10 @@ _Checked = _Entry | SetAside
 _Failure = tuple[str, str]  # reason, detail
 
 
-def _right(checked: Iterable[_Entry], aside: Iterable[SetAside]) -> tuple[LogContext, ...]:
-    """What the log says of the parts whose verdict was right, each image once."""
+def _right(checked: Iterable[_Entry], aside: Iterable[SetAside]) -> tuple[LogRow, ...]:
+    """The rows of parts whose verdict was right, each image once."""
     rows = {each.row for each in aside if each.reason == "not_an_error"}
-    return tuple({entry.picture: entry.row.said for entry in checked if entry.row.row in rows}.values())
+    return tuple({entry.picture: entry.row for entry in checked if entry.row.row in rows}.values())
 
 
 def _split(checked: Iterable[_Checked]) -> tuple[list[_Entry], list[SetAside]]:

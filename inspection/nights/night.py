@@ -16,14 +16,14 @@ from inspection.findings import (
     ERRORS_LOST,
     FailureMode,
     FlipRate,
-    LogContext,
     LoggedError,
     Night,
     NightState,
     RegisteredModel,
+    RightPart,
     SetAside,
 )
-from inspection.inputs.defect_log import DefectLog, LogReading, read_defect_log
+from inspection.inputs.defect_log import DefectLog, LogReading, LogRow, read_defect_log
 from inspection.inputs.images import reading
 from inspection.nights.affected import tell_affected
 from inspection.nights.lineage import follow
@@ -36,6 +36,7 @@ from inspection.workspace.lease import holder, lease, lease_if_free
 from inspection.workspace.settings import as_now, of_a_night
 from inspection.workspace.store import Store
 
+MOST_RIGHT = 500  # parts that went right of a night that the store keeps
 INTERRUPTED = (
     "its process was ended before the night was; the same command goes on after the last finished step"
 )
@@ -245,7 +246,7 @@ class Results:
     unclustered: tuple[LoggedError, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)  # wall time by step
     notes: tuple[str, ...] = ()  # what a person should know of how it was read
-    right: tuple[LogContext, ...] = ()  # parts inspected whose verdict was right
+    right: tuple[LogRow, ...] = ()  # of parts whose verdict was right
 
     @property
     def state(self) -> NightState:
@@ -282,16 +283,26 @@ def finish(site: Site, night: Night, results: Results) -> Night:
         message=_message(results),
         rows_read=results.rows_read,
         errors_read=results.errors_read,
+        right_read=len(results.right),
         seconds={**night.seconds, **results.seconds},
         report_path=site.workspace.relative(report),
         set_aside=results.set_aside,
-        modes=tell_affected(followed, results.unclustered, results.right, results.lost),
+        modes=tell_affected(followed, results.unclustered, [row.said for row in results.right], results.lost),
         unclustered=results.unclustered,
         gone=gone,
+        right=_some(results.right),
     )
     write_report(done, site.workspace, site.store.model(night.model_hash))
     site.store.finish_night(done)
     return done
+
+
+def _some(right: Sequence[LogRow]) -> tuple[RightPart, ...]:
+    """As many of the parts that went right as the store keeps, every class by its share."""
+    ordered = sorted(right, key=lambda row: (row.true_label, row.row))
+    most = min(MOST_RIGHT, len(ordered))
+    chosen = [ordered[i * len(ordered) // most] for i in range(most)]
+    return tuple(RightPart(row.row, str(row.image_path), row.true_label) for row in chosen)
 
 
 def _message(results: Results) -> str:

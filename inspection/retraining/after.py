@@ -12,10 +12,11 @@ from inspection.findings import FilterAfter, JudgedImage
 from inspection.inputs.labelled import sample
 from inspection.models.comparison import Judged
 from inspection.retraining.arms import Workshop
-from inspection.retraining.competition import CLEAN, HOLDOUT, LOGGED, OTHERS
+from inspection.retraining.competition import CLEAN, HOLDOUT, LINE, LOGGED, OTHERS
 from inspection.workspace.files import sha256_of
 
-FIELDS = {LOGGED: "logged", CLEAN: "clean", HOLDOUT: "holdout", OTHERS: "others"}  # of the material's paths
+# Of the material's paths.
+FIELDS = {LOGGED: "logged", CLEAN: "clean", LINE: "right", HOLDOUT: "holdout", OTHERS: "others"}
 NORMAL_IMAGES = 512  # training images that say what is normal for a model
 
 

@@ -152,7 +152,8 @@ class Workshop:
     def _images(self) -> str:
         """The hash of all images and their labels."""
         material, held = self.material, sha256()
-        for data in (material.train, material.logged, material.clean, material.holdout, material.others):
+        judging = (material.clean, material.holdout, material.others, material.right)
+        for data in (material.train, material.logged, *judging):
             held.update(data.images.tobytes() + data.labels.tobytes())
         return held.hexdigest()
 

@@ -25,6 +25,7 @@ HOLDOUT = "images not in the log"
 CLEAN = "clean validation images"
 CHANGED = "clean validation images as the recipes change them"
 OTHERS = "errors of other failure modes"
+LINE = "parts of the log that went right"
 
 Answers = dict[str, NDArray[np.int64]]  # of a set's images, by its name: the class that each is taken for
 Step = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]  # a bar, of its name and total
@@ -36,6 +37,7 @@ class Tried:
 
     result: ArmResult
     judged: dict[str, Judged]
+    right_read: int = 0  # parts that the logs say went right, of which some have judged
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Competition:
             sets[CHANGED] = workshop.changed(material.clean)
         if len(material.others):
             sets[OTHERS] = material.others
+        if len(material.right):
+            sets[LINE] = material.right
         if len(material.holdout):
             sets[HOLDOUT] = material.holdout
         return cls(workshop, sets, _answers(workshop, workshop.deployed, sets))
@@ -90,7 +94,7 @@ class Competition:
 
     def harm(self, judged: dict[str, Judged]) -> tuple[GateCheck, ...]:
         """The checks of harm over the sets there are."""
-        shifted = [judged[name] for name in (CHANGED, HOLDOUT) if name in judged]
+        shifted = [judged[name] for name in (CHANGED, LINE, HOLDOUT) if name in judged]
         return self.gate.harm(judged[CLEAN], judged.get(OTHERS), shifted)
 
     def _judged(self, after: Answers) -> dict[str, Judged]:
@@ -129,7 +133,7 @@ class Competition:
             checks=self.harm(judged),
             significance=self.workshop.settings.acceptance.significance,
         )
-        return Tried(result, judged)
+        return Tried(result, judged, material.right_read)
 
     def _fold(
         self, arm: Arm, unseen: NDArray[np.int64], sets: dict[str, Labelled], advance: Callable[[int], None]
@@ -182,16 +186,23 @@ def best(tried: Sequence[Tried]) -> Tried | None:
 def _expected(tried: Tried) -> float:
     """The share of the line's parts that an arm is expected to have right.
 
-    A log holds the parts that went wrong. Of those that went right clean images under the recipes tell: how
-    large a part of the line they are, and how many of them stay right. Without a recipe nothing is known of
-    them.
+    Of the parts that went right those that the log holds tell: how large a part of the line they are, and
+    how many of them stay right. Where it holds none, clean images under the recipes do. Without a recipe
+    nothing is known of them.
     """
-    logged, changed = tried.judged[LOGGED], tried.judged.get(CHANGED)
+    logged = tried.judged[LOGGED]
     mended = logged.fixed / len(logged)
-    if changed is None or not changed.right[0]:
-        return mended
-    right = changed.right[0] / len(changed)
-    kept = 1 - changed.broken / changed.right[0]
+    line, changed = (tried.judged.get(name) for name in (LINE, CHANGED))
+    if line is not None and line.right[0]:
+        return _weighed(mended, line, tried.right_read / (tried.right_read + len(logged)))
+    if changed is not None and changed.right[0]:
+        return _weighed(mended, changed, changed.right[0] / len(changed))
+    return mended
+
+
+def _weighed(mended: float, went_right: Judged, right: float) -> float:
+    """The share right after, where a share `right` of the line was right before."""
+    kept = 1 - went_right.broken / went_right.right[0]
     return (1 - right) * mended + right * kept
 
 

@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from inspection.errors import ModelError, RecipeError
+from inspection.errors import ImageError, ModelError, RecipeError
 from inspection.findings import (
     Arm,
     FailureMode,
     Judgement,
     LoggedError,
+    Night,
     ReferenceImage,
     RegisteredModel,
 )
 from inspection.inputs.image_sets import LabelledImage
-from inspection.inputs.images import Reading, reading
+from inspection.inputs.images import Reading, check_image, each_read, reading
 from inspection.inputs.labelled import Labelled, load_images
 from inspection.models.registry import check_references, spec_of
 from inspection.progress import Progress
@@ -29,6 +30,7 @@ from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
 
 MOST_OTHERS = 500  # errors of other failure modes, the newest, that judge a candidate
+MOST_RIGHT = 500  # parts of the logs that went right, of the newest nights, that judge a candidate
 NAMED = 3  # files that a note names
 
 
@@ -70,9 +72,11 @@ class Material:
     clean: Labelled  # validation images the model was never trained on
     holdout: Labelled  # images like the failing ones that were never seen, where some were given
     others: Labelled  # errors of other failure modes, of this model and of those that it was retrained from
+    right: Labelled  # parts of the same logs that went right by the operators' verdicts, where they hold some
     paths: dict[str, tuple[Path, ...]]  # of the images that judge, by the field's name
     notes: tuple[str, ...] = ()
     arm: Arm | None = None  # alone, without a competition
+    right_read: int = 0  # parts that the logs say went right, whether or not they judge
     mode_of: dict[int, str] = field(default_factory=dict)  # the failure mode of a logged row; none: by itself
 
     @cached_property
@@ -91,8 +95,8 @@ def gather_material(
     RecipeError where nothing is left to train with.
     """
     notes: list[str] = []
-    modes, alone = _targets(store, request.targets)
-    model = store.model(store.night(modes[0].night_id if modes else request.targets[0]).model_hash)
+    modes, nights, alone = _targets(store, request.targets)
+    model = store.model(nights[0].model_hash)
     check_references(request.holdout, model.class_names)
     references = store.references(model.model_hash)
     train, clean = (_of_split(references, split) for split in ("train", "val"))
@@ -110,49 +114,57 @@ def gather_material(
             "nothing would change. Name another failure mode, or log more of these errors."
         )
     own = [LabelledImage(Path(error.image_path), error.true_label, None) for error, _ in joining]
-    unseen = _unseen(request.holdout, [*own, *train], notes) if request.holdout else []
-    others = _others(store, modes, own, model)
     how = reading(workspace.settings.images, model.bit_depth)
-    decoded = [_decoded(images, model, how, progress) for images in (train, own, clean, unseen, others)]
-    judging = {"logged": own, "clean": clean, "holdout": unseen, "others": others}
+    unseen = _unseen(request.holdout, [*own, *train], "images of the holdout", notes)
+    right = _right(nights, model, how, notes)
+    right = _unseen(right, [*own, *train], "parts of the log that went right", notes)
+    others = _others(store, modes, own, model)
+    judging = {"logged": own, "clean": clean, "holdout": unseen, "others": others, "right": right}
+    decoded = {
+        name: _decoded(images, model, how, progress) for name, images in {"train": train, **judging}.items()
+    }
     return Material(
         name=request.name,
         modes=modes,
         model=model,
         recipes=recipes,
-        train=decoded[0],
         errors=tuple(error for error, _ in joining),
-        logged=decoded[1],
-        clean=decoded[2],
-        holdout=decoded[3],
-        others=decoded[4],
+        **decoded,
         paths={name: tuple(each.path for each in images) for name, images in judging.items()},
         notes=tuple(notes),
         arm=request.arm,
+        right_read=sum(night.right_read for night in nights),
         mode_of={row: mode for row, (_, mode) in enumerate(joining) if mode},
     )
 
 
-def _targets(store: Store, targets: Sequence[str]) -> tuple[tuple[FailureMode, ...], list[LoggedError]]:
-    """The failure modes asked for, each once, and errors by themselves. Raises UnknownIdError."""
+def _targets(
+    store: Store, targets: Sequence[str]
+) -> tuple[tuple[FailureMode, ...], list[Night], list[LoggedError]]:
+    """The failure modes asked for, each once, their nights, and errors by themselves.
+
+    Raises UnknownIdError, and RecipeError where they are of several models.
+    """
     modes: dict[str, FailureMode] = {}
+    nights: dict[str, Night] = {}
     alone: list[LoggedError] = []
-    nights = store.states()
+    known = store.states()
     for target in targets:
-        if target in nights:
-            night = store.night(target)
+        if target in known:
+            night = nights[target] = store.night(target)
             modes |= {mode.mode_id: mode for mode in night.modes}
             alone += night.unclustered
         else:
-            modes[target] = store.mode(target)
-    used = {store.night(mode.night_id).model_hash for mode in modes.values()}
+            mode = modes[target] = store.mode(target)
+            nights.setdefault(mode.night_id, store.night(mode.night_id))
+    used = {night.model_hash for night in nights.values()}
     if len(used) > 1:
         raise RecipeError(
             f"{', '.join(targets)} are of {len(used)} models "
             f"({', '.join(sorted(each[:12] for each in used))}), and one retraining starts from one model: "
             "name failure modes of one of them"
         )
-    return tuple(modes.values()), alone
+    return tuple(modes.values()), list(nights.values()), alone
 
 
 def _joining(
@@ -198,17 +210,51 @@ def _recipes(
 
 
 def _unseen(
-    holdout: Sequence[LabelledImage], seen: Sequence[LabelledImage], notes: list[str]
+    judging: Sequence[LabelledImage], seen: Sequence[LabelledImage], called: str, notes: list[str]
 ) -> list[LabelledImage]:
-    """The holdout without the images that were seen before, under whatever name."""
+    """Images that are to judge without those that were seen before, under whatever name."""
+    if not judging:
+        return []
     known = {sha256_of(each.path) for each in seen}
-    rest = [each for each in holdout if sha256_of(each.path) not in known]
-    if len(rest) < len(holdout):
+    rest = [each for each in judging if sha256_of(each.path) not in known]
+    if len(rest) < len(judging):
         notes.append(
-            f"{len(holdout) - len(rest)} of {len(holdout)} images of the holdout stand in the log or were "
+            f"{len(judging) - len(rest)} of {len(judging)} {called} stand in the log as errors or were "
             "trained on, and do not judge"
         )
     return rest
+
+
+def _right(
+    nights: Sequence[Night], model: RegisteredModel, how: Reading, notes: list[str]
+) -> list[LabelledImage]:
+    """Parts of the logs that went right, the newest night's first, each once.
+
+    Nobody has looked at their images until now, for a night looks at errors: what cannot be read is told.
+    """
+    newest = sorted(nights, key=lambda night: night.started_at, reverse=True)
+    parts = {Path(part.image_path): part.label for night in newest for part in night.right}
+    paths = list(parts)[:MOST_RIGHT]
+    read = list(each_read(lambda path: _can_be_read(path, how), paths))
+    gone = [str(path) for path, fine in zip(paths, read, strict=True) if not fine]
+    if gone:
+        notes.append(
+            f"{len(gone)} of {len(paths)} parts of the log that went right are gone or cannot be read, and "
+            f"do not judge: {_named(gone)}"
+        )
+    return [
+        LabelledImage(path, parts[path], None)
+        for path, fine in zip(paths, read, strict=True)
+        if fine and parts[path] in model.class_names
+    ]
+
+
+def _can_be_read(path: Path, how: Reading) -> bool:
+    try:
+        check_image(path, how)
+    except (ImageError, OSError):
+        return False
+    return True
 
 
 def _others(

@@ -22,7 +22,7 @@ from inspection.models.registry import Origin, keep, spec_of
 from inspection.nights.phrases import check_in_words
 from inspection.retraining.after import filters_after, judged_images
 from inspection.retraining.arms import Workshop
-from inspection.retraining.competition import CLEAN, HOLDOUT, LOGGED, Competition, Step, Tried, best
+from inspection.retraining.competition import CLEAN, HOLDOUT, LINE, LOGGED, Competition, Step, Tried, best
 from inspection.retraining.gate import decide
 from inspection.workspace.store import Store
 
@@ -37,7 +37,8 @@ CROSS_VALIDATED = (
 )
 ONLY_ERRORS = (
     "the logged images are all errors of the deployed model: they show the repair, not what it may break on "
-    "the line; --holdout with labelled images of the line shows both"
+    "the line; a log that also holds parts that went right, or --holdout with labelled images of the line, "
+    "shows both"
 )
 
 
@@ -126,7 +127,7 @@ def retrain(workshop: Workshop, run: str, step: Step) -> Done:
         checks=checks,
         filters=filters_after(workshop, candidate),
         calibration=_calibration(workshop, candidate),
-        notes=(*done.notes, *_notes(failing, arm)),
+        notes=(*done.notes, *_notes(failing, arm, LINE in judged)),
     )
     return Done(done, record, judged_images(workshop, sets))
 
@@ -183,7 +184,8 @@ def _calibration(workshop: Workshop, candidate: Classifier) -> tuple[float, floa
     return before, after
 
 
-def _notes(failing: Judged, arm: Arm) -> list[str]:
+def _notes(failing: Judged, arm: Arm, line: bool) -> list[str]:
+    """What the images that judged do not show; `line`: parts that went right judged, too."""
     if failing.name != LOGGED:
         return []
-    return [ONLY_ERRORS] if arm is Arm.RECIPES else [CROSS_VALIDATED, ONLY_ERRORS]
+    return [*([] if arm is Arm.RECIPES else [CROSS_VALIDATED]), *([] if line else [ONLY_ERRORS])]

@@ -43,6 +43,7 @@ from inspection.findings import (
     RecipeFile,
     RegisteredModel,
     Retraining,
+    RightPart,
     SetAside,
     SuspectLabel,
     Trend,
@@ -63,7 +64,7 @@ _MODE_DETAILS: dict[str, tuple[str, ...]] = {
     "recipes": ("mode_id",),
 }
 MODEL_NAME = "model"  # of models that nobody gave a name
-NIGHT_TABLES = ("nights", "set_aside", "failure_modes", *_MODE_DETAILS)
+NIGHT_TABLES = ("nights", "set_aside", "right_parts", "failure_modes", *_MODE_DETAILS)
 RETRAINING_TABLES = (
     "retrainings",
     "retrained_modes",
@@ -283,6 +284,7 @@ def _night_rows(night: Night) -> dict[str, list[Row]]:
     settings, seconds = json.dumps(night.settings), json.dumps(night.seconds)
     tables["nights"] = [row_of(night, settings=settings, seconds=seconds)]
     tables["set_aside"] = rows_of(night.set_aside, **key)
+    tables["right_parts"] = rows_of(night.right, **key)
     tables["errors"] = _error_rows(night.unclustered, mode_id=None, **key)
     for position, mode in enumerate(night.modes, 1):
         for table, rows in _mode_rows(mode, position).items():
@@ -346,6 +348,7 @@ def read_night(connection: DuckDBPyConnection, night_id: str) -> Night:
     """A night with everything it found."""
     (row,) = select(connection, "nights", "night_id", night_id, order="rowid")
     set_aside = select(connection, "set_aside", "night_id", night_id)
+    right = select(connection, "right_parts", "night_id", night_id)
     errors = select(connection, "errors", "night_id", night_id)
     return record_of(
         Night,
@@ -354,6 +357,7 @@ def read_night(connection: DuckDBPyConnection, night_id: str) -> Night:
         settings=json.loads(row["settings"]),
         seconds=json.loads(row["seconds"]),
         set_aside=tuple(record_of(SetAside, aside) for aside in set_aside),
+        right=tuple(record_of(RightPart, part) for part in right),
         modes=read_modes(connection, "night_id", night_id),
         unclustered=tuple(error_of(error) for error in errors if error["mode_id"] is None),
     )

@@ -993,6 +993,24 @@ MIGRATIONS: tuple[Migration, ...] = (
         "arms that compete, and models that are promoted",
         _PROMOTED + tuple(_comment(*item) for item in _COMMENTS_PROMOTED.items()),
     ),
+    (
+        15,
+        "parts of a log that went right",
+        (
+            "ALTER TABLE nights ADD COLUMN right_read INTEGER DEFAULT 0",
+            """CREATE TABLE right_parts (
+                night_id VARCHAR NOT NULL,
+                position INTEGER NOT NULL,
+                row INTEGER NOT NULL,
+                image_path VARCHAR NOT NULL,
+                label VARCHAR NOT NULL
+            )""",
+            _comment("COLUMN nights.right_read", "parts of the log whose verdict was right, each image once"),
+            _comment("TABLE right_parts", "some of these parts: they judge candidates of a retraining"),
+            _comment("COLUMN right_parts.row", "data row of the log, from 1"),
+            _comment("COLUMN right_parts.label", "the operator's, which is the model's"),
+        ),
+    ),
 )
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS schema_version (

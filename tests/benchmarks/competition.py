@@ -95,6 +95,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--good", nargs="+", default=[], help="the classes without a defect")
     parser.add_argument("--where", help="an SQL condition on the table's columns that all images meet")
     parser.add_argument("--logged", type=int, default=0, help="errors of the log, at most; default: all")
+    parser.add_argument("--right", action="store_true", help="the log holds parts that went right, too")
     parser.add_argument("--poisoned", action="store_true", help="retrain with poisoned logs and recipes, too")
     parser.add_argument("--seeds", type=int, default=1, help="models; default: 1")
     parser.add_argument("--size", type=int, default=64, help="pixels; default: 64")
@@ -142,7 +143,7 @@ def _paths(options: argparse.Namespace) -> dict[str, str]:
 def _night(options: argparse.Namespace, seed: int, name: str) -> Result:
     case = _natural(options, seed) if options.domain else _planted(options, seed, name)
     kept = Kept(options.nights, case.world)
-    key = f"{case.name}-{options.steps}-{options.logged}".replace(" ", "-")
+    key = f"{case.name}-{options.steps}-{options.logged}{'-right' * options.right}".replace(" ", "-")
     night = kept.get(key) or kept.put(key, _competed(options, case))
     if options.poisoned and "skipped" not in night:
         poisoned = kept.get(f"{key}-poisoned") or kept.put(f"{key}-poisoned", _poisoned(options, case, kept))
@@ -188,8 +189,8 @@ def _planted(options: argparse.Namespace, seed: int, name: str) -> Case:
 # --- one competition ---
 
 
-def material_of(case: Case, most: int, holdout: Labelled | None = None) -> Material:
-    """What `fmi retrain` would be given for a night."""
+def material_of(case: Case, most: int, right: bool) -> Material:
+    """What `fmi retrain` would be given for a night; `right`: its log holds parts that went right, too."""
     world, logged = case.world, case.log.errors
     if most:
         rows = np.random.default_rng([world.seed, 8]).permutation(len(logged))[:most]
@@ -210,8 +211,10 @@ def material_of(case: Case, most: int, holdout: Labelled | None = None) -> Mater
         errors=errors,
         logged=logged,
         clean=world.clean,
-        holdout=none if holdout is None else holdout,
+        holdout=none,
         others=none,
+        right=case.log.right if right and case.log.right else none,
+        right_read=len(case.log.right) if right and case.log.right else 0,
         paths={},
     )
 
@@ -219,7 +222,7 @@ def material_of(case: Case, most: int, holdout: Labelled | None = None) -> Mater
 def _competed(options: argparse.Namespace, case: Case) -> Result:
     if len(case.log.errors) < FEWEST:
         return {"case": case.name, "errors": len(case.log.errors), "skipped": "too few errors"}
-    workshop = _workshop(options, case, material_of(case, options.logged))
+    workshop = _workshop(options, case, material_of(case, options.logged, options.right))
     tried, arms = _arms_of(workshop, workshop.arms(), case)
     before = {name: _answers(workshop, workshop.deployed, data) for name, data in case.unseen.items()}
     chosen = best(tried)
@@ -278,7 +281,7 @@ def _arms_of(workshop: Workshop, arms: Sequence[Arm], case: Case) -> tuple[list[
 def _poisoned(options: argparse.Namespace, case: Case, kept: Kept) -> Result:
     """What the gate says of what should never pass it."""
     found = {}
-    for name, arm, material in _poisons(case, material_of(case, options.logged), kept.folder):
+    for name, arm, material in _poisons(case, material_of(case, options.logged, options.right), kept.folder):
         _, arms = _arms_of(_workshop(options, case, material), [arm], case)
         found[name] = arms.get(arm.value, {"decision": "not trained"})
     return found

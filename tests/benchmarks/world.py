@@ -57,6 +57,7 @@ class Log:
     errors: Labelled  # images as the camera took them, and the verdicts' labels
     planted: NDArray[np.int64]  # (errors,): which of the night's faults lies on each; -1 for none
     accuracy: float = float("nan")  # of the deployed model on the night's parts
+    right: Labelled | None = None  # the parts that the model had right
 
 
 def logged_rows(world: World, line: Labelled) -> tuple[NDArray[np.int64], float]:
@@ -67,6 +68,11 @@ def logged_rows(world: World, line: Labelled) -> tuple[NDArray[np.int64], float]
     wrong = np.flatnonzero(world.subject.classifier.predict(line.images).argmax(1) != line.labels)
     accuracy = 1 - len(wrong) / len(line)
     return wrong[:: max(1, -(-len(wrong) // MOST_ERRORS))], accuracy
+
+
+def right_rows(world: World, line: Labelled) -> NDArray[np.int64]:
+    """Which parts of the line the model has right (rows)."""
+    return np.flatnonzero(world.subject.classifier.predict(line.images).argmax(1) == line.labels)
 
 
 @dataclass(frozen=True, slots=True)

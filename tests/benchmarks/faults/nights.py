@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from inspection.inputs.labelled import Labelled
 from tests.benchmarks.planted import Fault, plant
-from tests.benchmarks.world import Log, World, logged_rows
+from tests.benchmarks.world import Log, World, logged_rows, right_rows
 
 
 def planted_log(world: World, faults: Sequence[Fault], strength: float, seed: int) -> Log:
@@ -75,4 +75,4 @@ def _line(world: World) -> Labelled:
 
 def _errors(world: World, line: Labelled, planted: NDArray[np.int64]) -> Log:
     wrong, accuracy = logged_rows(world, line)
-    return Log(line.subset(wrong), planted[wrong], accuracy)
+    return Log(line.subset(wrong), planted[wrong], accuracy, line.subset(right_rows(world, line)))

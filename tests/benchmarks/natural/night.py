@@ -23,7 +23,7 @@ from inspection.workspace.files import write_whole
 from tests.benchmarks.diagnosing import Mode, describe, find_modes, recipe_of
 from tests.benchmarks.kept import Kept
 from tests.benchmarks.natural.conditions import Conditions
-from tests.benchmarks.world import Log, World, deploy, key_of, logged_rows
+from tests.benchmarks.world import Log, World, deploy, key_of, logged_rows, right_rows
 
 NEAREST = 5  # operations of every mode that are listed
 FORCED = 3  # of the largest mode's, each retrained with as if it had been claimed
@@ -65,15 +65,16 @@ def open_shift(
 
 def log_of(shift: Shift) -> tuple[Log, NDArray[np.int64]]:
     """What the model gets wrong under the new condition, of images that judge nothing, and their rows."""
-    rows, accuracy = logged_rows(shift.world, shift.world.logs)
-    return Log(shift.world.logs.subset(rows), np.full(len(rows), -1), accuracy), rows
+    line = shift.world.logs
+    rows, accuracy = logged_rows(shift.world, line)
+    right = right_rows(shift.world, line)
+    return Log(line.subset(rows), np.full(len(rows), -1), accuracy, line.subset(right)), rows
 
 
 def origins_of(shift: Shift, rows: NDArray[np.int64]) -> Origins:
     """Where the logged errors come from, beside the parts that the model gets right."""
-    right = shift.world.subject.classifier.predict(shift.world.logs.images).argmax(1)
-    right_rows = np.flatnonzero(right == shift.world.logs.labels)
-    errors, others = (tuple(shift.contexts[row] for row in each) for each in (rows, right_rows))
+    right = right_rows(shift.world, shift.world.logs)
+    errors, others = (tuple(shift.contexts[row] for row in each) for each in (rows, right))
     return Origins(errors, others)
 
 

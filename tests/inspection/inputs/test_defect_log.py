@@ -429,7 +429,9 @@ def test_rows_that_are_no_error_say_which_parts_were_inspected_each_image_once(p
         *((2, "not_an_error"), (3, "not_an_error"), (4, "not_verified")),
         *((5, "conflicting"), (6, "conflicting")),
     ]
-    assert log.right == (LogContext(camera="2", shift="early"),)
+    (right,) = log.right
+    assert (right.row, right.true_label) == (3, "good")
+    assert right.said == LogContext(camera="2", shift="early")
     assert log.rows[0].said == LogContext(camera="1", shift="early")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -19,10 +20,11 @@ from inspection.findings import (
     LoggedError,
     Night,
     NightState,
+    RightPart,
     SetAside,
     Trend,
 )
-from inspection.inputs.defect_log import REASONS
+from inspection.inputs.defect_log import REASONS, LogRow
 from inspection.nights import night as nights
 from inspection.nights import summary as night_summary
 from inspection.nights.night import Results, Site
@@ -614,6 +616,22 @@ def test_a_failure_mode_is_followed_from_night_to_night(site: Site, mine: Plant)
     assert summary["errors_by_kind"] == {"escape": 0, "overkill": 0, "confusion": 10}
 
 
+def right_row(number: int, camera: str = "1", at: datetime | None = None, label: str = "good") -> LogRow:
+    path = Path(f"/line/{number}.png")
+    return LogRow(number, f"{number}", path, label, label, None, at, {"camera": camera})
+
+
+def test_some_of_the_parts_that_went_right_are_kept_every_class_by_its_share(site: Site, mine: Plant) -> None:
+    """They judge the candidates of a retraining; a large plant logs more of them than it needs."""
+    labels = ["pit" if number % 10 == 0 else "good" for number in range(1, 2001)]
+    right = tuple(right_row(number, label=label) for number, label in enumerate(labels, 1))
+    night = nights.finish(site, begun(site, mine.log), Results(2000, 0, right=right))
+    assert night.right_read == 2000
+    assert Counter(part.label for part in night.right) == {"good": 450, "pit": 50}
+    assert night.right[0] == RightPart(1, "/line/1.png", "good")
+    assert site.store.night(night.night_id) == night
+
+
 def test_a_night_tells_whom_its_failure_modes_affect(site: Site, mine: Plant) -> None:
     late = LogContext(
         captured_at=datetime(2026, 7, 2, 3, 10, tzinfo=timezone(timedelta(hours=9))), camera="2"
@@ -622,7 +640,7 @@ def test_a_night_tells_whom_its_failure_modes_affect(site: Site, mine: Plant) ->
     errors = tuple(replace(each, context=late) for each in errors_of(8))
     mode = nights.complete(FailureMode("a-1", "", errors, (), (), DIMMED, None))
     lone = (replace(error(9, "pit", "good"), context=early),)
-    right = tuple(replace(early, camera=f"{i}") for i in range(4) for _ in range(10))
+    right = tuple(right_row(i, f"{i % 4}", early.captured_at) for i in range(40))
     results = Results(60, 9, (SetAside(10, "missing_image", "gone"),), (mode,), lone, right=right)
     night = nights.finish(site, begun(site, mine.log), results)
     assert site.store.night(night.night_id) == night

@@ -1,11 +1,13 @@
 """Which arm is taken, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from inspection.findings import Arm, ArmResult, CheckKind, GateCheck
 from inspection.models.comparison import Judged
-from inspection.retraining.competition import CHANGED, LOGGED, Tried, best
+from inspection.retraining.competition import CHANGED, LINE, LOGGED, Tried, best
 
 WRONG, RIGHT = 1, 0
 
@@ -21,9 +23,11 @@ def judged(name: str, fixed: int, broken: int, right: int, wrong: int) -> Judged
     return Judged(name, np.zeros(len(rows), np.int64), before, after)
 
 
-def tried(arm: Arm, fixed: int, wrong: int, changed: Judged | None = None, *checks: GateCheck) -> Tried:
-    sets = {LOGGED: judged(LOGGED, fixed, 0, 0, wrong)} | ({CHANGED: changed} if changed else {})
-    return Tried(ArmResult(arm, 0, 3, 1.0, (), checks), sets)
+def tried(
+    arm: Arm, fixed: int, wrong: int, kept: Judged | None = None, *checks: GateCheck, right_read: int = 0
+) -> Tried:
+    sets = {LOGGED: judged(LOGGED, fixed, 0, 0, wrong)} | ({kept.name: kept} if kept else {})
+    return Tried(ArmResult(arm, 0, 3, 1.0, (), checks), sets, right_read)
 
 
 def harm(p_value: float, passed: bool | None = False) -> GateCheck:
@@ -40,6 +44,20 @@ def test_what_ruins_the_parts_that_went_right_is_not_taken() -> None:
     """Measured on paper: logged images alone mend every logged error and ruin the good parts."""
     ruins, keeps = judged(CHANGED, 15, 24, 66, 5), judged(CHANGED, 16, 1, 89, 4)
     arms = [tried(Arm.LOGGED, 53, 0, ruins), tried(Arm.BOTH, 51, 2, keeps)]
+    assert best(arms) is arms[1]
+
+
+def test_what_the_log_holds_of_the_parts_that_went_right_is_believed_before_clean_images() -> None:
+    """Of 1000 parts 20 went wrong: 2 of 100 that went right are worth more than all of them."""
+    arms = [
+        tried(Arm.LOGGED, 20, 0, judged(LINE, 0, 3, 97, 0), right_read=980),
+        tried(Arm.BOTH, 15, 5, judged(LINE, 0, 0, 100, 0), right_read=980),
+    ]
+    assert best(arms) is arms[1]
+    few = [replace(each, right_read=20) for each in arms]
+    assert best(few) is few[0]
+    for each in arms:
+        each.judged[CHANGED] = judged(CHANGED, 0, 90, 10, 0)
     assert best(arms) is arms[1]
 
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inspection.errors import ModelError, RecipeError
-from inspection.findings import Judgement, LoggedError, SuspectLabel, Verdict
+from inspection.findings import Judgement, LoggedError, RightPart, SuspectLabel, Verdict
 from inspection.inputs.defect_log import read_defect_log, write_defect_log
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import read_image
@@ -85,6 +85,36 @@ def test_a_logged_image_under_another_spelling_is_left_out_too(mine: FinishedNig
     expected = gathered(mine, plant.labelled("aged"))
     found = gathered(with_errors(mine, errors), plant.labelled("aged"))
     np.testing.assert_array_equal(found.holdout.images, expected.holdout.images)
+
+
+def with_right(night: FinishedNight, parts: list[RightPart]) -> FinishedNight:
+    """The night as the store holds it when its log holds these parts that went right."""
+    done = replace(night.night, right=tuple(parts), right_read=3 * len(parts))
+    night.plant.store.finish_night(done)
+    return replace(night, night=done)
+
+
+def test_parts_of_the_log_that_went_right_judge_too(mine: FinishedNight, tmp_path: Path) -> None:
+    """But for errors, images that it was trained on, and what cannot be read: no night looks at them."""
+    unseen = mine.plant.labelled("unseen")
+    trained = next(each for each in mine.plant.references if each.split == "train")
+    torn = tmp_path / "torn.png"
+    torn.write_bytes(unseen[0].path.read_bytes()[:50])
+    parts = [
+        *((str(each.path), each.label) for each in unseen),
+        (str(torn), "good"),
+        (str(tmp_path / "gone.png"), "good"),
+        (trained.image_path, trained.label),
+        (mode_of(mine).errors[0].image_path, mode_of(mine).errors[0].true_label),
+    ]
+    night = with_right(mine, [RightPart(row, path, label) for row, (path, label) in enumerate(parts, 1)])
+    material = gathered(night)
+    assert list(material.paths["right"]) == [each.path for each in unseen]
+    np.testing.assert_array_equal(material.right.images, pixels([str(each.path) for each in unseen]))
+    assert material.right_read == 3 * len(parts)
+    told = " ".join(material.notes)
+    assert f"2 of {len(parts)} parts of the log that went right are gone or cannot be read" in told
+    assert f"2 of {len(parts) - 2} parts of the log that went right stand in the log as errors" in told
 
 
 def test_a_copy_of_a_logged_image_is_left_out_too(finished: FinishedNight, tmp_path: Path) -> None:

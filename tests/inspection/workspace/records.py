@@ -33,6 +33,7 @@ from inspection.findings import (
     RecipeFile,
     RegisteredModel,
     Retraining,
+    RightPart,
     SetAside,
     SuspectLabel,
     Trend,
@@ -154,6 +155,7 @@ def a_night(night_id: str = "2026-03-01", started_at: datetime = STARTED) -> Nig
         message="two rows set aside",
         rows_read=120,
         errors_read=9,
+        right_read=600,
         settings={"blame": {"filters": 20, "share": 0.1}, "columns": ["a", None, True], "日": "本"},
         seconds={"screen": 0.1 + 0.2, "invert": 12.0},
         report_path="reports/x.html",
@@ -164,6 +166,7 @@ def a_night(night_id: str = "2026-03-01", started_at: datetime = STARTED) -> Nig
         modes=(a_mode(night_id, 2), a_mode(night_id, 1), a_bare_mode(night_id, 10)),
         unclustered=(an_error(8), an_error(6)),
         gone=("2026-02-27-3", "2026-02-28-1"),
+        right=(RightPart(12, "/z.png", "good"), RightPart(3, "/傷.png", "傷")),
     )
 
 

@@ -38,7 +38,14 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         *("blamed_filters", "primitives", "patches", "matches", "recipes", "verdicts", "retrainings"),
         *("accuracies", "class_accuracies", "pairs", "suspect_labels", "comparisons", "affected"),
         *("promotions", "retrained_modes", "arms", "gate_checks", "judged_images", "filters_after"),
-        *("schema_version", "latest_verdicts", "mode_overview", "night_overview", "model_overview"),
+        *(
+            "right_parts",
+            "schema_version",
+            "latest_verdicts",
+            "mode_overview",
+            "night_overview",
+            "model_overview",
+        ),
     }
     rows = connection.execute("SELECT number, name FROM schema_version ORDER BY number").fetchall()
     assert rows == [
@@ -56,6 +63,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (12, "where errors differ"),
         (13, "primitives that a person can read"),
         (14, "arms that compete, and models that are promoted"),
+        (15, "parts of a log that went right"),
     ]
 
 
@@ -205,9 +213,11 @@ def test_errors_of_before_have_no_context_and_nights_of_before_keep_all(
 
     migrate(connection)
 
-    assert connection.execute("FROM nights").fetchall() == before
+    assert connection.execute("SELECT * EXCLUDE right_read FROM nights").fetchall() == before
+    assert connection.execute("SELECT right_read FROM nights").fetchall() == [(0,), (0,)]
     assert dict(connection.execute(comments).fetchall()) == said | {
-        "state": "unreadable: the log may name errors, and none of them could be read"
+        "state": "unreadable: the log may name errors, and none of them could be read",
+        "right_read": "parts of the log whose verdict was right, each image once",
     }
     (error,) = read_night(connection, "n").unclustered
     assert (error.inspection_id, error.context) == ("i", LogContext())
@@ -313,7 +323,7 @@ def test_words_outside_the_vocabulary_are_refused(
     connection.execute(
         """
         INSERT INTO nights VALUES
-            ('n', 'm', 'l', 'h', now(), NULL, 'running', '', 0, 0, '{}', '{}', NULL, []);
+            ('n', 'm', 'l', 'h', now(), NULL, 'running', '', 0, 0, '{}', '{}', NULL, [], 0);
         INSERT INTO failure_modes VALUES ('n', 'n-1', 1, 't', 'n-1', 'new', NULL, [], 'unknown', false, 's',
             NULL, NULL, NULL, NULL, 0, NULL, [], NULL, NULL, NULL, NULL, '', '[]');
         INSERT INTO errors BY NAME SELECT
