@@ -7,8 +7,10 @@ from prefect import flow, task
 from prefect.runtime import flow_run
 
 from flows.progress import remark, step
+from inspection.errors import ModelError
 from inspection.findings import Arm
 from inspection.inputs.image_sets import read_image_set
+from inspection.models.tracking import track
 from inspection.nights import night as nights
 from inspection.retraining import retrain as retraining
 from inspection.retraining.arms import Workshop
@@ -46,6 +48,10 @@ def retrain_and_judge(root: str, request: RetrainingRequest, run: str, again: bo
                 done = done.noted(note) if note else done
                 site.store.add_retraining(done.retraining, done.candidate, done.pictures)
         retraining.forget_unfinished(workshop)
+        try:
+            track(site.workspace, site.store)
+        except ModelError as error:
+            remark(f"{error}")
     return made
 
 

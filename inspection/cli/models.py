@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inspection.cli.app import app, console
+from inspection.cli.app import app, console, errors
 from inspection.cli.options import JsonOption, WorkspaceOption, open_given
+
+if TYPE_CHECKING:
+    from inspection.workspace.folder import Workspace
+    from inspection.workspace.store import Store
 
 ReasonOption = Annotated[
     str, typer.Option(help="Why, in a sentence: it stays on record.", show_default=False)
@@ -58,8 +62,10 @@ def promote(
     from inspection.models import promotion
     from inspection.workspace.store import Store
 
-    store = Store(open_given(workspace).store_path)
+    site = open_given(workspace)
+    store = Store(site.store_path)
     entry = promotion.promote(store, model, author, reason, anyway)
+    _track(site, store)
     now = store.model(entry.model_hash)
     console.print(f"{now.called} ({now.model_hash[:12]}) is the deployed model now, by {entry.author}.")
     console.print("Next: fmi export, and fmi night with the next log")
@@ -71,10 +77,23 @@ def rollback(reason: ReasonOption = "", author: AuthorOption = "", workspace: Wo
     from inspection.models import promotion
     from inspection.workspace.store import Store
 
-    store = Store(open_given(workspace).store_path)
+    site = open_given(workspace)
+    store = Store(site.store_path)
     entry = promotion.roll_back(store, author, reason)
+    _track(site, store)
     now = store.model(entry.model_hash)
     console.print(f"{now.called} ({now.model_hash[:12]}) is the deployed model again, by {entry.author}.")
+
+
+def _track(site: "Workspace", store: "Store") -> None:
+    """Log it to MLflow, where the settings name one; a server that is not there stops nobody."""
+    from inspection.errors import ModelError
+    from inspection.models.tracking import track
+
+    try:
+        track(site, store)
+    except ModelError as error:
+        errors.print(f"{error}", style="yellow")
 
 
 @app.command()

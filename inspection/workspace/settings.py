@@ -235,6 +235,14 @@ class WorthSettings(Section):
     currency: str = Field("EUR", description="of the prices")
 
 
+class MlflowSettings(Section):
+    """MLflow, for plants that keep their experiments there; it needs fmi[mlflow]."""
+
+    tracking_uri: str = Field(
+        "", description="where retrainings are logged, too: http://..., sqlite:///...; empty: nowhere"
+    )
+
+
 class ServeSettings(Section):
     """The dashboard, on this machine only."""
 
@@ -260,6 +268,7 @@ class Settings(BaseSettings):
     training: TrainingSettings = TrainingSettings()
     acceptance: AcceptanceSettings = AcceptanceSettings()
     worth: WorthSettings = WorthSettings()
+    mlflow: MlflowSettings = MlflowSettings()
     serve: ServeSettings = ServeSettings()
 
     @classmethod
@@ -275,7 +284,7 @@ class Settings(BaseSettings):
         return InitSettingsSource(settings_cls, current_names(env_settings())), init_settings
 
 
-NO_NIGHTS = ("worth",)  # tables that decide nothing of a night: it is the same whatever they hold
+NO_NIGHTS = ("worth", "mlflow")  # tables that decide nothing of a night: it is the same whatever they hold
 TWICE = ("Cannot declare", "Cannot overwrite", "immutable namespace")  # tomllib's words
 RETIRED = (
     ("blame", "sounding_errors"),
