@@ -33,7 +33,7 @@ def recognise(
 ) -> tuple[KnownMode | None, ...]:
     """Which known failure mode each signature is, at most one each, so that the cosines add up highest.
 
-    Known modes have to be of the same model: another one has other filters.
+    Known modes have to be of the same model, or of one that was retrained from it: another has other filters.
     """
     cosines = np.array([[_alike(each.signature, mine) for each in known] for mine in signatures])
     found: list[KnownMode | None] = [None] * len(signatures)

@@ -53,8 +53,18 @@ WHERE model_hash = ? AND log_sha256 = ?
 ORDER BY started_at DESC, night_id DESC
 """
 
+# Models of one family share their filters: each is retrained from another.
 _KNOWN_MODES = """
-WITH earlier AS (
+WITH RECURSIVE before AS (
+    SELECT ?::VARCHAR AS model_hash
+    UNION
+    SELECT model.parent_hash FROM models AS model JOIN before USING (model_hash)
+    WHERE model.parent_hash IS NOT NULL
+), family AS (
+    FROM before
+    UNION
+    SELECT model.model_hash FROM models AS model JOIN family ON model.parent_hash = family.model_hash
+), earlier AS (
     SELECT
         night_id, started_at, gone,
         row_number() OVER (ORDER BY started_at DESC, night_id DESC)::INTEGER AS nights_ago,
@@ -63,7 +73,7 @@ WITH earlier AS (
             WHERE s.night_id = night.night_id AND list_contains(?, s.reason)
         ) AS lost
     FROM nights AS night
-    WHERE model_hash = ? AND started_at < ? AND state = 'finished'
+    WHERE model_hash IN (SELECT model_hash FROM family) AND started_at < ? AND state = 'finished'
 )
 SELECT
     mode.lineage,
@@ -302,10 +312,11 @@ class Reader(ABC):
     def known_modes(self, model_hash: str, before: datetime) -> list[KnownMode]:
         """Return each lineage of a model's finished nights before a moment, as the latest of them saw it.
 
-        The last 30 such nights count, and only failure modes with a signature; newest first.
+        So are those of the models that it was retrained from or that were retrained from it. The last 30 such
+        nights count, and only failure modes with a signature; newest first.
         """
         with self._reading() as connection:
-            rows = fetch(connection, _KNOWN_MODES, list(LOST), model_hash, before, REMEMBERED)
+            rows = fetch(connection, _KNOWN_MODES, model_hash, list(LOST), before, REMEMBERED)
         return [record_of(KnownMode, row) for row in rows]
 
     def other_errors(self, mode_id: str) -> list[LoggedError]:

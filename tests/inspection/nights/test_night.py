@@ -663,6 +663,21 @@ def test_another_model_knows_none_of_them(site: Site, mine: Plant) -> None:
     assert (other.modes[0].lineage, other.modes[0].trend, other.gone) == ("b-1", Trend.NEW, ())
 
 
+def test_a_promoted_model_knows_those_of_the_model_before_it(site: Site, mine: Plant) -> None:
+    a_night(site, mine, 1, a=(12, (1.0, 0.0)))
+    promoted = replace(
+        mine.model,
+        model_hash="0" * 64,
+        parent_hash=mine.model.model_hash,
+        registered_at=datetime.now(UTC),
+    )
+    site.store.add_model(promoted, [])
+    gone = a_night(site, mine, 2)
+    assert (gone.model_hash, gone.gone) == ("0" * 64, ("a-1",))
+    back = a_night(site, mine, 3, b=(12, (1.0, 0.0)))
+    assert (back.modes[0].lineage, back.modes[0].previous_errors) == ("a-1", 12)
+
+
 # --- the summary for scripts ---
 
 

@@ -247,6 +247,18 @@ def test_a_known_mode_is_as_its_latest_night_saw_it(store: Store) -> None:
     assert store.known_modes("ab" * 32, monday) == []
 
 
+def test_a_model_knows_the_modes_of_those_before_and_after_it(store: Store) -> None:
+    """Promoted or rolled back, what returns is recognised."""
+    for name, parent in (("aa", None), ("bb", "aa"), ("cc", "bb"), ("dd", "aa"), ("ee", None)):
+        store.add_model(a_model(name * 32, parent_hash=parent and parent * 32), [])
+        store.finish_night(_found(name, 1, f"of {name}", model_hash=name * 32))
+    later = STARTED + 9 * 24 * HOUR
+    for name in ("aa", "bb", "cc", "dd"):
+        known = {each.lineage for each in store.known_modes(name * 32, later)}
+        assert known == {"of aa", "of bb", "of cc", "of dd"}
+    assert [each.lineage for each in store.known_modes("ee" * 32, later)] == ["of ee"]
+
+
 def test_other_models_unfinished_nights_and_modes_without_signature_are_not_known(store: Store) -> None:
     store.finish_night(_found("a", 1, "other model", model_hash="cd" * 32))
     store.finish_night(_found("b", 2, "failed", state=NightState.FAILED))
