@@ -281,7 +281,7 @@ def _blocked(mode: FailureMode, runs: list[RetrainingRun]) -> str:
 
 def _warnings(mode: FailureMode, verdicts: list[Verdict]) -> list[str]:
     warnings = []
-    if verdicts and verdicts[0].judgement is Judgement.REJECT:  # the newest
+    if verdicts and verdicts[0].judgement is Judgement.OTHER_CAUSE:  # the newest
         warnings.append("A reviewer rejected this failure mode: its recipe is left out of a retraining.")
     if mode.best and mode.best.withheld:
         warnings.append("The filters of this failure mode are withheld: they do not beat their controls.")

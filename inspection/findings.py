@@ -50,8 +50,12 @@ class NightState(StrEnum):
 class Judgement(StrEnum):
     """A reviewer's verdict on a failure mode."""
 
-    CONFIRM = "confirm"
-    REJECT = "reject"
+    CONFIRM = "confirm"  # the finding is right
+    OTHER_CAUSE = "other cause"  # its recipe is left out of a retraining
+    RELABEL = "relabel"  # the operators' labels are wrong: no recipe, and no image that nobody has relabelled
+    NEW_DEFECT = "new kind of defect"  # or material, or product; its recipe is left out
+    REMOVE = "remove"  # these images are no parts of the line: nothing of them is trained on
+    INVESTIGATE = "investigate"  # cannot be said yet
 
 
 # Why a row was set aside that is an error by its labels, of this model or of another.
@@ -454,6 +458,18 @@ class Verdict:
     mode_id: str
     judgement: Judgement
     comment: str
+    reviewer: str
+    given_at: datetime  # UTC
+    cause: str = ""  # the operation or family that the reviewer names; empty: the one found, or none
+
+
+@dataclass(frozen=True, slots=True)
+class Relabel:
+    """What a reviewer says that a logged image shows; the newest on an image counts."""
+
+    mode_id: str
+    row: int  # 1-based data row of the log
+    label: str | None  # a class of the model; None: nothing to train on
     reviewer: str
     given_at: datetime  # UTC
 

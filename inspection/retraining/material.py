@@ -1,7 +1,8 @@
 """Everything a retraining needs: what to mend, with what, and the images that will judge."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from inspection.findings import (
     Night,
     ReferenceImage,
     RegisteredModel,
+    Relabel,
 )
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import Reading, check_image, each_read, reading
 from inspection.inputs.labelled import Labelled, load_images
 from inspection.models.registry import check_references, spec_of
+from inspection.nights.phrases import plural
 from inspection.progress import Progress
 from inspection.recipes.recipe import Recipe, load_recipe
 from inspection.retraining.groups import groups_of
@@ -32,6 +35,12 @@ from inspection.workspace.store import Store
 MOST_OTHERS = 500  # errors of other failure modes, the newest, that judge a candidate
 MOST_RIGHT = 500  # parts of the logs that went right, of the newest nights, that judge a candidate
 NAMED = 3  # files that a note names
+# Verdicts after which what was found is not believed, and those after which images are not, either.
+WITHOUT_RECIPE = (Judgement.OTHER_CAUSE, Judgement.RELABEL, Judgement.NEW_DEFECT, Judgement.REMOVE)
+UNFIT = {
+    Judgement.RELABEL: "a reviewer says that their labels are wrong, and nobody has relabelled them",
+    Judgement.REMOVE: "a reviewer says that they are no parts of the line",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,7 @@ def gather_material(
             f"model {model.model_hash[:12]} has no training images among its references; register it with a "
             "reference set that has a train split (or none, and one image in five is kept for validation)"
         )
-    joining = _joining(modes, alone, notes)
+    joining = _joining(_reviewed(store, modes, model, notes), alone, notes)
     recipes = _recipes(workspace, store, modes, notes)
     if not recipes and not joining:
         why = modes[0].diagnosis.sentence if modes else "no failure mode"
@@ -167,26 +176,67 @@ def _targets(
     return tuple(modes.values()), list(nights.values()), alone
 
 
+def _reviewed(
+    store: Store, modes: Sequence[FailureMode], model: RegisteredModel, notes: list[str]
+) -> list[tuple[LoggedError, str]]:
+    """The modes' errors that reviewers and the search for wrong labels leave, as reviewers label them.
+
+    A reviewer's word on an image stands above every sign that its label is wrong.
+    """
+    relabelled = store.relabels([mode.mode_id for mode in modes])
+    kept: list[tuple[LoggedError, str]] = []
+    left_out: Counter[str] = Counter()
+    for mode in modes:
+        judgement = store.judgements(mode.night_id).get(mode.mode_id)
+        suspects = {suspect.image_path for suspect in mode.suspects}
+        for error in mode.errors:
+            word = relabelled.get((mode.mode_id, error.row))
+            why = _left_out(error, word, judgement, error.image_path in suspects, model)
+            if why:
+                left_out[why] += 1
+            else:
+                label = word.label if word and word.label else error.true_label
+                kept.append((replace(error, true_label=label), mode.mode_id))
+    notes += [f"{plural(count, 'logged image')} not trained on: {why}" for why, count in left_out.items()]
+    return kept
+
+
+def _left_out(
+    error: LoggedError,
+    word: Relabel | None,
+    judgement: Judgement | None,
+    suspect: bool,
+    model: RegisteredModel,
+) -> str:
+    """Why an error does not join the training set; empty where it does."""
+    if word and word.label is None:
+        return "a reviewer removed them"
+    if word and word.label == error.predicted_label:
+        return "by a reviewer's label the model was right"
+    if word and word.label not in model.class_names:
+        return f"a reviewer labelled them '{word.label}', which is no class of the model"
+    if word:
+        return ""
+    if judgement in UNFIT:
+        return UNFIT[judgement]
+    return "their labels are suspect; review them" if suspect else ""
+
+
 def _joining(
-    modes: Sequence[FailureMode], alone: Sequence[LoggedError], notes: list[str]
+    reviewed: Sequence[tuple[LoggedError, str]], alone: Sequence[LoggedError], notes: list[str]
 ) -> list[tuple[LoggedError, str]]:
     """The logged errors that may join the training set, with their failure modes, every image once."""
     found: dict[str, tuple[LoggedError, str]] = {}
-    suspects = {suspect.image_path for mode in modes for suspect in mode.suspects}
     gone: list[str] = []
-    for error, mode in [*((e, m.mode_id) for m in modes for e in m.errors), *((e, "") for e in alone)]:
-        if error.image_path in suspects or error.image_path in found:
+    for error, mode in [*reviewed, *((error, "") for error in alone)]:
+        if error.image_path in found:
             continue
         if Path(error.image_path).is_file():
             found[error.image_path] = error, mode
         else:
             gone.append(error.image_path)
-    if suspects:
-        notes.append(
-            f"{len(suspects)} logged images are not trained on, since their labels are suspect; review them"
-        )
     if gone:
-        notes.append(f"{len(gone)} logged images are gone, and left out: {_named(gone)}")
+        notes.append(f"{plural(len(gone), 'logged image')} gone, and left out: {_named(gone)}")
     return list(found.values())
 
 
@@ -201,8 +251,9 @@ def _recipes(
     for mode in modes:
         if mode.recipe is None:
             continue
-        if store.judgements(mode.night_id).get(mode.mode_id) is Judgement.REJECT:
-            notes.append(f"the recipe of {mode.mode_id} is left out: a reviewer rejected its cause")
+        judgement = store.judgements(mode.night_id).get(mode.mode_id)
+        if judgement in WITHOUT_RECIPE:
+            notes.append(f"the recipe of {mode.mode_id} is left out: a reviewer's verdict is '{judgement}'")
             continue
         path = workspace.root / mode.recipe.path
         found.append(ModeRecipe(load_recipe(path), path.parent, mode.recipe.sha256, len(mode.errors)))

@@ -1,7 +1,7 @@
 """A copy of the store in memory for many readers at once, who wait for no writer."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,9 +11,9 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from inspection.errors import StoreBusyError, StoreError
-from inspection.findings import Verdict
+from inspection.findings import Relabel, Verdict
 from inspection.workspace.reader import Reader
-from inspection.workspace.rows import insert, row_of
+from inspection.workspace.rows import insert, row_of, rows_of
 from inspection.workspace.store import WAIT_SECONDS, Stamp, Store
 
 PATIENCE = 1.0  # seconds that one reader waits for a file that others hold before it takes the older copy
@@ -40,6 +40,11 @@ class Copy(Reader):
         """Add a verdict that the store has accepted."""
         with self._reading() as connection:
             insert(connection, "verdicts", [row_of(verdict)])
+
+    def add_relabels(self, relabels: Sequence[Relabel]) -> None:
+        """The same of images that were relabelled."""
+        with self._reading() as connection:
+            insert(connection, "relabels", rows_of(relabels))
 
 
 class LiveCopy:
@@ -74,6 +79,13 @@ class LiveCopy:
             self.store.add_verdict(verdict)
             if self._copy:
                 self._copy.add_verdict(verdict)
+
+    def add_relabels(self, relabels: Sequence[Relabel]) -> None:
+        """The same of images that were relabelled."""
+        with self._turn(WAIT_SECONDS):
+            self.store.add_relabels(relabels)
+            if self._copy:
+                self._copy.add_relabels(relabels)
 
     @contextmanager
     def _turn(self, wait: float) -> Iterator[None]:

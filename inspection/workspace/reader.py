@@ -25,6 +25,7 @@ from inspection.findings import (
     Promotion,
     ReferenceImage,
     RegisteredModel,
+    Relabel,
     Retraining,
     Trend,
     Verdict,
@@ -135,6 +136,11 @@ _JUDGEMENTS = """
 SELECT mode_id, judgement
 FROM latest_verdicts JOIN failure_modes USING (mode_id)
 WHERE night_id = ?
+"""
+
+_RELABELS = """
+FROM relabels WHERE list_contains(?, mode_id)
+QUALIFY row_number() OVER (PARTITION BY mode_id, row ORDER BY given_at DESC, rowid DESC) = 1
 """
 
 _RETRAININGS = """
@@ -334,6 +340,15 @@ class Reader(ABC):
         with self._reading() as connection:
             rows = select(connection, "verdicts", "mode_id", mode_id, order="given_at DESC, rowid DESC")
         return [record_of(Verdict, row, judgement=Judgement(row["judgement"])) for row in rows]
+
+    def relabels(self, mode_ids: Sequence[str]) -> dict[tuple[str, int], Relabel]:
+        """Return the newest word on each image of some failure modes that a reviewer has relabelled.
+
+        By failure mode and data row of the log.
+        """
+        with self._reading() as connection:
+            rows = fetch(connection, _RELABELS, list(mode_ids))
+        return {(row["mode_id"], row["row"]): record_of(Relabel, row) for row in rows}
 
     def judgements(self, night_id: str) -> dict[str, Judgement]:
         """Return the newest verdict's judgement on each failure mode of a night that has one."""

@@ -825,6 +825,40 @@ _COMMENTS_PROMOTED = {
 }
 
 
+# What a reviewer may say of a failure mode, and of single images. "reject" said that another cause is right.
+_FIELD_VERDICTS = (
+    """CREATE TABLE verdicts_in_words (
+        mode_id VARCHAR NOT NULL,
+        judgement VARCHAR NOT NULL CHECK (judgement IN (
+            'confirm', 'other cause', 'relabel', 'new kind of defect', 'remove', 'investigate'
+        )),
+        cause VARCHAR NOT NULL DEFAULT '',
+        comment VARCHAR NOT NULL,
+        reviewer VARCHAR NOT NULL,
+        given_at TIMESTAMPTZ NOT NULL
+    )""",
+    """INSERT INTO verdicts_in_words BY NAME
+    SELECT * REPLACE (CASE judgement WHEN 'reject' THEN 'other cause' ELSE judgement END AS judgement)
+    FROM verdicts
+    ORDER BY rowid""",
+    "DROP TABLE verdicts",
+    "ALTER TABLE verdicts_in_words RENAME TO verdicts",
+    """CREATE TABLE relabels (
+        mode_id VARCHAR NOT NULL,
+        row INTEGER NOT NULL,
+        label VARCHAR,
+        reviewer VARCHAR NOT NULL,
+        given_at TIMESTAMPTZ NOT NULL
+    )""",
+)
+_COMMENTS_FIELD_VERDICTS = {
+    "TABLE verdicts": "what reviewers say of failure modes; only ever added to",
+    "COLUMN verdicts.cause": "the operation or family that the reviewer names; empty: the one found, or none",
+    "TABLE relabels": "what reviewers say that logged images show; the newest on an image counts",
+    "COLUMN relabels.row": "data row of the log, from 1",
+    "COLUMN relabels.label": "a class of the model; NULL: nothing to train on",
+}
+
 MIGRATIONS: tuple[Migration, ...] = (
     (1, "findings", _TABLES),
     (2, "overviews and comments", _VIEWS + tuple(_comment(*item) for item in _COMMENTS.items())),
@@ -1010,6 +1044,11 @@ MIGRATIONS: tuple[Migration, ...] = (
             _comment("COLUMN right_parts.row", "data row of the log, from 1"),
             _comment("COLUMN right_parts.label", "the operator's, which is the model's"),
         ),
+    ),
+    (
+        16,
+        "verdicts in the field's words, and images that a reviewer relabels",
+        _FIELD_VERDICTS + tuple(_comment(*item) for item in _COMMENTS_FIELD_VERDICTS.items()),
     ),
 )
 

@@ -30,6 +30,7 @@ from inspection.findings import (
     PromotionKind,
     ReferenceImage,
     RegisteredModel,
+    Relabel,
     Retraining,
     Verdict,
 )
@@ -40,6 +41,7 @@ from inspection.workspace.rows import (
     insert,
     read_deployed,
     row_of,
+    rows_of,
     select,
     write_model,
     write_night,
@@ -152,6 +154,13 @@ class Store(Reader):
         with self._transaction() as connection:
             require(connection, MODE_IDS, verdict.mode_id)
             insert(connection, "verdicts", [row_of(verdict)])
+
+    def add_relabels(self, relabels: Sequence[Relabel]) -> None:
+        """Add what a reviewer says that logged images show; earlier words on them stay."""
+        with self._transaction() as connection:
+            for mode_id in {each.mode_id for each in relabels}:
+                require(connection, MODE_IDS, mode_id)
+            insert(connection, "relabels", rows_of(relabels))
 
     def add_retraining(
         self,

@@ -57,7 +57,7 @@ def test_from_the_list_to_a_verdict_and_a_retraining(
     expect(page.get_by_role("status")).to_have_text("Your verdict is saved.")
     expect(page.get_by_role("complementary")).to_contain_text("rejected Sato Lamp 3 was replaced. 照明を交換")
     (verdict,) = reviewed.verdicts(MODE_ID)
-    assert (verdict.judgement, verdict.comment) == (Judgement.REJECT, "Lamp 3 was replaced. 照明を交換")
+    assert (verdict.judgement, verdict.comment) == (Judgement.OTHER_CAUSE, "Lamp 3 was replaced. 照明を交換")
 
     retraining = page.get_by_role("region", name="Targeted retraining")
     expect(retraining).to_contain_text("A reviewer rejected this failure mode")

@@ -55,7 +55,7 @@ def test_a_verdict_is_kept_and_shown(visitor: Visitor, reviewed: Store) -> None:
         f"/modes/{MODE_ID}?saved=verdict#verdicts",
     )
     (verdict,) = reviewed.verdicts(MODE_ID)
-    assert (verdict.judgement, verdict.reviewer) == (Judgement.REJECT, "Sato 佐藤")
+    assert (verdict.judgement, verdict.reviewer) == (Judgement.OTHER_CAUSE, "Sato 佐藤")
     page = visitor.get(answer.headers["location"]).text
     assert "Your verdict is saved." in page
     assert "&lt;b&gt;labels\r\nswapped&lt;/b&gt;" in page or "&lt;b&gt;labels\nswapped&lt;/b&gt;" in page

@@ -111,7 +111,7 @@ def test_many_nights_are_listed_page_by_page(
 
 
 def test_the_newest_verdict_is_the_badge(visitor: Visitor, reviewed: Store) -> None:
-    for judgement, hour in ((Judgement.CONFIRM, 8), (Judgement.REJECT, 9)):
+    for judgement, hour in ((Judgement.CONFIRM, 8), (Judgement.OTHER_CAUSE, 9)):
         given_at = datetime(2026, 7, 4, hour, tzinfo=UTC)
         reviewed.add_verdict(Verdict(MODE_ID, judgement, "", "Sato", given_at))
     text = words(visitor.get("/").text)

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inspection.errors import ModelError, RecipeError
-from inspection.findings import Judgement, LoggedError, RightPart, SuspectLabel, Verdict
+from inspection.findings import Judgement, LoggedError, Relabel, RightPart, SuspectLabel, Verdict
 from inspection.inputs.defect_log import read_defect_log, write_defect_log
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import read_image
@@ -225,17 +225,79 @@ def test_suspect_labels_and_images_that_are_gone_are_left_out_and_told(
     material = gathered(mine)
     assert [error.image_path for error in material.errors] == [error.image_path for error in errors[2:]]
     assert material.notes == (
-        "1 logged images are not trained on, since their labels are suspect; review them",
-        f"1 logged images are gone, and left out: {tmp_path / 'gone.png'}",
+        "1\N{NO-BREAK SPACE}logged image not trained on: their labels are suspect; review them",
+        f"1\N{NO-BREAK SPACE}logged image gone, and left out: {tmp_path / 'gone.png'}",
     )
 
 
-def test_the_recipe_of_a_rejected_cause_is_left_out(mine: FinishedNight) -> None:
-    mode = mode_of(mine)
-    mine.plant.store.add_verdict(Verdict(mode.mode_id, Judgement.REJECT, "", "Aoki", datetime.now(UTC)))
+def judged(night: FinishedNight, judgement: Judgement) -> None:
+    verdict = Verdict(mode_of(night).mode_id, judgement, "", "Aoki", datetime.now(UTC))
+    night.plant.store.add_verdict(verdict)
+
+
+@pytest.mark.parametrize("judgement", [Judgement.OTHER_CAUSE, Judgement.NEW_DEFECT])
+def test_the_recipe_of_a_cause_that_is_not_believed_is_left_out(
+    mine: FinishedNight, judgement: Judgement
+) -> None:
+    judged(mine, judgement)
     material = gathered(mine)
     assert material.recipes == ()
-    assert material.notes == (f"the recipe of {mode.mode_id} is left out: a reviewer rejected its cause",)
+    assert len(material.errors) == len(mode_of(mine).errors)
+    assert material.notes == (
+        f"the recipe of {mode_of(mine).mode_id} is left out: a reviewer's verdict is '{judgement}'",
+    )
+
+
+@pytest.mark.parametrize("judgement", [Judgement.CONFIRM, Judgement.INVESTIGATE])
+def test_what_is_confirmed_or_not_yet_said_leaves_nothing_out(
+    mine: FinishedNight, judgement: Judgement
+) -> None:
+    judged(mine, judgement)
+    material = gathered(mine)
+    assert (len(material.recipes), material.notes) == (1, ())
+
+
+@pytest.mark.parametrize("judgement", [Judgement.RELABEL, Judgement.REMOVE])
+def test_of_wrong_labels_only_what_is_relabelled_is_trained_on(
+    mine: FinishedNight, judgement: Judgement
+) -> None:
+    judged(mine, judgement)
+    with pytest.raises(RecipeError, match=r"no recipe .* and no logged image to train with"):
+        gathered(mine)
+    first = mode_of(mine).errors[0]
+    word = Relabel(mode_of(mine).mode_id, first.row, first.true_label, "Aoki", datetime.now(UTC))
+    mine.plant.store.add_relabels([word])
+    assert [error.image_path for error in gathered(mine).errors] == [first.image_path]
+
+
+def test_an_image_is_trained_on_as_a_reviewer_labels_it(mine: FinishedNight) -> None:
+    mode, names = mode_of(mine), mine.plant.model.class_names
+    first, removed, right, unknown, suspect, *others = mode.errors
+    third = next(each for each in names if each not in (first.true_label, first.predicted_label))
+    listed = SuspectLabel("i", suspect.image_path, "", suspect.true_label, suspect.predicted_label, 0.9)
+    mine.plant.store.finish_night(replace(mine.night, modes=(replace(mode, suspects=(listed,)),)))
+    words = {
+        first.row: third,
+        removed.row: None,
+        right.row: right.predicted_label,
+        unknown.row: "crack",
+        suspect.row: suspect.true_label,  # looked at again, and right
+    }
+    now = datetime.now(UTC)
+    mine.plant.store.add_relabels(
+        [Relabel(mode.mode_id, row, label, "Aoki", now) for row, label in words.items()]
+    )
+    material = gathered(mine)
+    kept = {error.row: error.true_label for error in material.errors}
+    assert kept == {first.row: third} | {each.row: each.true_label for each in (suspect, *others)}
+    assert [names[i] for i in material.logged.labels] == list(kept.values())
+    blank = "\N{NO-BREAK SPACE}"
+    assert set(material.notes) == {
+        f"1{blank}logged image not trained on: a reviewer removed them",
+        f"1{blank}logged image not trained on: by a reviewer's label the model was right",
+        f"1{blank}logged image not trained on: a reviewer labelled them 'crack', which is no class of the "
+        "model",
+    }
 
 
 def test_without_a_recipe_and_without_logged_images_nothing_would_change(mine: FinishedNight) -> None:

@@ -21,7 +21,7 @@ def hear(): sys.stdin.readline()
 HOLD = "c = duckdb.connect(sys.argv[1]); say('held'); hear(); c.close(); say('free')"
 WRITE = """
 c = duckdb.connect(sys.argv[1])
-c.execute("INSERT INTO verdicts VALUES (?, 'reject', 'its', 'Berg', now())", [sys.argv[2]])
+c.execute("INSERT INTO verdicts VALUES (?, 'other cause', '', 'its', 'Berg', now())", [sys.argv[2]])
 say('written'); hear(); c.close(); say('free')
 """
 

@@ -40,6 +40,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         *("promotions", "retrained_modes", "arms", "gate_checks", "judged_images", "filters_after"),
         *(
             "right_parts",
+            "relabels",
             "schema_version",
             "latest_verdicts",
             "mode_overview",
@@ -64,6 +65,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (13, "primitives that a person can read"),
         (14, "arms that compete, and models that are promoted"),
         (15, "parts of a log that went right"),
+        (16, "verdicts in the field's words, and images that a reviewer relabels"),
     ]
 
 
@@ -80,6 +82,7 @@ def test_units_can_be_read_in_sql(connection: duckdb.DuckDBPyConnection) -> None
 def test_an_older_store_is_migrated_once_and_keeps_its_rows(connection: duckdb.DuckDBPyConnection) -> None:
     assert migrate(connection, MIGRATIONS[:1]) == 1
     connection.execute("INSERT INTO verdicts VALUES ('n-1', 'confirm', 'yes', 'Aoki', now())")
+    connection.execute("INSERT INTO verdicts VALUES ('n-2', 'reject', 'no', 'Berg', now())")
     assert "latest_verdicts" not in _tables(connection)
     with pytest.raises(StoreError, match=f"has schema 1, and .* works with {LAST}.*`fmi init`"):
         check_schema(connection)
@@ -89,8 +92,9 @@ def test_an_older_store_is_migrated_once_and_keeps_its_rows(connection: duckdb.D
     assert migrate(connection) == LAST
 
     assert connection.execute("FROM schema_version").fetchall() == once
-    assert connection.execute("SELECT mode_id, judgement FROM latest_verdicts").fetchall() == [
-        ("n-1", "confirm")
+    assert connection.execute("SELECT mode_id, judgement, comment FROM latest_verdicts").fetchall() == [
+        ("n-1", "confirm", "yes"),
+        ("n-2", "other cause", "no"),
     ]
     check_schema(connection)
 
@@ -329,7 +333,7 @@ def test_words_outside_the_vocabulary_are_refused(
         INSERT INTO errors BY NAME SELECT
             'n' AS night_id, 1 AS position, 1 AS row, 'i' AS inspection_id, 'p' AS image_path,
             'a' AS true_label, 'b' AS predicted_label, 'escape' AS kind, 1 AS margin, 't' AS picture;
-        INSERT INTO verdicts VALUES ('n-1', 'confirm', '', 'Aoki', now());
+        INSERT INTO verdicts VALUES ('n-1', 'confirm', '', '', 'Aoki', now());
         INSERT INTO promotions VALUES ('m', NULL, 'registered', 'Aoki', '', now(), NULL);
         INSERT INTO reference_images VALUES ('m', 'p', 'a', 'val');
         """

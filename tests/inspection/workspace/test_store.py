@@ -23,6 +23,7 @@ from inspection.findings import (
     KnownMode,
     Night,
     NightState,
+    Relabel,
     SetAside,
     Trend,
     Verdict,
@@ -51,7 +52,7 @@ from tests.inspection.workspace.records import (
 def test_verdicts_are_only_added(store: Store) -> None:
     store.finish_night(a_night())
     confirm = Verdict("2026-03-01-1", Judgement.CONFIRM, "the lamp, yes", "Aoki", STARTED)
-    reject = Verdict("2026-03-01-1", Judgement.REJECT, "", "Berg", STARTED + HOUR)
+    reject = Verdict("2026-03-01-1", Judgement.OTHER_CAUSE, "", "Berg", STARTED + HOUR)
     same_moment = replace(confirm, given_at=STARTED + HOUR)
     for verdict in (confirm, reject, same_moment, replace(confirm, mode_id="2026-03-01-2")):
         store.add_verdict(verdict)
@@ -120,7 +121,7 @@ def test_the_list_of_nights_says_what_a_page_needs(store: Store) -> None:
     store.finish_night(a_night())
     store.start_night(as_started(a_night("2026-03-02", STARTED + 24 * HOUR)))
     store.add_verdict(Verdict(mode_id, Judgement.CONFIRM, "", "Aoki", STARTED))
-    store.add_verdict(Verdict(mode_id, Judgement.REJECT, "", "Aoki", STARTED + HOUR))
+    store.add_verdict(Verdict(mode_id, Judgement.OTHER_CAUSE, "", "Aoki", STARTED + HOUR))
     store.add_retraining(a_retraining("r1", mode_id), a_model())
     store.add_retraining(replace(a_retraining("r2", mode_id), decision=Decision.UNDECIDED), a_model())
 
@@ -128,7 +129,7 @@ def test_the_list_of_nights_says_what_a_page_needs(store: Store) -> None:
 
     # By hand from _mode: errors 9, 3, 4, 5, of which 3 and 5 escaped; 2/3 is the better of 1/3 and 2/3.
     busy = ModeOverview(
-        mode_id, "mode 2", 4, 2, 1, "lighting", 0.9, 0.85, 2 / 3, False, Judgement.REJECT, 2, 1,
+        mode_id, "mode 2", 4, 2, 1, "lighting", 0.9, 0.85, 2 / 3, False, Judgement.OTHER_CAUSE, 2, 1,
         "first-2", Trend.GROWING, 2, Cause.LABELS,
     )  # fmt: skip
     quiet = replace(
@@ -195,7 +196,7 @@ def test_a_page_finds_by_id_what_belongs_to_it(store: Store) -> None:
     store.finish_night(a_night("2026-03-02", STARTED + 24 * HOUR))
     for mode_id, judgement, hours in (
         ("2026-03-01-1", Judgement.CONFIRM, 1),
-        ("2026-03-01-1", Judgement.REJECT, 2),
+        ("2026-03-01-1", Judgement.OTHER_CAUSE, 2),
         ("2026-03-01-2", Judgement.CONFIRM, 1),
         ("2026-03-02-1", Judgement.CONFIRM, 1),
     ):
@@ -204,7 +205,7 @@ def test_a_page_finds_by_id_what_belongs_to_it(store: Store) -> None:
         store.add_retraining(a_retraining(retraining_id, mode_id), a_model())
 
     assert store.judgements("2026-03-01") == {
-        "2026-03-01-1": Judgement.REJECT,
+        "2026-03-01-1": Judgement.OTHER_CAUSE,
         "2026-03-01-2": Judgement.CONFIRM,
     }
     assert store.judgements("x") == {}
@@ -374,6 +375,22 @@ def test_an_unknown_model_names_those_that_exist(store: Store) -> None:
         store.model("aa")
     with pytest.raises(StoreError, match="no deployed model"):  # both are candidates
         store.model()
+
+
+def test_the_newest_word_on_an_image_counts(store: Store) -> None:
+    store.finish_night(a_night())
+    first = Relabel("2026-03-01-1", 4, "scratch", "Aoki", STARTED)
+    later = replace(first, label=None, reviewer="Berg", given_at=STARTED + HOUR)
+    other = replace(first, mode_id="2026-03-01-2", row=4)
+    for given in ([first, replace(first, row=5)], [later], [other]):
+        store.add_relabels(given)
+    assert store.relabels(["2026-03-01-1"]) == {
+        ("2026-03-01-1", 4): later,
+        ("2026-03-01-1", 5): replace(first, row=5),
+    }
+    assert store.query("SELECT count(*) FROM relabels")[1] == [(4,)]
+    with pytest.raises(UnknownIdError, match="no failure mode 'nope'"):
+        store.add_relabels([replace(first, mode_id="nope")])
 
 
 def test_a_verdict_needs_its_failure_mode(store: Store) -> None:
@@ -679,7 +696,7 @@ def test_a_killed_writer_leaves_the_earlier_state(store: Store) -> None:
         with Store(Path(sys.argv[1]))._transaction() as connection:
             connection.execute("DELETE FROM nights")
             connection.execute("UPDATE errors SET margin = 0")
-            connection.execute("INSERT INTO verdicts VALUES ('2026-03-01-1', 'reject', '', 'x', now())")
+            connection.execute("INSERT INTO verdicts VALUES ('2026-03-01-1', 'confirm', '', '', 'x', now())")
             say('written')
             hear()
     """
