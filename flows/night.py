@@ -17,6 +17,7 @@ from uuid import uuid4
 from prefect import flow, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 from prefect.tasks import Task
 
@@ -49,6 +50,7 @@ from inspection.modes.grouping import Grouping
 from inspection.nights import night as nights
 from inspection.nights.affected import Origins
 from inspection.nights.phrases import all_errors
+from inspection.workspace.jobs import announced
 
 BATCH = 256  # errors screened in one task
 RESULT = re.compile(r"(\d{8}-[0-9a-f]{8}(?:-\d+)?)-[a-z_]+-")  # the name of what a step of a night kept
@@ -69,17 +71,23 @@ def night(
         nights.settle(site)
         begun = nights.begin(site, Path(log), model_hash, query, again)
         scope = Scope(str(site.workspace.root), begun.night_id, begun.model_hash)
-        if begun.state is NightState.FINISHED:
-            _mend(site, begun, scope, query)
-        else:
-            try:
-                _run(scope, query)
-            except Exception as error:
-                if not interrupted(error):
-                    site.store.fail_night(begun.night_id, f"{error}")
-                raise
+        leases, mine = site.workspace.leases, nights.lease_of(begun.log_sha256)
+        with announced(leases, mine, "night", (begun.night_id,), str(flow_run.id or "")):
+            if begun.state is NightState.FINISHED:
+                _mend(site, begun, scope, query)
+            else:
+                _run_or_fail(site, scope, query)
         _forget_finished(site.store.states())
     return begun.night_id
+
+
+def _run_or_fail(site: nights.Site, scope: Scope, query: str | None) -> None:
+    try:
+        _run(scope, query)
+    except Exception as error:
+        if not interrupted(error):
+            site.store.fail_night(scope.night_id, f"{error}")
+        raise
 
 
 def _say_who_runs_it(holder: str) -> None:

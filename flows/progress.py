@@ -1,4 +1,4 @@
-"""What a long command says on stderr while it works: progress, on a terminal, and remarks."""
+"""What a long command says while it works: progress, on a terminal and to who looks on, and remarks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +13,7 @@ from rich.progress import (
 )
 
 from inspection.console import Console
+from inspection.workspace.jobs import begin_step
 
 _console = Console(stderr=True)
 
@@ -37,10 +38,11 @@ def step(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
         *([] if total is None else [TextColumn("left"), TimeRemainingColumn()]),
     )
     with Progress(*columns, console=_console, disable=not _console.is_terminal) as bars:
-        bar = bars.add_task(name, total=total)
+        bar, tell = bars.add_task(name, total=total), begin_step(name, total)
 
         def advance(count: int) -> None:
             bars.advance(bar, count)
+            tell(count)
 
         yield advance
         if total is not None:

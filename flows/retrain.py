@@ -16,6 +16,7 @@ from inspection.retraining import retrain as retraining
 from inspection.retraining.arms import Workshop
 from inspection.retraining.material import RetrainingRequest, gather_material
 from inspection.workspace.folder import open_workspace
+from inspection.workspace.jobs import announced
 from inspection.workspace.lease import lease
 
 
@@ -32,7 +33,11 @@ def retrain_and_judge(root: str, request: RetrainingRequest, run: str, again: bo
     with step("Reading the images", None) as advance:
         material = gather_material(site.workspace, site.store, request, advance)
     workshop = Workshop.opened(site.workspace, material)
-    with lease(site.workspace.leases, f"retrain-{workshop.unfinished.name}", _say_who_retrains):
+    leases, mine = site.workspace.leases, f"retrain-{workshop.unfinished.name}"
+    with (
+        lease(leases, mine, _say_who_retrains),
+        announced(leases, mine, "retrain", request.targets, run),
+    ):
         if not site.store.retrainings(retraining_id=made):
             before = None if again else retraining.made_before(site.store, workshop)
             if before:

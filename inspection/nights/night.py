@@ -135,7 +135,7 @@ def turn(site: Site, log: Path, waiting: Callable[[str], None]) -> Iterator[None
     """
     content = sha256_of(log)
     while True:
-        with lease(site.workspace.leases, _lease_of(content), waiting):
+        with lease(site.workspace.leases, lease_of(content), waiting):
             now = sha256_of(log)
             if now == content:
                 yield
@@ -147,7 +147,7 @@ def settle(site: Site) -> None:
     """Mark nights that were ended on the way as failed: those that are said to run, and that nobody runs."""
     for night_id, state in site.store.states().items():
         if state is NightState.RUNNING:
-            name = _lease_of(site.store.night(night_id).log_sha256)
+            name = lease_of(site.store.night(night_id).log_sha256)
             # It may have ended since: whoever has the lease, nobody ends or begins it.
             with lease_if_free(site.workspace.leases, name) as free:
                 if free and site.store.states().get(night_id) is NightState.RUNNING:
@@ -156,10 +156,11 @@ def settle(site: Site) -> None:
 
 def runs_now(workspace: Workspace, night: Night) -> str | None:
     """Which process runs a night now, in words; None where none does."""
-    return holder(workspace.leases, _lease_of(night.log_sha256))
+    return holder(workspace.leases, lease_of(night.log_sha256))
 
 
-def _lease_of(log_sha256: str) -> str:
+def lease_of(log_sha256: str) -> str:
+    """The name of the lease that a night over a log holds."""
     return f"night-{log_sha256[:16]}"
 
 
