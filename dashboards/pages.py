@@ -1,6 +1,6 @@
 """The pages: the shared macros of the report, with pictures served instead of embedded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,8 +9,39 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from dashboards.guard import FIELD, form_token, remember_token
+from inspection.language import LANGUAGES, language
+from inspection.nights.phrases import check_in_words
 from inspection.nights.report import environment, picture_file
+from inspection.nights.review import CHECKS, cause_title, unclaimed_title
 from inspection.workspace.folder import Workspace
+from inspection.workspace.reader import NightCount, NightOverview, WaitingMode
+
+
+def _with(asked: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What an address asks for, with some of it changed."""
+    return {**asked, **changes}
+
+
+def _waiting_title(waits: WaitingMode) -> str:
+    """The title of a failure mode in a list."""
+    found = waits.diagnosis
+    return cause_title(found) if found.claimed else unclaimed_title(found, waits.confusion)
+
+
+def _night_counts(nights: Sequence[NightOverview]) -> list[NightCount]:
+    """Nights, newest first, as a chart takes them."""
+    return [
+        NightCount(each.night_id, each.started_at, each.errors_read, each.errors_read, None)
+        for each in reversed(nights)
+    ]
+
+
+FILTERS: dict[str, Callable[..., object]] = {
+    "check_in_words": check_in_words,
+    "dict_with": _with,
+    "night_counts": _night_counts,
+    "waiting_title": _waiting_title,
+}
 
 
 class Pages:
@@ -21,7 +52,11 @@ class Pages:
         self._templates = environment(self.picture_url, "dashboards")
         self._templates.globals["workspace_name"] = workspace.root.name
         self._templates.globals["workspace_path"] = str(workspace.root)
+        self._templates.filters.update(FILTERS)
         self._templates.globals["behind"] = behind
+        self._templates.globals["language"] = language
+        self._templates.globals["languages"] = LANGUAGES
+        self._templates.globals["families"] = list(CHECKS)
 
     def picture_url(self, path: str) -> str | None:
         """Map a picture's path, relative to the workspace, to its address; None where it is missing."""

@@ -33,7 +33,7 @@ class RetrainingRun:
 
 
 class RetrainingStarter(Protocol):
-    """Starts targeted retrainings and lists them. Both raise FlowError where the flows cannot be reached."""
+    """Starts targeted retrainings, lists and cancels them. FlowError where the flows cannot be reached."""
 
     def start(self, mode_id: str) -> str:
         """Start a targeted retraining; return the id of its flow run."""
@@ -41,6 +41,10 @@ class RetrainingStarter(Protocol):
 
     def runs(self, mode_id: str) -> list[RetrainingRun]:
         """Return the runs of a failure mode, newest first."""
+        ...
+
+    def cancel(self, flow_run_id: str) -> None:
+        """Cancel a run: at once where it waits, else within seconds."""
         ...
 
 
@@ -87,6 +91,18 @@ class PrefectRetraining:
             )
             for run in found
         ]
+
+    def cancel(self, flow_run_id: str) -> None:
+        """Cancel a run: at once where it waits, else within seconds, by the worker that runs it."""
+        from uuid import UUID
+
+        from prefect.client.orchestration import get_client
+        from prefect.states import Cancelled, Cancelling
+
+        with self._prefect(), get_client(sync_client=True) as client:
+            run = client.read_flow_run(UUID(flow_run_id))
+            running = run.state is not None and run.state.is_running()
+            client.set_flow_run_state(run.id, Cancelling() if running else Cancelled())
 
     @contextmanager
     def _prefect(self) -> Iterator[None]:

@@ -63,6 +63,10 @@ ERRORS_LOST = ("missing_image", "unreadable_image", "hash_mismatch", "conflictin
 LOST = (*ERRORS_LOST, "malformed", "unknown_class")  # these two may have been one
 
 
+# Verdicts after which what was found is not believed, and no recipe made of it is used.
+WITHOUT_RECIPE = (Judgement.OTHER_CAUSE, Judgement.RELABEL, Judgement.NEW_DEFECT, Judgement.REMOVE)
+
+
 @dataclass(frozen=True, slots=True)
 class SetAside:
     """A row of the defect log that the night could not use, and why."""

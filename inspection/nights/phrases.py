@@ -62,7 +62,7 @@ def causes(night: Night) -> str:
     if night.unclustered:
         alone = "by itself" if len(night.unclustered) == 1 else "by themselves"
         parts.append(f"{plural(len(night.unclustered), 'error')} {alone}")
-    return f"{_capital('; '.join(parts))}."
+    return f"{capital('; '.join(parts))}."
 
 
 def _cause_of_mode(mode: FailureMode) -> str:
@@ -169,7 +169,7 @@ def _operation_sentence(diagnosis: Diagnosis) -> str:
     named = f"{', '.join(others)} or {last}" if others else last
     first = "The first" if equals else "It"
     said = [
-        f"{_capital(diagnosis.meaning)}: {named}. {first} explains {best.share:.0%} of what moved the blamed "
+        f"{capital(diagnosis.meaning)}: {named}. {first} explains {best.share:.0%} of what moved the blamed "
         f"filters.{_nearer_sentence(diagnosis)}"
     ]
     if equals:
@@ -193,7 +193,7 @@ def _pair_sentence(diagnosis: Diagnosis) -> str:
 
 def _measured_sentence(diagnosis: Diagnosis) -> str:
     return (
-        f"{_capital(diagnosis.family or '')}, measured on the errors themselves: the {diagnosis.measured} "
+        f"{capital(diagnosis.family or '')}, measured on the errors themselves: the {diagnosis.measured} "
         f"measured on one half of them explains {diagnosis.share:.0%} of what moved the blamed filters of "
         f"the other half. The best operation of the catalogue, {diagnosis.matches[0].operation}, explains "
         f"{diagnosis.nearest_operation_share or 0:.0%}.{_nearer_sentence(diagnosis)}"
@@ -209,7 +209,8 @@ def _nearer_sentence(diagnosis: Diagnosis) -> str:
     )
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """The text as a sentence begins."""
     return text[:1].upper() + text[1:]
 
 

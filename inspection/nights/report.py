@@ -13,7 +13,9 @@ from markupsafe import Markup
 
 from inspection.errors import WorkspaceError
 from inspection.findings import Night, RegisteredModel, Retraining
+from inspection.language import gettext, ngettext
 from inspection.nights.phrases import FILTERS
+from inspection.nights.review import REVIEW
 from inspection.nights.worth import worth_in_words, worth_of
 from inspection.workspace.files import write_whole
 from inspection.workspace.folder import Workspace
@@ -62,8 +64,10 @@ def environment(picture_url: PictureUrl, *packages: str) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
     )
-    pages.filters.update(FILTERS)
+    pages.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
+    pages.filters.update(FILTERS | REVIEW)
     pages.filters["picture_url"] = picture_url
     pages.filters["worth"] = _worth
     return pages

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from inspection.errors import ImageError, ModelError, RecipeError
 from inspection.findings import (
+    WITHOUT_RECIPE,
     Arm,
     FailureMode,
     Judgement,
@@ -35,8 +36,7 @@ from inspection.workspace.store import Store
 MOST_OTHERS = 500  # errors of other failure modes, the newest, that judge a candidate
 MOST_RIGHT = 500  # parts of the logs that went right, of the newest nights, that judge a candidate
 NAMED = 3  # files that a note names
-# Verdicts after which what was found is not believed, and those after which images are not, either.
-WITHOUT_RECIPE = (Judgement.OTHER_CAUSE, Judgement.RELABEL, Judgement.NEW_DEFECT, Judgement.REMOVE)
+# Verdicts after which a failure mode's images are not trained on as they are logged.
 UNFIT = {
     Judgement.RELABEL: "a reviewer says that their labels are wrong, and nobody has relabelled them",
     Judgement.REMOVE: "a reviewer says that they are no parts of the line",

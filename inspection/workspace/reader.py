@@ -15,6 +15,7 @@ from inspection.errors import StoreError, UnknownIdError
 from inspection.findings import (
     LOST,
     Cause,
+    Diagnosis,
     FailureMode,
     JudgedImage,
     Judgement,
@@ -36,6 +37,7 @@ from inspection.workspace.rows import (
     fetch,
     grouped,
     read_deployed,
+    read_diagnoses,
     read_modes,
     read_night,
     read_promotions,
@@ -55,7 +57,7 @@ ORDER BY started_at DESC, night_id DESC
 """
 
 # Models of one family share their filters: each is retrained from another.
-_KNOWN_MODES = """
+_FAMILY = """
 WITH RECURSIVE before AS (
     SELECT ?::VARCHAR AS model_hash
     UNION
@@ -65,7 +67,10 @@ WITH RECURSIVE before AS (
     FROM before
     UNION
     SELECT model.model_hash FROM models AS model JOIN family ON model.parent_hash = family.model_hash
-), earlier AS (
+)"""
+
+_KNOWN_MODES = f"""
+{_FAMILY}, earlier AS (
     SELECT
         night_id, started_at, gone,
         row_number() OVER (ORDER BY started_at DESC, night_id DESC)::INTEGER AS nights_ago,
@@ -138,6 +143,38 @@ FROM latest_verdicts JOIN failure_modes USING (mode_id)
 WHERE night_id = ?
 """
 
+_ERRORS_OF_NIGHTS = f"""
+{_FAMILY}
+SELECT
+    night.night_id,
+    night.started_at,
+    night.errors_read,
+    count(error.row) AS errors,
+    any_value(mode.mode_id) AS mode_id
+FROM nights AS night
+LEFT JOIN failure_modes AS mode ON mode.night_id = night.night_id AND mode.lineage = ?
+LEFT JOIN errors AS error ON error.mode_id = mode.mode_id
+WHERE night.state = 'finished' AND night.model_hash IN (SELECT model_hash FROM family)
+GROUP BY ALL
+ORDER BY night.started_at DESC, night.night_id DESC
+LIMIT ?
+"""
+
+_NEWEST_OF_LINEAGES = """
+SELECT overview.*, night.started_at, night.errors_read, night.model_hash
+FROM mode_overview AS overview JOIN nights AS night USING (night_id)
+WHERE night.state = 'finished'
+QUALIFY row_number() OVER (PARTITION BY overview.lineage ORDER BY night.started_at DESC, position) = 1
+ORDER BY overview.escapes DESC, overview.errors DESC, night.started_at DESC, position
+"""
+
+_CONFUSIONS = """
+SELECT mode_id, true_label, predicted_label
+FROM errors WHERE list_contains(?, mode_id)
+GROUP BY mode_id, true_label, predicted_label
+QUALIFY row_number() OVER (PARTITION BY mode_id ORDER BY count(*) DESC, min(position)) = 1
+"""
+
 _RELABELS = """
 FROM relabels WHERE list_contains(?, mode_id)
 QUALIFY row_number() OVER (PARTITION BY mode_id, row ORDER BY given_at DESC, rowid DESC) = 1
@@ -202,6 +239,29 @@ class NightOverview:
     modes: tuple[ModeOverview, ...]
     retrainings: int  # over all its modes
     accepted: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingMode:
+    """The newest night of a lineage, for a list of what waits for a person."""
+
+    overview: ModeOverview
+    diagnosis: Diagnosis
+    confusion: tuple[str, str]  # true and predicted label of most errors
+    started_at: datetime  # of its night, UTC
+    errors_read: int  # of that night
+    model_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class NightCount:
+    """How many errors of a lineage a night found, or of all."""
+
+    night_id: str
+    started_at: datetime  # UTC
+    errors: int
+    errors_read: int  # of the night
+    mode_id: str | None  # None: the night has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +384,36 @@ class Reader(ABC):
         with self._reading() as connection:
             rows = fetch(connection, _KNOWN_MODES, model_hash, list(LOST), before, REMEMBERED)
         return [record_of(KnownMode, row) for row in rows]
+
+    def newest_of_lineages(self) -> list[WaitingMode]:
+        """Return every lineage as its newest finished night saw it: most escapes first, then most errors."""
+        with self._reading() as connection:
+            rows = fetch(connection, _NEWEST_OF_LINEAGES)
+            ids = [row["mode_id"] for row in rows]
+            found = read_diagnoses(connection, ids)
+            most = {
+                row["mode_id"]: (row["true_label"], row["predicted_label"])
+                for row in fetch(connection, _CONFUSIONS, ids)
+            }
+        return [
+            record_of(
+                WaitingMode,
+                row,
+                overview=_mode_overview(row),
+                diagnosis=found[row["mode_id"]],
+                confusion=most.get(row["mode_id"], ("", "")),
+            )
+            for row in rows
+        ]
+
+    def errors_of_nights(self, model_hash: str, lineage: str, most: int = REMEMBERED) -> list[NightCount]:
+        """Return how many errors of a lineage the last finished nights found, newest first.
+
+        Nights of the model, of those that it was retrained from, and of those retrained from it.
+        """
+        with self._reading() as connection:
+            rows = fetch(connection, _ERRORS_OF_NIGHTS, model_hash, lineage, most)
+        return [record_of(NightCount, row) for row in rows]
 
     def other_errors(self, mode_id: str) -> list[LoggedError]:
         """Return the errors of the other failure modes that a model and those before it had, newest first.

@@ -372,6 +372,17 @@ def read_modes(connection: DuckDBPyConnection, column: str, value: str) -> tuple
     return tuple(_mode(row, details) for row in select(connection, "failure_modes", column, value))
 
 
+def read_diagnoses(connection: DuckDBPyConnection, mode_ids: Sequence[str]) -> dict[str, Diagnosis]:
+    """The diagnoses of failure modes, without the rest of them."""
+
+    def of_modes(table: str) -> list[Row]:
+        wanted = f"FROM {table} WHERE list_contains(?, mode_id) ORDER BY position"
+        return fetch(connection, wanted, list(mode_ids))
+
+    details = {table: grouped(of_modes(table), _MODE_DETAILS[table]) for table in ("matches", "pairs")}
+    return {row["mode_id"]: _diagnosis(row, details) for row in of_modes("failure_modes")}
+
+
 def _mode(row: Row, details: Mapping[str, Groups]) -> FailureMode:
     key = (row["mode_id"],)
     recipes = [_recipe(recipe) for recipe in details["recipes"][key]]

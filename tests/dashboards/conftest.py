@@ -44,6 +44,11 @@ class Workbench:
             raise FlowError(self.unreachable)
         return list(self.started.get(mode_id, []))
 
+    def cancel(self, flow_run_id: str) -> None:
+        for mode_id, runs in self.started.items():
+            if any(run.flow_run_id == flow_run_id for run in runs):
+                self.end(mode_id, "Cancelled", "")
+
     def end(self, mode_id: str, state: str, message: str) -> None:
         run = self.started[mode_id][0]
         self.started[mode_id][0] = RetrainingRun(run.flow_run_id, state, run.started_at, message)

@@ -1,0 +1,85 @@
+"""What every page works with: the workspace, its findings of one moment, and who starts retrainings."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Form, HTTPException, Request
+from pydantic import StringConstraints
+
+from dashboards.pages import Pages
+from dashboards.retraining import RetrainingStarter
+from inspection.errors import StoreBusyError, UnknownIdError
+from inspection.findings import FailureMode, Night, NightState
+from inspection.nights.night import Site, runs_now, settle
+from inspection.workspace.folder import Workspace
+from inspection.workspace.live_copy import LiveCopy
+from inspection.workspace.reader import Reader
+
+LONGEST_NAME = 80  # characters of a reviewer's name
+LONGEST_COMMENT = 2000  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the pages of one workspace work with."""
+
+    workspace: Workspace
+    live: LiveCopy
+    retraining: RetrainingStarter
+    pages: Pages
+
+    def reports(self) -> set[str]:
+        """Name the nights whose report is there."""
+        return {path.stem for path in (self.workspace.root / "reports").glob("*.html")}
+
+    def settled(self, findings: Reader) -> Reader:
+        """The findings, after nights that were ended on the way have been marked as such."""
+        running = [
+            findings.night(name) for name, state in findings.states().items() if state is NightState.RUNNING
+        ]
+        if any(runs_now(self.workspace, night) is None for night in running):
+            with suppress(StoreBusyError):  # then the next reader does it
+                settle(Site(self.workspace, self.live.store))
+            return self.live.newest()
+        return findings
+
+
+def _desk(request: Request) -> Desk:
+    return cast(Desk, request.app.state.desk)
+
+
+def _findings(request: Request) -> Reader:
+    """The findings of one moment for all of one page."""
+    return _desk(request).live.newest()
+
+
+AtDesk = Annotated[Desk, Depends(_desk)]
+Findings = Annotated[Reader, Depends(_findings)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME), Form()]
+Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_COMMENT), Form()]
+
+
+@contextmanager
+def known(what: str) -> Iterator[None]:
+    """Answer 404 where the store has no such thing."""
+    try:
+        yield
+    except UnknownIdError:
+        raise HTTPException(404, f"There is no {what} in this workspace.") from None
+
+
+def the_night(findings: Reader, night_id: str) -> Night:
+    """The night of an address, which holds its whole id."""
+    with known(f"night {night_id}"):
+        night = findings.night(night_id)
+        if night.night_id != night_id:  # short ids are for the command line
+            raise UnknownIdError(night_id)
+        return night
+
+
+def the_mode(findings: Reader, mode_id: str) -> FailureMode:
+    """The failure mode of an address."""
+    with known(f"failure mode {mode_id}"):
+        return findings.mode(mode_id)

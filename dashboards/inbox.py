@@ -1,0 +1,87 @@
+"""The inbox: what waits for a person, by consequence, and what runs now."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, Response
+
+from dashboards.desk import AtDesk, Findings
+from inspection.findings import Decision, NightState, Retraining
+from inspection.models.promotion import deployed_in_turn
+from inspection.workspace.jobs import jobs_now
+from inspection.workspace.reader import NightOverview, Reader, WaitingMode
+
+RECENT = 30  # nights that the chart shows, and in which a failure mode still waits
+
+router = APIRouter(default_response_class=HTMLResponse)
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """What waits for a person."""
+
+    modes: list[WaitingMode]  # without a verdict on their newest night
+    candidates: list[Retraining]  # judged and not promoted, from the deployed model
+    nights: list[NightOverview]  # that failed or could read nothing, and were followed by none that could
+
+    def __len__(self) -> int:
+        return len(self.modes) + len(self.candidates) + len(self.nights)
+
+
+@router.get("/")
+def inbox_page(desk: AtDesk, findings: Findings) -> Response:
+    """Show what waits for a person, and what runs."""
+    findings = desk.settled(findings)
+    nights = findings.nights(RECENT)
+    return desk.pages.page(
+        "inbox.html",
+        inbox=waiting(findings, nights),
+        nights=nights,
+        called={model.model_hash: model.called for model in findings.models()},
+        jobs=jobs_now(desk.workspace.leases),
+        now=datetime.now(UTC),
+    )
+
+
+@router.get("/jobs")
+def jobs_fragment(desk: AtDesk) -> Response:
+    """Return what runs now, to refresh it without the rest."""
+    jobs = jobs_now(desk.workspace.leases)
+    return desk.pages.page("jobs.html", jobs=jobs, now=datetime.now(UTC))
+
+
+def waiting(findings: Reader, nights: list[NightOverview]) -> Inbox:
+    """What waits for a person, in the order of its consequence."""
+    recent = {night.night_id for night in nights}
+    modes = [
+        each
+        for each in findings.newest_of_lineages()
+        if each.overview.judgement is None and each.overview.mode_id.rpartition("-")[0] in recent
+    ]
+    return Inbox(modes, _candidates(findings), _failed(nights))
+
+
+def _candidates(findings: Reader) -> list[Retraining]:
+    trail = findings.promotions()
+    standing = deployed_in_turn(trail)
+    seen = {entry.model_hash for entry in trail}
+    return [
+        done
+        for done in findings.retrainings()
+        if done.candidate_hash
+        and done.candidate_hash not in seen
+        and done.decision is not Decision.REJECTED
+        and standing[-1:] == [done.model_hash]
+    ]
+
+
+def _failed(nights: list[NightOverview]) -> list[NightOverview]:
+    """The newest nights as long as none of them finished."""
+    found = []
+    for night in nights:
+        if night.state is NightState.FINISHED:
+            break
+        if night.state in (NightState.FAILED, NightState.UNREADABLE):
+            found.append(night)
+    return found

@@ -1,0 +1,432 @@
+"""A failure mode: what it is, how sure that is, a person's verdict, and the way to a promoted model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Form, HTTPException, Request
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+
+from dashboards.desk import (
+    LONGEST_COMMENT,
+    LONGEST_NAME,
+    AtDesk,
+    Comment,
+    Desk,
+    Findings,
+    Name,
+    the_mode,
+)
+from dashboards.guard import own_form
+from dashboards.retraining import RetrainingRun
+from inspection.errors import FlowError
+from inspection.findings import (
+    WITHOUT_RECIPE,
+    Cause,
+    Decision,
+    ErrorKind,
+    FailureMode,
+    Judgement,
+    LoggedError,
+    Outcome,
+    Promotion,
+    Relabel,
+    Retraining,
+    Verdict,
+)
+from inspection.language import gettext as _
+from inspection.nights.phrases import duration, moment
+from inspection.workspace.jobs import Job, jobs_now
+from inspection.workspace.reader import NightCount, Reader
+
+PICTURES_SHOWN = 50  # on one page
+SHOWN = 24  # images of one outcome, beside their number
+SORTED: dict[str, Callable[[LoggedError], Any]] = {  # ways of sorting the pictures
+    "margin": lambda error: -error.margin,
+    "row": lambda error: error.row,
+    "label": lambda error: (error.true_label, error.predicted_label, -error.margin),
+}
+UNSURE, YES, BUT, NO = "unsure", "yes", "but", "no"  # answers to whether a finding is right
+OTHERS = (Judgement.RELABEL, Judgement.NEW_DEFECT, Judgement.REMOVE)  # what is no cause of the catalogue
+
+# What it means that a finding is right which says that the model is not to blame.
+MEANT = {Cause.LABELS: Judgement.RELABEL, Cause.NEW_LOOK: Judgement.NEW_DEFECT}
+
+router = APIRouter(default_response_class=HTMLResponse)
+
+
+# --- what is known of the way from finding to promotion ---
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step on the way from a finding to a promoted model."""
+
+    name: str
+    detail: str
+    state: str  # done, now, warn, bad or todo
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How far a failure mode has come."""
+
+    verdicts: list[Verdict]
+    runs: list[RetrainingRun]
+    jobs: list[Job]  # that retrain for it now, whoever started them
+    retrainings: list[Retraining]
+    states: dict[str, str]  # of models: deployed, retired or candidate
+    called: dict[str, str]  # names of models
+    trail: list[Promotion]
+    blocked: str  # why no retraining can start now; empty where it can
+
+    @property
+    def live(self) -> bool:
+        """Whether a run may still change."""
+        return bool(self.jobs) or any(run.live for run in self.runs)
+
+    @property
+    def judged(self) -> Retraining | None:
+        """The newest retraining."""
+        return self.retrainings[0] if self.retrainings else None
+
+    @property
+    def candidate(self) -> Retraining | None:
+        """The newest retraining, where its candidate waits to be promoted."""
+        done = self.judged
+        return done if done and self.states.get(done.candidate_hash or "") == "candidate" else None
+
+    @property
+    def deployed(self) -> Promotion | None:
+        """The promotion of its newest candidate, where that is deployed now."""
+        done = self.judged
+        if not done or self.states.get(done.candidate_hash or "") != "deployed":
+            return None
+        return next((each for each in reversed(self.trail) if each.model_hash == done.candidate_hash), None)
+
+    @property
+    def failed(self) -> RetrainingRun | None:
+        """The newest run, where it ended without a result."""
+        run = self.runs[0] if self.runs else None
+        return run if run and not run.live and run.state not in ("Completed", "Cached") else None
+
+    @property
+    def usual_seconds(self) -> float | None:
+        """How long a retraining took the last time."""
+        done = self.judged
+        return (done.finished_at - done.started_at).total_seconds() if done else None
+
+
+def way_of(desk: Desk, findings: Reader, mode: FailureMode) -> Way:
+    """How far a failure mode has come."""
+    models = findings.models()
+    jobs = [
+        job
+        for job in jobs_now(desk.workspace.leases)
+        if job.kind == "retrain" and {mode.mode_id, mode.night_id} & set(job.of)
+    ]
+    try:
+        runs, blocked = desk.retraining.runs(mode.mode_id), ""
+    except FlowError as error:
+        runs, blocked = [], str(error)
+    if not blocked and (jobs or any(run.live for run in runs)):
+        blocked = _("A retraining of this failure mode is on its way already.")
+    return Way(
+        findings.verdicts(mode.mode_id),
+        runs,
+        jobs,
+        findings.retrainings(mode.mode_id),
+        findings.model_states(),
+        {model.model_hash: model.called for model in models},
+        findings.promotions(),
+        blocked,
+    )
+
+
+def stages(way: Way, found_at: datetime) -> list[Stage]:
+    """The steps from finding to promotion, each with its state."""
+    told = [_found(found_at), _reviewed(way), _retrained(way), _judged(way), _promoted(way)]
+    first = next((i for i, stage in enumerate(told) if stage.state == "todo"), None)
+    if first is not None and not any(stage.state == "now" for stage in told):
+        told[first] = Stage(told[first].name, told[first].detail, "now")
+    return told
+
+
+def _found(found_at: datetime) -> Stage:
+    return Stage(_("Found"), moment(found_at), "done")
+
+
+def _reviewed(way: Way) -> Stage:
+    if not way.verdicts:
+        return Stage(_("Your verdict"), "", "todo")
+    newest = way.verdicts[0]
+    return Stage(_("Reviewed"), f"{_(newest.judgement.value)}, {newest.reviewer}", "done")
+
+
+def _retrained(way: Way) -> Stage:
+    if way.live:
+        step = way.jobs[0].step if way.jobs else ""
+        return Stage(_("Retraining"), _(step) or _("on its way"), "now")
+    if way.failed and not way.judged:
+        return Stage(_("Retraining"), _("failed"), "bad")
+    if way.judged:
+        return Stage(_("Retrained"), moment(way.judged.finished_at), "done")
+    usual = way.usual_seconds
+    return Stage(_("Retrain"), f"~{duration(usual)}" if usual else "", "todo")
+
+
+def _judged(way: Way) -> Stage:
+    if way.judged is None:
+        return Stage(_("Candidate judged"), "", "todo")
+    states = {Decision.REJECTED: "bad", Decision.UNDECIDED: "warn"}
+    decision = way.judged.decision
+    return Stage(_("Candidate judged"), _(decision.value), states.get(decision, "done"))
+
+
+def _promoted(way: Way) -> Stage:
+    if way.deployed:
+        return Stage(_("Promoted"), moment(way.deployed.decided_at), "done")
+    return Stage(_("Promote"), "", "todo")
+
+
+# --- pages ---
+
+
+@router.get("/modes/{mode_id}")
+def overview_page(
+    request: Request, mode_id: str, desk: AtDesk, findings: Findings, saved: str = ""
+) -> Response:
+    """Show what a failure mode is, and ask for a verdict."""
+    mode = the_mode(findings, mode_id)
+    return _page(request, desk, findings, mode, "mode_overview.html", saved=saved)
+
+
+@router.get("/modes/{mode_id}/pictures")
+def pictures_page(
+    request: Request,
+    mode_id: str,
+    desk: AtDesk,
+    findings: Findings,
+    true: str = "",
+    said: str = "",
+    kind: str = "",
+    sort: str = "margin",
+    page: int = 1,
+    saved: str = "",
+) -> Response:
+    """Show a failure mode's errors, some of them at a time."""
+    mode = the_mode(findings, mode_id)
+    chosen = [
+        error
+        for error in mode.errors
+        if true in ("", error.true_label)
+        and said in ("", error.predicted_label)
+        and kind in ("", error.kind.value)
+    ]
+    chosen.sort(key=SORTED.get(sort, SORTED["margin"]))
+    pages = max(1, -(-len(chosen) // PICTURES_SHOWN))
+    page = min(max(1, page), pages)
+    return _page(
+        request,
+        desk,
+        findings,
+        mode,
+        "mode_pictures.html",
+        chosen=chosen,
+        shown=chosen[(page - 1) * PICTURES_SHOWN : page * PICTURES_SHOWN],
+        here_page=page,
+        pages=pages,
+        asked={"true": true, "said": said, "kind": kind, "sort": sort},
+        sorted_by=list(SORTED),
+        kinds=[each.value for each in ErrorKind],
+        relabelled=findings.relabels([mode_id]),
+        classes=findings.model(findings.night(mode.night_id).model_hash).class_names,
+        saved=saved,
+    )
+
+
+@router.get("/modes/{mode_id}/evidence")
+def evidence_page(request: Request, mode_id: str, desk: AtDesk, findings: Findings) -> Response:
+    """Show everything that a finding rests on."""
+    return _page(request, desk, findings, the_mode(findings, mode_id), "mode_evidence.html")
+
+
+@router.get("/modes/{mode_id}/recipe")
+def recipe_page(request: Request, mode_id: str, desk: AtDesk, findings: Findings) -> Response:
+    """Show a failure mode's recipe, as pictures and as a file."""
+    mode = the_mode(findings, mode_id)
+    path = desk.workspace.root / mode.recipe.path if mode.recipe else None
+    text = path.read_text(encoding="utf-8") if path and path.is_file() else ""
+    return _page(request, desk, findings, mode, "mode_recipe.html", recipe_text=text)
+
+
+@router.get("/modes/{mode_id}/recipe.yaml")
+def recipe_file(mode_id: str, desk: AtDesk, findings: Findings) -> Response:
+    """Send a failure mode's recipe."""
+    mode = the_mode(findings, mode_id)
+    path = desk.workspace.root / mode.recipe.path if mode.recipe else None
+    if path is None or not path.is_file():
+        raise HTTPException(404, f"Failure mode {mode_id} has no recipe.")
+    return FileResponse(path, media_type="application/yaml", filename=path.name)
+
+
+@router.get("/modes/{mode_id}/history")
+def history_page(request: Request, mode_id: str, desk: AtDesk, findings: Findings) -> Response:
+    """Show a failure mode from night to night, its verdicts, and its retrainings."""
+    mode = the_mode(findings, mode_id)
+    newest = next((each for each in findings.retrainings(mode_id) if each.candidate_hash), None)
+    judged = findings.judged_images(newest.retraining_id) if newest else []
+    pictures = {error.image_path: error.picture for error in mode.errors}
+    outcomes = {
+        outcome.value: [
+            (each, pictures.get(each.image_path, "")) for each in judged if each.outcome is outcome
+        ]
+        for outcome in Outcome
+    }
+    return _page(
+        request, desk, findings, mode, "mode_history.html", newest=newest, outcomes=outcomes, shown=SHOWN
+    )
+
+
+@router.get("/modes/{mode_id}/next")
+def next_fragment(request: Request, mode_id: str, desk: AtDesk, findings: Findings) -> Response:
+    """Return what there is to do next, to refresh it without the rest."""
+    mode = the_mode(findings, mode_id)
+    return desk.pages.form_page(request, "mode_next.html", **_next(desk, findings, mode))
+
+
+def _page(
+    request: Request, desk: Desk, findings: Reader, mode: FailureMode, template: str, **more: Any
+) -> Response:
+    night = findings.night(mode.night_id)
+    counts = findings.errors_of_nights(night.model_hash, mode.lineage or mode.mode_id)
+    asked = _next(desk, findings, mode)
+    return desk.pages.form_page(
+        request,
+        template,
+        night=night,
+        counts=_oldest_first(counts),
+        stages=stages(asked["way"], night.finished_at or night.started_at),
+        **asked | {"saved": ""} | more,
+    )
+
+
+def _oldest_first(counts: Sequence[NightCount]) -> list[NightCount]:
+    return list(reversed(counts))
+
+
+def _next(desk: Desk, findings: Reader, mode: FailureMode) -> dict[str, Any]:
+    way = way_of(desk, findings, mode)
+    return {
+        "mode": mode,
+        "way": way,
+        "warnings": _warnings(mode, way.verdicts),
+        "now": datetime.now(UTC),
+        "longest_name": LONGEST_NAME,
+        "longest_comment": LONGEST_COMMENT,
+    }
+
+
+def _warnings(mode: FailureMode, verdicts: list[Verdict]) -> list[str]:
+    warnings = []
+    if verdicts and verdicts[0].judgement in WITHOUT_RECIPE:  # the newest
+        warnings.append(
+            _("By the newest verdict the recipe of this failure mode is left out of a retraining.")
+        )
+    if mode.best and mode.best.withheld:
+        warnings.append(_("The filters of this failure mode are withheld: they do not beat their controls."))
+    return warnings
+
+
+# --- forms ---
+
+
+@router.post("/modes/{mode_id}/verdicts", dependencies=[Depends(own_form)])
+def give_verdict(
+    mode_id: str,
+    desk: AtDesk,
+    findings: Findings,
+    answer: Annotated[str, Form()],
+    reviewer: Name,
+    comment: Comment = "",
+    but: Annotated[str, Form()] = "",
+    no: Annotated[str, Form()] = "",
+    then: Annotated[str, Form()] = "",
+) -> Response:
+    """Add a reviewer's verdict, and start a retraining where that is asked for as well."""
+    mode = the_mode(findings, mode_id)
+    judgement, cause = _meant(mode, answer, but, no)
+    desk.live.add_verdict(Verdict(mode_id, judgement, comment, reviewer, datetime.now(UTC), cause))
+    if then != "retrain":
+        return RedirectResponse(f"/modes/{mode_id}?saved=verdict", 303)
+    if way_of(desk, findings, mode).blocked:
+        return RedirectResponse(f"/modes/{mode_id}?saved=verdictonly", 303)
+    return _start(desk, findings, mode)
+
+
+def _meant(mode: FailureMode, answer: str, but: str, no: str) -> tuple[Judgement, str]:
+    """The verdict that an answer is, and the cause that it names."""
+    if answer == YES:
+        return MEANT.get(mode.diagnosis.cause, Judgement.CONFIRM), ""
+    if answer == BUT:
+        return Judgement.CONFIRM, but.strip()
+    if answer == UNSURE:
+        return Judgement.INVESTIGATE, ""
+    if answer == NO:
+        other = next((each for each in OTHERS if each.value == no), None)
+        return (other, "") if other else (Judgement.OTHER_CAUSE, no.strip())
+    raise HTTPException(422, f"The answer is '{answer}'; it can be {YES}, {BUT}, {NO} or {UNSURE}.")
+
+
+@router.post("/modes/{mode_id}/labels", dependencies=[Depends(own_form)])
+def relabel(
+    mode_id: str,
+    desk: AtDesk,
+    findings: Findings,
+    reviewer: Name,
+    rows: Annotated[list[int], Form()],
+    label: Annotated[str, Form()] = "",
+    back: Annotated[str, Form()] = "",
+) -> Response:
+    """Say what some logged images show; without a label they are not trained on."""
+    mode = the_mode(findings, mode_id)
+    names = findings.model(findings.night(mode.night_id).model_hash).class_names
+    strange = sorted(set(rows) - {error.row for error in mode.errors})
+    if strange or (label and label not in names):
+        what = f"row {strange[0]}" if strange else f"'{label}'"
+        raise HTTPException(422, f"{what} is none of this failure mode's. Nothing was changed.")
+    now = datetime.now(UTC)
+    desk.live.add_relabels([Relabel(mode_id, row, label or None, reviewer, now) for row in rows])
+    asked = f"&{back}" if back and "/" not in back and "\n" not in back else ""
+    return RedirectResponse(f"/modes/{quote(mode_id)}/pictures?saved=labels{asked}", 303)
+
+
+@router.post("/modes/{mode_id}/retraining", dependencies=[Depends(own_form)])
+def start_retraining(mode_id: str, desk: AtDesk, findings: Findings) -> Response:
+    """Start a targeted retraining."""
+    return _start(desk, findings, the_mode(findings, mode_id))
+
+
+def _start(desk: Desk, findings: Reader, mode: FailureMode) -> Response:
+    blocked = way_of(desk, findings, mode).blocked
+    if blocked:
+        raise HTTPException(409, blocked)
+    desk.retraining.start(mode.mode_id)
+    return RedirectResponse(f"/modes/{mode.mode_id}?saved=retraining", 303)
+
+
+@router.post("/modes/{mode_id}/retraining/stop", dependencies=[Depends(own_form)])
+def stop_retraining(mode_id: str, desk: AtDesk, findings: Findings) -> Response:
+    """Cancel the retrainings of a failure mode that this dashboard has started."""
+    mode = the_mode(findings, mode_id)
+    live = [run for run in desk.retraining.runs(mode.mode_id) if run.live]
+    if not live:
+        raise HTTPException(
+            409,
+            _("No retraining that was started here runs. One of the command line ends with Ctrl+C there."),
+        )
+    for run in live:
+        desk.retraining.cancel(run.flow_run_id)
+    return RedirectResponse(f"/modes/{mode_id}?saved=stopped", 303)

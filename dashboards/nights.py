@@ -1,0 +1,42 @@
+"""The nights: all of them, and one with its failure modes."""
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, Response
+
+from dashboards.desk import AtDesk, Findings, known, the_night
+from inspection.findings import NightState
+
+NIGHTS_LISTED = 50  # on one page
+
+router = APIRouter(default_response_class=HTMLResponse)
+
+
+@router.get("/nights")
+def nights_page(desk: AtDesk, findings: Findings, before: str = "") -> Response:
+    """List the nights, newest first, from the newest or from the first before a night."""
+    findings = desk.settled(findings)
+    with known(f"night {before}"):
+        nights = findings.nights(NIGHTS_LISTED + 1, before or None)
+    return desk.pages.page(
+        "nights.html",
+        nights=nights[:NIGHTS_LISTED],
+        older=len(nights) > NIGHTS_LISTED,
+        before=before,
+        reports=desk.reports(),
+    )
+
+
+@router.get("/nights/{night_id}")
+def night_page(night_id: str, desk: AtDesk, findings: Findings) -> Response:
+    """Show a night with its failure modes."""
+    night = the_night(findings, night_id)
+    if night.state is NightState.RUNNING:
+        findings = desk.settled(findings)
+        night = the_night(findings, night_id)
+    return desk.pages.page(
+        "night.html",
+        night=night,
+        model=findings.model(night.model_hash),
+        judgements=findings.judgements(night_id),
+        report=night_id in desk.reports(),
+    )
