@@ -32,6 +32,8 @@ from inspection.findings import (
     Pattern,
     Trend,
 )
+from inspection.language import ENGLISH, language, ngettext
+from inspection.language import gettext as _
 
 # --- the night in sentences ---
 
@@ -39,16 +41,18 @@ from inspection.findings import (
 def headline(night: Night) -> str:
     """Say in one sentence how many errors of which kind the night found."""
     if night.state is NightState.RUNNING:
-        return "The night is still running."
+        return _("The night is still running.")
     if night.state is NightState.FAILED:
-        return "The night failed before it was done."
+        return _("The night failed before it was done.")
     if night.state is NightState.UNREADABLE:
-        return "This night knows nothing: no error of its defect log could be used."
+        return _("This night knows nothing: no error of its defect log could be used.")
     if not night.rows_read:
-        return "No errors: the defect log has no rows."
+        return _("No errors: the defect log has no rows.")
     if not night.errors_read:
-        return "No errors: the registered model reproduces none from this defect log."
-    return f"{plural(night.errors_read, 'error')}: {kinds(all_errors(night))}."
+        return _("No errors: the registered model reproduces none from this defect log.")
+    return _("{errors}: {kinds}.").format(
+        errors=plural(night.errors_read, "error"), kinds=kinds(all_errors(night))
+    )
 
 
 def causes(night: Night) -> str:
@@ -60,44 +64,52 @@ def causes(night: Night) -> str:
         return ""
     parts = [_cause_of_mode(mode) for mode in night.modes]
     if night.unclustered:
-        alone = "by itself" if len(night.unclustered) == 1 else "by themselves"
-        parts.append(f"{plural(len(night.unclustered), 'error')} {alone}")
-    return f"{capital('; '.join(parts))}."
+        count = len(night.unclustered)
+        alone = ngettext("{errors} by itself", "{errors} by themselves", count)
+        parts.append(alone.format(errors=plural(count, "error")))
+    return _("{parts}.").format(parts=capital(_("; ").join(parts)))
 
 
 def _cause_of_mode(mode: FailureMode) -> str:
     found, count = mode.diagnosis, plural(len(mode.errors), "error")
+    said = _("{errors}: {cause}")
     if found.claimed:
-        return f"{count}: {cause_in_short(found)}"
+        return said.format(errors=count, cause=cause_in_short(found))
     if found.cause is not Cause.UNKNOWN:
-        return f"{count}: {cause_named(found)}"
-    nearest = f", nearest {found.matches[0].operation}" if found.matches else ""
-    return f"{count}: no cause claimed{nearest}"
+        return said.format(errors=count, cause=cause_named(found))
+    if not found.matches:
+        return said.format(errors=count, cause=_("no cause claimed"))
+    nearest = _("no cause claimed, nearest {operation}").format(operation=_(found.matches[0].operation))
+    return said.format(errors=count, cause=nearest)
 
 
 def cause_in_short(diagnosis: Diagnosis) -> str:
     """Name a claimed cause with its strength: `dimmer lamp (45 % of the light)`."""
     if diagnosis.measured_alone:
-        return f"{diagnosis.family} ({diagnosis.operation})"
+        return f"{_(diagnosis.family or 'claimed')} ({_(diagnosis.operation or 'claimed')})"
     named = diagnosis.pair or diagnosis.matches[:1]
-    return " and ".join(f"{each.operation} ({strength_in_words(each)})" for each in named)
+    return _(" and ").join(_with_strength(each) for each in named)
+
+
+def _with_strength(match: OperationMatch) -> str:
+    return f"{_(match.operation)} ({strength_in_words(match)})"
 
 
 def together(diagnosis: Diagnosis) -> str:
     """Name the two operations of a pair; empty where there is none."""
-    return " and ".join(each.operation for each in diagnosis.pair)
+    return _(" and ").join(_(each.operation) for each in diagnosis.pair)
 
 
 def cause_named(diagnosis: Diagnosis) -> str:
     """Name the cause in a word or two."""
     if not diagnosis.claimed:
         return cause_in_a_word(diagnosis.cause)
-    return together(diagnosis) or diagnosis.family or diagnosis.operation or "claimed"
+    return together(diagnosis) or _(diagnosis.family or diagnosis.operation or "claimed")
 
 
 def cause_in_a_word(cause: Cause) -> str:
     """Name what errors are put down to where no cause is claimed."""
-    return NAMED_CAUSES.get(cause, "none claimed")
+    return _(NAMED_CAUSES.get(cause, "none claimed"))
 
 
 NAMED_CAUSES = {
@@ -129,22 +141,23 @@ def sentence(diagnosis: Diagnosis) -> str:
 
 def _unclaimed_sentence(diagnosis: Diagnosis) -> str:
     """Say what came nearest, what spoke against it, and what to look at next."""
-    said = ["No cause is claimed."]
+    said = [_("No cause is claimed.")]
     if diagnosis.matches and diagnosis.doubts:
         best = diagnosis.matches[0]
-        how = f" ({strength_in_words(best)})" if best.strength else ""
-        said.append(f"The nearest operation is {best.operation}{how}, but {_against(diagnosis)}.")
+        named = _with_strength(best) if best.strength else _(best.operation)
+        nearest = _("The nearest operation is {operation}, but {against}.")
+        said.append(nearest.format(operation=named, against=_against(diagnosis)))
     said.append(_advice(diagnosis))
-    return " ".join(said)
+    return sentences(said)
 
 
 def _against(diagnosis: Diagnosis) -> str:
     """What speaks most against the nearest account, without numbers: they stand among the reasons."""
-    return AGAINST[diagnosis.doubts[0].kind]
+    return _(AGAINST[diagnosis.doubts[0].kind])
 
 
 def _advice(diagnosis: Diagnosis) -> str:
-    return ADVICE.get(diagnosis.cause, ADVICE_UNKNOWN)
+    return _(ADVICE.get(diagnosis.cause, ADVICE_UNKNOWN))
 
 
 ADVICE = {
@@ -162,51 +175,71 @@ ADVICE_UNKNOWN = (
 
 def _operation_sentence(diagnosis: Diagnosis) -> str:
     best = diagnosis.matches[0]
-    equals = [
-        f"{each.operation} ({strength_in_words(each)})" for each in diagnosis.matches if each.alternative
-    ]
-    *others, last = [f"{best.operation} ({strength_in_words(best)})", *equals]
-    named = f"{', '.join(others)} or {last}" if others else last
-    first = "The first" if equals else "It"
+    equals = [_with_strength(each) for each in diagnosis.matches if each.alternative]
+    *others, last = [_with_strength(best), *equals]
+    named = _("{others} or {last}").format(others=_(", ").join(others), last=last) if others else last
+    explains = (
+        _("{meaning}: {named}. The first explains {share} of what moved the blamed filters.")
+        if equals
+        else _("{meaning}: {named}. It explains {share} of what moved the blamed filters.")
+    )
     said = [
-        f"{capital(diagnosis.meaning)}: {named}. {first} explains {best.share:.0%} of what moved the blamed "
-        f"filters.{_nearer_sentence(diagnosis)}"
+        explains.format(meaning=capital(_(diagnosis.meaning)), named=named, share=whole(best.share)),
+        _nearer_sentence(diagnosis),
     ]
     if equals:
-        said.append("These errors do not tell which of them it is; the recipe holds each.")
+        said.append(_("These errors do not tell which of them it is; the recipe holds each."))
     if diagnosis.measured:
-        said.append(
-            f"The {diagnosis.measured} measured on one half of the errors explains the other half "
-            "as well, and goes into the recipe beside it."
+        beside = _(
+            "The {measured} measured on one half of the errors explains the other half as well, and goes "
+            "into the recipe beside it."
         )
-    return " ".join(said)
+        said.append(beside.format(measured=_(diagnosis.measured)))
+    return sentences(said)
 
 
 def _pair_sentence(diagnosis: Diagnosis) -> str:
     best = diagnosis.matches[0]
-    both = " and ".join(f"{each.operation} ({strength_in_words(each)})" for each in diagnosis.pair)
-    return (
-        f"Two changes at once: {both} together explain {diagnosis.share:.0%} of what moved the blamed "
-        f"filters; {best.operation} alone {best.share:.0%}.{_nearer_sentence(diagnosis)}"
-    )
+    both = _(" and ").join(_with_strength(each) for each in diagnosis.pair)
+    said = _(
+        "Two changes at once: {both} together explain {share} of what moved the blamed filters; {best} alone "
+        "{alone}."
+    ).format(both=both, share=whole(diagnosis.share), best=_(best.operation), alone=whole(best.share))
+    return sentences([said, _nearer_sentence(diagnosis)])
 
 
 def _measured_sentence(diagnosis: Diagnosis) -> str:
-    return (
-        f"{capital(diagnosis.family or '')}, measured on the errors themselves: the {diagnosis.measured} "
-        f"measured on one half of them explains {diagnosis.share:.0%} of what moved the blamed filters of "
-        f"the other half. The best operation of the catalogue, {diagnosis.matches[0].operation}, explains "
-        f"{diagnosis.nearest_operation_share or 0:.0%}.{_nearer_sentence(diagnosis)}"
+    said = _(
+        "{family}, measured on the errors themselves: the {measured} measured on one half of them explains "
+        "{share} of what moved the blamed filters of the other half. The best operation of the catalogue, "
+        "{operation}, explains {nearest}."
+    ).format(
+        family=capital(_(diagnosis.family or "claimed")),
+        measured=_(diagnosis.measured or "claimed"),
+        share=whole(diagnosis.share),
+        operation=_(diagnosis.matches[0].operation),
+        nearest=whole(diagnosis.nearest_operation_share or 0),
     )
+    return sentences([said, _nearer_sentence(diagnosis)])
 
 
 def _nearer_sentence(diagnosis: Diagnosis) -> str:
     if diagnosis.nearer_share is None:
         return ""
-    return (
-        f" {diagnosis.nearer_share:.0%} of the errors look more like a reference image of their class under "
-        "this change than like any as it is."
-    )
+    return _(
+        "{share} of the errors look more like a reference image of their class under this change than like "
+        "any as it is."
+    ).format(share=whole(diagnosis.nearer_share))
+
+
+def sentences(said: Iterable[str]) -> str:
+    """Sentences one after the other: with a blank between them, where the language has blanks."""
+    return _(" ").join(each for each in said if each)
+
+
+def whole(share: float) -> str:
+    """A share in whole percent, as sentences hold it: 0.85 as 85%."""
+    return f"{share:.0%}"
 
 
 def capital(text: str) -> str:
@@ -214,20 +247,35 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def said(diagnosis: Diagnosis) -> str:
+    """What a diagnosis claims, in the present language; English as the night has written it."""
+    return diagnosis.sentence if language() == ENGLISH else sentence(diagnosis)
+
+
+def reasons(diagnosis: Diagnosis) -> tuple[str, ...]:
+    """Why nothing is claimed, likewise."""
+    if language() == ENGLISH or not diagnosis.doubts:
+        return diagnosis.reasons
+    return tuple(doubt_in_words(each) for each in diagnosis.doubts)
+
+
 def doubt_in_words(doubt: Doubt) -> str:
     """Say what speaks against an account, with what was found and what is needed."""
     two = len(doubt.named) > 1
-    subject = " and ".join(f"“{name}”" for name in doubt.named) + (" together" if two else "")
+    subject = _(" and ").join(_("“{name}”").format(name=_(name)) for name in doubt.named)
+    if two:
+        subject = _("{both} together").format(both=subject)
     if doubt.measured:
-        subject = f"the {' and '.join(doubt.named)} measured on one half of the errors"
-    return _DOUBTS[doubt.kind].format(
+        measured = _(" and ").join(_(name) for name in doubt.named)
+        subject = _("the {measured} measured on one half of the errors").format(measured=measured)
+    return _(_DOUBTS[doubt.kind]).format(
         subject=subject,
         s="" if two else "s",
         found=doubt.found,
         floored=max(doubt.found, 0),
         needed=doubt.needed,
         errors=doubt.errors,
-        amount=f"{doubt.found:.3g} {doubt.unit}".rstrip(),
+        amount=f"{doubt.found:.3g} {_(doubt.unit)}".rstrip(),
     )
 
 
@@ -295,45 +343,63 @@ CAUSES = {
 
 def check_in_words(check: GateCheck) -> str:
     """Say what a check of the gate found, and what it would take."""
-    of = f"{check.images_of}, class {check.class_name}" if check.class_name else check.images_of
+    of = _(check.images_of)
+    if check.class_name:
+        of = _("{images}, class {name}").format(images=of, name=check.class_name)
     if check.passed is None and not check.images:
-        more = f"; about {check.more_images:,} would be enough" if check.more_images else ""
-        return f"{of}: no image to judge by{more}"
-    if check.kind is CheckKind.ESCAPES:
-        found = (
-            f"{check.before} of {plural(check.images, 'defect')} passed as good before, {check.after} after"
+        more = (
+            _("; about {count:,} would be enough").format(count=check.more_images)
+            if check.more_images
+            else ""
         )
-    elif check.kind is CheckKind.CONTROL:
-        found = f"{check.before} of {check.images} right by further training alone, {check.after} after this"
+        return _("{images}: no image to judge by").format(images=of) + more
+    if check.kind is CheckKind.ESCAPES:
+        found = _("{before} of {defects} passed as good before, {after} after").format(
+            before=check.before, defects=plural(check.images, "defect"), after=check.after
+        )
     else:
-        found = f"{check.before} of {check.images} right before, {check.after} after"
+        said = (
+            _("{before} of {count} right by further training alone, {after} after this")
+            if check.kind is CheckKind.CONTROL
+            else _("{before} of {count} right before, {after} after")
+        )
+        found = said.format(before=check.before, count=check.images, after=check.after)
     if check.by_chance and check.kind is not CheckKind.ESCAPES:
         found += f" ({p_value(check.p_value)})"
-    return f"{of}: {found}{_what_it_takes(check)}"
+    return _("{images}: {found}").format(images=of, found=found) + _what_it_takes(check)
 
 
 def _what_it_takes(check: GateCheck) -> str:
     if check.passed:
         return ""
-    more = f"; about {check.more_images:,} more such images would tell" if check.more_images else ""
+    more = ""
+    if check.more_images:
+        more = _("; about {count:,} more such images would tell").format(count=check.more_images)
     if check.kind in (CheckKind.REPAIR, CheckKind.CONTROL):
-        unlike = "too few to tell a repair from chance" if check.passed is None else "no repair beyond chance"
-        return f"; {unlike} (p of {check.needed:g} is needed){more}"
+        unlike = (
+            _("; too few to tell a repair from chance (p of {needed:g} is needed)")
+            if check.passed is None
+            else _("; no repair beyond chance (p of {needed:g} is needed)")
+        )
+        return unlike.format(needed=check.needed) + more
     escapes = check.kind is CheckKind.ESCAPES
     if check.by_chance and escapes:
-        return f"; that is beyond the {percent(check.needed)} that pass as it is, and beyond chance"
+        beyond = _("; that is beyond the {share} that pass as it is, and beyond chance")
+        return beyond.format(share=percent(check.needed))
     if check.by_chance and check.after < LEAST_KEPT * check.before:
-        return "; more than half of this class is lost"
+        return _("; more than half of this class is lost")
     if check.by_chance:
-        return "; this class is told from the others less surely than before, beyond chance"
-    accepted = f"at most {percent(check.needed)} may {'come to pass' if escapes else 'be lost'}"
-    return f"; {accepted}" + (f", which may be chance{more}" if check.passed is None else "")
+        return _("; this class is told from the others less surely than before, beyond chance")
+    accepted = (
+        _("; at most {share} may come to pass") if escapes else _("; at most {share} may be lost")
+    ).format(share=percent(check.needed))
+    return accepted + (_(", which may be chance") + more if check.passed is None else "")
 
 
 def harm_in_words(result: ArmResult) -> str:
     """Say what an arm harms beyond chance: the first of it, and how much more; empty where it is none."""
     against = [check_in_words(check) for check in result.harm]
-    more = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
+    more = _(" (and {count} more)").format(count=len(against) - 1) if len(against) > 1 else ""
     return f"{against[0]}{more}" if against else ""
 
 
@@ -344,19 +410,21 @@ def filters_in_words(filters: Sequence[FilterAfter]) -> str:
         sum(abs(shift) for shift in shifts) / len(filters)
         for shifts in ([each.before for each in filters], [each.after for each in filters])
     )
-    return (
-        f"Blamed filters: {len(back)} of {len(filters)} came nearer to normal on these errors "
-        f"(mean distance {before:.1f} sigma before, {after:.1f} after)"
-    )
+    return _(
+        "Blamed filters: {count} of {filters} came nearer to normal on these errors (mean distance "
+        "{before:.1f} sigma before, {after:.1f} after)"
+    ).format(count=len(back), filters=len(filters), before=before, after=after)
 
 
 def suspects_in_words(mode: FailureMode) -> str:
     """Say how many labels of a failure mode are suspect, by which signs, and how many will be wrong."""
     expected = min((each.score for each in mode.suspects), default=0.0)
     if expected < tuning.SUSPECT_PRECISION:
-        return SUSPECTS_UNTESTED
-    count = f"{len(mode.suspects):,} of {plural(len(mode.errors), 'label')}"
-    return SUSPECTS.format(count=count, expected=percent(expected))
+        return _(SUSPECTS_UNTESTED)
+    count = _("{listed:,} of {labels}").format(
+        listed=len(mode.suspects), labels=plural(len(mode.errors), "label")
+    )
+    return _(SUSPECTS).format(count=count, expected=percent(expected))
 
 
 SUSPECTS = (
@@ -374,24 +442,33 @@ SUSPECTS_UNTESTED = (
 
 def cause_in_words(cause: Cause) -> str:
     """Say in plain words what a failure mode is put down to."""
-    return CAUSES[cause]
+    return _(CAUSES[cause])
 
 
 def trend_in_short(mode: FailureMode) -> str:
     """Say in a few words how a failure mode goes from night to night: `growing from 12 to 31`."""
     if mode.trend in (Trend.NEW, Trend.STEADY):
-        return mode.trend.value
-    return f"{mode.trend.value} from {mode.previous_errors} to {len(mode.errors)}"
+        return _(mode.trend.value)
+    said = _("{trend} from {before} to {now}")
+    return said.format(trend=_(mode.trend.value), before=mode.previous_errors, now=len(mode.errors))
 
 
 def trend_in_words(mode: FailureMode) -> str:
     """Say against which night that is, and what it rests on."""
     if mode.trend is Trend.NEW or mode.previous_errors is None:
-        return "no earlier night of this model is known to have it"
-    counts = f"{plural(mode.previous_errors, 'error')} on the last night that had it, {len(mode.errors)} now"
-    changed = "has not changed" if mode.trend is Trend.STEADY else "has changed"
-    first = f"; first found as {mode.lineage}" if mode.lineage else ""
-    return f"{counts}: its share of the night’s errors {changed} beyond chance{first}"
+        return _("no earlier night of this model is known to have it")
+    said = (
+        _(
+            "{before} on the last night that had it, {now} now: its share of the night’s errors has not "
+            "changed beyond chance"
+        )
+        if mode.trend is Trend.STEADY
+        else _(
+            "{before} on the last night that had it, {now} now: its share of the night’s errors has changed "
+            "beyond chance"
+        )
+    ).format(before=plural(mode.previous_errors, "error"), now=len(mode.errors))
+    return said + (_("; first found as {lineage}").format(lineage=mode.lineage) if mode.lineage else "")
 
 
 def all_errors(night: Night) -> tuple[LoggedError, ...]:
@@ -403,7 +480,8 @@ def kinds(errors: Iterable[LoggedError]) -> str:
     """Count errors by kind, in words: `21 escapes, 1 overkill and 0 confusions`."""
     counted = Counter(error.kind for error in errors)
     escapes, overkills, confusions = (plural(counted[kind], kind.value) for kind in ErrorKind)
-    return f"{escapes}, {overkills} and {confusions}"
+    said = _("{escapes}, {overkills} and {confusions}")
+    return said.format(escapes=escapes, overkills=overkills, confusions=confusions)
 
 
 SETTINGS = ("model_version", "lighting", "exposure")  # those of them that an inspection is made with
@@ -427,8 +505,10 @@ def origins_in_words(errors: Sequence[LoggedError], affected: Sequence[Affected]
     the registered model makes.
     """
     told = {each.origin for each in affected if each.claimed}
-    return "; ".join(
-        f"{name.replace('_', ' ')} " + ", ".join(listed) + (", ..." if len(values) > MOST_ORIGINS else "")
+    return _("; ").join(
+        f"{_(name.replace('_', ' '))} "
+        + _(", ").join(listed)
+        + (", ..." if len(values) > MOST_ORIGINS else "")
         for name, values in origins(errors).items()
         if name not in told
         and (name != "model_version" or len(values) > 1)
@@ -443,38 +523,47 @@ def affected_in_words(affected: Sequence[Affected]) -> str:
     """
     claims = [each for each in affected if each.claimed]
     if not claims:
-        compared = ", ".join(dict.fromkeys(origin_named(each) for each in affected))
-        return f"nothing stands out ({compared})" if compared else ""
+        compared = _(", ").join(dict.fromkeys(origin_named(each) for each in affected))
+        return _("nothing stands out ({compared})").format(compared=compared) if compared else ""
     everywhere = [each for each in claims if each.all_of_mode]
     partly = [_partly_shared(each) for each in claims if not each.all_of_mode]
-    told = [f"all {_shared(everywhere)}"] if everywhere else []
-    return "; ".join([*told, *partly[:MOST_ORIGINS], *(["..."] if len(partly) > MOST_ORIGINS else [])])
+    told = [_("all {shared}").format(shared=_shared(everywhere))] if everywhere else []
+    return _("; ").join([*told, *partly[:MOST_ORIGINS], *(["..."] if len(partly) > MOST_ORIGINS else [])])
 
 
 def _shared(claims: Sequence[Affected]) -> str:
     """`from line L3, camera 2, with lighting ring, since 03:10`, in the order given."""
     links = ["" if each.since else "with" if each.origin in SETTINGS else "from" for each in claims]
     before = ["", *links]
+    said = {"": "{what}", "from": _("from {what}"), "with": _("with {what}")}
     names = [
         affected_value(each) if each.since else f"{origin_named(each)} {affected_value(each)}"
         for each in claims
     ]
-    return ", ".join(
-        name if link in ("", last) else f"{link} {name}"
+    return _(", ").join(
+        said["" if link == last else link].format(what=name)
         for link, last, name in zip(links, before, names, strict=False)
     )
 
 
 def _partly_shared(claim: Affected) -> str:
-    return (
-        f"{claim.errors} of {claim.of_mode} {_shared([claim])} "
-        f"({_others_named(claim)}: {claim.others} of {claim.of_others})"
+    others = (
+        _("{errors} of {all} {shared} (other parts inspected: {others} of {of})")
+        if claim.right_parts
+        else _("{errors} of {all} {shared} (other errors: {others} of {of})")
+    )
+    return others.format(
+        errors=claim.errors,
+        all=claim.of_mode,
+        shared=_shared([claim]),
+        others=claim.others,
+        of=claim.of_others,
     )
 
 
 def origin_named(affected: Affected) -> str:
     """Name what was compared: `part number`, `time`."""
-    return "time" if affected.since else affected.origin.replace("_", " ")
+    return _("time") if affected.since else _(affected.origin.replace("_", " "))
 
 
 def affected_value(affected: Affected) -> str:
@@ -486,7 +575,8 @@ def affected_value(affected: Affected) -> str:
         return affected.value
     zone = timezone(timedelta(minutes=affected.utc_offset or 0))
     day = "" if affected.until and affected.until - affected.since < timedelta(days=1) else "%Y-%m-%d "
-    return f"since {affected.since.astimezone(zone):{day}%H:%M}{_clock(affected.utc_offset)}"
+    when = f"{affected.since.astimezone(zone):{day}%H:%M}{_clock(affected.utc_offset)}"
+    return _("since {when}").format(when=when)
 
 
 def _clock(offset: int | None) -> str:
@@ -497,34 +587,36 @@ def _clock(offset: int | None) -> str:
     return f"{NBSP}{'+' if offset > 0 else MINUS}{hours:02d}:{minutes:02d}"
 
 
-def _others_named(affected: Affected) -> str:
-    return "other parts inspected" if affected.right_parts else "other errors"
-
-
 def context_in_words(error: LoggedError) -> str:
     """What the log says of one error beside its labels, in a line."""
     context = error.context
-    named = [(name.replace("_", " "), getattr(context, name)) for name in (*ORIGINS, "serial")]
+    named = [(_(name.replace("_", " ")), getattr(context, name)) for name in (*ORIGINS, "serial")]
     told = [f"{name} {value}" for name, value in named if value]
-    return ", ".join([moment(context.captured_at), *told] if context.captured_at else told)
+    return _(", ").join([moment(context.captured_at), *told] if context.captured_at else told)
 
 
 def withheld_reason(rate: FlipRate) -> str:
     """Say why a layer's finding is withheld."""
     gain = interval(rate.gain_lower, rate.gain_upper)
-    return (
-        f"patching the {rate.k} most blamed filters of {rate.layer} turns {percent(rate.blame)} "
-        f"of the errors right, the better control {percent(rate.better_control)}; "
-        f"the 95{NBSP}% interval of the gain, {gain}, does not lie above zero"
+    return _(
+        "patching the {k} most blamed filters of {layer} turns {share} of the errors right, the better "
+        "control {control}; the 95\u00a0% interval of the gain, {gain}, does not lie above zero"
+    ).format(
+        k=rate.k,
+        layer=rate.layer,
+        share=percent(rate.blame),
+        control=percent(rate.better_control),
+        gain=gain,
     )
 
 
 def no_recipe_reason(mode: FailureMode) -> str:
     """Say why a failure mode has no recipe."""
     if mode.diagnosis.claimed:
-        return "A cause is claimed, but the night wrote no recipe for it."
-    why = "; ".join(mode.diagnosis.reasons) or "the night gives no reason"
-    return f"No cause is claimed, so there is nothing to make the model immune to: {why}."
+        return _("A cause is claimed, but the night wrote no recipe for it.")
+    why = _("; ").join(reasons(mode.diagnosis)) or _("the night gives no reason")
+    said = _("No cause is claimed, so there is nothing to make the model immune to: {why}.")
+    return said.format(why=why)
 
 
 def prose(text: str) -> Markup:
@@ -538,7 +630,7 @@ def setting_rows(settings: Mapping[str, object], table: str = "") -> Iterator[tu
         if isinstance(value, Mapping) and value:
             yield from setting_rows(value, f"{table}{key}.")
         else:
-            yield f"{table}{key}", "none" if value in ({}, [], "", None) else str(value)
+            yield f"{table}{key}", _("none") if value in ({}, [], "", None) else str(value)
 
 
 # --- strengths as people say them ---
@@ -556,31 +648,35 @@ NEAR = 0.03  # of a whole: how far a share may be from the fraction that it is c
 
 def strength_in_words(match: OperationMatch) -> str:
     """Say how strong an operation is, as one person would tell another: `45 % of the light`."""
-    said = SAID.get((match.family, match.unit)) or SAID.get(("", match.unit))
-    return said(match.strength) if said else match.amount
+    known = SAID.get((match.family, match.unit)) or SAID.get(("", match.unit))
+    if known is None:
+        return match.amount
+    text, amount = known
+    return _(text).format(amount=amount(match.strength))
 
 
 def _part(share: float) -> str:
     """A share as a fraction with a name, or as a percentage."""
     near = [name for value, name in FRACTIONS.items() if abs(share - value) <= NEAR]
-    return near[0] if near else percent(share)
+    return _(near[0]) if near else percent(share)
 
 
 def _defect_contrast(lost: float) -> str:
     left = 1 - lost
     if abs(left) <= NEAR:
-        return "nothing of the defect's contrast left"
-    return (
-        f"{_part(left)} of the defect's contrast"
-        if left > 0
-        else f"reversed, at {_part(-left)} of the contrast"
-    )
+        return _("nothing of the defect's contrast left")
+    said = _("{part} of the defect's contrast") if left > 0 else _("reversed, at {part} of the contrast")
+    return said.format(part=_part(abs(left)))
 
 
 def _counted(amount: float, word: str) -> str:
     """`1 stop`, `0.5 stops`."""
     written = f"{amount:.2g}"
-    return f"{written} {word}{'' if written == '1' else 's'}"
+    one, many = COUNTED[word]
+    return ngettext(one, many, 1 if written == "1" else 2).format(count=written)
+
+
+COUNTED = {"stop": ("{count} stop", "{count} stops"), "pixel": ("{count} pixel", "{count} pixels")}
 
 
 def _grey_levels(share: float) -> str:
@@ -588,36 +684,39 @@ def _grey_levels(share: float) -> str:
     return f"{levels:.0f}" if levels >= 10 else f"{levels:.2g}"
 
 
-SAID: dict[tuple[str, str], Callable[[float], str]] = {
-    ("darker", "stops"): lambda s: f"{percent(2**-s)} of the light",
-    ("brighter", "stops"): lambda s: f"{2**s:.3g} times the light",
-    ("side light", "stops"): lambda s: f"{percent(2**-s)} of the light on the far side",
-    ("vignette", "stops"): lambda s: f"{percent(2**-s)} of the light in the corners",
-    ("shadow", "stops"): lambda s: f"{percent(2**-s)} of the light in the shade",
-    ("background", "stops"): lambda s: f"by {_counted(s, 'stop')}",
-    ("defect edges", "pixels (sigma)"): lambda s: f"over {_counted(s, 'pixel')}",
-    ("", "doublings of gamma"): lambda s: f"a gamma of {2**s:.3g}",
-    ("", "halvings of gamma"): lambda s: f"a gamma of {2**-s:.2g}",
-    ("", "of the contrast lost"): lambda s: f"{_part(1 - s)} of the contrast",
-    ("", "of the contrast added"): lambda s: f"{1 + s:.2g} times the contrast",
-    ("", "of the defect's contrast lost"): _defect_contrast,
-    ("", "of the defect's contrast added"): lambda s: f"{1 + s:.2g} times the defect's contrast",
-    ("", "of the saturation lost"): lambda s: f"{_part(1 - s)} of the saturation",
-    ("", "of the light that shows nothing"): lambda s: f"{percent(s)} of the light shows nothing",
-    ("", "of full scale"): lambda s: f"{_grey_levels(s)} of 255 grey levels",
-    ("", "of full scale on white"): lambda s: f"{_grey_levels(s)} of 255 grey levels on white",
-    ("", "of the area"): lambda s: f"{percent(s)} of the area",
-    ("", "of the pixels"): lambda s: f"{percent(s)} of the pixels",
-    ("", "of the shorter side"): lambda s: f"by {percent(s)} of the image",
-    ("", "of the size added"): lambda s: f"{percent(s)} larger",
-    ("", "of the size lost"): lambda s: f"{percent(s)} smaller",
-    ("", "of the pixels along a side lost"): lambda s: f"{percent(1 - s)} of the resolution",
-    ("", "points of quality below 100"): lambda s: f"a quality of {100 - s:.0f}",
-    ("", "times the normal light"): lambda s: f"{s:.2g} times the normal light on top",
-    ("", "pixels (sigma) at the far side"): lambda s: f"a blur of {_counted(s, 'pixel')} at the far side",
-    ("", "pixels (sigma)"): lambda s: f"a blur of {_counted(s, 'pixel')}",
-    ("", "pixels (radius)"): lambda s: f"a blur of {_counted(s, 'pixel')}",
-    ("", "pixels"): lambda s: f"over {_counted(s, 'pixel')}",
+SAID: dict[tuple[str, str], tuple[str, Callable[[float], object]]] = {
+    ("darker", "stops"): ("{amount} of the light", lambda s: percent(2**-s)),
+    ("brighter", "stops"): ("{amount:.3g} times the light", lambda s: 2**s),
+    ("side light", "stops"): ("{amount} of the light on the far side", lambda s: percent(2**-s)),
+    ("vignette", "stops"): ("{amount} of the light in the corners", lambda s: percent(2**-s)),
+    ("shadow", "stops"): ("{amount} of the light in the shade", lambda s: percent(2**-s)),
+    ("background", "stops"): ("by {amount}", lambda s: _counted(s, "stop")),
+    ("defect edges", "pixels (sigma)"): ("over {amount}", lambda s: _counted(s, "pixel")),
+    ("", "doublings of gamma"): ("a gamma of {amount:.3g}", lambda s: 2**s),
+    ("", "halvings of gamma"): ("a gamma of {amount:.2g}", lambda s: 2**-s),
+    ("", "of the contrast lost"): ("{amount} of the contrast", lambda s: _part(1 - s)),
+    ("", "of the contrast added"): ("{amount:.2g} times the contrast", lambda s: 1 + s),
+    ("", "of the defect's contrast lost"): ("{amount}", _defect_contrast),
+    ("", "of the defect's contrast added"): ("{amount:.2g} times the defect's contrast", lambda s: 1 + s),
+    ("", "of the saturation lost"): ("{amount} of the saturation", lambda s: _part(1 - s)),
+    ("", "of the light that shows nothing"): ("{amount} of the light shows nothing", lambda s: percent(s)),
+    ("", "of full scale"): ("{amount} of 255 grey levels", lambda s: _grey_levels(s)),
+    ("", "of full scale on white"): ("{amount} of 255 grey levels on white", lambda s: _grey_levels(s)),
+    ("", "of the area"): ("{amount} of the area", lambda s: percent(s)),
+    ("", "of the pixels"): ("{amount} of the pixels", lambda s: percent(s)),
+    ("", "of the shorter side"): ("by {amount} of the image", lambda s: percent(s)),
+    ("", "of the size added"): ("{amount} larger", lambda s: percent(s)),
+    ("", "of the size lost"): ("{amount} smaller", lambda s: percent(s)),
+    ("", "of the pixels along a side lost"): ("{amount} of the resolution", lambda s: percent(1 - s)),
+    ("", "points of quality below 100"): ("a quality of {amount:.0f}", lambda s: 100 - s),
+    ("", "times the normal light"): ("{amount:.2g} times the normal light on top", lambda s: s),
+    ("", "pixels (sigma) at the far side"): (
+        "a blur of {amount} at the far side",
+        lambda s: _counted(s, "pixel"),
+    ),
+    ("", "pixels (sigma)"): ("a blur of {amount}", lambda s: _counted(s, "pixel")),
+    ("", "pixels (radius)"): ("a blur of {amount}", lambda s: _counted(s, "pixel")),
+    ("", "pixels"): ("over {amount}", lambda s: _counted(s, "pixel")),
 }
 
 
@@ -625,6 +724,18 @@ SAID: dict[tuple[str, str], Callable[[float], str]] = {
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
+NOUNS = {
+    "error": ("error", "errors"),
+    "escape": ("escape", "escapes"),
+    "overkill": ("overkill", "overkills"),
+    "confusion": ("confusion", "confusions"),
+    "defect": ("defect", "defects"),
+    "filter": ("filter", "filters"),
+    "label": ("label", "labels"),
+    "logged image": ("logged image", "logged images"),
+    "operation": ("operation", "operations"),
+    "row": ("row", "rows"),
+}
 
 
 def percent(share: float) -> str:
@@ -667,8 +778,8 @@ def p_value(p: float) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """Write a count with its noun: `1 error`, `1,351 errors`."""
-    return f"{count:,}{NBSP}{word}{'' if count == 1 else 's'}"
+    """Write a count with its noun, one of NOUNS: `1 error`, `1,351 errors`."""
+    return f"{count:,}{NBSP}{ngettext(*NOUNS[word], count)}"
 
 
 def duration(seconds: float) -> str:
@@ -765,6 +876,8 @@ FILTERS: dict[str, Callable[..., object]] = {
     "suspects_in_words": suspects_in_words,
     "together": together,
     "trend_in_short": trend_in_short,
+    "reasons": reasons,
+    "said": said,
     "trend_in_words": trend_in_words,
     "withheld_reason": withheld_reason,
 }

@@ -44,7 +44,8 @@ def title(mode: FailureMode) -> str:
 def cause_title(found: Diagnosis) -> str:
     """The same of a claimed cause."""
     if found.measured_alone or not found.matches:
-        return capital(_(found.family or found.operation or ""))
+        named = found.family or found.operation
+        return capital(_(named)) if named else ""
     if found.pair:
         first, second = (_(each.operation) for each in found.pair)
         return _("Two changes at once: {first} and {second}").format(first=first, second=second)
@@ -76,8 +77,8 @@ def confusion_in_words(true: str, said: str) -> str:
 def to_check(diagnosis: Diagnosis) -> str:
     """What to look at on the line first; empty where the pictures say it better."""
     if not diagnosis.claimed:
-        return _(UNCLAIMED.get(diagnosis.cause, ""))
-    return _(CHECKS.get(diagnosis.family or "", ""))
+        return _(UNCLAIMED[diagnosis.cause]) if diagnosis.cause in UNCLAIMED else ""
+    return _(CHECKS[diagnosis.family]) if diagnosis.family in CHECKS else ""
 
 
 # By family: where on the line such a change comes from.

@@ -71,6 +71,9 @@ class NoRuns:
     def start(self, mode_id: str) -> str:
         raise NotImplementedError(mode_id)
 
+    def cancel(self, flow_run_id: str) -> None:
+        raise NotImplementedError(flow_run_id)
+
     def runs(self, mode_id: str) -> list[RetrainingRun]:
         return []
 
@@ -157,7 +160,7 @@ def pages(nights: int) -> list[str]:
     for number in range(nights):
         night = night_of(number)
         found += [f"/nights/{night.night_id}", f"/modes/{night.modes[0].mode_id}"]
-        found += ["/", f"/modes/{night.modes[1].mode_id}/retraining"]
+        found += ["/", f"/modes/{night.modes[1].mode_id}/history"]
     return found
 
 

@@ -343,11 +343,15 @@ def test_the_dashboard_serves_it(old: Old) -> None:
     app = create_app(workspace, Store(workspace.store_path), Workbench())
     with served(app) as address, httpx.Client(base_url=address) as client:
         pages = {
-            "/": (old.finished, old.interrupted, "its process was ended", "darker"),
-            f"/nights/{old.finished}": ("good taken for pit", "dimmer lamp by 1.14 stops", old.mode_id),
+            "/": (old.interrupted, "its process was ended"),
+            "/nights": (old.finished, old.interrupted, "its process was ended", "darker"),
+            f"/nights/{old.finished}": ("Dimmer lamp: ", old.mode_id),
             f"/nights/{old.interrupted}": ("tuesday.csv",),
-            f"/modes/{old.mode_id}": ("layer1", "Sato", "The lamp of station 2 was replaced.", "26"),
-            f"/modes/{old.mode_id}/retraining": ("images not in the log", "12", "26", "36"),
+            f"/modes/{old.mode_id}": ("layer1", "Sato", "26"),
+            f"/modes/{old.mode_id}/evidence": ("layer1", "dimmer lamp by 1.14 stops"),
+            f"/modes/{old.mode_id}/history": (
+                *("The lamp of station 2 was replaced.", "images not in the log", "12", "26", "36"),
+            ),
             "/models": ("small_resnet", "candidate", "deployed", "model v2"),
             f"/reports/{old.finished}": ("dimmer lamp by 1.14 stops", "data:image/png;base64,"),
         }
@@ -355,7 +359,7 @@ def test_the_dashboard_serves_it(old: Old) -> None:
             answer = client.get(path)
             assert answer.status_code == 200, path
             assert [word for word in words if word not in answer.text] == [], path
-        page = client.get(f"/modes/{old.mode_id}").text
+        page = client.get(f"/modes/{old.mode_id}/evidence").text
         pictures = set(re.findall(r'(?:src|href)="(/artifacts/[^"]+)"', page))
         assert len(pictures) > 30
         assert {client.get(picture).status_code for picture in pictures} == {200}

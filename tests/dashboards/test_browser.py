@@ -3,14 +3,16 @@
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from inspection.findings import Judgement
+from inspection.findings import Decision, Judgement
 from inspection.workspace.store import Store
 from tests.dashboards.conftest import Workbench
-from tests.dashboards.hand_made import MODE_ID
+from tests.dashboards.hand_made import MODE_ID, MODEL
+from tests.inspection.workspace.records import a_retraining
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -37,43 +39,78 @@ def page() -> Iterator[Page]:
     assert complaints == []
 
 
-def test_from_the_list_to_a_verdict_and_a_retraining(
+def test_from_the_inbox_to_a_promoted_model_and_back(
     page: Page, address: str, reviewed: Store, workbench: Workbench
 ) -> None:
     page.goto(address)
-    page.get_by_role("link", name="2026-07-04 02:00 UTC").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(
-        "10 errors: 4 escapes, 2 overkills and 4 confusions."
-    )
-    page.get_by_role("link", name="Review").first.click()
+    page.get_by_role("link", name="Low contrast: 0.55 x").click()
     expect(page).to_have_url(re.compile(f"/modes/{MODE_ID}$"))
+    expect(page.get_by_role("heading", level=1)).to_have_text("Low contrast: 0.55 x")
     page.wait_for_load_state("load")
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
 
-    page.get_by_label("Reject").check()
-    page.get_by_label("Comment").fill("Lamp 3 was replaced. 照明を交換")
-    page.get_by_label("Your name").fill("Sato")
-    page.get_by_role("button", name="Save verdict").click()
-    expect(page.get_by_role("status")).to_have_text("Your verdict is saved.")
-    expect(page.get_by_role("complementary")).to_contain_text("rejected Sato Lamp 3 was replaced. 照明を交換")
+    rail = page.get_by_role("complementary", name="What to do next")
+    page.keyboard.press("1")
+    expect(rail.get_by_role("radio", name="Yes Low contrast")).to_be_checked()
+    rail.get_by_label("Comment").fill("Lamp 3 was replaced. 照明を交換")
+    rail.get_by_label("Your name").fill("Sato")
+    rail.get_by_role("button", name="Save, and retrain").click()
+    expect(page.get_by_role("status")).to_contain_text("The retraining is on its way")
     (verdict,) = reviewed.verdicts(MODE_ID)
-    assert (verdict.judgement, verdict.comment) == (Judgement.OTHER_CAUSE, "Lamp 3 was replaced. 照明を交換")
-
-    retraining = page.get_by_role("region", name="Targeted retraining")
-    expect(retraining).to_contain_text("A reviewer rejected this failure mode")
-    retraining.get_by_role("button", name="Start targeted retraining").click()
-    expect(retraining.get_by_role("row", name="Running")).to_contain_text("run-1")
-    expect(retraining.get_by_role("button")).to_be_disabled()
+    assert (verdict.judgement, verdict.comment) == (Judgement.CONFIRM, "Lamp 3 was replaced. 照明を交換")
+    expect(rail.get_by_role("region", name="Retraining")).to_contain_text("Running")
 
     page.evaluate("window.notReloaded = true")
+    done = replace(a_retraining("r-1", MODE_ID), model_hash=MODEL.model_hash, candidate_hash="9f" * 32)
+    candidate = replace(MODEL, model_hash="9f" * 32, parent_hash=MODEL.model_hash)
+    reviewed.add_retraining(replace(done, decision=Decision.ACCEPTED), candidate)
     workbench.end(MODE_ID, "Completed", "All states completed.")
-    expect(retraining.get_by_role("row", name="Completed")).to_be_visible(timeout=10_000)
-    expect(retraining.get_by_role("button")).to_be_enabled()
+    offer = rail.get_by_role("region", name="Candidate")
+    expect(offer).to_contain_text("model v2", timeout=10_000)
+    expect(offer.get_by_label("Your name")).to_have_value("Sato")  # remembered
     assert page.evaluate("window.notReloaded")
+    offer.get_by_label("Why promote it").fill("mends the lamp")
+    offer.get_by_role("button", name="Promote").click()
+    expect(page.get_by_role("status")).to_contain_text("The candidate is the deployed model now")
+    assert reviewed.model().model_hash == "9f" * 32
+
+    rail.get_by_text("Roll back").click()
+    rail.get_by_label("Why, in a sentence").fill("worse on line 2")
+    rail.get_by_role("button", name="Go back to the model before").click()
+    expect(page.get_by_role("status")).to_contain_text("The model before is deployed again.")
+    assert reviewed.model().model_hash == MODEL.model_hash
+
+
+def test_what_counts_is_on_the_first_screen(page: Page, address: str, reviewed: Store) -> None:
+    """Cause, pictures, verdict and start, without scrolling: on a desk, and on a tablet."""
+    for width, height in ((1280, 800), (820, 1180)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.goto(f"{address}/modes/{MODE_ID}")
+        seen = [
+            page.get_by_role("heading", level=1),
+            page.locator(".triptych img").first,
+            page.get_by_role("radio").first,
+            page.get_by_role("button", name="Save, and retrain"),
+        ]
+        for each in seen:
+            box = each.bounding_box()
+            assert box is not None
+            assert box["y"] + box["height"] <= height
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_choice_of_another_cause_is_the_answer(page: Page, address: str, reviewed: Store) -> None:
+    page.goto(f"{address}/modes/{MODE_ID}")
+    page.get_by_label("what it is").select_option("dust")
+    page.get_by_label("Your name").fill("Sato")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("status")).to_have_text("Your verdict is saved.")
+    (verdict,) = reviewed.verdicts(MODE_ID)
+    assert (verdict.judgement, verdict.cause) == (Judgement.OTHER_CAUSE, "dust")
 
 
 def test_the_report_opens_under_both_policies(page: Page, address: str, reviewed: Store) -> None:
-    page.goto(address)
+    page.goto(f"{address}/nights")
     page.get_by_role("link", name="Report").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("10 errors")
     page.wait_for_load_state("load")

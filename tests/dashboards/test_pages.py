@@ -11,12 +11,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dashboards import app
+from dashboards import modes as modes_pages
+from dashboards import nights as nights_pages
 from dashboards.retraining import RetrainingRun
 from inspection.findings import Accuracy, Decision, Judgement, NightState, Retraining, Verdict
+from inspection.models.promotion import promote
 from inspection.nights.night import INTERRUPTED
 from inspection.workspace import store as store_module
 from inspection.workspace.folder import Workspace
+from inspection.workspace.jobs import announced, begin_step
 from inspection.workspace.lease import lease
 from inspection.workspace.store import Store
 from tests.dashboards.conftest import BEGUN, Visitor, Workbench
@@ -46,7 +49,7 @@ def test_an_empty_store_teaches_the_next_command(visitor: Visitor, store: Store)
 
 
 @pytest.mark.usefixtures("reviewed")
-@pytest.mark.parametrize("page", ["/", "/nights/20260705-0a1b2c3d"])
+@pytest.mark.parametrize("page", ["/", "/nights", "/nights/20260705-0a1b2c3d"])
 def test_a_night_that_was_killed_does_not_stay_running(
     visitor: Visitor, store: Store, workspace: Workspace, page: str
 ) -> None:
@@ -63,7 +66,7 @@ def test_a_night_that_was_killed_does_not_stay_running(
 
 @pytest.mark.usefixtures("reviewed")
 def test_the_nights_list_causes_beside_controls(visitor: Visitor) -> None:
-    text = words(visitor.get("/").text)
+    text = words(visitor.get("/nights").text)
     assert (
         "2026-07-04 02:00 UTC finished Report 10 errors in 1,351 rows of defects.csv , 3 rows set aside"
         in text
@@ -86,7 +89,7 @@ def test_the_newest_night_comes_first_and_states_are_told(
     store.finish_night(
         replace(night, night_id="b", started_at=later, state=NightState.FAILED, message="start `fmi serve`")
     )
-    page = visitor.get("/").text
+    page = visitor.get("/nights").text
     assert page.index("2026-07-05 02:00") < page.index("2026-07-04 02:00")
     assert "start <code>fmi serve</code>" in page
     assert "The night failed before it was done." not in page
@@ -95,69 +98,180 @@ def test_the_newest_night_comes_first_and_states_are_told(
 def test_many_nights_are_listed_page_by_page(
     visitor: Visitor, workspace: Workspace, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "NIGHTS_LISTED", 2)
+    monkeypatch.setattr(nights_pages, "NIGHTS_LISTED", 2)
     night = replace(make_night(workspace), modes=(), unclustered=(), gone=())
     for day in range(3):
         store.finish_night(replace(night, night_id=f"n{day}", started_at=STARTED + timedelta(days=day)))
 
-    newest = visitor.get("/").text
-    (older,) = re.findall(r'href="(/\?before=[^"]+)">Older nights', newest)
+    newest = visitor.get("/nights").text
+    (older,) = re.findall(r'href="(/nights\?before=[^"]+)">Older nights', newest)
     rest = visitor.get(older).text
 
     assert re.findall(r'href="/nights/([^"]+)"', newest) == ["n2", "n1"]
     assert re.findall(r'href="/nights/([^"]+)"', rest) == ["n0"]
     assert "Older nights" not in rest
-    assert "There is no older night." in visitor.get("/?before=n0").text
+    assert "There is no older night." in visitor.get("/nights?before=n0").text
 
 
 def test_the_newest_verdict_is_the_badge(visitor: Visitor, reviewed: Store) -> None:
     for judgement, hour in ((Judgement.CONFIRM, 8), (Judgement.OTHER_CAUSE, 9)):
         given_at = datetime(2026, 7, 4, hour, tzinfo=UTC)
         reviewed.add_verdict(Verdict(MODE_ID, judgement, "", "Sato", given_at))
-    text = words(visitor.get("/").text)
-    assert "85 % 57 % rejected –" in text
-    assert "low contrast on scratch rejected cause claimed" in words(visitor.get(f"/nights/{NIGHT_ID}").text)
+    text = words(visitor.get("/nights").text)
+    assert "85 % 57 % other cause –" in text
+    assert "other cause cause claimed" in words(visitor.get(f"/nights/{NIGHT_ID}").text)
 
 
 @pytest.mark.usefixtures("reviewed")
-def test_a_night_shows_the_report_with_served_pictures(visitor: Visitor) -> None:
+def test_a_night_lists_its_failure_modes_and_each_has_its_evidence(visitor: Visitor) -> None:
     page = visitor.get(f"/nights/{NIGHT_ID}").text
-    assert "10 errors: 4 escapes, 2 overkills and 4 confusions." in words(page)
-    assert "layer2 20 of 128 85 % 57 % 31 % +28 (+12 to +41) 3 % 1.42 holds" in words(page)
-    assert f'src="/artifacts/{NIGHT_ID}/primitive-17-1.png"' in page
-    assert "withheld-17-3.png" not in page
-    assert "data:image" not in page
-    assert f"Gone since the last night: {GONE}" in words(page)
-    assert "1 error: too few shifted the same filters" in words(page)
+    text = words(page)
+    assert "10 errors: 4 escapes, 2 overkills and 4 confusions." in text
+    assert text.index("Low contrast: 0.55 x") < text.index("Check the labels: pit taken for scratch")
+    assert text.index("Check the labels: pit taken") < text.index("Set aside, and why")
+    assert f"Gone since the last night: {GONE}" in text
+    assert "1 error: too few shifted the same filters" in text
     assert f'src="/artifacts/{NIGHT_ID}/lone-0.png"' in page
+    evidence = visitor.get(f"/modes/{MODE_ID}/evidence").text
+    assert "layer2 20 of 128 85 % 57 % 31 % +28 (+12 to +41) 3 % 1.42 holds" in words(evidence)
+    assert f'src="/artifacts/{NIGHT_ID}/primitive-17-1.png"' in evidence
+    assert "withheld-17-3.png" not in evidence
+    assert "data:image" not in page + evidence
 
 
 @pytest.mark.usefixtures("reviewed")
 def test_suspect_labels_are_shown_where_the_labels_are_the_cause(visitor: Visitor) -> None:
     page = visitor.get(f"/modes/{WITHHELD_ID}").text
-    section = page[page.index("Labels to check first") : page.index("Flip rates:")]
-    assert re.findall(r'src="([^"]+)"', section) == [
+    section = page[page.index("<h2>Labels to check") :]
+    assert re.findall(r'src="([^"]+)"', section)[:2] == [
         f"/artifacts/{NIGHT_ID}/confusion-{number}.png" for number in (2, 0)
     ]
     assert "label pit model says scratch score 0.91" in words(section)
     claimed = words(visitor.get(f"/modes/{MODE_ID}").text)
-    assert "Labels to check first" not in claimed
+    assert "Labels to check" not in claimed
     assert "growing from 2 to 6" in claimed
 
 
 @pytest.mark.usefixtures("reviewed")
 def test_every_picture_of_a_page_is_there(visitor: Visitor) -> None:
-    sources = set(re.findall(r'src="(/artifacts/[^"]+)"', visitor.get(f"/modes/{MODE_ID}").text))
-    assert len(sources) == 6 + 2 * 8  # errors; per filter patches, primitives and sources; recipe examples
-    for source in sources:
-        answer = visitor.get(source)
-        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
-        assert answer.content.startswith(b"\x89PNG")
+    expected = {"": 3, "/pictures": 6, "/evidence": 6 + 2 * 8, "/recipe": 4, "/history": 0}
+    for tab, count in expected.items():
+        sources = set(re.findall(r'src="(/artifacts/[^"]+)"', visitor.get(f"/modes/{MODE_ID}{tab}").text))
+        assert len(sources) == count, tab
+        for source in sources:
+            answer = visitor.get(source)
+            assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+            assert answer.content.startswith(b"\x89PNG")
+
+
+# --- the first screen of a failure mode ---
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_the_first_screen_says_what_how_sure_and_what_to_do(visitor: Visitor) -> None:
+    page = visitor.get(f"/modes/{MODE_ID}").text
+    text = words(page)
+    assert "<h1>Low contrast: 0.55 x</h1>" in page
+    assert "6 of the night's 10 errors. Check for haze, stray light and a dirty lens" in text
+    assert (
+        "How sure fair Explains 94 % of what moved the blamed filters; logs without a change reach 12 %"
+        in text
+    )
+    assert "Open: these errors do not tell low contrast, gamma apart" in text
+    assert "scratch → good 4" in text
+    assert re.findall(r'<li class="(\w+)"', page)[:5] == ["done", "now", "todo", "todo", "todo"]
+    assert '<option value="gamma">' in page
+    assert '<option value="contrast">' not in page  # what it is said to be already
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_pictures_are_filtered_sorted_and_paged(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = f"/modes/{MODE_ID}/pictures"
+
+    def rows(query: str) -> list[int]:
+        return [int(row) for row in re.findall(r'name="rows" value="(\d+)"', visitor.get(path + query).text)]
+
+    assert len(rows("")) == 6
+    assert len(rows("?true=scratch&said=good")) == 4
+    assert rows("?kind=overkill&sort=row") == sorted(rows("?kind=overkill"))
+    assert rows("?true=nothing") == []
+    assert rows("?sort=strange&page=99") == rows("")
+    monkeypatch.setattr(modes_pages, "PICTURES_SHOWN", 4)
+    assert [len(rows(f"?page={page}")) for page in (1, 2, 3)] == [4, 2, 2]
+    assert rows("?page=1") + rows("?page=2") == rows("?page=1") + rows("?page=9")
+
+
+def test_the_recipe_is_shown_and_sent(visitor: Visitor, reviewed: Store, workspace: Workspace) -> None:
+    missing = visitor.get(f"/modes/{MODE_ID}/recipe.yaml")
+    assert missing.status_code == 404
+    path = workspace.root / "artifacts" / NIGHT_ID / "recipe-1.json"
+    path.write_text("transform: <b>", encoding="utf-8")
+    assert "transform: &lt;b&gt;" in visitor.get(f"/modes/{MODE_ID}/recipe").text
+    sent = visitor.get(f"/modes/{MODE_ID}/recipe.yaml")
+    assert (sent.text, sent.headers["content-type"].split(";")[0]) == ("transform: <b>", "application/yaml")
+    assert visitor.get(f"/modes/{WITHHELD_ID}/recipe.yaml").status_code == 404
+
+
+# --- the inbox ---
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_the_inbox_holds_what_waits_by_consequence(visitor: Visitor, reviewed: Store) -> None:
+    text = words(visitor.get("/").text)
+    assert "Inbox 2 wait for you" in text
+    assert text.index("Low contrast: 0.55 x") < text.index("Check the labels: pit taken for scratch")
+    assert "6 of 10 errors 4 escapes 2 overkills · growing · 2026-07-04 02:00 UTC · waits for your" in text
+    assert "Nothing runs now." in text
+    for mode_id in (MODE_ID, WITHHELD_ID):
+        reviewed.add_verdict(Verdict(mode_id, Judgement.CONFIRM, "", "Sato", BEGUN))
+    assert "Nothing waits for you" in visitor.get("/").text
+
+
+def test_candidates_wait_until_somebody_decides(visitor: Visitor, reviewed: Store) -> None:
+    done = replace(a_retraining("r-1", MODE_ID), model_hash=MODEL.model_hash, candidate_hash="9f" * 32)
+    candidate = replace(MODEL, model_hash="9f" * 32, parent_hash=MODEL.model_hash)
+    reviewed.add_retraining(replace(done, decision=Decision.ACCEPTED), candidate)
+    assert "model v2 waits to be promoted accepted" in words(visitor.get("/").text)
+    assert "Accepted model v2" in words(visitor.get("/candidates").text)
+    promote(reviewed, "v2", "Sato", "mends the lamp")
+    assert "waits to be promoted" not in visitor.get("/").text
+    assert "Deployed or retired model v2 deployed" in words(visitor.get("/candidates").text)
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_a_job_is_seen_wherever_it_was_started(visitor: Visitor, workspace: Workspace) -> None:
+    leases = workspace.leases
+    with lease(leases, "retrain-1"), announced(leases, "retrain-1", "retrain", [MODE_ID], "run"):
+        begin_step("Trying recipes", 40)
+        inbox = words(visitor.get("/").text)
+        assert f"Retraining {MODE_ID} Trying recipes 0 %" in inbox
+        page = words(visitor.get(f"/modes/{MODE_ID}").text)
+        assert "3 Retraining Trying recipes" in page
+        assert "Is that what happened?" not in page
+        token = visitor.token(f"/modes/{WITHHELD_ID}")
+        sent = visitor.post(f"/modes/{MODE_ID}/retraining", csrf=token)
+        assert sent.status_code == 409
+    assert "Nothing runs now." in words(visitor.get("/jobs").text)
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_the_language_is_chosen_or_the_browsers(visitor: Visitor) -> None:
+    def spoken(path: str = "/", accepted: str = "") -> str:
+        page = visitor.client.get(path, headers={"Accept-Language": accepted}).text
+        return str(re.findall(r'<html lang="(\w+)">', page)[0])
+
+    assert [spoken(accepted=each) for each in ("", "ja", "de,ja;q=0.8,en;q=0.5", "de", "x;q=y")] == [
+        *("en", "ja", "ja", "en", "en")
+    ]
+    assert spoken("/?lang=ja") == "ja"
+    assert spoken(accepted="en") == "ja"  # it was chosen
+    assert spoken("/?lang=en") == "en"
+    assert spoken("/?lang=xx") == "en"
 
 
 @pytest.mark.usefixtures("reviewed")
 def test_a_hostile_class_name_stays_text(visitor: Visitor) -> None:
-    for path in (f"/nights/{NIGHT_ID}", f"/modes/{MODE_ID}", "/models"):
+    for path in (f"/nights/{NIGHT_ID}", f"/modes/{MODE_ID}", f"/modes/{MODE_ID}/pictures", "/models"):
         page = visitor.get(path).text
         assert re.findall(r"<script[^>]*>", page) == ['<script src="/static/dashboard.js" defer>']
         assert HOSTILE in words(page)
@@ -194,25 +308,27 @@ def test_a_retraining_shows_before_after_and_why(visitor: Visitor, reviewed: Sto
         logged_images=20,
     )
     reviewed.add_retraining(retraining, replace(MODEL, model_hash="9f" * 32))
-    text = words(visitor.get(f"/modes/{MODE_ID}/retraining").text)
+    text = words(visitor.get(f"/modes/{MODE_ID}/history").text)
     assert "2026-07-04 08:22 UTC accepted candidate 9f9f9f9f9f9f from ab12ab12ab12" in text
     assert "20 logged images added, 7 min 00 s clean accuracy falls by 0.3 points" in text
     assert "holdout 60 7 % 85 % +78 (+66 to +88) 48 1 p < 0.001" in text
     assert "clean validation 600 97 % 97 % −0.3 (−1.2 to +0.6) 5 7 p = 0.77" in text
     assert "clean validation pit 100 96 % 95 %" in text
-    assert "no verdict accepted" in words(visitor.get("/").text)
+    assert "no verdict accepted" in words(visitor.get("/nights").text)
 
 
 @pytest.mark.usefixtures("reviewed")
 def test_the_fragment_asks_often_only_while_a_run_is_live(visitor: Visitor, workbench: Workbench) -> None:
     workbench.start(MODE_ID)
-    live = visitor.get(f"/modes/{MODE_ID}/retraining").text
+    live = visitor.get(f"/modes/{MODE_ID}/next").text
     workbench.end(MODE_ID, "Failed", "no memory left")
-    ended = visitor.get(f"/modes/{MODE_ID}/retraining").text
+    ended = visitor.get(f"/modes/{MODE_ID}/next").text
     assert 'data-every="3"' in live
-    assert "Running 2026-07-04 08:15 UTC – run-1" in words(live)
+    assert "Running It waits for the worker" in words(live)
     assert 'data-every="20"' in ended
-    assert "Failed 2026-07-04 08:15 UTC no memory left run-1" in words(ended)
+    assert "The last run ended without a result: no memory left" in words(ended)
+    history = words(visitor.get(f"/modes/{MODE_ID}/history").text)
+    assert "Failed 2026-07-04 08:15 UTC no memory left run-1" in history
     assert "<html" not in ended
 
 
@@ -222,7 +338,7 @@ def test_a_page_stays_readable_without_prefect(visitor: Visitor, workbench: Work
     answer = visitor.get(f"/modes/{MODE_ID}")
     assert answer.status_code == 200
     assert "Prefect cannot be reached: start <code>fmi serve</code>" in answer.text
-    assert '<button disabled aria-describedby="blocked">' in answer.text
+    assert 'value="retrain" disabled aria-describedby="blocked">' in answer.text
 
 
 @pytest.mark.parametrize(
@@ -242,7 +358,7 @@ def test_which_runs_may_still_change(state: str, live: bool) -> None:
     [
         ("/nope", "There is no page /nope here."),
         ("/nights/2026", "There is no night 2026 in this workspace."),
-        ("/?before=2026", "There is no night 2026 in this workspace."),
+        ("/nights?before=2026", "There is no night 2026 in this workspace."),
         ("/modes/x-1", "There is no failure mode x-1 in this workspace."),
         ("/reports/x", "There is no report of night x."),
     ],
@@ -270,7 +386,7 @@ def test_a_short_id_of_a_night_is_no_address(visitor: Visitor) -> None:
 
 # --- beside a writer ---
 
-PAGES = ("/", f"/nights/{NIGHT_ID}", f"/modes/{MODE_ID}", f"/modes/{MODE_ID}/retraining", "/models")
+PAGES = ("/", f"/nights/{NIGHT_ID}", f"/modes/{MODE_ID}", f"/modes/{MODE_ID}/history", "/models")
 
 
 def test_readers_beside_a_writer_get_their_pages(visitor: Visitor, reviewed: Store) -> None:
@@ -285,25 +401,25 @@ def test_readers_beside_a_writer_get_their_pages(visitor: Visitor, reviewed: Sto
 def test_a_page_of_an_older_store_says_so(visitor: Visitor, reviewed: Store) -> None:
     assert "This is the store of" not in words(visitor.get("/").text)
     with writing(reviewed.path, MODE_ID):
-        late = words(visitor.get(f"/modes/{MODE_ID}").text)
+        late = words(visitor.get(f"/modes/{MODE_ID}/history").text)
     assert re.search(
         r"This is the store of \d{4}-\d\d-\d\d [\d:]+ UTC, without what came since: .* is held by", late
     )
     assert "None yet. Verdicts are only ever added" in late
-    soon = words(visitor.get(f"/modes/{MODE_ID}").text)
+    soon = words(visitor.get(f"/modes/{MODE_ID}/history").text)
     assert "This is the store of" not in soon
-    assert "rejected Berg its" in soon
+    assert "other cause Berg" in soon
 
 
 def test_an_own_verdict_is_on_the_next_page_whoever_writes_then(visitor: Visitor, reviewed: Store) -> None:
     path = f"/modes/{MODE_ID}"
     sent = visitor.post(
-        f"{path}/verdicts", csrf=visitor.token(path), judgement="confirm", reviewer="Aoki", comment="lamp 3"
+        f"{path}/verdicts", csrf=visitor.token(path), answer="yes", reviewer="Aoki", comment="lamp 3"
     )
     assert sent.status_code == 303
     with held(reviewed.path):
-        assert "confirmed Aoki lamp 3" in words(visitor.get(path).text)
-        assert "low contrast on scratch confirmed" in words(visitor.get(f"/nights/{NIGHT_ID}").text)
+        assert "2 Reviewed confirm, Aoki" in words(visitor.get(path).text)
+        assert "confirmed cause claimed" in words(visitor.get(f"/nights/{NIGHT_ID}").text)
     assert [verdict.comment for verdict in reviewed.verdicts(MODE_ID)] == ["lamp 3"]
 
 
@@ -314,12 +430,10 @@ def test_a_verdict_that_cannot_be_written_says_why(
     path = f"/modes/{MODE_ID}"
     token = visitor.token(path)
     with held(reviewed.path) as holder:
-        sent = visitor.post(
-            f"{path}/verdicts", csrf=token, judgement="confirm", reviewer="Aoki", comment="lost?"
-        )
+        sent = visitor.post(f"{path}/verdicts", csrf=token, answer="yes", reviewer="Aoki", comment="lost?")
     assert sent.status_code == 503
     assert f"(PID {holder.pid}) and did not come free within 0.1 s. Wait for that program" in words(sent.text)
-    assert "lost?" not in visitor.get(path).text
+    assert "lost?" not in visitor.get(f"{path}/history").text
 
 
 @pytest.mark.usefixtures("reviewed")

@@ -38,14 +38,35 @@ def test_the_button_retrains_and_ctrl_c_ends_every_process(site: Diagnosed) -> N
         until(lambda: reviewer.post(f"{page}/retraining", csrf=reviewer.token(page)).status_code == 303)
         again = reviewer.post(f"{page}/retraining", csrf=reviewer.token(page))
         assert again.status_code == 409  # one at a time
-        until(lambda: "Completed" in reviewer.get(page).text)
+        until(lambda: "Completed" in reviewer.get(f"{page}/history").text)
         (done,) = site.store.retrainings()
         assert [each.arm for each in done.arms] == list(Arm)
         shown = (done.candidate_hash or "no candidate")[:12]  # a network as small may mend nothing
-        assert shown in reviewer.get(page).text
+        assert shown in reviewer.get(f"{page}/history").text
         serve.send_signal(signal.SIGINT)
         assert serve.wait(timeout=30) == 0
         until(lambda: nobody_left(serve.pid), 10)
+
+
+@pytest.mark.slow
+def test_a_retraining_is_cancelled_from_its_page(site: Diagnosed) -> None:
+    """Its process ends; what it has trained so far is kept, and the next one can start."""
+    port, page = free_port(), f"/modes/{site.night_id}-1"
+    with (
+        started("serve", "--port", port, "--workspace", site.root),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+    ):
+        reviewer = Visitor(client)
+        until(lambda: answers(client))
+        until(lambda: reviewer.post(f"{page}/retraining", csrf=reviewer.token(page)).status_code == 303)
+        until(lambda: list((site.root / "cache" / "training").rglob("*.pt")))
+        assert "of this step" in reviewer.get(page).text or "Trying" in reviewer.get(page).text
+        assert reviewer.post(f"{page}/retraining/stop", csrf=reviewer.token(page)).status_code == 303
+        until(lambda: "Cancelled" in reviewer.get(f"{page}/history").text)
+        until(lambda: "Nothing runs now." in reviewer.get("/jobs").text)
+        assert site.store.retrainings() == []
+        assert list((site.root / "cache" / "training").rglob("*.pt"))
+        until(lambda: reviewer.post(f"{page}/retraining", csrf=reviewer.token(page)).status_code == 303)
 
 
 @pytest.mark.slow
@@ -65,7 +86,7 @@ def test_a_retraining_that_was_killed_with_everything_goes_on_when_it_is_served_
         with started(*serving):
             until(lambda: answers(client))
             until(lambda: site.store.retrainings())
-            until(lambda: "Completed" in reviewer.get(page).text)
+            until(lambda: "Completed" in reviewer.get(f"{page}/history").text)
     assert len(site.store.retrainings()) == 1
     assert list((site.root / "cache" / "training").iterdir()) == []
 

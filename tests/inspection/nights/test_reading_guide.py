@@ -13,7 +13,7 @@ from inspection.nights.report import environment, stylesheet, write_report
 from inspection.workspace.folder import Workspace, create_workspace
 from inspection.workspace.store import Store
 from tests.dashboards.conftest import Workbench, served
-from tests.dashboards.hand_made import MODE_ID, MODEL, NIGHT_ID, WITHHELD_ID, make_night
+from tests.dashboards.hand_made import MODE_ID, MODEL, WITHHELD_ID, make_night
 
 GUIDE = re.compile(r'<details class="primer" id="reading-primitives".*?</details>', re.S)
 VOID = {"br", "hr", "img", "input", "link", "meta"}
@@ -68,7 +68,7 @@ def pages(workspace: Workspace) -> dict[str, str]:
     store.create()
     store.add_model(MODEL, [])
     store.finish_night(make_night(workspace))
-    paths = (f"/nights/{NIGHT_ID}", f"/modes/{MODE_ID}", f"/modes/{WITHHELD_ID}")
+    paths = (f"/modes/{MODE_ID}/evidence", f"/modes/{WITHHELD_ID}/evidence")
     with served(create_app(workspace, store, Workbench())) as address:
         return {path: httpx.get(address + path).raise_for_status().text for path in paths}
 
@@ -149,13 +149,12 @@ def test_the_report_holds_it_once_in_both_languages(report: str) -> None:
 
 def test_the_dashboard_shows_the_same_guide(report: str, pages: dict[str, str]) -> None:
     (guide,) = GUIDE.findall(report)
-    for path in (f"/nights/{NIGHT_ID}", f"/modes/{MODE_ID}"):
-        (here,) = GUIDE.findall(pages[path])
-        assert without_state(here) == without_state(guide)
+    (here,) = GUIDE.findall(pages[f"/modes/{MODE_ID}/evidence"])
+    assert without_state(here) == without_state(guide)
 
 
 def test_a_failure_mode_without_primitives_needs_no_guide(pages: dict[str, str]) -> None:
-    assert "reading-primitives" not in pages[f"/modes/{WITHHELD_ID}"]
+    assert "reading-primitives" not in pages[f"/modes/{WITHHELD_ID}/evidence"]
 
 
 def test_the_pictures_of_a_failure_mode_lead_to_it(report: str) -> None:

@@ -1,0 +1,119 @@
+"""The texts that people read, gathered from the code, and the catalogues of their translations.
+
+    python -m tests.catalogue
+
+brings `inspection/locales/*.po` up to date after a text was added or changed: what is new has no translation
+yet, and a test fails until somebody writes it.
+"""
+
+import io
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po, write_po
+
+from dashboards import modes as pages
+from inspection import findings
+from inspection.language import ENGLISH, LANGUAGES
+from inspection.nights import phrases, review
+from inspection.operations.catalogue import CATALOGUE
+from inspection.operations.operation import FAMILIES
+from inspection.retraining import competition
+from tests.conftest import REPOSITORY
+
+LOCALES = REPOSITORY / "inspection" / "locales"
+METHODS = [("**.py", "python"), ("**.html", "jinja2")]
+OPTIONS = {"**.html": {"trim_blocks": "true", "lstrip_blocks": "true"}}
+SPOKEN = ("dashboards", "inspection", "flows")
+# Enumerations whose words stand on pages.
+WORDS: tuple[type[StrEnum], ...] = (
+    findings.Arm,
+    findings.Decision,
+    findings.ErrorKind,
+    findings.Judgement,
+    findings.NightState,
+    findings.Trend,
+    findings.PromotionKind,
+    review.Sureness,
+)
+RUN_STATES = (
+    *("Scheduled", "Late", "Pending", "Running", "Paused", "Cancelling", "Retrying", "AwaitingRetry"),
+    *("Completed", "Cached", "Failed", "TimedOut", "Crashed", "Cancelled", "RolledBack"),
+)
+
+
+Message = tuple[str | tuple[str, ...], str]  # one or, of a count, two forms; where it stands
+
+
+def gathered() -> Catalog:
+    """Every text that can be translated, as gettext knows it."""
+    found = Catalog(project="fmi", charset="utf-8")
+    for text, place in [*_in_code(), *((text, "tables") for text in _in_tables())]:
+        found.add(text, locations=[(place, 0)])
+    return found
+
+
+def _in_code() -> Iterator[Message]:
+    for package in SPOKEN:
+        folder = REPOSITORY / package
+        for file, _, text, _, _ in extract_from_dir(folder, METHODS, OPTIONS):
+            yield text, f"{package}/{file}"
+
+
+def _in_tables() -> Iterable[str]:
+    """Texts that stand in tables of the code and are looked up when they are shown."""
+    for operation in CATALOGUE:
+        yield from (operation.name, operation.meaning)
+    yield from FAMILIES
+    yield from review.CHECKS.values()
+    yield from review.UNCLAIMED.values()
+    yield from phrases.NAMED_CAUSES.values()
+    yield from (word.value for words in WORDS for word in words)
+    yield from RUN_STATES
+    yield from pages.SORTED
+    yield from (
+        *(competition.LOGGED, competition.CLEAN, competition.CHANGED),
+        *(competition.OTHERS, competition.LINE, competition.HOLDOUT),
+    )
+
+
+def path_of(language: str) -> Path:
+    """The catalogue of a language."""
+    return LOCALES / f"{language}.po"
+
+
+def read(language: str) -> Catalog:
+    """The translations of a language; an empty catalogue where there is none yet."""
+    path = path_of(language)
+    return read_po(io.BytesIO(path.read_bytes()), language) if path.is_file() else Catalog(language)
+
+
+def update(language: str) -> int:
+    """Bring a language's catalogue up to date; return how many texts lack a translation."""
+    catalogue = read(language)
+    catalogue.update(gathered(), no_fuzzy_matching=True)
+    catalogue.obsolete.clear()
+    written = io.BytesIO()
+    write_po(written, catalogue, width=110, sort_output=True, no_location=True, include_previous=False)
+    text = "\n".join(line for line in written.getvalue().decode().splitlines() if "-Date:" not in line)
+    path_of(language).write_text(text + "\n", encoding="utf-8")
+    return len(untranslated(catalogue))
+
+
+def untranslated(catalogue: Catalog) -> list[str]:
+    """The texts of a catalogue that lack a translation, or a form of one."""
+    found = []
+    for message in catalogue:
+        forms = message.string if isinstance(message.string, tuple | list) else (message.string,)
+        if message.id and not all(forms):
+            found.append(message.id if isinstance(message.id, str) else message.id[0])
+    return found
+
+
+if __name__ == "__main__":
+    for code in LANGUAGES:
+        if code != ENGLISH:
+            print(f"{path_of(code).relative_to(REPOSITORY)}: {update(code)} texts without a translation")
