@@ -21,7 +21,7 @@ from inspection.language import ENGLISH, LANGUAGES
 from inspection.nights import phrases, review
 from inspection.operations.catalogue import CATALOGUE
 from inspection.operations.operation import FAMILIES
-from inspection.retraining import competition
+from inspection.retraining import competition, retrain
 from tests.conftest import REPOSITORY
 
 LOCALES = REPOSITORY / "inspection" / "locales"
@@ -45,6 +45,19 @@ RUN_STATES = (
 )
 
 
+# Steps of a night and of a retraining, as they are told while they run.
+STEPS = (
+    *("Checking the log", "Learning what is normal", "Reading the images", "Blaming filters"),
+    *("Measuring operations", "Learning the surfaces", "Inverting filters", "Training the best in full"),
+    *("Training further, as a control", *(f"Trying {arm.value}" for arm in findings.Arm)),
+)
+# What is read off the errors themselves.
+MEASURED = (
+    *("fixed pattern", "residual texture", "fixed pattern and residual texture", "tone curve"),
+    *("texture primitive", "residual texture and texture primitive"),
+)
+
+
 Message = tuple[str | tuple[str, ...], str]  # one or, of a count, two forms; where it stands
 
 
@@ -52,7 +65,8 @@ def gathered() -> Catalog:
     """Every text that can be translated, as gettext knows it."""
     found = Catalog(project="fmi", charset="utf-8")
     for text, place in [*_in_code(), *((text, "tables") for text in _in_tables())]:
-        found.add(text, locations=[(place, 0)])
+        if text:
+            found.add(text, locations=[(place, 0)])
     return found
 
 
@@ -70,9 +84,18 @@ def _in_tables() -> Iterable[str]:
     yield from FAMILIES
     yield from review.CHECKS.values()
     yield from review.UNCLAIMED.values()
-    yield from phrases.NAMED_CAUSES.values()
+    for table in (phrases.NAMED_CAUSES, phrases.CAUSES, phrases.ADVICE, phrases.AGAINST, phrases.FRACTIONS):
+        yield from table.values()
+    yield from phrases.DOUBTS.values()
+    yield from (text for text, _ in phrases.SAID.values())
+    yield from (phrases.ADVICE_UNKNOWN, phrases.SUSPECTS, phrases.SUSPECTS_UNTESTED)
+    yield from (name.replace("_", " ") for name in (*findings.ORIGINS, "serial"))
+    yield from MEASURED
+    yield from ("deployed", "retired", "candidate", "none claimed", "claimed")
+    yield from (retrain.NO_ARM, retrain.NOTHING_TO_JUDGE_BY, retrain.CROSS_VALIDATED, retrain.ONLY_ERRORS)
     yield from (word.value for words in WORDS for word in words)
     yield from RUN_STATES
+    yield from STEPS
     yield from pages.SORTED
     yield from (
         *(competition.LOGGED, competition.CLEAN, competition.CHANGED),

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -32,9 +33,12 @@ os.environ |= {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
+    "TZ": "UTC",  # pages tell the time of this machine
     "PYTHONPATH": str(REPOSITORY),  # so that a child process finds the tiny network
 }
 os.environ.pop("PREFECT_API_URL", None)
+if hasattr(time, "tzset"):
+    time.tzset()
 
 Answer = subprocess.CompletedProcess[str]
 

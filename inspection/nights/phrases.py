@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 from markupsafe import Markup, escape
 
@@ -30,6 +30,7 @@ from inspection.findings import (
     NightState,
     OperationMatch,
     Pattern,
+    Retraining,
     Trend,
 )
 from inspection.language import ENGLISH, language, ngettext
@@ -268,7 +269,7 @@ def doubt_in_words(doubt: Doubt) -> str:
     if doubt.measured:
         measured = _(" and ").join(_(name) for name in doubt.named)
         subject = _("the {measured} measured on one half of the errors").format(measured=measured)
-    return _(_DOUBTS[doubt.kind]).format(
+    return _(DOUBTS[doubt.kind]).format(
         subject=subject,
         s="" if two else "s",
         found=doubt.found,
@@ -279,7 +280,7 @@ def doubt_in_words(doubt: Doubt) -> str:
     )
 
 
-_DOUBTS = {
+DOUBTS = {
     DoubtKind.TOO_FEW_ERRORS: "{found} errors are too few: {needed} are needed",
     DoubtKind.NO_STRENGTH: "{subject} explain{s} nothing at any strength",
     DoubtKind.UNCHANGED: "of what the reference images nearest to these errors, as they are, leave "
@@ -394,6 +395,15 @@ def _what_it_takes(check: GateCheck) -> str:
         _("; at most {share} may come to pass") if escapes else _("; at most {share} may be lost")
     ).format(share=percent(check.needed))
     return accepted + (_(", which may be chance") + more if check.passed is None else "")
+
+
+def gate_reasons(done: Retraining) -> tuple[str, ...]:
+    """What decided a retraining, in the present language; English as it was written then."""
+    if language() == ENGLISH or not done.checks:
+        return tuple(_(reason) for reason in done.reasons)
+    against = [check_in_words(check) for check in done.checks if check.passed is not True]
+    repair = (CheckKind.REPAIR, CheckKind.CONTROL)
+    return tuple(against) or tuple(check_in_words(each) for each in done.checks if each.kind in repair)
 
 
 def harm_in_words(result: ArmResult) -> str:
@@ -794,8 +804,9 @@ def duration(seconds: float) -> str:
 
 
 def moment(when: datetime) -> str:
-    """Write a time in UTC, to the minute."""
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}{NBSP}UTC"
+    """Write a time by this machine's clock, to the minute: the plant's, or what TZ says."""
+    local = when.astimezone()
+    return f"{local:%Y-%m-%d %H:%M}{NBSP}{local:%Z}"
 
 
 def reach(share: float) -> str:
@@ -854,6 +865,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "causes": causes,
     "context_in_words": context_in_words,
     "duration": duration,
+    "gate_reasons": gate_reasons,
     "headline": headline,
     "interval": interval,
     "harm": harm_in_words,

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from inspection.findings import Retraining
+from inspection.language import gettext as _
+from inspection.nights.phrases import sentences
 from inspection.workspace.settings import WorthSettings
 
 DAYS = 30.4  # of a month
@@ -59,22 +61,45 @@ def worth_of(done: Retraining) -> Worth | None:
 def worth_in_words(worth: Worth) -> str:
     """Say it to a plant manager, with the assumptions beside the figures."""
     s = worth.settings
-    span = f"{worth.errors_lower:,.0f} to {worth.errors_upper:,.0f}"
-    kinds = f"{_fewer(worth.escapes, 'escapes')} and {_fewer(worth.overkills, 'overkills')}"
-    parts = [f"about {worth.errors:,.0f} errors a month avoided ({span}): {kinds}"]
-    if s.escape_price or s.overkill_price:
-        span = f"{worth.saved_lower:,.0f} to {worth.saved_upper:,.0f}"
-        prices = f"{s.escape_price:,g} an escape and {s.overkill_price:,g} an overkill"
-        parts.append(f"{s.currency} {worth.saved:,.0f} a month saved ({span}), at {prices}")
-    if worth.payback is not None:
-        days = f"{worth.payback:,.0f} days" if worth.payback >= 2 else "a day or two"
-        parts.append(f"the {s.currency} {s.retraining_price:,g} of a retraining come back in {days}")
-    assumed = (
-        f"Assumed: {s.nights_per_month:g} nights a month with as many such errors as this log, and no change "
-        "on other parts; prices and nights stand under [worth] in fmi.toml."
+    avoided = _(
+        "about {errors:,.0f} errors a month avoided ({lower:,.0f} to {upper:,.0f}): {escapes} and {overkills}"
     )
-    return f"Worth: {'; '.join(parts)}. {assumed}"
+    parts = [
+        avoided.format(
+            errors=worth.errors,
+            lower=worth.errors_lower,
+            upper=worth.errors_upper,
+            escapes=_changed(worth.escapes, _("{count:,.0f} fewer escapes"), _("{count:,.0f} more escapes")),
+            overkills=_changed(
+                worth.overkills, _("{count:,.0f} fewer overkills"), _("{count:,.0f} more overkills")
+            ),
+        )
+    ]
+    if s.escape_price or s.overkill_price:
+        saved = _(
+            "{currency} {saved:,.0f} a month saved ({lower:,.0f} to {upper:,.0f}), at {escape:,g} an escape "
+            "and {overkill:,g} an overkill"
+        )
+        parts.append(
+            saved.format(
+                currency=s.currency,
+                saved=worth.saved,
+                lower=worth.saved_lower,
+                upper=worth.saved_upper,
+                escape=s.escape_price,
+                overkill=s.overkill_price,
+            )
+        )
+    if worth.payback is not None:
+        days = _("{days:,.0f} days").format(days=worth.payback) if worth.payback >= 2 else _("a day or two")
+        back = _("the {currency} {price:,g} of a retraining come back in {days}")
+        parts.append(back.format(currency=s.currency, price=s.retraining_price, days=days))
+    assumed = _(
+        "Assumed: {nights:g} nights a month with as many such errors as this log, and no change on other "
+        "parts; prices and nights stand under [worth] in fmi.toml."
+    ).format(nights=s.nights_per_month)
+    return sentences([_("Worth: {parts}.").format(parts=_("; ").join(parts)), assumed])
 
 
-def _fewer(count: float, what: str) -> str:
-    return f"{abs(count):,.0f} {'fewer' if count >= 0 else 'more'} {what}"
+def _changed(count: float, fewer: str, more: str) -> str:
+    return (fewer if count >= 0 else more).format(count=abs(count))

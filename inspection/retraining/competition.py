@@ -92,6 +92,18 @@ class Competition:
         model = self.workshop.material.model
         return tuple(accuracy_of(each, model.class_names, model.good_classes) for each in judged)
 
+    def checks(
+        self, arm: Arm, failing: Judged, control: Answers, judged: dict[str, Judged]
+    ) -> tuple[GateCheck, ...]:
+        """Everything that the gate asks of a candidate: repair, then harm.
+
+        Who was shown logged images is accepted only where parts that go right on the line judge, too.
+        """
+        repair = self.gate.repair(failing), self.gate.beyond_control(failing, control[failing.name])
+        line_is_seen = arm is Arm.RECIPES or LINE in judged or HOLDOUT in judged
+        unseen = () if line_is_seen else (self.gate.nothing_went_right(LINE),)
+        return (*repair, *self.harm(judged), *unseen)
+
     def harm(self, judged: dict[str, Judged]) -> tuple[GateCheck, ...]:
         """The checks of harm over the sets there are."""
         shifted = [judged[name] for name in (CHANGED, LINE, HOLDOUT) if name in judged]

@@ -12,6 +12,7 @@ from fmi_engine.classifier import Classifier
 from inspection.errors import RecipeError
 from inspection.findings import (
     Arm,
+    CheckKind,
     Decision,
     JudgedImage,
     RegisteredModel,
@@ -35,6 +36,7 @@ CROSS_VALIDATED = (
     "the logged errors were judged by models of the same arm that were not shown their group; the candidate "
     "itself was shown them all"
 )
+REPAIRS = (CheckKind.REPAIR, CheckKind.CONTROL)
 ONLY_ERRORS = (
     "the logged images are all errors of the deployed model: they show the repair, not what it may break on "
     "the line; a log that also holds parts that went right, or --holdout with labelled images of the line, "
@@ -109,9 +111,7 @@ def retrain(workshop: Workshop, run: str, step: Step) -> Done:
         candidate = workshop.candidate(arm, logged, advance)
     judged = competition.judged_by(candidate)
     failing = judged.get(HOLDOUT, chosen.judged[LOGGED])
-    gate = competition.gate
-    repair = gate.repair(failing), gate.beyond_control(failing, control[failing.name])
-    checks = (*repair, *competition.harm(judged))
+    checks = competition.checks(arm, failing, control, judged)
     record = _kept(workshop, candidate, arm)
     sets = [failing, *(each for each in (chosen.judged[LOGGED], *judged.values()) if each is not failing)]
     done = replace(
@@ -120,7 +120,7 @@ def retrain(workshop: Workshop, run: str, step: Step) -> Done:
         finished_at=datetime.now(UTC),
         decision=decide(checks),
         reasons=tuple(check_in_words(check) for check in checks if check.passed is not True)
-        or tuple(map(check_in_words, repair)),
+        or tuple(check_in_words(check) for check in checks if check.kind in REPAIRS),
         accuracies=competition.accuracies(sets),
         logged_images=len(logged) if arm is not Arm.RECIPES else 0,
         arm=arm,

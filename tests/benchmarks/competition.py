@@ -255,7 +255,7 @@ def _arms_of(workshop: Workshop, arms: Sequence[Arm], case: Case) -> tuple[list[
     """What cross-validation makes of arms, and what each is when it is trained in full."""
     competition = Competition.opened(workshop)
     tried = competition.run(arms, _silent)
-    control = competition.control(_silent)[LOGGED]
+    control = competition.control(_silent)
     found: dict[str, Result] = {}
     for each in tried:
         candidate = workshop.candidate(each.result.arm, np.arange(len(workshop.material.logged)))
@@ -268,9 +268,8 @@ def _arms_of(workshop: Workshop, arms: Sequence[Arm], case: Case) -> tuple[list[
             )
             for name, data in case.unseen.items()
         }
-        failing, gate = each.judged[LOGGED], competition.gate
-        repair = gate.repair(failing), gate.beyond_control(failing, control)
-        checks = (*repair, *competition.harm(competition.judged_by(candidate)))
+        arm, failing = each.result.arm, each.judged[LOGGED]
+        checks = competition.checks(arm, failing, control, competition.judged_by(candidate))
         found[each.result.arm.value] = _described(workshop, each, judged) | {
             "decision": decide(checks).value,
             "against": [check_in_words(check) for check in checks if check.passed is not True],

@@ -40,7 +40,7 @@ def page() -> Iterator[Page]:
 
 
 def test_from_the_inbox_to_a_promoted_model_and_back(
-    page: Page, address: str, reviewed: Store, workbench: Workbench
+    address: str, page: Page, reviewed: Store, workbench: Workbench
 ) -> None:
     page.goto(address)
     page.get_by_role("link", name="Low contrast: 0.55 x").click()
@@ -81,7 +81,7 @@ def test_from_the_inbox_to_a_promoted_model_and_back(
     assert reviewed.model().model_hash == MODEL.model_hash
 
 
-def test_what_counts_is_on_the_first_screen(page: Page, address: str, reviewed: Store) -> None:
+def test_what_counts_is_on_the_first_screen(address: str, page: Page, reviewed: Store) -> None:
     """Cause, pictures, verdict and start, without scrolling: on a desk, and on a tablet."""
     for width, height in ((1280, 800), (820, 1180)):
         page.set_viewport_size({"width": width, "height": height})
@@ -99,7 +99,7 @@ def test_what_counts_is_on_the_first_screen(page: Page, address: str, reviewed: 
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_choice_of_another_cause_is_the_answer(page: Page, address: str, reviewed: Store) -> None:
+def test_a_choice_of_another_cause_is_the_answer(address: str, page: Page, reviewed: Store) -> None:
     page.goto(f"{address}/modes/{MODE_ID}")
     page.get_by_label("what it is").select_option("dust")
     page.get_by_label("Your name").fill("Sato")
@@ -109,7 +109,7 @@ def test_a_choice_of_another_cause_is_the_answer(page: Page, address: str, revie
     assert (verdict.judgement, verdict.cause) == (Judgement.OTHER_CAUSE, "dust")
 
 
-def test_the_report_opens_under_both_policies(page: Page, address: str, reviewed: Store) -> None:
+def test_the_report_opens_under_both_policies(address: str, page: Page, reviewed: Store) -> None:
     page.goto(f"{address}/nights")
     page.get_by_role("link", name="Report").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("10 errors")

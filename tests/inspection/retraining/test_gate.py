@@ -220,3 +220,9 @@ def test_harm_outweighs_what_cannot_be_told() -> None:
     unknown, harm = GATE.repair(judged()), GATE.repair(repaired(0, 3))
     assert decide([unknown]) is Decision.UNDECIDED
     assert decide([unknown, harm]) is Decision.REJECTED
+
+
+def test_without_parts_that_go_right_nothing_is_known_of_them() -> None:
+    check = GATE.nothing_went_right("parts of the log that went right")
+    assert (check.passed, check.images, check.more_images) == (None, 0, 20)
+    assert decide([check]) is Decision.UNDECIDED

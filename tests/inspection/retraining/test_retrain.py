@@ -16,7 +16,7 @@ from inspection.models.training import Teacher, Training, fit, mixed, plain_augm
 from inspection.nights.phrases import check_in_words
 from inspection.retraining import retrain as retraining
 from inspection.retraining.arms import LOGGED_ALONE, Workshop, epochs
-from inspection.retraining.competition import CHANGED, CLEAN, HOLDOUT, LOGGED
+from inspection.retraining.competition import CHANGED, CLEAN, HOLDOUT, LINE, LOGGED
 from inspection.retraining.gate import decide
 from inspection.retraining.retrain import NO_ARM, NOTHING_TO_JUDGE_BY, ONLY_ERRORS
 from inspection.workspace.files import sha256_of
@@ -181,6 +181,8 @@ def test_the_logged_images_alone_are_trained_as_any_other(quick: FinishedNight) 
     assert [each.arm for each in found.retraining.arms] == [Arm.LOGGED]
     assert (found.retraining.arm, found.retraining.logged_images) == (Arm.LOGGED, len(material.logged))
     assert ONLY_ERRORS in found.retraining.notes
+    unseen = found.retraining.checks[-1]  # of the parts that go right a log of errors tells nothing
+    assert (unseen.images_of, unseen.images, unseen.passed) == (LINE, 0, None)
     network = network_of(quick.plant)
     fit(
         network,

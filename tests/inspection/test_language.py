@@ -1,0 +1,65 @@
+"""Every text that people read is spoken in every language, with the same blanks to fill in."""
+
+import re
+import time
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+
+from inspection.language import ENGLISH, LANGUAGES, gettext, language, ngettext, preferred, speaking
+from inspection.nights.phrases import moment, plural
+from tests import catalogue
+
+OTHERS = [code for code in LANGUAGES if code != ENGLISH]
+BLANKS = re.compile(r"%\(\w+\)s|%%|\{[^{}]*\}")
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_every_text_of_the_code_is_translated_and_nothing_else(code: str) -> None:
+    """Where this fails: `python -m tests.catalogue` brings the file up to date; then translate it."""
+    known, wanted = catalogue.read(code), catalogue.gathered()
+    assert {message.id for message in known if message.id} == {message.id for message in wanted if message.id}
+    assert catalogue.untranslated(known) == []
+    assert [message.id for message in known if message.id and message.fuzzy] == []
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_translations_have_the_same_blanks(code: str) -> None:
+    for message in catalogue.read(code):
+        if message.id:
+            source = message.id if isinstance(message.id, str) else message.id[-1]
+            forms = message.string if isinstance(message.string, tuple | list) else (message.string,)
+            for form in forms:
+                assert Counter(BLANKS.findall(str(form))) == Counter(BLANKS.findall(source)), source
+
+
+def test_a_language_is_spoken_for_a_block() -> None:
+    assert (language(), gettext("Inbox"), plural(2, "error")) == ("en", "Inbox", "2\u00a0errors")
+    with speaking("ja"):
+        assert language() == "ja"
+        assert gettext("Inbox") == "受信箱"
+        assert "errors" not in plural(2, "error")
+        assert gettext("a text that nobody translated") == "a text that nobody translated"
+        with speaking("xx"):
+            assert gettext("Inbox") == "Inbox"
+    assert ngettext("one", "many", 1) == "one"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "code"),
+    [("", "en"), ("ja", "ja"), ("ja-JP,en;q=0.7", "ja"), ("fr,en;q=0.2,ja;q=0.9", "ja"), ("fr;q=x,de", "en")],
+)
+def test_the_language_that_a_browser_asks_for(accepted: str, code: str) -> None:
+    assert preferred(accepted) == code
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="this system has one time zone for a process")
+def test_times_are_this_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    when = datetime(2026, 7, 4, 18, 5, tzinfo=UTC)
+    assert moment(when) == "2026-07-04 18:05\u00a0UTC"
+    with monkeypatch.context() as plant:
+        plant.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        assert moment(when) == "2026-07-05 03:05\u00a0JST"
+    time.tzset()
