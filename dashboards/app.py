@@ -17,6 +17,7 @@ from dashboards.pages import Pages
 from dashboards.retraining import RetrainingStarter
 from inspection.errors import InspectionError
 from inspection.language import LANGUAGES, preferred, speaking
+from inspection.language import gettext as _
 from inspection.workspace.folder import Workspace
 from inspection.workspace.live_copy import LiveCopy
 from inspection.workspace.store import Store
@@ -70,21 +71,24 @@ def _answer_problems(app: FastAPI) -> None:
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
-    title = TITLES.get(error.status_code, "Not possible")
+    title = _(TITLES.get(error.status_code, "Not possible"))
     unknown = error.status_code == 404 and error.detail == "Not Found"
-    message = f"There is no page {request.url.path} here." if unknown else error.detail
+    missing = _("There is no page {path} here.").format(path=request.url.path)
+    message = missing if unknown else error.detail
     return _pages(request).problem(error.status_code, title, message)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     complaints = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
-    message = f"The form could not be used ({complaints}). Nothing was changed. Go back and mend it."
-    return _pages(request).problem(422, "Not complete", message)
+    message = _(
+        "The form could not be used ({complaints}). Nothing was changed. Go back and mend it."
+    ).format(complaints=complaints)
+    return _pages(request).problem(422, _("Not complete"), message)
 
 
 def _unavailable(request: Request, error: Exception) -> Response:
-    return _pages(request).problem(503, "Not available now", str(error))
+    return _pages(request).problem(503, _("Not available now"), str(error))
 
 
 def _failed(request: Request, error: Exception) -> Response:

@@ -12,6 +12,7 @@ from dashboards.pages import Pages
 from dashboards.retraining import RetrainingStarter
 from inspection.errors import StoreBusyError, UnknownIdError
 from inspection.findings import FailureMode, Night, NightState
+from inspection.language import gettext as _
 from inspection.nights.night import Site, runs_now, settle
 from inspection.workspace.folder import Workspace
 from inspection.workspace.live_copy import LiveCopy
@@ -67,12 +68,12 @@ def known(what: str) -> Iterator[None]:
     try:
         yield
     except UnknownIdError:
-        raise HTTPException(404, f"There is no {what} in this workspace.") from None
+        raise HTTPException(404, _("There is no {what} in this workspace.").format(what=what)) from None
 
 
 def the_night(findings: Reader, night_id: str) -> Night:
     """The night of an address, which holds its whole id."""
-    with known(f"night {night_id}"):
+    with known(_("night {id}").format(id=night_id)):
         night = findings.night(night_id)
         if night.night_id != night_id:  # short ids are for the command line
             raise UnknownIdError(night_id)
@@ -81,5 +82,5 @@ def the_night(findings: Reader, night_id: str) -> Night:
 
 def the_mode(findings: Reader, mode_id: str) -> FailureMode:
     """The failure mode of an address."""
-    with known(f"failure mode {mode_id}"):
+    with known(_("failure mode {id}").format(id=mode_id)):
         return findings.mode(mode_id)

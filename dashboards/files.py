@@ -5,6 +5,7 @@ from fastapi.responses import FileResponse, Response
 
 from dashboards.desk import AtDesk
 from dashboards.guard import REPORT_POLICY
+from inspection.language import gettext as _
 from inspection.nights.report import PICTURE_TYPE, stylesheet
 
 router = APIRouter()
@@ -15,7 +16,7 @@ def artifact(path: str, desk: AtDesk) -> Response:
     """Send a picture of the artifacts folder, and nothing else."""
     file = desk.pages.picture(path)
     if file is None:
-        raise HTTPException(404, "There is no such picture among the artifacts of this workspace.")
+        raise HTTPException(404, _("There is no such picture among the artifacts of this workspace."))
     kept = {"Cache-Control": "private, max-age=3600"}
     return FileResponse(file, media_type=PICTURE_TYPE, headers=kept)
 
@@ -25,7 +26,8 @@ def report(night_id: str, desk: AtDesk) -> Response:
     """Send a night's report."""
     if night_id not in desk.reports():
         raise HTTPException(
-            404, f"There is no report of night {night_id}. A night writes it when it finishes."
+            404,
+            _("There is no report of night {id}. A night writes it when it finishes.").format(id=night_id),
         )
     policy = {"Content-Security-Policy": REPORT_POLICY}
     return FileResponse(desk.workspace.report_path(night_id), media_type="text/html", headers=policy)

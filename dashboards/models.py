@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from dashboards.desk import LONGEST_COMMENT, LONGEST_NAME, AtDesk, Comment, Findings, Name, known
 from dashboards.guard import own_form
+from inspection.language import gettext as _
 from inspection.models import promotion
 from inspection.models.promotion import deployed_in_turn
 
@@ -55,7 +56,7 @@ def promote(
     back: Annotated[str, Form()] = "",
 ) -> Response:
     """Make a model the deployed one."""
-    with known(f"model {model_hash[:12]}"):
+    with known(_("model {id}").format(id=model_hash[:12])):
         findings.model(model_hash)
     promotion.promote(desk.live.store, model_hash, reviewer, reason, anyway)
     return RedirectResponse(_back(findings, back, "promoted"), 303)
@@ -77,6 +78,6 @@ def roll_back(
 def _back(findings: Findings, mode_id: str, saved: str) -> str:
     """The page that the form was on: a failure mode's, or that of the models."""
     if mode_id:
-        with known(f"failure mode {mode_id}"):
+        with known(_("failure mode {id}").format(id=mode_id)):
             return f"/modes/{findings.mode(mode_id).mode_id}?saved={saved}"
     return f"/models?saved={saved}"

@@ -268,7 +268,7 @@ def recipe_file(mode_id: str, desk: AtDesk, findings: Findings) -> Response:
     mode = the_mode(findings, mode_id)
     path = desk.workspace.root / mode.recipe.path if mode.recipe else None
     if path is None or not path.is_file():
-        raise HTTPException(404, f"Failure mode {mode_id} has no recipe.")
+        raise HTTPException(404, _("Failure mode {id} has no recipe.").format(id=mode_id))
     return FileResponse(path, media_type="application/yaml", filename=path.name)
 
 
@@ -377,7 +377,8 @@ def _meant(mode: FailureMode, answer: str, but: str, no: str) -> tuple[Judgement
     if answer == NO:
         other = next((each for each in OTHERS if each.value == no), None)
         return (other, "") if other else (Judgement.OTHER_CAUSE, no.strip())
-    raise HTTPException(422, f"The answer is '{answer}'; it can be {YES}, {BUT}, {NO} or {UNSURE}.")
+    wrong = _("The answer is '{answer}'; it can be {possible}.")
+    raise HTTPException(422, wrong.format(answer=answer, possible=", ".join((YES, BUT, NO, UNSURE))))
 
 
 @router.post("/modes/{mode_id}/labels", dependencies=[Depends(own_form)])
@@ -395,8 +396,9 @@ def relabel(
     names = findings.model(findings.night(mode.night_id).model_hash).class_names
     strange = sorted(set(rows) - {error.row for error in mode.errors})
     if strange or (label and label not in names):
-        what = f"row {strange[0]}" if strange else f"'{label}'"
-        raise HTTPException(422, f"{what} is none of this failure mode's. Nothing was changed.")
+        what = _("row {row}").format(row=strange[0]) if strange else f"'{label}'"
+        wrong = _("{what} is none of this failure mode's. Nothing was changed.")
+        raise HTTPException(422, wrong.format(what=what))
     now = datetime.now(UTC)
     desk.live.add_relabels([Relabel(mode_id, row, label or None, reviewer, now) for row in rows])
     asked = f"&{back}" if back and "/" not in back and "\n" not in back else ""

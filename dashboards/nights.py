@@ -5,6 +5,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from dashboards.desk import AtDesk, Findings, known, the_night
 from inspection.findings import NightState
+from inspection.language import gettext as _
 
 NIGHTS_LISTED = 50  # on one page
 
@@ -15,7 +16,7 @@ router = APIRouter(default_response_class=HTMLResponse)
 def nights_page(desk: AtDesk, findings: Findings, before: str = "") -> Response:
     """List the nights, newest first, from the newest or from the first before a night."""
     findings = desk.settled(findings)
-    with known(f"night {before}"):
+    with known(_("night {id}").format(id=before)):
         nights = findings.nights(NIGHTS_LISTED + 1, before or None)
     return desk.pages.page(
         "nights.html",

@@ -15,6 +15,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from dashboards import app
 from dashboards import modes as pages
 from inspection import findings
 from inspection.language import ENGLISH, LANGUAGES
@@ -77,7 +78,7 @@ def _in_code() -> Iterator[Message]:
             yield text, f"{package}/{file}"
 
 
-def _in_tables() -> Iterable[str]:
+def _in_tables() -> Iterable[str | tuple[str, ...]]:
     """Texts that stand in tables of the code and are looked up when they are shown."""
     for operation in CATALOGUE:
         yield from (operation.name, operation.meaning)
@@ -86,6 +87,7 @@ def _in_tables() -> Iterable[str]:
     yield from review.UNCLAIMED.values()
     for table in (phrases.NAMED_CAUSES, phrases.CAUSES, phrases.ADVICE, phrases.AGAINST, phrases.FRACTIONS):
         yield from table.values()
+    yield from (*phrases.NOUNS.values(), *phrases.COUNTED.values())
     yield from phrases.DOUBTS.values()
     yield from (text for text, _ in phrases.SAID.values())
     yield from (phrases.ADVICE_UNKNOWN, phrases.SUSPECTS, phrases.SUSPECTS_UNTESTED)
@@ -94,6 +96,8 @@ def _in_tables() -> Iterable[str]:
     yield from ("deployed", "retired", "candidate", "none claimed", "claimed")
     yield from (retrain.NO_ARM, retrain.NOTHING_TO_JUDGE_BY, retrain.CROSS_VALIDATED, retrain.ONLY_ERRORS)
     yield from (word.value for words in WORDS for word in words)
+    yield from app.TITLES.values()
+    yield "Not possible"
     yield from RUN_STATES
     yield from STEPS
     yield from pages.SORTED

@@ -271,7 +271,7 @@ def doubt_in_words(doubt: Doubt) -> str:
         subject = _("the {measured} measured on one half of the errors").format(measured=measured)
     return _(DOUBTS[doubt.kind]).format(
         subject=subject,
-        s="" if two else "s",
+        s="s" if language() == ENGLISH and not two else "",  # the verb's ending
         found=doubt.found,
         floored=max(doubt.found, 0),
         needed=doubt.needed,
@@ -735,16 +735,16 @@ SAID: dict[tuple[str, str], tuple[str, Callable[[float], object]]] = {
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 NOUNS = {
-    "error": ("error", "errors"),
-    "escape": ("escape", "escapes"),
-    "overkill": ("overkill", "overkills"),
-    "confusion": ("confusion", "confusions"),
-    "defect": ("defect", "defects"),
-    "filter": ("filter", "filters"),
-    "label": ("label", "labels"),
-    "logged image": ("logged image", "logged images"),
-    "operation": ("operation", "operations"),
-    "row": ("row", "rows"),
+    "error": ("{count}\u00a0error", "{count}\u00a0errors"),
+    "escape": ("{count}\u00a0escape", "{count}\u00a0escapes"),
+    "overkill": ("{count}\u00a0overkill", "{count}\u00a0overkills"),
+    "confusion": ("{count}\u00a0confusion", "{count}\u00a0confusions"),
+    "defect": ("{count}\u00a0defect", "{count}\u00a0defects"),
+    "filter": ("{count}\u00a0filter", "{count}\u00a0filters"),
+    "label": ("{count}\u00a0label", "{count}\u00a0labels"),
+    "logged image": ("{count}\u00a0logged image", "{count}\u00a0logged images"),
+    "operation": ("{count}\u00a0operation", "{count}\u00a0operations"),
+    "row": ("{count}\u00a0row", "{count}\u00a0rows"),
 }
 
 
@@ -768,7 +768,7 @@ def points(change: float) -> str:
 
 def interval(lower: float, upper: float) -> str:
     """Write an interval of changes of a share: `+12 to +31 points`."""
-    return f"{points(lower)} to {points(upper)}{NBSP}points"
+    return _("{lower} to {upper}\u00a0points").format(lower=points(lower), upper=points(upper))
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -789,7 +789,7 @@ def p_value(p: float) -> str:
 
 def plural(count: int, word: str) -> str:
     """Write a count with its noun, one of NOUNS: `1 error`, `1,351 errors`."""
-    return f"{count:,}{NBSP}{ngettext(*NOUNS[word], count)}"
+    return ngettext(*NOUNS[word], count).format(count=f"{count:,}")
 
 
 def duration(seconds: float) -> str:

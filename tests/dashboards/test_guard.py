@@ -102,9 +102,7 @@ def test_what_an_answer_means(
 def test_an_unusable_form_changes_nothing(visitor: Visitor, reviewed: Store, form: dict[str, str]) -> None:
     answer = visitor.post(VERDICTS, csrf=visitor.token(f"/modes/{MODE_ID}"), **form)
     assert answer.status_code == 422
-    assert re.search(
-        "Nothing was changed. Go back and mend it.|it can be yes, but, no or unsure", answer.text
-    )
+    assert re.search("Nothing was changed. Go back and mend it.|it can be yes, but, no, unsure", answer.text)
     assert reviewed.verdicts(MODE_ID) == []
 
 

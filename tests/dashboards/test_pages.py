@@ -367,7 +367,7 @@ def test_what_is_not_there_is_said_kindly(visitor: Visitor, path: str, message: 
     answer = visitor.get(path)
     assert answer.status_code == 404
     assert message in words(answer.text)
-    assert "To the nights" in answer.text
+    assert "To the inbox" in answer.text
 
 
 def test_an_unusable_store_says_what_to_do(visitor: Visitor, store: Store) -> None:
