@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from dashboards.guard import FIELD, form_token, remember_token
-from inspection.language import LANGUAGES, language
+from inspection.language import LANGUAGES
 from inspection.nights.phrases import check_in_words
 from inspection.nights.report import environment, picture_file
 from inspection.nights.review import CHECKS, cause_title, unclaimed_title
@@ -54,7 +54,6 @@ class Pages:
         self._templates.globals["workspace_path"] = str(workspace.root)
         self._templates.filters.update(FILTERS)
         self._templates.globals["behind"] = behind
-        self._templates.globals["language"] = language
         self._templates.globals["languages"] = LANGUAGES
         self._templates.globals["families"] = list(CHECKS)
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from inspection.errors import WorkspaceError
 from inspection.findings import Night, RegisteredModel, Retraining
-from inspection.language import gettext, ngettext
+from inspection.language import gettext, language, ngettext, speaking
 from inspection.nights.phrases import FILTERS
 from inspection.nights.review import REVIEW
 from inspection.nights.worth import worth_in_words, worth_of
@@ -32,7 +32,8 @@ def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> 
     Raises WorkspaceError where the workspace cannot be written to.
     """
     path = workspace.report_path(night.night_id)
-    html = _html(night, workspace, model)
+    with speaking(workspace.settings.report.language):
+        html = _html(night, workspace, model)
     try:
         write_whole(path, html.encode())
     except OSError as error:
@@ -70,6 +71,7 @@ def environment(picture_url: PictureUrl, *packages: str) -> Environment:
     pages.filters.update(FILTERS | REVIEW)
     pages.filters["picture_url"] = picture_url
     pages.filters["worth"] = _worth
+    pages.globals["language"] = language
     return pages
 
 

@@ -243,6 +243,12 @@ class MlflowSettings(Section):
     )
 
 
+class ReportSettings(Section):
+    """The night's report."""
+
+    language: Literal["en", "ja"] = Field("en", description="of the reports: en or ja")
+
+
 class ServeSettings(Section):
     """The dashboard, on this machine only."""
 
@@ -269,6 +275,7 @@ class Settings(BaseSettings):
     acceptance: AcceptanceSettings = AcceptanceSettings()
     worth: WorthSettings = WorthSettings()
     mlflow: MlflowSettings = MlflowSettings()
+    report: ReportSettings = ReportSettings()
     serve: ServeSettings = ServeSettings()
 
     @classmethod
@@ -284,7 +291,11 @@ class Settings(BaseSettings):
         return InitSettingsSource(settings_cls, current_names(env_settings())), init_settings
 
 
-NO_NIGHTS = ("worth", "mlflow")  # tables that decide nothing of a night: it is the same whatever they hold
+NO_NIGHTS = (
+    "worth",
+    "mlflow",
+    "report",
+)  # tables that decide nothing of a night: it is the same whatever they hold
 TWICE = ("Cannot declare", "Cannot overwrite", "immutable namespace")  # tomllib's words
 RETIRED = (
     ("blame", "sounding_errors"),

@@ -452,3 +452,12 @@ def test_the_dashboard_loads_no_heavy_part() -> None:
     code = f"import sys, dashboards.app, dashboards.serve; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_every_page_speaks_japanese(visitor: Visitor) -> None:
+    tabs = [f"/modes/{MODE_ID}{tab}" for tab in ("/pictures", "/evidence", "/recipe", "/history", "/next")]
+    for path in (*PAGES, *tabs, f"/modes/{WITHHELD_ID}", "/nights", "/candidates", "/nope"):
+        answer = visitor.client.get(path, headers={"Accept-Language": "ja"})
+        assert answer.status_code == (404 if path == "/nope" else 200), path
+        assert re.search("[ぁ-ん]", words(answer.text)), path

@@ -27,6 +27,7 @@ from inspection.findings import (
 from inspection.nights import phrases
 from inspection.nights.report import picture_file, write_report
 from inspection.workspace.folder import Workspace, create_workspace
+from inspection.workspace.settings import Settings
 from tests.dashboards.hand_made import GONE, HOSTILE, LINEAGE, MODEL, NIGHT_ID, make_night
 
 
@@ -514,3 +515,12 @@ def test_the_report_loads_no_heavy_part() -> None:
     code = f"import sys, inspection.nights.report; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_report_speaks_the_language_of_the_settings(workspace: Workspace) -> None:
+    settings = Settings(report={"language": "ja"})
+    page = write_report(make_night(workspace), replace(workspace, settings=settings), MODEL)
+    text = page.read_text(encoding="utf-8")
+    assert '<html lang="ja">' in text
+    assert "誤判定10件" in text
+    assert "errors:" not in text

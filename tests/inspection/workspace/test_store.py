@@ -260,6 +260,37 @@ def test_a_model_knows_the_modes_of_those_before_and_after_it(store: Store) -> N
     assert [each.lineage for each in store.known_modes("ee" * 32, later)] == ["of ee"]
 
 
+def test_what_waits_is_the_newest_night_of_each_lineage(store: Store) -> None:
+    store.finish_night(_found("a", 1, "lamp", "blur"))
+    store.finish_night(_found("b", 2, "dust", "lamp"))
+    store.finish_night(replace(_found("c", 3, "failed"), state=NightState.FAILED))
+    store.add_verdict(Verdict("b-2", Judgement.CONFIRM, "", "Aoki", STARTED))
+
+    waiting = store.newest_of_lineages()
+
+    assert [(each.overview.mode_id, each.overview.lineage) for each in waiting] == [
+        *(("b-2", "lamp"), ("a-2", "blur"), ("b-1", "dust"))
+    ]
+    assert [each.overview.judgement for each in waiting] == [Judgement.CONFIRM, None, None]
+    lamp = waiting[0]
+    assert lamp.diagnosis == store.mode("b-2").diagnosis
+    assert lamp.confusion == (an_error(1).true_label, an_error(1).predicted_label)
+    assert (lamp.started_at, lamp.model_hash) == (STARTED + 48 * HOUR, "ab" * 32)
+
+
+def test_errors_of_a_lineage_night_by_night(store: Store) -> None:
+    for night in (_found("a", 1, "lamp", "blur"), _found("b", 2, "dust"), _found("c", 3, "dust", "lamp")):
+        store.finish_night(replace(night, errors_read=9))
+    store.finish_night(_found("other", 4, "lamp", model_hash="cd" * 32))
+
+    found = store.errors_of_nights("ab" * 32, "lamp")
+
+    assert [(each.night_id, each.errors, each.errors_read, each.mode_id) for each in found] == [
+        *(("c", 2, 9, "c-2"), ("b", 0, 9, None), ("a", 1, 9, "a-1"))
+    ]
+    assert [each.night_id for each in store.errors_of_nights("ab" * 32, "lamp", most=1)] == ["c"]
+
+
 def test_other_models_unfinished_nights_and_modes_without_signature_are_not_known(store: Store) -> None:
     store.finish_night(_found("a", 1, "other model", model_hash="cd" * 32))
     store.finish_night(_found("b", 2, "failed", state=NightState.FAILED))
