@@ -103,7 +103,7 @@ def _in_tables() -> Iterable[str | tuple[str, ...]]:
     yield from pages.SORTED
     yield from (
         *(competition.LOGGED, competition.CLEAN, competition.CHANGED),
-        *(competition.OTHERS, competition.LINE, competition.HOLDOUT),
+        *(competition.OTHERS, competition.RIGHT, competition.LINE, competition.HOLDOUT),
     )
 
 

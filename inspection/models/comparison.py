@@ -29,6 +29,15 @@ class Judged:
         """Some of the images, by position or mask."""
         return Judged(self.name, self.labels[index], self.before[index], self.after[index])
 
+    def beside(self, other: "Judged", name: str) -> "Judged":
+        """These images, and then others."""
+        return Judged(
+            name,
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.before, other.before]),
+            np.concatenate([self.after, other.after]),
+        )
+
     @property
     def fixed(self) -> int:
         """Images that were wrong before and are right after."""

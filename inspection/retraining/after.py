@@ -23,7 +23,8 @@ NORMAL_IMAGES = 512  # training images that say what is normal for a model
 def judged_images(workshop: Workshop, judged: Sequence[Judged]) -> tuple[JudgedImage, ...]:
     """Every image that judged a candidate, with the hash of its file and the labels before and after.
 
-    Of sets that are no files, as clean images that recipes changed, there are none.
+    Of sets that are no files, as clean images that recipes changed, there are none; of the line those that
+    went right, for its errors stand among the logged ones.
     """
     material, names = workshop.material, workshop.material.model.class_names
     found = []

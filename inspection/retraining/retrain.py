@@ -109,7 +109,7 @@ def retrain(workshop: Workshop, run: str, step: Step) -> Done:
     logged = np.arange(len(workshop.material.logged))
     with step("Training the best in full", workshop.images_to_train(arm)) as advance:
         candidate = workshop.candidate(arm, logged, advance)
-    judged = competition.judged_by(candidate)
+    judged = competition.judged_by(candidate, chosen.judged[LOGGED])
     failing = judged.get(HOLDOUT, chosen.judged[LOGGED])
     checks = competition.checks(arm, failing, control, judged)
     record = _kept(workshop, candidate, arm)

@@ -269,7 +269,7 @@ def _arms_of(workshop: Workshop, arms: Sequence[Arm], case: Case) -> tuple[list[
             for name, data in case.unseen.items()
         }
         arm, failing = each.result.arm, each.judged[LOGGED]
-        checks = competition.checks(arm, failing, control, competition.judged_by(candidate))
+        checks = competition.checks(arm, failing, control, competition.judged_by(candidate, failing))
         found[each.result.arm.value] = _described(workshop, each, judged) | {
             "decision": decide(checks).value,
             "against": [check_in_words(check) for check in checks if check.passed is not True],

@@ -9,14 +9,14 @@ import torch
 
 from fmi_engine.classifier import build_network, freeze, hash_weights, load_weights, read_checkpoint
 from inspection.errors import RecipeError
-from inspection.findings import Arm, CheckKind, Decision, Outcome
+from inspection.findings import Arm, CheckKind, Decision, Outcome, RightPart
 from inspection.models import registry as models
 from inspection.models.comparison import Judged, accuracy_of, answers
 from inspection.models.training import Teacher, Training, fit, mixed, plain_augmentation
 from inspection.nights.phrases import check_in_words
 from inspection.retraining import retrain as retraining
 from inspection.retraining.arms import LOGGED_ALONE, Workshop, epochs
-from inspection.retraining.competition import CHANGED, CLEAN, HOLDOUT, LINE, LOGGED
+from inspection.retraining.competition import CHANGED, CLEAN, HOLDOUT, LINE, LOGGED, RIGHT
 from inspection.retraining.gate import decide
 from inspection.retraining.retrain import NO_ARM, NOTHING_TO_JUDGE_BY, ONLY_ERRORS
 from inspection.workspace.files import sha256_of
@@ -182,7 +182,7 @@ def test_the_logged_images_alone_are_trained_as_any_other(quick: FinishedNight) 
     assert (found.retraining.arm, found.retraining.logged_images) == (Arm.LOGGED, len(material.logged))
     assert ONLY_ERRORS in found.retraining.notes
     unseen = found.retraining.checks[-1]  # of the parts that go right a log of errors tells nothing
-    assert (unseen.images_of, unseen.images, unseen.passed) == (LINE, 0, None)
+    assert (unseen.images_of, unseen.images, unseen.passed) == (RIGHT, 0, None)
     network = network_of(quick.plant)
     fit(
         network,
@@ -200,6 +200,22 @@ def test_the_logged_images_alone_are_trained_as_any_other(quick: FinishedNight) 
         ),
     )
     assert hash_weights(network.state_dict()) == found.retraining.candidate_hash
+
+
+def test_the_line_is_its_right_parts_and_as_large_a_share_of_its_errors(quick: FinishedNight) -> None:
+    """A third of the parts that went right judge, so a third of the errors do beside them."""
+    plant, mode = quick.plant, mode_of(quick)
+    parts = [RightPart(i, str(each.path), each.label) for i, each in enumerate(plant.labelled("unseen"))]
+    night = replace(quick.night, right=tuple(parts), right_read=3 * len(parts))
+    plant.store.finish_night(night)
+    done = retrained_of(quick, gathered(quick, arm=Arm.LOGGED)).done
+    found = {each.name: each for each in done.retraining.accuracies}
+    assert RIGHT not in found
+    assert found[LINE].images == len(parts) + round(len(mode.errors) / 3)
+    assert [each.images_of for each in done.retraining.checks].count(RIGHT) == 0
+    assert ONLY_ERRORS not in done.retraining.notes
+    of_line = [each for each in done.pictures if each.images_of == LINE]
+    assert [each.image_path for each in of_line] == [part.image_path for part in parts]
 
 
 def test_first_aid_changes_the_statistics_and_no_weight(quick: FinishedNight) -> None:
