@@ -168,6 +168,13 @@ QUALIFY row_number() OVER (PARTITION BY overview.lineage ORDER BY night.started_
 ORDER BY overview.escapes DESC, overview.errors DESC, night.started_at DESC, position
 """
 
+_KINDS_SINCE = """
+SELECT error.kind, count(*) AS errors
+FROM errors AS error JOIN nights AS night USING (night_id)
+WHERE night.state = 'finished' AND night.started_at >= ?
+GROUP BY error.kind
+"""
+
 _CONFUSIONS = """
 SELECT mode_id, true_label, predicted_label
 FROM errors WHERE list_contains(?, mode_id)
@@ -405,6 +412,11 @@ class Reader(ABC):
             )
             for row in rows
         ]
+
+    def kinds_since(self, moment: datetime) -> dict[str, int]:
+        """Return how many errors of each kind the finished nights since a moment found."""
+        with self._reading() as connection:
+            return {row["kind"]: row["errors"] for row in fetch(connection, _KINDS_SINCE, moment)}
 
     def errors_of_nights(self, model_hash: str, lineage: str, most: int = REMEMBERED) -> list[NightCount]:
         """Return how many errors of a lineage the last finished nights found, newest first.

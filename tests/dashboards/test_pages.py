@@ -9,10 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
+from dashboards import manager
 from dashboards import modes as modes_pages
 from dashboards import nights as nights_pages
+from dashboards.app import create_app
 from dashboards.retraining import RetrainingRun
 from inspection.findings import Accuracy, Decision, Judgement, NightState, Retraining, Verdict
 from inspection.models.promotion import promote
@@ -21,8 +24,9 @@ from inspection.workspace import store as store_module
 from inspection.workspace.folder import Workspace
 from inspection.workspace.jobs import announced, begin_step
 from inspection.workspace.lease import lease
+from inspection.workspace.settings import Settings
 from inspection.workspace.store import Store
-from tests.dashboards.conftest import BEGUN, Visitor, Workbench
+from tests.dashboards.conftest import BEGUN, Visitor, Workbench, served
 from tests.dashboards.hand_made import (
     GONE,
     HOSTILE,
@@ -454,10 +458,27 @@ def test_the_dashboard_loads_no_heavy_part() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_the_manager_reads_what_it_cost_and_what_to_do(
+    visitor: Visitor, reviewed: Store, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "No night has finished in this time." in words(visitor.get("/manager").text)
+    monkeypatch.setattr(manager, "DAYS", 36500)
+    text = words(visitor.get("/manager").text)
+    assert "1 night, 10 errors. Defects passed as good: 4. Good parts rejected: 2." in text
+    assert "No price is set." in text
+    assert "Low contrast: 0.55 x 6 4 growing no verdict Check for haze" in text
+    assert "What we recommend Low contrast: 0.55 x : Check for haze" in text
+    priced = Settings(worth={"escape_price": 200, "overkill_price": 3, "currency": "EUR"})
+    desk = create_app(replace(workspace, settings=priced), reviewed, Workbench())
+    with served(desk) as address:
+        page = words(httpx.get(f"{address}/manager").text)
+    assert "EUR 806 Assumed: 200 for a defect passed as good and 3 for a good part rejected" in page
+
+
 @pytest.mark.usefixtures("reviewed")
 def test_every_page_speaks_japanese(visitor: Visitor) -> None:
     tabs = [f"/modes/{MODE_ID}{tab}" for tab in ("/pictures", "/evidence", "/recipe", "/history", "/next")]
-    for path in (*PAGES, *tabs, f"/modes/{WITHHELD_ID}", "/nights", "/candidates", "/nope"):
+    for path in (*PAGES, *tabs, f"/modes/{WITHHELD_ID}", "/nights", "/candidates", "/manager", "/nope"):
         answer = visitor.client.get(path, headers={"Accept-Language": "ja"})
         assert answer.status_code == (404 if path == "/nope" else 200), path
         assert re.search("[ぁ-ん]", words(answer.text)), path
