@@ -6,11 +6,11 @@ from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from dashboards import files, inbox, manager, models, modes, nights
+from dashboards import api, files, inbox, manager, models, modes, nights
 from dashboards.desk import Desk
 from dashboards.guard import guard, secured
 from dashboards.pages import Pages
@@ -28,14 +28,15 @@ LANGUAGE = "fmi_language"  # the cookie of the language that was chosen
 
 def create_app(workspace: Workspace, store: Store, retraining: RetrainingStarter) -> FastAPI:
     """Return the dashboard of a workspace."""
-    app = FastAPI(title="fmi", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="fmi", docs_url=None, redoc_url=None, openapi_url=f"{api.PREFIX}/openapi.json")
     live = LiveCopy(store)
     app.state.desk = Desk(workspace, live, retraining, Pages(workspace, lambda: live.behind))
     _speak(app)
     guard(app)
     _answer_problems(app)
     for pages in (inbox, nights, modes, models, manager, files):
-        app.include_router(pages.router)
+        app.include_router(pages.router, include_in_schema=False)
+    app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
     return app
 
@@ -69,30 +70,34 @@ def _answer_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _failed)
 
 
+def _problem(request: Request, status: int, title: str, message: str) -> Response:
+    """A page that says what went wrong; for a program the same as JSON."""
+    if request.url.path.startswith(f"{api.PREFIX}/"):
+        return JSONResponse({"title": title, "detail": message}, status)
+    return _pages(request).problem(status, title, message)
+
+
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
     title = _(TITLES.get(error.status_code, "Not possible"))
     unknown = error.status_code == 404 and error.detail == "Not Found"
     missing = _("There is no page {path} here.").format(path=request.url.path)
-    message = missing if unknown else error.detail
-    return _pages(request).problem(error.status_code, title, message)
+    return _problem(request, error.status_code, title, missing if unknown else error.detail)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     complaints = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
-    message = _(
-        "The form could not be used ({complaints}). Nothing was changed. Go back and mend it."
-    ).format(complaints=complaints)
-    return _pages(request).problem(422, _("Not complete"), message)
+    message = _("The form could not be used ({complaints}). Nothing was changed. Go back and mend it.")
+    return _problem(request, 422, _("Not complete"), message.format(complaints=complaints))
 
 
 def _unavailable(request: Request, error: Exception) -> Response:
-    return _pages(request).problem(503, _("Not available now"), str(error))
+    return _problem(request, 503, _("Not available now"), str(error))
 
 
 def _failed(request: Request, error: Exception) -> Response:
     message = (
         "The dashboard made a mistake. What happened is written where `fmi serve` runs; report it from there."
     )
-    return secured(_pages(request).problem(500, "Something went wrong", message))
+    return secured(_problem(request, 500, "Something went wrong", message))

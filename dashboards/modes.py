@@ -393,6 +393,15 @@ def relabel(
 ) -> Response:
     """Say what some logged images show; without a label they are not trained on."""
     mode = the_mode(findings, mode_id)
+    desk.live.add_relabels(relabelled(findings, mode, rows, label or None, reviewer))
+    asked = f"&{back}" if back and "/" not in back and "\n" not in back else ""
+    return RedirectResponse(f"/modes/{quote(mode_id)}/pictures?saved=labels{asked}", 303)
+
+
+def relabelled(
+    findings: Reader, mode: FailureMode, rows: Sequence[int], label: str | None, reviewer: str
+) -> list[Relabel]:
+    """What a reviewer says of some rows; answers 422 for a row or a label that is not the failure mode's."""
     names = findings.model(findings.night(mode.night_id).model_hash).class_names
     strange = sorted(set(rows) - {error.row for error in mode.errors})
     if strange or (label and label not in names):
@@ -400,9 +409,7 @@ def relabel(
         wrong = _("{what} is none of this failure mode's. Nothing was changed.")
         raise HTTPException(422, wrong.format(what=what))
     now = datetime.now(UTC)
-    desk.live.add_relabels([Relabel(mode_id, row, label or None, reviewer, now) for row in rows])
-    asked = f"&{back}" if back and "/" not in back and "\n" not in back else ""
-    return RedirectResponse(f"/modes/{quote(mode_id)}/pictures?saved=labels{asked}", 303)
+    return [Relabel(mode.mode_id, row, label, reviewer, now) for row in rows]
 
 
 @router.post("/modes/{mode_id}/retraining", dependencies=[Depends(own_form)])

@@ -92,8 +92,11 @@ def _readable(size: float) -> str:
 
 def _version(part: str) -> Finding:
     try:
-        version: str | None = metadata.version(part)  # None where a broken removal left an empty folder
-    except metadata.PackageNotFoundError:
+        version: str | None = metadata.version(part)
+    except (
+        metadata.PackageNotFoundError,
+        FileNotFoundError,
+    ):  # or None: a broken removal left an empty folder
         version = None
     if version:
         return Finding(part, version, True)

@@ -19,7 +19,7 @@ def test_every_kind_of_page_is_asked_for() -> None:
         "/models",
         "/nights/night-0000",
         "/modes/night-0000-2",
-        "/modes/night-0000-1/retraining",
+        "/modes/night-0000-1/history",
     }
 
 

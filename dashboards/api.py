@@ -1,0 +1,204 @@
+"""The same for programs: JSON over HTTP, described by OpenAPI at /api/openapi.json.
+
+Whoever changes something sends the header X-Fmi-Client with a name of its own: a page of another site cannot.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, HTTPException, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, StringConstraints
+
+from dashboards.desk import LONGEST_COMMENT, LONGEST_NAME, AtDesk, Findings, known, the_mode, the_night
+from dashboards.inbox import RECENT, waiting
+from dashboards.modes import relabelled, way_of
+from inspection.findings import (
+    FailureMode,
+    Judgement,
+    Night,
+    Promotion,
+    RegisteredModel,
+    Relabel,
+    Retraining,
+    Verdict,
+)
+from inspection.language import gettext as _
+from inspection.models import promotion
+from inspection.workspace.jobs import Job, jobs_now
+from inspection.workspace.reader import NightOverview, WaitingMode
+
+PREFIX = "/api"
+MOST_NIGHTS = 200  # of one answer
+
+router = APIRouter(prefix=PREFIX, default_response_class=JSONResponse)
+
+Given = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_COMMENT)]
+
+
+def _own_program(
+    request: Request, client: Annotated[str, Header(alias="X-Fmi-Client", min_length=1, max_length=80)]
+) -> None:
+    """Let only programs through that a person has started: pages of other sites cannot send this header."""
+    origin = request.headers.get("origin")
+    if origin is not None and origin != f"{request.url.scheme}://{request.headers.get('host')}":
+        raise HTTPException(403, _("This request came from another site, so nothing was changed."))
+
+
+CHANGES = [Depends(_own_program)]
+
+
+class VerdictGiven(BaseModel):
+    """A reviewer's verdict."""
+
+    judgement: Judgement
+    reviewer: Given
+    comment: Text = ""
+    cause: Text = Field("", description="the operation or family that the reviewer names")
+
+
+class LabelsGiven(BaseModel):
+    """What some logged images of a failure mode show."""
+
+    rows: list[int] = Field(min_length=1, description="data rows of the log")
+    label: str | None = Field(None, description="a class of the model; null: nothing to train on")
+    reviewer: Given
+
+
+class DecisionGiven(BaseModel):
+    """Why a model is promoted or rolled back, and who decides it."""
+
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_COMMENT)]
+    author: Given
+
+
+class PromotionGiven(DecisionGiven):
+    """The same of a promotion."""
+
+    anyway: bool = Field(False, description="although the gate did not accept it; that stays on record")
+
+
+class ModelState(BaseModel):
+    """A model with what has become of it."""
+
+    model: RegisteredModel
+    state: str = Field(description="deployed, retired or candidate")
+
+
+class Waits(BaseModel):
+    """What waits for a person."""
+
+    modes: list[WaitingMode]
+    candidates: list[Retraining]
+    nights: list[NightOverview]
+
+
+class Started(BaseModel):
+    """A retraining that was started."""
+
+    flow_run_id: str
+
+
+# --- to read ---
+
+
+@router.get("/inbox")
+def inbox(findings: Findings) -> Waits:
+    """What waits for a person, by consequence."""
+    found = waiting(findings, findings.nights(RECENT))
+    return Waits(modes=found.modes, candidates=found.candidates, nights=found.nights)
+
+
+@router.get("/jobs")
+def jobs(desk: AtDesk) -> list[Job]:
+    """The nights and retrainings that run now, with step and progress."""
+    return jobs_now(desk.workspace.leases)
+
+
+@router.get("/nights")
+def nights(findings: Findings, before: str | None = None, most: int = 50) -> list[NightOverview]:
+    """The nights, newest first; of more than 200 those before one that is named."""
+    with known(_("night {id}").format(id=before)):
+        return findings.nights(min(max(most, 1), MOST_NIGHTS), before)
+
+
+@router.get("/nights/{night_id}")
+def night(night_id: str, findings: Findings) -> Night:
+    """A night with everything it found."""
+    return the_night(findings, night_id)
+
+
+@router.get("/modes/{mode_id}")
+def mode(mode_id: str, findings: Findings) -> FailureMode:
+    """A failure mode with everything found about it."""
+    return the_mode(findings, mode_id)
+
+
+@router.get("/modes/{mode_id}/verdicts")
+def verdicts(mode_id: str, findings: Findings) -> list[Verdict]:
+    """The verdicts on a failure mode, newest first."""
+    return findings.verdicts(the_mode(findings, mode_id).mode_id)
+
+
+@router.get("/modes/{mode_id}/retrainings")
+def retrainings(mode_id: str, findings: Findings) -> list[Retraining]:
+    """The retrainings for a failure mode, newest first."""
+    return findings.retrainings(the_mode(findings, mode_id).mode_id)
+
+
+@router.get("/models")
+def models(findings: Findings) -> list[ModelState]:
+    """The models, newest first, each with what has become of it."""
+    states = findings.model_states()
+    return [ModelState(model=each, state=states[each.model_hash]) for each in findings.models()]
+
+
+@router.get("/promotions")
+def promotions(findings: Findings) -> list[Promotion]:
+    """Which model was deployed when, by whom and why, the first first."""
+    return findings.promotions()
+
+
+# --- to change ---
+
+
+@router.post("/modes/{mode_id}/verdicts", status_code=201, dependencies=CHANGES)
+def give_verdict(mode_id: str, given: VerdictGiven, desk: AtDesk, findings: Findings) -> Verdict:
+    """Add a verdict."""
+    mode_id, now = the_mode(findings, mode_id).mode_id, datetime.now(UTC)
+    verdict = Verdict(mode_id, given.judgement, given.comment, given.reviewer, now, given.cause)
+    desk.live.add_verdict(verdict)
+    return verdict
+
+
+@router.post("/modes/{mode_id}/labels", status_code=201, dependencies=CHANGES)
+def relabel(mode_id: str, given: LabelsGiven, desk: AtDesk, findings: Findings) -> list[Relabel]:
+    """Say what some logged images show."""
+    relabels = relabelled(findings, the_mode(findings, mode_id), given.rows, given.label, given.reviewer)
+    desk.live.add_relabels(relabels)
+    return relabels
+
+
+@router.post("/modes/{mode_id}/retraining", status_code=202, dependencies=CHANGES)
+def retrain(mode_id: str, desk: AtDesk, findings: Findings) -> Started:
+    """Start a targeted retraining."""
+    mode = the_mode(findings, mode_id)
+    blocked = way_of(desk, findings, mode).blocked
+    if blocked:
+        raise HTTPException(409, blocked)
+    return Started(flow_run_id=desk.retraining.start(mode.mode_id))
+
+
+@router.post("/models/rollback", status_code=201, dependencies=CHANGES)
+def roll_back(given: DecisionGiven, desk: AtDesk) -> Promotion:
+    """Go back to the model that was deployed before."""
+    return promotion.roll_back(desk.live.store, given.author, given.reason)
+
+
+@router.post("/models/{model_hash}/promotion", status_code=201, dependencies=CHANGES)
+def promote(model_hash: str, given: PromotionGiven, desk: AtDesk, findings: Findings) -> Promotion:
+    """Make a model the deployed one."""
+    with known(_("model {id}").format(id=model_hash[:12])):
+        findings.model(model_hash)
+    return promotion.promote(desk.live.store, model_hash, given.author, given.reason, given.anyway)
