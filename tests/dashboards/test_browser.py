@@ -4,14 +4,16 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Literal
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
 
 from inspection.findings import Decision, Judgement
 from inspection.workspace.store import Store
 from tests.dashboards.conftest import Workbench
-from tests.dashboards.hand_made import MODE_ID, MODEL
+from tests.dashboards.hand_made import MODE_ID, MODEL, NIGHT_ID, WITHHELD_ID
 from tests.inspection.workspace.records import a_retraining
 
 CHROMIUM = shutil.which("chromium")
@@ -117,3 +119,33 @@ def test_the_report_opens_under_both_policies(address: str, page: Page, reviewed
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     # The style inside the file is in force, so the hash in its policy is right.
     assert page.evaluate("getComputedStyle(document.querySelector('.gallery')).display") == "grid"
+
+
+PATHS = (
+    *("/", "/nights", f"/nights/{NIGHT_ID}", "/models", "/candidates", "/manager", "/nope"),
+    *(f"/modes/{MODE_ID}{tab}" for tab in ("", "/pictures", "/evidence", "/recipe", "/history")),
+    f"/modes/{WITHHELD_ID}",
+)
+
+
+@pytest.mark.parametrize(("width", "scheme", "language"), [(1280, "light", "en"), (820, "dark", "ja")])
+def test_no_page_keeps_anybody_out(
+    address: str, reviewed: Store, width: int, scheme: Literal["light", "dark"], language: str
+) -> None:
+    """By axe-core's rules: contrast, names, order, roles."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            locale=language,
+            bypass_csp=True,  # which keeps axe's script out, too
+        )
+        page = context.new_page()
+        found: dict[tuple[str, str], str] = {}
+        for path in PATHS:
+            page.goto(address + path)
+            violations = Axe().run(page).response["violations"]
+            found |= {(path, each["id"]): each["nodes"][0]["html"] for each in violations}
+        browser.close()
+    assert found == {}
