@@ -6,6 +6,7 @@ from fastapi.responses import HTMLResponse, Response
 from dashboards.desk import AtDesk, Findings, known, the_night
 from inspection.findings import NightState
 from inspection.language import gettext as _
+from inspection.nights.report import errors_csv
 
 NIGHTS_LISTED = 50  # on one page
 
@@ -41,3 +42,11 @@ def night_page(night_id: str, desk: AtDesk, findings: Findings) -> Response:
         judgements=findings.judgements(night_id),
         report=night_id in desk.reports(),
     )
+
+
+@router.get("/nights/{night_id}/errors.csv")
+def errors_file(night_id: str, findings: Findings) -> Response:
+    """Send every error of a night as CSV."""
+    text = errors_csv(the_night(findings, night_id)).encode("utf-8-sig")  # as Excel takes UTF-8
+    named = {"Content-Disposition": f'attachment; filename="{night_id}-errors.csv"'}
+    return Response(text, media_type="text/csv", headers=named)

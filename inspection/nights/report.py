@@ -1,8 +1,10 @@
 """The night's report, one self-contained HTML file, and what its pages share with the dashboard's."""
 
 import base64
+import csv
 import hashlib
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -12,7 +14,8 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from inspection.errors import WorkspaceError
-from inspection.findings import Night, RegisteredModel, Retraining
+from inspection.findings import ORIGINS, LoggedError, Night, RegisteredModel, Retraining
+from inspection.inputs.formulas import as_text
 from inspection.language import gettext, language, ngettext, speaking
 from inspection.nights.phrases import FILTERS
 from inspection.nights.review import REVIEW
@@ -29,12 +32,15 @@ PICTURE_TYPE = "image/png"  # of every picture in a workspace: all are written b
 def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> Path:
     """Write the night's report and return its path; a reader sees the old file or the new one, never a part.
 
+    Beside it goes a CSV file of all its errors: the report lists the first 200 of a failure mode.
+
     Raises WorkspaceError where the workspace cannot be written to.
     """
     path = workspace.report_path(night.night_id)
     with speaking(workspace.settings.report.language):
         html = _html(night, workspace, model)
     try:
+        write_whole(path.with_suffix(".csv"), errors_csv(night).encode("utf-8-sig"))  # as Excel takes UTF-8
         write_whole(path, html.encode())
     except OSError as error:
         raise WorkspaceError(
@@ -51,6 +57,36 @@ def _html(night: Night, workspace: Workspace, model: RegisteredModel) -> str:
     return page.render(
         night=night, model=model, style=Markup(style), style_hash=digest, written_at=datetime.now(UTC)
     )
+
+
+def errors_csv(night: Night) -> str:
+    """Every error of a night as CSV: where it stands, what was said of it, and its failure mode."""
+    origins = (*ORIGINS, "serial")
+    header = ["row", "inspection_id", "failure_mode", "true_label", "predicted_label", "kind", "margin"]
+    written = io.StringIO()
+    rows = csv.writer(written, lineterminator="\n")
+    rows.writerow([*header, "image_path", "captured_at", *origins])
+    for mode_id, error in _with_modes(night):
+        said = error.context
+        told = [error.inspection_id, mode_id, error.true_label, error.predicted_label]
+        rows.writerow(
+            [
+                error.row,
+                *map(as_text, told),
+                error.kind.value,
+                f"{error.margin:.4g}",
+                as_text(error.image_path),
+                said.captured_at.isoformat() if said.captured_at else "",
+                *(as_text(getattr(said, name) or "") for name in origins),
+            ]
+        )
+    return written.getvalue()
+
+
+def _with_modes(night: Night) -> Iterator[tuple[str, LoggedError]]:
+    for mode in night.modes:
+        yield from ((mode.mode_id, error) for error in mode.errors)
+    yield from (("", error) for error in night.unclustered)
 
 
 # --- what the report and the dashboard share ---

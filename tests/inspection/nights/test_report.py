@@ -1,6 +1,7 @@
 """The night's report: its numbers, its words, what it must not show, and how it is written."""
 
 import base64
+import csv
 import hashlib
 import html
 import re
@@ -28,7 +29,16 @@ from inspection.nights import phrases
 from inspection.nights.report import picture_file, write_report
 from inspection.workspace.folder import Workspace, create_workspace
 from inspection.workspace.settings import Settings
-from tests.dashboards.hand_made import GONE, HOSTILE, LINEAGE, MODEL, NIGHT_ID, make_night
+from tests.dashboards.hand_made import (
+    GONE,
+    HOSTILE,
+    LINEAGE,
+    MODE_ID,
+    MODEL,
+    NIGHT_ID,
+    WITHHELD_ID,
+    make_night,
+)
 
 
 @pytest.fixture
@@ -500,14 +510,15 @@ def test_nothing_but_the_report_is_left(night: Night, workspace: Workspace) -> N
     path = write_report(night, workspace, MODEL)
     write_report(night, workspace, MODEL)
     assert path == workspace.report_path(NIGHT_ID)
-    assert [file.name for file in path.parent.iterdir()] == [f"{NIGHT_ID}.html"]
+    assert {file.name for file in path.parent.iterdir()} == {f"{NIGHT_ID}.html", f"{NIGHT_ID}.csv"}
 
 
 def test_a_report_that_cannot_be_written_says_what_to_do(night: Night, workspace: Workspace) -> None:
     workspace.report_path(NIGHT_ID).mkdir()
     with pytest.raises(WorkspaceError, match="cannot be written: Is a directory"):
         write_report(night, workspace, MODEL)
-    assert [file.name for file in (workspace.root / "reports").iterdir()] == [f"{NIGHT_ID}.html"]
+    left = {file.name for file in (workspace.root / "reports").iterdir()}
+    assert left == {f"{NIGHT_ID}.html", f"{NIGHT_ID}.csv"}
 
 
 def test_the_report_loads_no_heavy_part() -> None:
@@ -524,3 +535,19 @@ def test_a_report_speaks_the_language_of_the_settings(workspace: Workspace) -> N
     assert '<html lang="ja">' in text
     assert "誤判定10件" in text
     assert "errors:" not in text
+
+
+def test_all_errors_stand_beside_the_report_and_the_first_in_it(workspace: Workspace) -> None:
+    night = make_night(workspace)
+    mode = night.modes[0]
+    many = tuple(replace(mode.errors[0], row=1000 + i, inspection_id=f"=SUM({i})") for i in range(250))
+    night = replace(night, modes=(replace(mode, errors=many), night.modes[1]))
+    path = write_report(night, workspace, MODEL)
+    page = path.read_text(encoding="utf-8")
+    assert len(re.findall(r'<td class="number">1\d\d\d</td>', page)) == 200
+    assert "The first 200 are listed; all stand in the CSV file beside the report." in page
+    rows = list(csv.DictReader(path.with_suffix(".csv").read_text(encoding="utf-8-sig").splitlines()))
+    assert len(rows) == 250 + 3 + 1
+    assert rows[0]["inspection_id"] == "'=SUM(0)"  # which no spreadsheet runs
+    assert [row["failure_mode"] for row in rows] == [MODE_ID] * 250 + [WITHHELD_ID] * 3 + [""]
+    assert rows[0]["true_label"] == many[0].true_label
