@@ -61,8 +61,8 @@ class Gate:
         `clean` images are those that the deployed model was made for: accuracy may fall by the margins, over
         all and in every class. `mended` are errors of other failure modes, which earlier retrainings may have
         mended. `shifted` are sets under the new condition, where it fails already: no class may be known
-        less, and no larger share of defects may pass as good than passes of clean images or passed before,
-        beyond chance: a model that takes every part for a defect lets none pass, and is no measure.
+        less, and no more defects may pass as good than before, beyond chance. A model that takes most good
+        parts for defects lets few pass and is no measure: then the share that passes of clean images is.
         """
         checks = [*self._margins(clean)]
         if mended is not None:
@@ -153,28 +153,40 @@ class Gate:
             )
 
     def _more_escapes(self, judged: Judged, clean: Judged) -> Iterator[GateCheck]:
-        """More of them than passed before here, or pass of clean images, whichever is the larger share."""
+        """More of them than passed before; where the model rejected blindly, than pass of clean images.
+
+        Blindly: it took fewer than half of the good parts for good. Who rejects every part lets none escape.
+        """
+        (before, after), defects = self._passed(judged)
+        passed, escaped = int(before.sum()), int(after.sum())
+        if not defects:
+            return
+        p, usual = mcnemar(int((before & ~after).sum()), int((after & ~before).sum())), passed / defects
+        if self._rejects_blindly(judged):
+            p, usual = self._beyond_usual(escaped, defects, passed, clean)
+        elif escaped <= passed:
+            p = 1.0
+        kind, needed = CheckKind.ESCAPES, self.settings.significance
+        yield GateCheck(
+            kind, judged.name, defects, passed, escaped, p > needed, p_value=p, by_chance=True, needed=usual
+        )
+
+    def _rejects_blindly(self, judged: Judged) -> bool:
+        """Whether most good parts were rejected before; also where there is none to say it by."""
+        good = good_mask(self.class_names, self.good_classes)
+        parts = judged.subset(good[judged.labels])
+        accepted = int(good[parts.before].sum())
+        return accepted < LEAST_KEPT * len(parts) or not len(parts)
+
+    def _beyond_usual(self, escaped: int, defects: int, passed: int, clean: Judged) -> tuple[float, float]:
+        """The p-value that no larger share escapes than did here or does of clean images, and that share."""
         from scipy.stats import fisher_exact  # half a second, which no night should wait for
 
-        (before, after), defects = self._passed(judged)
         (usual, _), of_usual = self._passed(clean)
-        if defects:
-            pairs = [(int(before.sum()), defects), (int(usual.sum()), of_usual)]
-            passed, of = max(pairs, key=lambda pair: pair[0] / max(1, pair[1]))
-            escaped = int(after.sum())
-            table = np.array([[escaped, defects - escaped], [passed, of - passed]])
-            p = float(fisher_exact(table, "greater").pvalue)
-            yield GateCheck(
-                CheckKind.ESCAPES,
-                judged.name,
-                defects,
-                int(before.sum()),
-                escaped,
-                p > self.settings.significance,
-                p_value=p,
-                by_chance=True,
-                needed=passed / max(1, of),
-            )
+        pairs = [(passed, defects), (int(usual.sum()), of_usual)]
+        before, of = max(pairs, key=lambda pair: pair[0] / max(1, pair[1]))
+        table = np.array([[escaped, defects - escaped], [before, of - before]])
+        return float(fisher_exact(table, "greater").pvalue), before / max(1, of)
 
     def _passed(self, judged: Judged) -> tuple[tuple[NDArray[np.bool_], NDArray[np.bool_]], int]:
         """Which images are escapes, before and after, and how many are defects; 0 where no class is good."""

@@ -47,7 +47,7 @@ from inspection.operations.catalogue import CATALOGUE, find_operation
 from inspection.operations.operation import Operation
 from inspection.recipes.recipe import Coverage, Ingredient, build_recipe, load_recipe, write_recipe
 from inspection.retraining.arms import Workshop
-from inspection.retraining.competition import CHANGED, CLEAN, LOGGED, Competition, Tried, best
+from inspection.retraining.competition import CHANGED, CLEAN, LINE, LOGGED, Competition, Tried, best
 from inspection.retraining.gate import decide
 from inspection.retraining.material import Material, ModeRecipe
 from inspection.workspace.files import sha256_of
@@ -339,7 +339,7 @@ def _described(workshop: Workshop, tried: Tried, judged: Mapping[str, Judged]) -
                 "classes": each.per_class,
             }
             for each in tried.result.accuracies
-            if each.name in (LOGGED, CLEAN, CHANGED)
+            if each.name in (LOGGED, CLEAN, CHANGED, LINE)
         },
         "unseen": {name: float((each.after == each.labels).mean()) for name, each in judged.items()},
         "falls": [

@@ -210,6 +210,21 @@ def test_who_rejects_every_part_lets_none_escape_and_is_no_measure() -> None:
     ]
 
 
+def test_no_more_defects_escape_than_before() -> None:
+    """Ball screws: 22 of 24 good parts that were rejected are mended, and 9 of 77 pits pass."""
+    clean = judged((PIT, PIT, PIT, 36), (PIT, GOOD, GOOD, 4), (GOOD, GOOD, GOOD, 89), (DENT, DENT, DENT, 9))
+    seeing = (GOOD, GOOD, GOOD, 164), (GOOD, PIT, GOOD, 22), (GOOD, PIT, PIT, 2)
+    more = judged(*seeing, (PIT, PIT, PIT, 68), (PIT, PIT, GOOD, 9), name="line")
+    assert failed(GATE.harm(clean, None, [more])) == [
+        "line: 0 of 77 defects passed as good before, 9 after; that is beyond the 0 % that pass as it is, "
+        "and beyond chance"
+    ]
+    by_chance = judged(*seeing, (PIT, PIT, PIT, 73), (PIT, PIT, GOOD, 4), name="line")
+    assert failed(GATE.harm(clean, None, [by_chance])) == []
+    fewer = judged(*seeing, (PIT, GOOD, PIT, 9), (PIT, PIT, PIT, 68), name="line")
+    assert failed(GATE.harm(clean, None, [fewer])) == []
+
+
 def test_without_a_good_class_nothing_can_escape() -> None:
     clean = judged((PIT, DENT, GOOD, 50), (GOOD, GOOD, GOOD, 9), (DENT, DENT, DENT, 9))
     checks = Gate(NAMES, (), SETTINGS).harm(clean)
