@@ -15,7 +15,7 @@ from dashboards.desk import Desk
 from dashboards.guard import guard, secured
 from dashboards.pages import Pages
 from dashboards.retraining import RetrainingStarter
-from inspection.errors import InspectionError
+from inspection.errors import InspectionError, ModelError
 from inspection.language import LANGUAGES, preferred, speaking
 from inspection.language import gettext as _
 from inspection.workspace.folder import Workspace
@@ -66,6 +66,7 @@ def _pages(request: Request) -> Pages:
 def _answer_problems(app: FastAPI) -> None:
     app.add_exception_handler(StarletteHTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(ModelError, _not_now)
     app.add_exception_handler(InspectionError, _unavailable)
     app.add_exception_handler(Exception, _failed)
 
@@ -90,6 +91,10 @@ def _invalid(request: Request, error: Exception) -> Response:
     complaints = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
     message = _("The form could not be used ({complaints}). Nothing was changed. Go back and mend it.")
     return _problem(request, 422, _("Not complete"), message.format(complaints=complaints))
+
+
+def _not_now(request: Request, error: Exception) -> Response:
+    return _problem(request, 409, _(TITLES[409]), str(error))
 
 
 def _unavailable(request: Request, error: Exception) -> Response:

@@ -59,6 +59,9 @@ def _findings(request: Request) -> Reader:
 AtDesk = Annotated[Desk, Depends(_desk)]
 Findings = Annotated[Reader, Depends(_findings)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME), Form()]
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_COMMENT), Form()
+]
 Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_COMMENT), Form()]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from dashboards.desk import LONGEST_COMMENT, LONGEST_NAME, AtDesk, Comment, Findings, Name, known
+from dashboards.desk import LONGEST_COMMENT, LONGEST_NAME, AtDesk, Findings, Name, Reason, known
 from dashboards.guard import own_form
 from inspection.language import gettext as _
 from inspection.models import promotion
@@ -50,7 +50,7 @@ def promote(
     model_hash: str,
     desk: AtDesk,
     findings: Findings,
-    reason: Comment,
+    reason: Reason,
     reviewer: Name,
     anyway: Annotated[bool, Form()] = False,
     back: Annotated[str, Form()] = "",
@@ -66,7 +66,7 @@ def promote(
 def roll_back(
     desk: AtDesk,
     findings: Findings,
-    reason: Comment,
+    reason: Reason,
     reviewer: Name,
     back: Annotated[str, Form()] = "",
 ) -> Response:

@@ -100,7 +100,7 @@ def test_pages_of_other_sites_change_nothing(
         (f"/modes/{MODE_ID}/labels", {"rows": [], "reviewer": "S"}, 422),
         (f"/modes/{MODE_ID}/labels", {"rows": [9999], "reviewer": "S"}, 422),
         (f"/models/{'00' * 32}/promotion", {"reason": "x", "author": "y"}, 404),
-        ("/models/rollback", {"reason": "x", "author": "y"}, 503),
+        ("/models/rollback", {"reason": "x", "author": "y"}, 409),
         ("/models/rollback", {"reason": " ", "author": "y"}, 422),
     ],
 )
