@@ -3,16 +3,18 @@
 Whoever changes something sends the header X-Fmi-Client with a name of its own: a page of another site cannot.
 """
 
+import json
+import math
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, Header, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, StringConstraints
 
 from dashboards.desk import LONGEST_COMMENT, LONGEST_NAME, AtDesk, Findings, known, the_mode, the_night
 from dashboards.inbox import RECENT, waiting
-from dashboards.modes import relabelled, way_of
+from dashboards.modes import known_cause, relabelled, way_of
 from inspection.findings import (
     FailureMode,
     Judgement,
@@ -31,7 +33,24 @@ from inspection.workspace.reader import NightOverview, WaitingMode
 PREFIX = "/api"
 MOST_NIGHTS = 200  # of one answer
 
-router = APIRouter(prefix=PREFIX, default_response_class=JSONResponse)
+
+class Json(JSONResponse):
+    """JSON in which a number that cannot be said is null."""
+
+    def render(self, content: Any) -> bytes:
+        """Write it; what is no number (NaN) of a record would be no JSON."""
+        return json.dumps(_sayable(content), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _sayable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _sayable(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_sayable(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+router = APIRouter(prefix=PREFIX, default_response_class=Json)
 
 Given = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_COMMENT)]
@@ -77,6 +96,12 @@ class PromotionGiven(DecisionGiven):
     """The same of a promotion."""
 
     anyway: bool = Field(False, description="although the gate did not accept it; that stays on record")
+
+
+class RollbackGiven(DecisionGiven):
+    """The same of a rollback."""
+
+    deployed: str = Field(description="the model that is deployed now, by its hash: another is not touched")
 
 
 class ModelState(BaseModel):
@@ -166,8 +191,9 @@ def promotions(findings: Findings) -> list[Promotion]:
 @router.post("/modes/{mode_id}/verdicts", status_code=201, dependencies=CHANGES)
 def give_verdict(mode_id: str, given: VerdictGiven, desk: AtDesk, findings: Findings) -> Verdict:
     """Add a verdict."""
-    mode_id, now = the_mode(findings, mode_id).mode_id, datetime.now(UTC)
-    verdict = Verdict(mode_id, given.judgement, given.comment, given.reviewer, now, given.cause)
+    mode, now = the_mode(findings, mode_id), datetime.now(UTC)
+    cause = known_cause(mode, given.cause)
+    verdict = Verdict(mode.mode_id, given.judgement, given.comment, given.reviewer, now, cause)
     desk.live.add_verdict(verdict)
     return verdict
 
@@ -191,14 +217,19 @@ def retrain(mode_id: str, desk: AtDesk, findings: Findings) -> Started:
 
 
 @router.post("/models/rollback", status_code=201, dependencies=CHANGES)
-def roll_back(given: DecisionGiven, desk: AtDesk) -> Promotion:
+def roll_back(given: RollbackGiven, desk: AtDesk, after: BackgroundTasks) -> Promotion:
     """Go back to the model that was deployed before."""
-    return promotion.roll_back(desk.live.store, given.author, given.reason)
+    entry = promotion.roll_back(desk.live.store, given.author, given.reason, given.deployed)
+    after.add_task(desk.track)
+    return entry
 
 
 @router.post("/models/{model_hash}/promotion", status_code=201, dependencies=CHANGES)
-def promote(model_hash: str, given: PromotionGiven, desk: AtDesk, findings: Findings) -> Promotion:
+def promote(
+    model_hash: str, given: PromotionGiven, desk: AtDesk, findings: Findings, after: BackgroundTasks
+) -> Promotion:
     """Make a model the deployed one."""
+    after.add_task(desk.track)
     with known(_("model {id}").format(id=model_hash[:12])):
         findings.model(model_hash)
     return promotion.promote(desk.live.store, model_hash, given.author, given.reason, given.anyway)

@@ -75,7 +75,7 @@ def _problem(request: Request, status: int, title: str, message: str) -> Respons
     """A page that says what went wrong; for a program the same as JSON."""
     if request.url.path.startswith(f"{api.PREFIX}/"):
         return JSONResponse({"title": title, "detail": message}, status)
-    return _pages(request).problem(status, title, message)
+    return _pages(request).problem(status, title, message, request.method == "POST")
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -10,9 +10,10 @@ from pydantic import StringConstraints
 
 from dashboards.pages import Pages
 from dashboards.retraining import RetrainingStarter
-from inspection.errors import StoreBusyError, UnknownIdError
+from inspection.errors import InspectionError, StoreBusyError, UnknownIdError
 from inspection.findings import FailureMode, Night, NightState
 from inspection.language import gettext as _
+from inspection.models.tracking import track
 from inspection.nights.night import Site, runs_now, settle
 from inspection.workspace.folder import Workspace
 from inspection.workspace.live_copy import LiveCopy
@@ -34,6 +35,11 @@ class Desk:
     def reports(self) -> set[str]:
         """Name the nights whose report is there."""
         return {path.stem for path in (self.workspace.root / "reports").glob("*.html")}
+
+    def track(self) -> None:
+        """Log a decision to MLflow, where the settings name one; what it misses is logged the next time."""
+        with suppress(InspectionError):
+            track(self.workspace, self.live.store)
 
     def settled(self, findings: Reader) -> Reader:
         """The findings, after nights that were ended on the way have been marked as such."""

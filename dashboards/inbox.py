@@ -40,15 +40,16 @@ def inbox_page(desk: AtDesk, findings: Findings) -> Response:
         nights=nights,
         called={model.model_hash: model.called for model in findings.models()},
         jobs=jobs_now(desk.workspace.leases),
+        known_nights=findings.states(),
         now=datetime.now(UTC),
     )
 
 
 @router.get("/jobs")
-def jobs_fragment(desk: AtDesk) -> Response:
+def jobs_fragment(desk: AtDesk, findings: Findings) -> Response:
     """Return what runs now, to refresh it without the rest."""
-    jobs = jobs_now(desk.workspace.leases)
-    return desk.pages.page("jobs.html", jobs=jobs, now=datetime.now(UTC))
+    jobs, known = jobs_now(desk.workspace.leases), findings.states()
+    return desk.pages.page("jobs.html", jobs=jobs, known_nights=known, now=datetime.now(UTC))
 
 
 def waiting(findings: Reader, nights: list[NightOverview]) -> Inbox:

@@ -23,7 +23,7 @@ class Month:
     """What happened since a moment."""
 
     since: datetime  # UTC
-    nights: list[NightOverview]  # that finished
+    nights: list[NightOverview]  # that finished, one of each log
     kinds: dict[str, int]  # errors, by their kind
     modes: list[WaitingMode]  # failure modes as their newest night saw them
     retrainings: list[Retraining]
@@ -68,7 +68,7 @@ def month_of(findings: Reader, prices: WorthSettings, since: datetime) -> Month:
     nights = [each for each in findings.nights() if each.started_at >= since]
     return Month(
         since,
-        [each for each in nights if each.state is NightState.FINISHED],
+        list({each.log_path: each for each in nights if each.state is NightState.FINISHED}.values()),
         findings.kinds_since(since),
         [each for each in findings.newest_of_lineages() if each.started_at >= since],
         [each for each in findings.retrainings() if each.finished_at >= since],

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from dashboards.desk import LONGEST_COMMENT, LONGEST_NAME, AtDesk, Findings, Name, Reason, known
@@ -26,7 +26,7 @@ def models_page(request: Request, desk: AtDesk, findings: Findings, saved: str =
         trail=list(reversed(trail)),
         called={model.model_hash: model.called for model in models},
         judged={done.candidate_hash: done for done in reversed(findings.retrainings())},
-        before=deployed_in_turn(trail)[-2:-1],
+        standing=deployed_in_turn(trail),
         saved=saved,
         longest_name=LONGEST_NAME,
         longest_comment=LONGEST_COMMENT,
@@ -52,10 +52,12 @@ def promote(
     findings: Findings,
     reason: Reason,
     reviewer: Name,
+    after: BackgroundTasks,
     anyway: Annotated[bool, Form()] = False,
     back: Annotated[str, Form()] = "",
 ) -> Response:
     """Make a model the deployed one."""
+    after.add_task(desk.track)
     with known(_("model {id}").format(id=model_hash[:12])):
         findings.model(model_hash)
     promotion.promote(desk.live.store, model_hash, reviewer, reason, anyway)
@@ -68,10 +70,13 @@ def roll_back(
     findings: Findings,
     reason: Reason,
     reviewer: Name,
+    deployed: Annotated[str, Form()],
+    after: BackgroundTasks,
     back: Annotated[str, Form()] = "",
 ) -> Response:
-    """Go back to the model that was deployed before."""
-    promotion.roll_back(desk.live.store, reviewer, reason)
+    """Go back to the model that was deployed before the one that the page has shown."""
+    promotion.roll_back(desk.live.store, reviewer, reason, deployed)
+    after.add_task(desk.track)
     return RedirectResponse(_back(findings, back, "rolledback"), 303)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
@@ -38,6 +38,7 @@ from inspection.findings import (
 )
 from inspection.language import gettext as _
 from inspection.nights.phrases import duration, moment
+from inspection.nights.review import CHECKS
 from inspection.workspace.jobs import Job, jobs_now
 from inspection.workspace.reader import NightCount, Reader
 
@@ -48,6 +49,7 @@ SORTED: dict[str, Callable[[LoggedError], Any]] = {  # ways of sorting the pictu
     "row": lambda error: error.row,
     "label": lambda error: (error.true_label, error.predicted_label, -error.margin),
 }
+ASKED = ("true", "said", "kind", "sort", "page")  # of an address of pictures
 UNSURE, YES, BUT, NO = "unsure", "yes", "but", "no"  # answers to whether a finding is right
 OTHERS = (Judgement.RELABEL, Judgement.NEW_DEFECT, Judgement.REMOVE)  # what is no cause of the catalogue
 
@@ -81,6 +83,7 @@ class Way:
     called: dict[str, str]  # names of models
     trail: list[Promotion]
     blocked: str  # why no retraining can start now; empty where it can
+    usual_seconds: float | None = None  # that the last retraining of the workspace took
 
     @property
     def live(self) -> bool:
@@ -112,12 +115,6 @@ class Way:
         run = self.runs[0] if self.runs else None
         return run if run and not run.live and run.state not in ("Completed", "Cached") else None
 
-    @property
-    def usual_seconds(self) -> float | None:
-        """How long a retraining took the last time."""
-        done = self.judged
-        return (done.finished_at - done.started_at).total_seconds() if done else None
-
 
 def way_of(desk: Desk, findings: Reader, mode: FailureMode) -> Way:
     """How far a failure mode has come."""
@@ -133,6 +130,7 @@ def way_of(desk: Desk, findings: Reader, mode: FailureMode) -> Way:
         runs, blocked = [], str(error)
     if not blocked and (jobs or any(run.live for run in runs)):
         blocked = _("A retraining of this failure mode is on its way already.")
+    newest = next(iter(findings.retrainings()), None)
     return Way(
         findings.verdicts(mode.mode_id),
         runs,
@@ -142,6 +140,7 @@ def way_of(desk: Desk, findings: Reader, mode: FailureMode) -> Way:
         {model.model_hash: model.called for model in models},
         findings.promotions(),
         blocked,
+        (newest.finished_at - newest.started_at).total_seconds() if newest else None,
     )
 
 
@@ -371,14 +370,22 @@ def _meant(mode: FailureMode, answer: str, but: str, no: str) -> tuple[Judgement
     if answer == YES:
         return MEANT.get(mode.diagnosis.cause, Judgement.CONFIRM), ""
     if answer == BUT:
-        return Judgement.CONFIRM, but.strip()
+        return Judgement.CONFIRM, known_cause(mode, but)
     if answer == UNSURE:
         return Judgement.INVESTIGATE, ""
     if answer == NO:
         other = next((each for each in OTHERS if each.value == no), None)
-        return (other, "") if other else (Judgement.OTHER_CAUSE, no.strip())
+        return (other, "") if other else (Judgement.OTHER_CAUSE, known_cause(mode, no))
     wrong = _("The answer is '{answer}'; it can be {possible}.")
     raise HTTPException(422, wrong.format(answer=answer, possible=", ".join((YES, BUT, NO, UNSURE))))
+
+
+def known_cause(mode: FailureMode, named: str) -> str:
+    """The operation or family that a reviewer names, or none; answers 422 for what there is not."""
+    if named and named not in {*CHECKS, *(each.operation for each in mode.diagnosis.matches)}:
+        wrong = _("'{cause}' is no cause that this failure mode was compared with, and no family of causes.")
+        raise HTTPException(422, wrong.format(cause=named))
+    return named
 
 
 @router.post("/modes/{mode_id}/labels", dependencies=[Depends(own_form)])
@@ -394,8 +401,8 @@ def relabel(
     """Say what some logged images show; without a label they are not trained on."""
     mode = the_mode(findings, mode_id)
     desk.live.add_relabels(relabelled(findings, mode, rows, label or None, reviewer))
-    asked = f"&{back}" if back and "/" not in back and "\n" not in back else ""
-    return RedirectResponse(f"/modes/{quote(mode_id)}/pictures?saved=labels{asked}", 303)
+    asked = [(name, value) for name, value in parse_qsl(back) if name in ASKED]
+    return RedirectResponse(f"/modes/{mode_id}/pictures?{urlencode([('saved', 'labels'), *asked])}", 303)
 
 
 def relabelled(
@@ -404,7 +411,7 @@ def relabelled(
     """What a reviewer says of some rows; answers 422 for a row or a label that is not the failure mode's."""
     names = findings.model(findings.night(mode.night_id).model_hash).class_names
     strange = sorted(set(rows) - {error.row for error in mode.errors})
-    if strange or (label and label not in names):
+    if strange or (label is not None and label not in names):
         what = _("row {row}").format(row=strange[0]) if strange else f"'{label}'"
         wrong = _("{what} is none of this failure mode's. Nothing was changed.")
         raise HTTPException(422, wrong.format(what=what))

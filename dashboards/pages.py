@@ -79,6 +79,6 @@ class Pages:
         remember_token(response, token)
         return response
 
-    def problem(self, status: int, title: str, message: str) -> HTMLResponse:
-        """Render a page that says what went wrong and what to do."""
-        return self.page("problem.html", status, title=title, message=message)
+    def problem(self, status: int, title: str, message: str, posted: bool = False) -> HTMLResponse:
+        """Render a page that says what went wrong and what to do; `posted`: its address takes forms alone."""
+        return self.page("problem.html", status, title=title, message=message, posted=posted)

@@ -3,7 +3,9 @@
 // Parts of a page with data-refresh replace themselves by their newer selves; data-every says after how many seconds.
 async function refresh(part) {
   const busy = part.contains(document.activeElement) || part.querySelector("input:checked, details[open]:not([data-shown])");
-  if (!document.hidden && !busy) {
+  const typed = [...part.querySelectorAll("textarea, input:not([type=radio], [type=checkbox], [data-remember])")]
+    .some((field) => field.value !== field.defaultValue);
+  if (!document.hidden && !busy && !typed) {
     try {
       const answer = await fetch(part.dataset.refresh);
       const text = await answer.text();
@@ -63,4 +65,13 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("change", (event) => {
   const answer = event.target.closest?.(".choice")?.querySelector("input[type=radio]");
   if (answer && event.target !== answer) answer.checked = true;
+});
+
+// Another language shows the same page: with its filters, where it has some.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.(".languages a[href^='?']");
+  if (!link) return;
+  const address = new URL(location.href);
+  address.searchParams.set("lang", link.lang);
+  link.href = address.pathname + address.search;
 });

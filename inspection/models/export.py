@@ -16,14 +16,14 @@ from inspection.errors import ModelError
 from inspection.findings import RegisteredModel
 from inspection.inputs.images import reading
 from inspection.inputs.labelled import load_images
-from inspection.models.model_card import model_card
+from inspection.models.model_card import CARD, model_card
 from inspection.models.promotion import references_of
 from inspection.models.registry import load_model, spec_of
 from inspection.workspace.files import replacing, write_whole
 from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
 
-WEIGHTS, LOADER, ONNX, CARD = "weights.pt", "load_model.py", "model.onnx", "MODEL_CARD.md"
+WEIGHTS, LOADER, ONNX = "weights.pt", "load_model.py", "model.onnx"
 AGREES = 1e-4  # logits: the largest difference between ONNX Runtime and torch that is accepted
 TRIED = 16  # reference images on which they are compared
 NEEDED = ("onnx", "onnxruntime", "onnxscript")

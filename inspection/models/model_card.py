@@ -10,6 +10,8 @@ from inspection.models.promotion import judged_by, references_of
 from inspection.nights.phrases import check_in_words, moment, percent
 from inspection.workspace.reader import Reader
 
+CARD = "MODEL_CARD.md"  # the file
+
 
 def model_card(store: Reader, model: RegisteredModel) -> str:
     """The card as Markdown."""

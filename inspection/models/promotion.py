@@ -41,15 +41,20 @@ def promote(store: Store, wanted: str | None, author: str, reason: str, anyway: 
     return entry
 
 
-def roll_back(store: Store, author: str, reason: str) -> Promotion:
+def roll_back(store: Store, author: str, reason: str, expected: str = "") -> Promotion:
     """Make the model deployed before the present one the deployed model again; a second time the one before.
 
-    Raises ModelError without a reason, and where no model was deployed before.
+    Raises ModelError without a reason, where no model was deployed before, and where another model is
+    deployed than the one `expected`, by its hash.
     """
     reason = _given(reason, "rolled back")
     standing = deployed_in_turn(store.promotions())
     if len(standing) < 2:
         raise ModelError("no model was deployed before the present one, so there is nothing to roll back to")
+    if expected and expected != standing[-1]:
+        raise ModelError(
+            f"meanwhile {store.model(standing[-1]).called} was deployed; look at the models and decide again"
+        )
     entry = Promotion(
         standing[-2], standing[-1], PromotionKind.ROLLED_BACK, author or user(), reason, datetime.now(UTC)
     )

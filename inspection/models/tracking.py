@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from inspection.errors import ModelError
 from inspection.findings import Promotion, PromotionKind, RegisteredModel, Retraining
-from inspection.models.export import CARD
-from inspection.models.model_card import model_card
+from inspection.models.model_card import CARD, model_card
 from inspection.workspace.folder import Workspace
+from inspection.workspace.lease import lease
 from inspection.workspace.store import Store
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def track(workspace: Workspace, store: Store) -> int:
         return 0
     if importlib.util.find_spec("mlflow") is None:
         raise ModelError(MISSING)
-    with _quiet():
+    with lease(workspace.leases, "mlflow"), _quiet():  # or one would take the other's run for a torn one
         try:
             return _Tracking(workspace, store, _client(uri)).all()
         except ModelError:

@@ -107,6 +107,7 @@ def environment(picture_url: PictureUrl, *packages: str) -> Environment:
     pages.filters.update(FILTERS | REVIEW)
     pages.filters["picture_url"] = picture_url
     pages.filters["worth"] = _worth
+    pages.filters["t"] = gettext  # of what is no literal: `_` would take it for markup and for a format
     pages.globals["language"] = language
     return pages
 

@@ -117,9 +117,10 @@ class Competition:
         Who was shown logged images is accepted only where parts that go right on the line judge, too.
         """
         repair = self.gate.repair(failing), self.gate.beyond_control(failing, control[failing.name])
-        line_is_seen = arm is Arm.RECIPES or LINE in judged or HOLDOUT in judged
-        unseen = () if line_is_seen else (self.gate.nothing_went_right(RIGHT),)
-        return (*repair, *self.harm(judged), *unseen)
+        line = [judged[name] for name in (HOLDOUT, LINE) if name in judged]
+        seen = [self.gate.enough_went_right(each) for each in line or [_nothing(RIGHT)]]
+        unseen = None if arm is Arm.RECIPES or None in seen else seen[0]
+        return (*repair, *self.harm(judged), *([unseen] if unseen else []))
 
     def harm(self, judged: dict[str, Judged]) -> tuple[GateCheck, ...]:
         """The checks of harm over the sets there are."""
@@ -201,6 +202,11 @@ class Competition:
         else:
             advance(self.workshop.images_to_train(arm))
         return found
+
+
+def _nothing(name: str) -> Judged:
+    none = np.zeros(0, np.int64)
+    return Judged(name, none, none, none)
 
 
 def best(tried: Sequence[Tried]) -> Tried | None:

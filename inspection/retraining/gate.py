@@ -74,15 +74,20 @@ class Gate:
             checks += self._more_escapes(judged, clean)
         return tuple(checks)
 
-    def nothing_went_right(self, name: str) -> GateCheck:
-        """That no image shows what becomes of the parts that go right today, under the new condition.
+    def enough_went_right(self, judged: Judged) -> GateCheck | None:
+        """That too few images show what becomes of the parts that go right today; None where enough do.
 
         A log of errors alone is one-sided. Solar cells of another kind: the model took all of them for
         defective, the log held 159 good ones and 20 others, and a candidate that was shown them mended 87 %
-        of these and let 61 of 80 defects pass that it had found before.
+        of these and let 61 of 80 defects pass that it had found before. Enough are so many that one of them
+        is within the margin of a class.
         """
-        none = np.zeros(0, np.int64)
-        return self._margin(Judged(name, none, none, none), CheckKind.ACCURACY, self.settings.class_margin)
+        right = judged.subset(judged.before == judged.labels)
+        needed = round(1 / self.settings.class_margin) if self.settings.class_margin else 0
+        if len(right) >= needed:
+            return None
+        check = self._margin(right, CheckKind.ACCURACY, self.settings.class_margin)
+        return replace(check, passed=None, more_images=needed - len(right))
 
     def _margins(self, judged: Judged) -> Iterator[GateCheck]:
         yield self._margin(judged, CheckKind.ACCURACY, self.settings.clean_margin)

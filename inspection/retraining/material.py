@@ -284,7 +284,9 @@ def _right(
     Nobody has looked at their images until now, for a night looks at errors: what cannot be read is told.
     """
     newest = sorted(nights, key=lambda night: night.started_at, reverse=True)
-    parts = {Path(part.image_path): part.label for night in newest for part in night.right}
+    parts: dict[Path, str] = {}
+    for part in (part for night in newest for part in night.right):
+        parts.setdefault(Path(part.image_path), part.label)
     paths = list(parts)[:MOST_RIGHT]
     read = list(each_read(lambda path: _can_be_read(path, how), paths))
     gone = [str(path) for path, fine in zip(paths, read, strict=True) if not fine]
@@ -312,7 +314,7 @@ def _others(
     store: Store, modes: Sequence[FailureMode], own: Sequence[LabelledImage], model: RegisteredModel
 ) -> list[LabelledImage]:
     """The newest of other modes' errors whose images are still there and whose class the model knows."""
-    mine = {each.path for each in own}
+    mine = {each.path for each in own} | {Path(each.image_path) for mode in modes for each in mode.errors}
     held: dict[Path, LabelledImage] = {}
     for mode in modes:
         for error in store.other_errors(mode.mode_id):

@@ -169,9 +169,13 @@ ORDER BY overview.escapes DESC, overview.errors DESC, night.started_at DESC, pos
 """
 
 _KINDS_SINCE = """
+WITH counted AS ( -- a log that was run again counts once
+    SELECT night_id FROM nights
+    WHERE state = 'finished' AND started_at >= ?
+    QUALIFY row_number() OVER (PARTITION BY log_sha256 ORDER BY started_at DESC, night_id DESC) = 1
+)
 SELECT error.kind, count(*) AS errors
-FROM errors AS error JOIN nights AS night USING (night_id)
-WHERE night.state = 'finished' AND night.started_at >= ?
+FROM errors AS error JOIN counted USING (night_id)
 GROUP BY error.kind
 """
 
@@ -414,7 +418,10 @@ class Reader(ABC):
         ]
 
     def kinds_since(self, moment: datetime) -> dict[str, int]:
-        """Return how many errors of each kind the finished nights since a moment found."""
+        """Return how many errors of each kind the finished nights since a moment found.
+
+        Of the nights over one log the newest counts.
+        """
         with self._reading() as connection:
             return {row["kind"]: row["errors"] for row in fetch(connection, _KINDS_SINCE, moment)}
 

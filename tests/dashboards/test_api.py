@@ -1,12 +1,13 @@
 """The interface for programs: what it answers, what it changes, and who may."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
-from inspection.findings import Decision, Judgement
+from inspection.findings import Decision, Judgement, Pattern
 from inspection.workspace.store import Store
 from tests.dashboards.conftest import Visitor, Workbench
 from tests.dashboards.hand_made import MODE_ID, MODEL, NIGHT_ID, WITHHELD_ID
@@ -72,7 +73,8 @@ def test_a_program_reviews_retrains_and_promotes(
     decision = {"reason": "mends the lamp", "author": "Sato"}
     assert post(visitor, f"/models/{'9f' * 32}/promotion", decision).status_code == 201
     assert reviewed.model().model_hash == "9f" * 32
-    assert post(visitor, "/models/rollback", decision).json()["model_hash"] == MODEL.model_hash
+    back = decision | {"deployed": "9f" * 32}
+    assert post(visitor, "/models/rollback", back).json()["model_hash"] == MODEL.model_hash
 
 
 @pytest.mark.parametrize(
@@ -97,10 +99,12 @@ def test_pages_of_other_sites_change_nothing(
         ("/modes/nope/verdicts", VERDICT, 404),
         (f"/modes/{MODE_ID}/verdicts", VERDICT | {"judgement": "perhaps"}, 422),
         (f"/modes/{MODE_ID}/verdicts", VERDICT | {"reviewer": " "}, 422),
+        (f"/modes/{MODE_ID}/verdicts", VERDICT | {"cause": "50% darker"}, 422),
         (f"/modes/{MODE_ID}/labels", {"rows": [], "reviewer": "S"}, 422),
+        (f"/modes/{MODE_ID}/labels", {"rows": [9999], "label": "", "reviewer": "S"}, 422),
         (f"/modes/{MODE_ID}/labels", {"rows": [9999], "reviewer": "S"}, 422),
         (f"/models/{'00' * 32}/promotion", {"reason": "x", "author": "y"}, 404),
-        ("/models/rollback", {"reason": "x", "author": "y"}, 409),
+        ("/models/rollback", {"reason": "x", "author": "y", "deployed": "00" * 32}, 409),
         ("/models/rollback", {"reason": " ", "author": "y"}, 422),
     ],
 )
@@ -117,3 +121,13 @@ def test_what_is_not_there_is_said_as_json(visitor: Visitor, path: str) -> None:
     answer = visitor.get(f"/api{path}")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/json")
     assert "There is no" in answer.json()["detail"]
+
+
+def test_a_number_that_cannot_be_said_is_null(visitor: Visitor, reviewed: Store) -> None:
+    night = reviewed.night(NIGHT_ID)
+    flat = Pattern(math.nan, math.nan, 0.1, 0.1, math.nan, math.nan)
+    filters = (replace(night.modes[0].filters[0], pattern=flat),)
+    changed = replace(night.modes[0], filters=filters)
+    reviewed.finish_night(replace(night, night_id="flat", modes=(replace(changed, mode_id="flat-1"),)))
+    pattern = get(visitor, "/modes/flat-1")["filters"][0]["pattern"]
+    assert (pattern["wavelength"], pattern["directedness"]) == (None, 0.1)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from inspection.findings import Decision, Judgement
+from inspection.models.promotion import promote
 from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
 from tests.dashboards.conftest import Visitor, Workbench
@@ -250,10 +251,30 @@ def test_a_candidate_is_promoted_and_rolled_back_for_a_reason(visitor: Visitor, 
     page = words(visitor.get(sent.headers["location"]).text)
     assert "model v2 is deployed" in page
     assert "Sato: mends the lamp" in page
-    back = visitor.post("/models/rollback", csrf=visitor.token(path), reason="worse", reviewer="Aoki")
+    back = visitor.post(
+        "/models/rollback", csrf=visitor.token(path), reason="worse", reviewer="Aoki", deployed="9f" * 32
+    )
     assert back.headers["location"] == "/models?saved=rolledback"
     assert judged.model().model_hash == MODEL.model_hash
     assert [entry.author for entry in judged.promotions()][1:] == ["Sato", "Aoki"]
+
+
+def test_a_rollback_is_of_the_model_that_the_page_has_shown(visitor: Visitor, judged: Store) -> None:
+    """Somebody else promoted another meanwhile, or was faster."""
+    promote(judged, "v2", "Sato", "mends the lamp")
+    form = {"reason": "worse", "reviewer": "Aoki", "deployed": MODEL.model_hash}
+    late = visitor.post("/models/rollback", csrf=visitor.token("/models"), **form)
+    assert late.status_code == 409
+    assert "meanwhile model v2 was deployed" in late.text
+    assert judged.model().model_hash == "9f" * 32
+
+
+@pytest.mark.parametrize("cause", ["50% darker", "<form action=/x>", "x" * 99])
+def test_a_cause_is_one_that_there_is(visitor: Visitor, reviewed: Store, cause: str) -> None:
+    for form in ({"answer": "no", "no": cause}, {"answer": "but", "but": cause}):
+        sent = visitor.post(VERDICTS, csrf=visitor.token(f"/modes/{MODE_ID}"), reviewer="Sato", **form)
+        assert sent.status_code == 422
+    assert reviewed.verdicts(MODE_ID) == []
 
 
 def test_what_the_gate_rejected_is_promoted_anyway_or_not_at_all(visitor: Visitor, judged: Store) -> None:

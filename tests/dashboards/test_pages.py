@@ -231,6 +231,20 @@ def test_the_inbox_holds_what_waits_by_consequence(visitor: Visitor, reviewed: S
     assert "Nothing waits for you" in visitor.get("/").text
 
 
+def test_a_candidate_of_no_failure_mode_waits_too(visitor: Visitor, reviewed: Store) -> None:
+    """A night whose errors are all by themselves can be retrained for."""
+    done = replace(
+        a_retraining("r-1", MODE_ID), mode_ids=(), model_hash=MODEL.model_hash, candidate_hash="9f" * 32,
+        notes=("1 logged image gone, and left out: /data/50% light/<b>.png",),
+    )  # fmt: skip
+    candidate = replace(MODEL, model_hash="9f" * 32, parent_hash=MODEL.model_hash)
+    reviewed.add_retraining(replace(done, decision=Decision.ACCEPTED), candidate)
+    for path in ("/", "/manager", "/candidates", "/models"):
+        assert visitor.get(path).status_code == 200, path
+    reviewed.add_retraining(replace(done, mode_ids=(MODE_ID,)), None)
+    assert "/data/50% light/&lt;b&gt;.png" in visitor.get(f"/modes/{MODE_ID}/history").text
+
+
 def test_candidates_wait_until_somebody_decides(visitor: Visitor, reviewed: Store) -> None:
     done = replace(a_retraining("r-1", MODE_ID), model_hash=MODEL.model_hash, candidate_hash="9f" * 32)
     candidate = replace(MODEL, model_hash="9f" * 32, parent_hash=MODEL.model_hash)
@@ -247,6 +261,7 @@ def test_a_job_is_seen_wherever_it_was_started(visitor: Visitor, workspace: Work
     leases = workspace.leases
     with lease(leases, "retrain-1"), announced(leases, "retrain-1", "retrain", [MODE_ID], "run"):
         begin_step("Trying recipes", 40)
+        assert f'href="/modes/{MODE_ID}"' in visitor.get("/jobs").text
         inbox = words(visitor.get("/").text)
         assert f"Retraining {MODE_ID} Trying recipes 0 %" in inbox
         page = words(visitor.get(f"/modes/{MODE_ID}").text)

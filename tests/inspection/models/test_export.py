@@ -18,8 +18,8 @@ from fmi_engine.classifier import Preprocessing, build_network
 from inspection.errors import ModelError
 from inspection.inputs.images import read_image
 from inspection.models import export as exports
-from inspection.models.export import AGREES, CARD, LOADER, ONNX, WEIGHTS, Exported, export
-from inspection.models.model_card import model_card
+from inspection.models.export import AGREES, LOADER, ONNX, WEIGHTS, Exported, export
+from inspection.models.model_card import CARD, model_card
 from inspection.models.promotion import promote
 from inspection.models.registry import ModelSpec, keep, load_model
 from tests.inspection.conftest import Plant

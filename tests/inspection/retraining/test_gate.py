@@ -238,6 +238,11 @@ def test_harm_outweighs_what_cannot_be_told() -> None:
 
 
 def test_without_parts_that_go_right_nothing_is_known_of_them() -> None:
-    check = GATE.nothing_went_right("parts of the log that went right")
+    check = GATE.enough_went_right(judged(name="parts of the log that went right"))
+    assert check is not None
     assert (check.passed, check.images, check.more_images) == (None, 0, 20)
     assert decide([check]) is Decision.UNDECIDED
+    few = GATE.enough_went_right(judged((GOOD, GOOD, GOOD, 19), (PIT, GOOD, PIT, 99)))
+    assert few is not None
+    assert (few.passed, few.images, few.more_images) == (None, 19, 1)
+    assert GATE.enough_went_right(judged((GOOD, GOOD, PIT, 20), (PIT, GOOD, PIT, 99))) is None
