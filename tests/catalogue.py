@@ -81,7 +81,7 @@ def _in_code() -> Iterator[Message]:
 def _in_tables() -> Iterable[str | tuple[str, ...]]:
     """Texts that stand in tables of the code and are looked up when they are shown."""
     for operation in CATALOGUE:
-        yield from (operation.name, operation.meaning)
+        yield from (operation.name, operation.meaning, operation.unit)
     yield from FAMILIES
     yield from review.CHECKS.values()
     yield from review.UNCLAIMED.values()

@@ -660,9 +660,16 @@ def strength_in_words(match: OperationMatch) -> str:
     """Say how strong an operation is, as one person would tell another: `45 % of the light`."""
     known = SAID.get((match.family, match.unit)) or SAID.get(("", match.unit))
     if known is None:
-        return match.amount
+        return amount_in_words(match)
     text, amount = known
     return _(text).format(amount=amount(match.strength))
+
+
+def amount_in_words(match: OperationMatch) -> str:
+    """The strength in its unit: `0.5 stops`."""
+    if language() == ENGLISH or not match.unit:
+        return match.amount
+    return f"{match.strength:.3g} {_(match.unit)}"
 
 
 def _part(share: float) -> str:
@@ -858,6 +865,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "affected_in_words": affected_in_words,
     "affected_value": affected_value,
     "all_errors": all_errors,
+    "amount": amount_in_words,
     "came_back": filters_in_words,
     "cause_in_a_word": cause_in_a_word,
     "cause_in_words": cause_in_words,
