@@ -10,11 +10,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Header, HTTPException, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field
 
-from dashboards.desk import LONGEST_COMMENT, LONGEST_NAME, AtDesk, Findings, known, the_mode, the_night
-from dashboards.inbox import RECENT, waiting
-from dashboards.modes import known_cause, relabelled, way_of
+from dashboards.desk import AnyText, AtDesk, Findings, SomeName, SomeText, known, the_mode, the_night
+from dashboards.guard import from_another_site
+from dashboards.inbox import waiting
+from dashboards.modes import known_cause, relabelled, started
+from dashboards.nights import NIGHTS_LISTED
 from inspection.findings import (
     FailureMode,
     Judgement,
@@ -28,7 +30,7 @@ from inspection.findings import (
 from inspection.language import gettext as _
 from inspection.models import promotion
 from inspection.workspace.jobs import Job, jobs_now
-from inspection.workspace.reader import NightOverview, WaitingMode
+from inspection.workspace.reader import REMEMBERED, NightOverview, WaitingMode
 
 PREFIX = "/api"
 MOST_NIGHTS = 200  # of one answer
@@ -52,16 +54,12 @@ def _sayable(value: Any) -> Any:
 
 router = APIRouter(prefix=PREFIX, default_response_class=Json)
 
-Given = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_COMMENT)]
-
 
 def _own_program(
     request: Request, client: Annotated[str, Header(alias="X-Fmi-Client", min_length=1, max_length=80)]
 ) -> None:
     """Let only programs through that a person has started: pages of other sites cannot send this header."""
-    origin = request.headers.get("origin")
-    if origin is not None and origin != f"{request.url.scheme}://{request.headers.get('host')}":
+    if from_another_site(request):
         raise HTTPException(403, _("This request came from another site, so nothing was changed."))
 
 
@@ -72,9 +70,9 @@ class VerdictGiven(BaseModel):
     """A reviewer's verdict."""
 
     judgement: Judgement
-    reviewer: Given
-    comment: Text = ""
-    cause: Text = Field("", description="the operation or family that the reviewer names")
+    reviewer: SomeName
+    comment: AnyText = ""
+    cause: AnyText = Field("", description="the operation or family that the reviewer names")
 
 
 class LabelsGiven(BaseModel):
@@ -82,14 +80,14 @@ class LabelsGiven(BaseModel):
 
     rows: list[int] = Field(min_length=1, description="data rows of the log")
     label: str | None = Field(None, description="a class of the model; null: nothing to train on")
-    reviewer: Given
+    reviewer: SomeName
 
 
 class DecisionGiven(BaseModel):
     """Why a model is promoted or rolled back, and who decides it."""
 
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_COMMENT)]
-    author: Given
+    reason: SomeText
+    author: SomeName
 
 
 class PromotionGiven(DecisionGiven):
@@ -131,7 +129,7 @@ class Started(BaseModel):
 @router.get("/inbox")
 def inbox(findings: Findings) -> Waits:
     """What waits for a person, by consequence."""
-    found = waiting(findings, findings.nights(RECENT))
+    found = waiting(findings, findings.nights(REMEMBERED))
     return Waits(modes=found.modes, candidates=found.candidates, nights=found.nights)
 
 
@@ -142,7 +140,7 @@ def jobs(desk: AtDesk) -> list[Job]:
 
 
 @router.get("/nights")
-def nights(findings: Findings, before: str | None = None, most: int = 50) -> list[NightOverview]:
+def nights(findings: Findings, before: str | None = None, most: int = NIGHTS_LISTED) -> list[NightOverview]:
     """The nights, newest first; of more than 200 those before one that is named."""
     with known(_("night {id}").format(id=before)):
         return findings.nights(min(max(most, 1), MOST_NIGHTS), before)
@@ -209,11 +207,7 @@ def relabel(mode_id: str, given: LabelsGiven, desk: AtDesk, findings: Findings) 
 @router.post("/modes/{mode_id}/retraining", status_code=202, dependencies=CHANGES)
 def retrain(mode_id: str, desk: AtDesk, findings: Findings) -> Started:
     """Start a targeted retraining."""
-    mode = the_mode(findings, mode_id)
-    blocked = way_of(desk, findings, mode).blocked
-    if blocked:
-        raise HTTPException(409, blocked)
-    return Started(flow_run_id=desk.retraining.start(mode.mode_id))
+    return Started(flow_run_id=started(desk, findings, the_mode(findings, mode_id)))
 
 
 @router.post("/models/rollback", status_code=201, dependencies=CHANGES)

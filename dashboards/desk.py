@@ -64,11 +64,12 @@ def _findings(request: Request) -> Reader:
 
 AtDesk = Annotated[Desk, Depends(_desk)]
 Findings = Annotated[Reader, Depends(_findings)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME), Form()]
-Reason = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_COMMENT), Form()
-]
-Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_COMMENT), Form()]
+SomeName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME)]
+SomeText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_COMMENT)]
+AnyText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_COMMENT)]
+Name = Annotated[SomeName, Form()]
+Reason = Annotated[SomeText, Form()]
+Comment = Annotated[AnyText, Form()]
 
 
 @contextmanager

@@ -65,10 +65,15 @@ def remember_token(response: Response, token: str) -> None:
     response.set_cookie(COOKIE, token, httponly=True, samesite="strict", path="/")
 
 
+def from_another_site(request: Request) -> bool:
+    """Whether a browser says that a page of another site sends a request."""
+    origin = request.headers.get("origin")
+    return origin is not None and origin != f"{request.url.scheme}://{request.headers.get('host')}"
+
+
 async def own_form(request: Request) -> None:
     """Let only forms of our own pages through: same origin, and the token twice (cookie and field)."""
-    origin = request.headers.get("origin")
-    if origin is not None and origin != f"{request.url.scheme}://{request.headers.get('host')}":
+    if from_another_site(request):
         raise HTTPException(403, "This form came from another site, so nothing was changed.")
     sent = str((await request.form()).get(FIELD, ""))
     known = request.cookies.get(COOKIE, "")

@@ -10,9 +10,7 @@ from dashboards.desk import AtDesk, Findings
 from inspection.findings import Decision, NightState, Retraining
 from inspection.models.promotion import deployed_in_turn
 from inspection.workspace.jobs import jobs_now
-from inspection.workspace.reader import NightOverview, Reader, WaitingMode
-
-RECENT = 30  # nights that the chart shows, and in which a failure mode still waits
+from inspection.workspace.reader import REMEMBERED, NightOverview, Reader, WaitingMode
 
 router = APIRouter(default_response_class=HTMLResponse)
 
@@ -33,7 +31,7 @@ class Inbox:
 def inbox_page(desk: AtDesk, findings: Findings) -> Response:
     """Show what waits for a person, and what runs."""
     findings = desk.settled(findings)
-    nights = findings.nights(RECENT)
+    nights = findings.nights(REMEMBERED)
     return desk.pages.page(
         "inbox.html",
         inbox=waiting(findings, nights),

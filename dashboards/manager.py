@@ -8,9 +8,9 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from dashboards.desk import AtDesk, Findings
-from dashboards.inbox import RECENT, Inbox, waiting
+from dashboards.inbox import Inbox, waiting
 from inspection.findings import ErrorKind, NightState, Promotion, PromotionKind, Retraining
-from inspection.workspace.reader import NightOverview, Reader, WaitingMode
+from inspection.workspace.reader import REMEMBERED, NightOverview, Reader, WaitingMode
 from inspection.workspace.settings import WorthSettings
 
 DAYS = 30  # that the page looks back
@@ -51,7 +51,7 @@ def manager_page(desk: AtDesk, findings: Findings) -> Response:
     """Show the month on a page that prints on two sheets."""
     findings = desk.settled(findings)
     now = datetime.now(UTC)
-    recent = findings.nights(RECENT)
+    recent = findings.nights(REMEMBERED)
     return desk.pages.page(
         "manager.html",
         month=month_of(findings, desk.workspace.settings.worth, now - timedelta(days=DAYS)),

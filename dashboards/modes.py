@@ -130,7 +130,6 @@ def way_of(desk: Desk, findings: Reader, mode: FailureMode) -> Way:
         runs, blocked = [], str(error)
     if not blocked and (jobs or any(run.live for run in runs)):
         blocked = _("A retraining of this failure mode is on its way already.")
-    newest = next(iter(findings.retrainings()), None)
     return Way(
         findings.verdicts(mode.mode_id),
         runs,
@@ -140,7 +139,7 @@ def way_of(desk: Desk, findings: Reader, mode: FailureMode) -> Way:
         {model.model_hash: model.called for model in models},
         findings.promotions(),
         blocked,
-        (newest.finished_at - newest.started_at).total_seconds() if newest else None,
+        findings.last_retraining_took(),
     )
 
 
@@ -241,7 +240,7 @@ def pictures_page(
         sorted_by=list(SORTED),
         kinds=[each.value for each in ErrorKind],
         relabelled=findings.relabels([mode_id]),
-        classes=findings.model(findings.night(mode.night_id).model_hash).class_names,
+        classes=_classes(findings, mode),
         saved=saved,
     )
 
@@ -299,7 +298,7 @@ def next_fragment(request: Request, mode_id: str, desk: AtDesk, findings: Findin
 def _page(
     request: Request, desk: Desk, findings: Reader, mode: FailureMode, template: str, **more: Any
 ) -> Response:
-    night = findings.night(mode.night_id)
+    night = findings.overview(mode.night_id)
     counts = findings.errors_of_nights(night.model_hash, mode.lineage or mode.mode_id)
     asked = _next(desk, findings, mode)
     return desk.pages.form_page(
@@ -310,6 +309,11 @@ def _page(
         stages=stages(asked["way"], night.finished_at or night.started_at),
         **asked | {"saved": ""} | more,
     )
+
+
+def _classes(findings: Reader, mode: FailureMode) -> tuple[str, ...]:
+    """The classes of the model that made a failure mode's errors."""
+    return findings.model(findings.overview(mode.night_id).model_hash).class_names
 
 
 def _oldest_first(counts: Sequence[NightCount]) -> list[NightCount]:
@@ -409,7 +413,7 @@ def relabelled(
     findings: Reader, mode: FailureMode, rows: Sequence[int], label: str | None, reviewer: str
 ) -> list[Relabel]:
     """What a reviewer says of some rows; answers 422 for a row or a label that is not the failure mode's."""
-    names = findings.model(findings.night(mode.night_id).model_hash).class_names
+    names = _classes(findings, mode)
     strange = sorted(set(rows) - {error.row for error in mode.errors})
     if strange or (label is not None and label not in names):
         what = _("row {row}").format(row=strange[0]) if strange else f"'{label}'"
@@ -425,11 +429,16 @@ def start_retraining(mode_id: str, desk: AtDesk, findings: Findings) -> Response
     return _start(desk, findings, the_mode(findings, mode_id))
 
 
-def _start(desk: Desk, findings: Reader, mode: FailureMode) -> Response:
+def started(desk: Desk, findings: Reader, mode: FailureMode) -> str:
+    """Start a retraining and return the id of its flow run; answers 409 where none can start now."""
     blocked = way_of(desk, findings, mode).blocked
     if blocked:
         raise HTTPException(409, blocked)
-    desk.retraining.start(mode.mode_id)
+    return desk.retraining.start(mode.mode_id)
+
+
+def _start(desk: Desk, findings: Reader, mode: FailureMode) -> Response:
+    started(desk, findings, mode)
     return RedirectResponse(f"/modes/{mode.mode_id}?saved=retraining", 303)
 
 

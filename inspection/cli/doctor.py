@@ -92,11 +92,9 @@ def _readable(size: float) -> str:
 
 def _version(part: str) -> Finding:
     try:
+        # Of an empty folder that a broken removal left it is None, or the file is not found.
         version: str | None = metadata.version(part)
-    except (
-        metadata.PackageNotFoundError,
-        FileNotFoundError,
-    ):  # or None: a broken removal left an empty folder
+    except (metadata.PackageNotFoundError, FileNotFoundError):
         version = None
     if version:
         return Finding(part, version, True)

@@ -36,7 +36,7 @@ from inspection.workspace.lease import holder, lease, lease_if_free
 from inspection.workspace.settings import as_now, of_a_night
 from inspection.workspace.store import Store
 
-MOST_RIGHT = 500  # parts that went right of a night that the store keeps
+MOST_RIGHT = 500  # parts that went right: of a night that the store keeps, and that judge a candidate
 INTERRUPTED = (
     "its process was ended before the night was; the same command goes on after the last finished step"
 )

@@ -25,6 +25,7 @@ from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import Reading, check_image, each_read, reading
 from inspection.inputs.labelled import Labelled, load_images
 from inspection.models.registry import check_references, spec_of
+from inspection.nights.night import MOST_RIGHT
 from inspection.nights.phrases import plural
 from inspection.progress import Progress
 from inspection.recipes.recipe import Recipe, load_recipe
@@ -34,7 +35,6 @@ from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
 
 MOST_OTHERS = 500  # errors of other failure modes, the newest, that judge a candidate
-MOST_RIGHT = 500  # parts of the logs that went right, of the newest nights, that judge a candidate
 NAMED = 3  # files that a note names
 # Verdicts after which a failure mode's images are not trained on as they are logged.
 UNFIT = {

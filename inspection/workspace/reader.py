@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from duckdb import DuckDBPyConnection
 
@@ -44,7 +44,6 @@ from inspection.workspace.rows import (
     read_retraining,
     record_of,
     select,
-    value_of,
 )
 
 MOST_LISTED = 20  # ids that an error message lists
@@ -198,6 +197,11 @@ WHERE ($1::VARCHAR IS NULL
     AND ($2::VARCHAR IS NULL OR candidate_hash = $2)
     AND ($3::VARCHAR IS NULL OR retraining_id = $3)
 ORDER BY started_at DESC, rowid DESC
+"""
+
+_LAST_RETRAINING_TOOK = """
+SELECT epoch(finished_at - started_at) AS seconds
+FROM retrainings ORDER BY started_at DESC, rowid DESC LIMIT 1
 """
 
 _CALLED = "SELECT model_hash FROM models WHERE lower($1) IN (lower(name || ' v' || version), 'v' || version)"
@@ -355,12 +359,19 @@ class Reader(ABC):
             modes = grouped(fetch(connection, _MODES_OF_NIGHTS, listed), ("night_id",))
         return [_night_overview(row, modes[row["night_id"],]) for row in nights]
 
-    def started_at(self, night_id: str) -> datetime:
-        """Return when a night began, UTC."""
+    def overview(self, night_id: str) -> NightOverview:
+        """Return what a list of nights shows of one, without everything it found."""
         with self._reading() as connection:
             require(connection, NIGHT_IDS, night_id)
-            (row,) = select(connection, "nights", "night_id", night_id, NIGHT_IDS.order)
-        return cast(datetime, value_of(row["started_at"]))
+            (row,) = select(connection, "night_overview", "night_id", night_id, NIGHT_IDS.order)
+            modes = fetch(connection, _MODES_OF_NIGHTS, [night_id])
+        return _night_overview(row, modes)
+
+    def last_retraining_took(self) -> float | None:
+        """Return the seconds that the newest retraining took; None: there was none."""
+        with self._reading() as connection:
+            rows = fetch(connection, _LAST_RETRAINING_TOOK)
+        return rows[0]["seconds"] if rows else None
 
     def night_over(self, log_sha256: str) -> str | None:
         """Return the id of the newest night over a log that has found a failure mode; None: there is none."""

@@ -211,9 +211,12 @@ def test_a_page_finds_by_id_what_belongs_to_it(store: Store) -> None:
     assert store.judgements("x") == {}
     assert [each.retraining_id for each in store.retrainings("2026-03-01-1")] == ["r3", "r1"]
     assert [each.retraining_id for each in store.retrainings()] == ["r3", "r2", "r1"]
-    assert store.started_at("2026-03-02") == STARTED + 24 * HOUR
+    (newest, *_) = store.retrainings()
+    assert store.last_retraining_took() == (newest.finished_at - newest.started_at).total_seconds()
+    assert store.overview("2026-03-02") in store.nights()
+    assert store.overview("2026-03-02").started_at == STARTED + 24 * HOUR
     with pytest.raises(UnknownIdError, match="no night '2026-03'"):
-        store.started_at("2026-03")
+        store.overview("2026-03")
 
 
 # Failure modes from night to night.
