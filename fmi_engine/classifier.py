@@ -3,7 +3,6 @@
 import hashlib
 import importlib
 import math
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fmi_engine.errors import ClassifierError
+from fmi_engine.checkpoint import load_checkpoint
+from fmi_engine.errors import ClassifierError, first_line
 from fmi_engine.memory import keep_freed_memory
 from fmi_engine.vision import torchvision
-
-STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ class Classifier:
         except Exception as error:  # a user's network, or an assertion about the size, may raise anything
             size = f"{p.channels} x {p.height} x {p.width}"
             raise ClassifierError(
-                f"the network does not accept a {size} image: {_first_line(error)}"
+                f"the network does not accept a {size} image: {first_line(error)}"
             ) from None
         if not isinstance(logits, Tensor):
             raise ClassifierError(
@@ -168,11 +166,13 @@ def _plain(architecture: str) -> dict[str, bool]:
 
 def _from_factory(architecture: str, classes: int, channels: int) -> nn.Module:
     module_name, _, function_name = architecture.partition(":")
+    if not module_name.startswith("inspection."):  # ours do without; a plant's own may import it anywhere
+        torchvision()
     try:
         factory = getattr(importlib.import_module(module_name), function_name)
     except Exception as error:  # importing runs the user's module: anything may be raised
         raise ClassifierError(
-            f"{architecture!r} cannot be imported: {_first_line(error)}. Expected module:function, with the "
+            f"{architecture!r} cannot be imported: {first_line(error)}. Expected module:function, with the "
             "module installed, or in the workspace's folder (the current one, where none is used)."
         ) from None
     network = _call_factory(architecture, factory, classes, channels)
@@ -189,7 +189,7 @@ def _call_factory(name: str, factory: Callable[..., object], classes: int, chann
     except Exception as error:  # whatever the user's own function raises is theirs to read, in one line
         raise ClassifierError(
             f"{name}(classes={classes}, channels={channels}) failed: "
-            f"{type(error).__name__}: {_first_line(error)}. "
+            f"{type(error).__name__}: {first_line(error)}. "
             "The function is called with the number of classes and the number of channels."
         ) from None
 
@@ -216,73 +216,6 @@ def _one_channel(conv: nn.Conv2d) -> nn.Conv2d:
     )
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Read the state dict of a checkpoint file, bare or under a usual key, without running its code.
-
-    Raises ClassifierError where the file is missing, damaged or holds no state dict.
-    """
-    try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ClassifierError(f"no checkpoint at {path}") from None
-    except pickle.UnpicklingError:
-        raise ClassifierError(
-            f"{path} is damaged, or holds a whole network or other objects; expected a state dict saved with "
-            "torch.save(network.state_dict(), path)"
-        ) from None
-    except Exception as error:  # torch's unpickler raises nearly anything on bytes that are no checkpoint
-        raise ClassifierError(
-            f"{path} is no readable checkpoint ({type(error).__name__}: {_first_line(error)}). Expected a "
-            "state dict saved with torch.save(network.state_dict(), path)."
-        ) from None
-    for key in STATE_DICT_KEYS:
-        if isinstance(held, dict) and isinstance(held.get(key), dict):
-            held = held[key]
-    if not isinstance(held, dict) or not any(isinstance(value, Tensor) for value in held.values()):
-        raise ClassifierError(f"{path} holds no state dict; expected names of weights with their tensors")
-    weights = {name: value for name, value in held.items() if isinstance(value, Tensor)}
-    if all(name.startswith("module.") for name in weights):  # saved from a parallel wrapper
-        weights = {name.removeprefix("module."): value for name, value in weights.items()}
-    return weights
-
-
-def load_weights(network: nn.Module, state: Mapping[str, Tensor], source: str) -> nn.Module:
-    """Put weights into a network that they fit exactly. Raises ClassifierError listing what does not fit."""
-    own = network.state_dict()
-    missing = sorted(set(own) - set(state))
-    unexpected = sorted(set(state) - set(own))
-    shapes = [
-        f"{name} is {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
-        for name in sorted(set(own) & set(state))
-        if own[name].shape != state[name].shape
-    ]
-    if missing or unexpected or shapes:
-        raise ClassifierError(_misfit(source, missing, unexpected, shapes))
-    try:
-        network.load_state_dict(dict(state))
-    except Exception as error:  # a sparse or quantised tensor of the right shape
-        raise ClassifierError(
-            f"{source} cannot be put into the network: {_first_line(error)}. Expected dense weights"
-        ) from None
-    return network
-
-
-def _misfit(source: str, missing: list[str], unexpected: list[str], shapes: list[str]) -> str:
-    parts = [
-        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for what, names in (
-            ("weights missing", missing),
-            ("weights unexpected", unexpected),
-            ("shapes differ", shapes),
-        )
-        if names
-    ]
-    return (
-        f"{source} does not fit the architecture: {'; '.join(parts)}. "
-        "Check the architecture's name, the number of classes and the number of channels."
-    )
-
-
 def load_classifier(
     architecture: str,
     checkpoint: Path,
@@ -292,7 +225,7 @@ def load_classifier(
 ) -> Classifier:
     """Build a network, load its weights and check that it answers for every class."""
     network = build_network(architecture, len(class_names), preprocessing.channels)
-    load_weights(network, read_checkpoint(checkpoint), str(checkpoint))
+    load_checkpoint(network, checkpoint)
     return Classifier(network, class_names, preprocessing, device)
 
 
@@ -305,10 +238,6 @@ def choose_device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ClassifierError(
-            f"device {name!r} cannot be used: {_first_line(error)}. Expected auto, cpu or cuda"
+            f"device {name!r} cannot be used: {first_line(error)}. Expected auto, cpu or cuda"
         ) from None
     return device
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

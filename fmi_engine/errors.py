@@ -19,3 +19,8 @@ class TooFewReferencesError(EngineError):
 
 class TextureError(EngineError):
     """A picture whose texture cannot be measured."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

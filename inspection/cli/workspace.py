@@ -36,7 +36,9 @@ def init(folder: Annotated[Path, typer.Argument(help="The folder to make a works
 
 @app.command()
 def register(
-    checkpoint: Annotated[Path, typer.Argument(help="The weights: a state dict saved by torch.save.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="The weights: a state dict saved by torch.save, or safetensors.")
+    ],
     architecture: Annotated[
         str,
         typer.Option(
@@ -63,6 +65,13 @@ def register(
     name: Annotated[
         str, typer.Option(help="What the line's models are called, with a version: line1 v1. Default: model.")
     ] = "",
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="Which of several sets of weights in the checkpoint, by its key: state_dict, ema, ...",
+            show_default=False,
+        ),
+    ] = "",
     where: WhereOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -82,7 +91,7 @@ def register(
     spec = given.spec(good)
     labelled = read_image_set(reference, where, tell=remark, limits=site.settings.tables)
     references = models.reference_images(labelled)
-    record = models.register(site, spec, checkpoint, references, models.Origin(name=name))
+    record = models.register(site, spec, checkpoint, references, models.Origin(name=name), weights, remark)
     _keep_registered(site, record, references)
 
 

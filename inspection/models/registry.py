@@ -3,7 +3,7 @@
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fmi_engine.checkpoint import load_checkpoint
 from fmi_engine.classifier import (
     Classifier,
     Preprocessing,
     build_network,
     choose_device,
     load_classifier,
-    load_weights,
-    read_checkpoint,
 )
 from inspection.errors import ModelError
 from inspection.findings import ReferenceImage, RegisteredModel
@@ -130,9 +129,12 @@ def register(
     checkpoint: Path,
     references: Sequence[ReferenceImage],
     origin: Origin = A_PLANTS_OWN,
+    weights: str = "",
+    tell: Callable[[str], None] | None = None,
 ) -> RegisteredModel:
     """Check a plant's checkpoint against its description and copy it into the workspace.
 
+    `weights` says which of several sets in the checkpoint, by its key; `tell` hears what was adapted to fit.
     Returns the record; the caller stores it with its references. Raises ModelError or EngineError.
     """
     check_classes(spec.class_names, spec.good_classes)
@@ -140,7 +142,9 @@ def register(
         [LabelledImage(Path(r.image_path), r.label, r.split) for r in references], spec.class_names
     )
     network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
-    load_weights(network, read_checkpoint(checkpoint), str(checkpoint))
+    for note in load_checkpoint(network, checkpoint, weights):
+        if tell:
+            tell(note)
     paths = (Path(each.image_path) for each in references)
     bit_depth = measured_bit_depth(paths, workspace.settings.images)
     return keep(workspace, network, replace(spec, bit_depth=bit_depth), origin)

@@ -1,6 +1,7 @@
 import hashlib
-import pickle
-from collections import OrderedDict
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +17,11 @@ from fmi_engine.classifier import (
     choose_device,
     hash_weights,
     load_classifier,
-    load_weights,
-    read_checkpoint,
 )
 from fmi_engine.errors import ClassifierError
 from fmi_engine.vision import torchvision
-from tests.fmi_engine.tiny import Readout, deep, noise, plain, seeded
+from tests.conftest import REPOSITORY
+from tests.fmi_engine.tiny import Readout, deep, noise, plain, saved, seeded, two_layers
 
 Write = Callable[[str], str]
 
@@ -45,11 +45,6 @@ def write_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
     monkeypatch.syspath_prepend(str(tmp_path))
     return write
-
-
-def saved(path: Path, held: object) -> Path:
-    torch.save(held, path)
-    return path
 
 
 def message(refusal: pytest.ExceptionInfo[ClassifierError]) -> str:
@@ -146,6 +141,26 @@ def test_a_factory_is_called_with_classes_and_channels(write_factory: Write) -> 
     }
 
 
+@pytest.mark.parametrize("where", ["module", "function"])
+def test_a_factory_may_use_torchvision_whatever_build_it_is(tmp_path: Path, where: str) -> None:
+    """In a process of its own, where nobody has imported it before."""
+    imported = "from torchvision.models import resnet18"
+    function = "def make(classes, channels):\n    {}\n    return resnet18(num_classes=classes)\n"
+    source = f"{imported}\n{function.format('')}" if where == "module" else function.format(imported)
+    (tmp_path / "plants_own.py").write_text(source)
+    asked = (
+        "from fmi_engine.classifier import build_network; print(build_network('plants_own:make', 3, 3).fc)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(REPOSITORY)])}
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (
+        0,
+        "Linear(in_features=512, out_features=3, bias=True)",
+    ), done.stderr
+
+
 def test_a_factory_that_raises_is_quoted_in_one_line(write_factory: Write) -> None:
     source = "def make(classes, channels):\n    raise KeyError('width')\n"
     name = f"{write_factory(source)}:make"
@@ -187,41 +202,6 @@ def test_a_relative_module_name_is_refused() -> None:
 # Checkpoints
 
 
-def two_layers() -> nn.Module:
-    return nn.Sequential(
-        OrderedDict(
-            conv=nn.Conv2d(1, 2, 1), pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), head=nn.Linear(2, 3)
-        )
-    )
-
-
-WRAPPINGS: dict[str, Callable[[dict[str, Tensor]], object]] = {
-    "bare": lambda state: state,
-    "state_dict": lambda state: {"epoch": 3, "state_dict": state, "optimizer": {"lr": 0.1}},
-    "model_state_dict": lambda state: {"model_state_dict": state},
-    "model": lambda state: {"model": state},
-    "parallel": lambda state: {f"module.{name}": value for name, value in state.items()},
-    "parallel under state_dict": lambda state: {
-        "state_dict": {f"module.{name}": value for name, value in state.items()}
-    },
-}
-
-
-@pytest.mark.parametrize("wrapping", WRAPPINGS)
-def test_a_state_dict_is_found_however_it_is_wrapped(tmp_path: Path, wrapping: str) -> None:
-    state = seeded(two_layers()).state_dict()
-    read = read_checkpoint(saved(tmp_path / "weights.pt", WRAPPINGS[wrapping](state)))
-    assert list(read) == ["conv.weight", "conv.bias", "head.weight", "head.bias"]
-    assert all(torch.equal(read[name], state[name]) for name in state)
-
-
-def test_a_network_with_a_part_called_module_keeps_its_names(tmp_path: Path) -> None:
-    network = nn.Sequential(OrderedDict(module=nn.Linear(2, 2), head=nn.Linear(2, 2)))
-    state = seeded(network).state_dict()
-    read = read_checkpoint(saved(tmp_path / "weights.pt", state))
-    assert list(read) == ["module.weight", "module.bias", "head.weight", "head.bias"]
-
-
 def test_a_loaded_classifier_answers_as_the_network_that_was_saved(
     tmp_path: Path, write_factory: Write
 ) -> None:
@@ -243,109 +223,6 @@ def test_a_torchvision_classifier_is_loaded_from_its_checkpoint(tmp_path: Path) 
     x = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         assert torch.allclose(loaded.logits(x), network.eval()(x), atol=1e-6)
-
-
-def test_a_misfit_lists_names_and_shapes() -> None:
-    state = two_layers().state_dict()
-    state["head.weight"] = torch.zeros(4, 2)
-    del state["conv.bias"]
-    state["extra"] = torch.zeros(1)
-    with pytest.raises(ClassifierError) as refusal:
-        load_weights(two_layers(), state, "night.pt")
-    assert message(refusal) == (
-        "night.pt does not fit the architecture: "
-        "1 weights missing (conv.bias); 1 weights unexpected (extra); "
-        "1 shapes differ (head.weight is (4, 2), expected (3, 2)). "
-        "Check the architecture's name, the number of classes and the number of channels."
-    )
-
-
-def test_a_long_misfit_is_cut_after_three_names() -> None:
-    with pytest.raises(ClassifierError) as refusal:
-        load_weights(two_layers(), {}, "night.pt")
-    assert "4 weights missing (conv.bias, conv.weight, head.bias, ...)." in message(refusal)
-
-
-def test_a_misfit_changes_no_weight() -> None:
-    network = seeded(two_layers())
-    before = hash_weights(network.state_dict())
-    state = seeded(two_layers(), seed=1).state_dict()
-    state["head.bias"] = torch.zeros(9)
-    with pytest.raises(ClassifierError):
-        load_weights(network, state, "night.pt")
-    assert hash_weights(network.state_dict()) == before
-
-
-def zipped(tmp_path: Path) -> bytes:
-    return saved(tmp_path / "good.pt", two_layers().state_dict()).read_bytes()
-
-
-@pytest.mark.parametrize(
-    "garbage",
-    [
-        b"",
-        b"garbage garbage garbage",
-        b"hello",
-        b"image,label\n1.png,good\n",
-        b'{"state_dict": {}}',
-        b"\x89PNG\r\n\x1a\n" + bytes(100),
-        b"PK\x03\x04" + bytes(100),
-        b"\x80\x02.",
-        b"\x80\x02r\xdd]\x93\x08",
-        bytes(1000),
-    ],
-)
-def test_a_garbage_file_is_refused_by_its_name(tmp_path: Path, garbage: bytes) -> None:
-    path = tmp_path / "weights.pt"
-    path.write_bytes(garbage)
-    with pytest.raises(ClassifierError) as refusal:
-        read_checkpoint(path)
-    assert message(refusal).startswith(f"{path} ")
-    assert "\n" not in message(refusal)
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
-def test_a_file_cut_short_is_refused(tmp_path: Path, share: float) -> None:
-    whole = zipped(tmp_path)
-    path = tmp_path / "cut.pt"
-    path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(ClassifierError, match="is no readable checkpoint"):
-        read_checkpoint(path)
-
-
-def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ClassifierError, match="is no readable checkpoint"):
-        read_checkpoint(tmp_path)
-
-
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ClassifierError) as refusal:
-        read_checkpoint(tmp_path / "nowhere.pt")
-    assert message(refusal) == f"no checkpoint at {tmp_path / 'nowhere.pt'}"
-
-
-@pytest.mark.parametrize("held", [torch.zeros(3), {"epoch": 3}, {}, [1, 2], {"state_dict": {"epoch": 3}}])
-def test_a_file_without_weights_is_refused(tmp_path: Path, held: object) -> None:
-    with pytest.raises(ClassifierError, match="holds no state dict; expected names of weights"):
-        read_checkpoint(saved(tmp_path / "weights.pt", held))
-
-
-class _Trap:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.path,)
-
-
-def test_the_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
-    path, trace = tmp_path / "weights.pt", tmp_path / "trace"
-    path.write_bytes(pickle.dumps(_Trap(trace), protocol=2))
-    with pytest.raises(
-        ClassifierError, match="holds a whole network or other objects; expected a state dict"
-    ):
-        read_checkpoint(path)
-    assert not trace.exists()
 
 
 # The hash

@@ -1,6 +1,8 @@
 """Networks so small that their answers can be worked out on paper, and what is needed to ask them."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -107,3 +109,16 @@ def deep(side: int = 8, channels: int = 3, classes: int = 3, seed: int = 0) -> C
         answers = network(torch.from_numpy(unit(varied(64, side, channels))))
         network.get_parameter("head.bias").sub_(answers.mean(0))
     return Classifier(network, [f"class{i}" for i in range(classes)], plain(side, channels))
+
+
+def two_layers() -> nn.Module:
+    return nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(1, 2, 1), pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), head=nn.Linear(2, 3)
+        )
+    )
+
+
+def saved(path: Path, held: object) -> Path:
+    torch.save(held, path)
+    return path

@@ -166,9 +166,11 @@ def plant(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Plant:
 
 def _trained_before(network: "nn.Module", *_: object, **__: object) -> "nn.Module":
     """In place of a training: the weights that one gave."""
-    from fmi_engine.classifier import freeze, load_weights, read_checkpoint
+    from fmi_engine.checkpoint import load_checkpoint
+    from fmi_engine.classifier import freeze
 
-    return freeze(load_weights(network, read_checkpoint(WEIGHTS), WEIGHTS.name))
+    load_checkpoint(network, WEIGHTS)
+    return freeze(network)
 
 
 def _workspace(root: Path) -> Workspace:
