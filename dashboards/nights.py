@@ -1,14 +1,18 @@
-"""The nights: all of them, and one with its failure modes."""
+"""The nights: all of them, and one with its failure modes, beside another."""
+
+from dataclasses import dataclass
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from dashboards.desk import AtDesk, Findings, known, the_night
-from inspection.findings import NightState
+from inspection.findings import NightState, Trend
 from inspection.language import gettext as _
+from inspection.nights.lineage import trend
 from inspection.nights.report import errors_csv
+from inspection.workspace.reader import ModeOverview, NightOverview, Reader
 
-NIGHTS_LISTED = 50  # on one page
+NIGHTS_LISTED = 50  # on one page, and to be set beside a night
 
 router = APIRouter(default_response_class=HTMLResponse)
 
@@ -29,8 +33,8 @@ def nights_page(desk: AtDesk, findings: Findings, before: str = "") -> Response:
 
 
 @router.get("/nights/{night_id}")
-def night_page(night_id: str, desk: AtDesk, findings: Findings) -> Response:
-    """Show a night with its failure modes."""
+def night_page(night_id: str, desk: AtDesk, findings: Findings, beside: str = "") -> Response:
+    """Show a night with its failure modes, beside the last one before it or another that is asked for."""
     night = the_night(findings, night_id)
     if night.state is NightState.RUNNING:
         findings = desk.settled(findings)
@@ -41,7 +45,55 @@ def night_page(night_id: str, desk: AtDesk, findings: Findings) -> Response:
         model=findings.model(night.model_hash),
         judgements=findings.judgements(night_id),
         report=night_id in desk.reports(),
+        beside=_beside(findings, night_id, beside),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """A failure mode on two nights; None: a night does not have it."""
+
+    now: ModeOverview | None
+    then: ModeOverview | None
+
+    @property
+    def became(self) -> str:
+        """What became of it, in a word; growing and shrinking are beyond chance."""
+        if self.now is None or self.then is None:
+            return _("gone") if self.now is None else _(Trend.NEW.value)
+        return _(trend(self.now.errors, self.then.errors).value)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A night beside another."""
+
+    now: NightOverview
+    then: NightOverview
+    choice: list[NightOverview]  # nights that it may be set beside, newest first
+
+    @property
+    def modes(self) -> list[Both]:
+        """The failure modes of both, by the larger number of errors."""
+        now, then = ({mode.lineage: mode for mode in night.modes} for night in (self.now, self.then))
+        both = [Both(now.get(name), then.get(name)) for name in dict.fromkeys([*now, *then])]
+        return sorted(both, key=lambda each: -max(mode.errors for mode in (each.now, each.then) if mode))
+
+
+def _beside(findings: Reader, night_id: str, wanted: str) -> Beside | None:
+    """A night beside the one that is asked for, or else the last finished one before it."""
+    before = findings.nights(NIGHTS_LISTED, night_id)
+    choice = [night for night in before if night.state is NightState.FINISHED]
+    if wanted:
+        then = findings.overview(the_night(findings, wanted).night_id)
+        if then.night_id not in {night.night_id for night in choice}:
+            choice.insert(0, then)
+    elif choice:
+        then = choice[0]
+    else:
+        return None
+    now = findings.overview(night_id)
+    return Beside(now, then, choice) if now.state is NightState.FINISHED else None
 
 
 @router.get("/nights/{night_id}/errors.csv")

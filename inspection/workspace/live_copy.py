@@ -3,30 +3,39 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+from cachetools import LRUCache, cachedmethod
 from duckdb import DuckDBPyConnection
 
 from inspection.errors import StoreBusyError, StoreError
-from inspection.findings import Relabel, Verdict
+from inspection.findings import FailureMode, Night, Relabel, Verdict
 from inspection.workspace.reader import Reader
 from inspection.workspace.rows import insert, row_of, rows_of
 from inspection.workspace.store import WAIT_SECONDS, Stamp, Store
 
 PATIENCE = 1.0  # seconds that one reader waits for a file that others hold before it takes the older copy
 
+KEPT = 16  # failure modes, and nights, that a copy keeps as read: one of 5000 errors takes some 10 MB
+
 
 @dataclass(frozen=True, slots=True)
 class Copy(Reader):
-    """The findings as they were at one moment, with the verdicts that were given through this copy since."""
+    """The findings as they were at one moment, with the verdicts that were given through this copy since.
+
+    Nights and failure modes stay as they were, so that one who turns its pages reads it once.
+    """
 
     path: Path  # of the store
     taken_at: datetime  # UTC
     stamp: Stamp
     connection: DuckDBPyConnection
+    modes_read: LRUCache[str, FailureMode] = field(default_factory=lambda: LRUCache(KEPT), init=False)
+    nights_read: LRUCache[str, Night] = field(default_factory=lambda: LRUCache(KEPT), init=False)
+    turn: threading.RLock = field(default_factory=threading.RLock, init=False)
 
     @contextmanager
     def _reading(self) -> Iterator[DuckDBPyConnection]:
@@ -35,6 +44,18 @@ class Copy(Reader):
                 yield cursor
         except duckdb.Error as error:
             raise StoreError(f"the copy of the store {self.path} in memory refused: {error}") from error
+
+    @cachedmethod(lambda self: self.modes_read, key=lambda _, mode_id: mode_id, lock=lambda self: self.turn)
+    def mode(self, mode_id: str) -> FailureMode:
+        """Return one failure mode with everything found about it."""
+        return Reader.mode(self, mode_id)
+
+    @cachedmethod(
+        lambda self: self.nights_read, key=lambda _, night_id=None: f"{night_id}", lock=lambda self: self.turn
+    )
+    def night(self, night_id: str | None = None) -> Night:
+        """Return the night whose id begins so, with everything found; None: the newest started."""
+        return Reader.night(self, night_id)
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Add a verdict that the store has accepted."""

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from functools import cache
 from math import isnan, nan
 from typing import Any, TypeVar
 
@@ -96,13 +97,20 @@ def rows_of(records: Sequence[Any], **keys: Any) -> list[Row]:
 
 def record_of(kind: type[Record], row: Row, /, **more: Any) -> Record:
     """A row as a record of this kind."""
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    values = {name: value_of(value) for name, value in row.items() if name in names}
+    names = _names(kind)  # type: ignore[arg-type]
+    values = {name: value_of(row[name]) for name in names if name in row}
     return kind(**(values | more))
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def value_of(value: Any) -> Any:
     """A column's value as a record holds it: lists as tuples, instants in UTC."""
+    if value is None or isinstance(value, str | int | float):  # most are
+        return value
     if isinstance(value, list):
         return tuple(value)
     return value.astimezone(UTC) if isinstance(value, datetime) else value
@@ -424,7 +432,8 @@ def _doubt(values: dict[str, Any]) -> Doubt:
 
 def error_of(row: Row) -> LoggedError:
     """A row as a logged error."""
-    context = record_of(LogContext, row, more=json.loads(row["more"] or "{}"))
+    more = row["more"] or "{}"
+    context = record_of(LogContext, row, more={} if more == "{}" else json.loads(more))
     return record_of(LoggedError, row, kind=ErrorKind(row["kind"]), context=context)
 
 

@@ -4,7 +4,10 @@
 
 A workspace gets that many hand-made nights. The dashboard serves it in a process of its own, another process
 writes nights and verdicts without a pause, and the readers ask for the pages in turn. `--no-writer` leaves
-the writing process out. Prefect is left out, too: asking it for runs is no part of reading the store.
+the writing process out. Prefect is left out, too: asking it for runs is no part of reading the store. With
+`--errors` the failure modes have more errors or fewer, each kind of page with its own median:
+
+    python -m tests.benchmarks.readers --nights 2 --readers 1 --reads 60 --no-writer --errors 5000
 """
 
 import argparse
@@ -31,7 +34,7 @@ from inspection.workspace.store import Store
 from tests.conftest import REPOSITORY, free_port
 from tests.inspection.workspace.records import STARTED, a_model, a_night, an_error
 
-ERRORS = 30  # of each failure mode
+ERRORS = 30  # of each failure mode, where nobody asks for another number
 OLDER = "This is the store of"  # in a page that is older than the store
 PATIENCE = 120.0  # seconds until a page counts as failed
 
@@ -105,7 +108,9 @@ class Measured:
         """Say it, for a terminal."""
         times = sorted(read.seconds for read in self.reads)
         kinds = Counter(str(read.status) for read in self.failed)
+        kept = {kind: [read.seconds for read in self.reads if _kind(read.path) == kind] for kind in _KINDS}
         return [
+            *(f"{kind:<8} {statistics.median(found) * 1000:.0f} ms" for kind, found in kept.items() if found),
             f"reads    {len(times)} in {self.seconds:.1f} s",
             f"failed   {len(self.failed)} {dict(kinds) if kinds else ''}".rstrip(),
             f"median   {statistics.median(times) * 1000:.0f} ms",
@@ -116,21 +121,31 @@ class Measured:
         ]
 
 
-def night_of(number: int) -> Night:
+_KINDS = ("inbox", "models", "night", "mode", "pictures", "history")
+
+
+def _kind(path: str) -> str:
+    """The kind of page, in a word."""
+    last = path.rsplit("/", 1)[-1]
+    named = {"": "inbox", "models": "models", "pictures": "pictures", "history": "history"}
+    return named.get(last, "mode" if path.startswith("/modes") else "night")
+
+
+def night_of(number: int, count: int = ERRORS) -> Night:
     """The hand-made night of a day, with more errors than the tests' own."""
     night = a_night(f"night-{number:04}", STARTED + timedelta(days=number))
-    errors = tuple(an_error(row) for row in range(ERRORS))
+    errors = tuple(an_error(row) for row in range(count))
     return replace(night, modes=tuple(replace(mode, errors=errors) for mode in night.modes))
 
 
-def fill(root: Path, nights: int) -> Workspace:
+def fill(root: Path, nights: int, errors: int = ERRORS) -> Workspace:
     """Make a workspace that many nights old."""
     workspace = create_workspace(root)
     store = Store(workspace.store_path)
     store.create()
     store.add_model(a_model(), [])
     for number in range(nights):
-        store.finish_night(night_of(number))
+        store.finish_night(night_of(number, errors))
     return workspace
 
 
@@ -160,6 +175,7 @@ def pages(nights: int) -> list[str]:
     for number in range(nights):
         night = night_of(number)
         found += [f"/nights/{night.night_id}", f"/modes/{night.modes[0].mode_id}"]
+        found += [f"/modes/{night.modes[0].mode_id}/pictures"]
         found += ["/", f"/modes/{night.modes[1].mode_id}/history"]
     return found
 
@@ -217,10 +233,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--nights", type=int, default=62)
     parser.add_argument("--readers", type=int, default=20)
     parser.add_argument("--reads", type=int, default=2000)
+    parser.add_argument("--errors", type=int, default=ERRORS, help="of each failure mode")
     parser.add_argument("--no-writer", action="store_true", help="only readers")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        workspace = fill(Path(folder) / "plant", given.nights)
+        workspace = fill(Path(folder) / "plant", given.nights, given.errors)
         done = measure(workspace, given.nights, given.readers, given.reads, writing=not given.no_writer)
     print("\n".join(done.lines()))
     return 1 if done.failed else 0

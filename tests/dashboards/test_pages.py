@@ -117,6 +117,33 @@ def test_many_nights_are_listed_page_by_page(
     assert "There is no older night." in visitor.get("/nights?before=n0").text
 
 
+@pytest.mark.usefixtures("reviewed")
+def test_a_night_stands_beside_the_one_before_or_another(
+    visitor: Visitor, workspace: Workspace, store: Store
+) -> None:
+    night = make_night(workspace)
+    known = night.modes[0]
+    last = replace(known, mode_id="last-1", errors=known.errors[:1] * 3, previous_errors=None)
+    strange = replace(known, mode_id="last-2", lineage="strange", errors=known.errors[:1], filters=())
+    for name, modes, day in (("oldest", (), 2), ("last", (last, strange), 1)):
+        earlier = replace(night, modes=modes, unclustered=(), gone=(), errors_read=7 * day)
+        store.finish_night(replace(earlier, night_id=name, started_at=STARTED - timedelta(days=day)))
+
+    def rows(page: str) -> list[str]:
+        found = re.search(r'id="beside".*?<tbody>(.*?)</tbody>', page, re.DOTALL)
+        assert found
+        return [words(row) for row in found[1].split("</tr>") if row.strip()]
+
+    beside = rows(visitor.get(f"/nights/{NIGHT_ID}").text)
+    assert len(beside) == 2 + len(night.modes) + 1
+    assert {row.rsplit(maxsplit=1)[-1] for row in beside[:-2]} == {"steady", "new", "gone"}
+    assert words(f"All errors 7 {night.errors_read}") == beside[-2]
+    oldest = rows(visitor.get(f"/nights/{NIGHT_ID}?beside=oldest").text)
+    assert [row.rsplit(maxsplit=1)[-1] for row in oldest[:-2]] == ["new"] * len(night.modes)
+    assert 'id="beside"' not in visitor.get("/nights/oldest").text
+    assert visitor.get(f"/nights/{NIGHT_ID}?beside=nobody").status_code == 404
+
+
 def test_the_newest_verdict_is_the_badge(visitor: Visitor, reviewed: Store) -> None:
     for judgement, hour in ((Judgement.CONFIRM, 8), (Judgement.OTHER_CAUSE, 9)):
         given_at = datetime(2026, 7, 4, hour, tzinfo=UTC)

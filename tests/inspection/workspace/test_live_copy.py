@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_only_a_change_renews_the_copy(live: LiveCopy) -> None:
     assert live.newest() is not first
     assert [night.night_id for night in live.newest().nights()] == ["later", "2026-03-01"]
     assert [night.night_id for night in first.nights()] == ["2026-03-01"]  # a page goes on with what it has
+
+
+def test_a_copy_reads_a_failure_mode_once_and_its_verdicts_always(live: LiveCopy) -> None:
+    copy = live.newest()
+    assert copy.mode(MODE) is copy.mode(MODE)
+    assert copy.night("2026") is copy.night("2026")
+    live.add_verdict(MINE)
+    assert live.newest().verdicts(MODE) == [MINE]
+    live.store.finish_night(replace(a_night(), errors_read=1234))
+    assert live.newest().night("2026").errors_read == 1234
 
 
 def test_readers_wait_for_no_writer(live: LiveCopy) -> None:
