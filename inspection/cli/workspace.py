@@ -134,14 +134,26 @@ def train(
 
 
 def _keep_registered(workspace: Workspace, record: RegisteredModel, references: list[ReferenceImage]) -> None:
-    from inspection.models.registry import reference_accuracy
+    from fmi_engine.fitness import FEW
+    from fmi_engine.probe import stages_of
+    from inspection.models.registry import examined, reference_accuracy
     from inspection.workspace.store import Store
 
     store = Store(workspace.store_path)
     store.create()
+    layers = examined(workspace, record, references)
     accuracies = reference_accuracy(workspace, record, references)
     store.add_model(record, references)
     console.print(f"Model {record.model_hash[:12]} is registered with {len(references)} reference images.")
+    maps = [f"{each.name} ({each.channels} of {each.height} x {each.width})" for each in stages_of(layers)]
+    console.print(f"  {len(layers)} layers with filters; the last of each size: {', '.join(maps)}")
+    if len(layers) < FEW:
+        errors.print(
+            "Blame looks at feature maps of channels first, of which this network has few (transformers have "
+            "none but those of their patches): it will say little about where in it an error arises. The "
+            "causes, which also go by the look of the images, are named all the same.",
+            style="yellow",
+        )
     if record.bit_depth and record.bit_depth < 16:
         console.print(
             f"  16-bit images are read as {record.bit_depth} bits: {2**record.bit_depth - 1} is white; "

@@ -21,6 +21,8 @@ from fmi_engine.classifier import (
     choose_device,
     load_classifier,
 )
+from fmi_engine.fitness import examine
+from fmi_engine.types import Layer
 from inspection.errors import ModelError
 from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.inputs.image_sets import LabelledImage
@@ -30,6 +32,7 @@ from inspection.workspace.files import replacing
 from inspection.workspace.folder import Workspace
 
 MOST_NAMED = 5  # tensors that an error names
+EXAMINED = 4  # reference images on which a model shows that a night can ask it
 VALIDATION_SHARE = 5  # one reference image in five, where the reference set has no split
 
 
@@ -230,6 +233,19 @@ def load_model(workspace: Path, model: RegisteredModel, device: str) -> Classifi
             f"{model.model_hash[:16]} was registered. The file was changed: register the model again."
         )
     return classifier
+
+
+def examined(
+    workspace: Workspace, model: RegisteredModel, references: Sequence[ReferenceImage]
+) -> tuple[Layer, ...]:
+    """The layers of a model, once it has shown on reference images that a night can ask it.
+
+    Raises ClassifierError saying what it cannot do.
+    """
+    classifier = load_model(workspace.root, model, workspace.settings.compute.device)
+    paths = [Path(each.image_path) for each in references[:: max(1, len(references) // EXAMINED)]]
+    how = reading(workspace.settings.images, model.bit_depth)
+    return examine(classifier, load_images(paths[:EXAMINED], classifier.preprocessing, how=how))
 
 
 def reference_accuracy(
