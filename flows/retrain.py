@@ -13,7 +13,7 @@ from inspection.inputs.image_sets import read_image_set
 from inspection.models.tracking import track
 from inspection.nights import night as nights
 from inspection.retraining import retrain as retraining
-from inspection.retraining.arms import Workshop
+from inspection.retraining.arms import Workshop, unfinished_folder
 from inspection.retraining.material import RetrainingRequest, gather_material
 from inspection.workspace.folder import open_workspace
 from inspection.workspace.jobs import announced
@@ -30,14 +30,15 @@ def retrain_and_judge(root: str, request: RetrainingRequest, run: str, again: bo
     """
     site = nights.open_site(root)
     made = retraining.retraining_id(request.name, run)
-    with step("Reading the images", None) as advance:
-        material = gather_material(site.workspace, site.store, request, advance)
-    workshop = Workshop.opened(site.workspace, material)
-    leases, mine = site.workspace.leases, f"retrain-{workshop.unfinished.name}"
+    leases = site.workspace.leases
+    mine = f"retrain-{unfinished_folder(site.workspace, request.name).name}"
     with (
         lease(leases, mine, _say_who_retrains),
         announced(leases, mine, "retrain", request.targets, run),
     ):
+        with step("Reading the images", None) as advance:
+            material = gather_material(site.workspace, site.store, request, advance)
+        workshop = Workshop.opened(site.workspace, material)
         if not site.store.retrainings(retraining_id=made):
             before = None if again else retraining.made_before(site.store, workshop)
             if before:

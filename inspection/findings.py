@@ -8,6 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import StrEnum
 
+# What the sets of images that judge a candidate are called.
+LOGGED = "logged errors, by models that were not shown their group"
+HOLDOUT = "images not in the log"
+CLEAN = "clean validation images"
+CHANGED = "clean validation images as the recipes change them"
+OTHERS = "errors of other failure modes"
+RIGHT = "parts of the log that went right"
+LINE = "parts of the line, right and wrong, as the log holds them"
+
 
 class ErrorKind(StrEnum):
     """How an error costs money: the two that quality people count apart, and the rest."""

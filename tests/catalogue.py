@@ -22,7 +22,7 @@ from inspection.language import ENGLISH, LANGUAGES
 from inspection.nights import phrases, review
 from inspection.operations.catalogue import CATALOGUE
 from inspection.operations.operation import FAMILIES
-from inspection.retraining import competition, retrain
+from inspection.retraining import retrain
 from tests.conftest import REPOSITORY
 
 LOCALES = REPOSITORY / "inspection" / "locales"
@@ -102,8 +102,8 @@ def _in_tables() -> Iterable[str | tuple[str, ...]]:
     yield from STEPS
     yield from pages.SORTED
     yield from (
-        *(competition.LOGGED, competition.CLEAN, competition.CHANGED),
-        *(competition.OTHERS, competition.RIGHT, competition.LINE, competition.HOLDOUT),
+        *(findings.LOGGED, findings.CLEAN, findings.CHANGED),
+        *(findings.OTHERS, findings.RIGHT, findings.LINE, findings.HOLDOUT),
     )
 
 

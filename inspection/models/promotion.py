@@ -3,19 +3,28 @@
 from datetime import UTC, datetime
 
 from inspection.errors import ModelError
-from inspection.findings import Arm, Promotion, PromotionKind, ReferenceImage, RegisteredModel, Retraining
+from inspection.findings import (
+    LINE,
+    LOGGED,
+    Arm,
+    Promotion,
+    PromotionKind,
+    ReferenceImage,
+    RegisteredModel,
+    Retraining,
+)
 from inspection.workspace.reader import Reader
 from inspection.workspace.store import Store, user
 
-SHOWN_ERRORS = (Arm.LOGGED, Arm.BOTH)  # arms whose candidates were shown the logged errors with their labels
+SHOWN_THE_LINE = (Arm.LOGGED, Arm.BOTH)  # arms whose candidates were shown logged images with their labels
 
 
 def promote(store: Store, wanted: str | None, author: str, reason: str, anyway: bool = False) -> Promotion:
     """Make a candidate the deployed model; None: the newest that was accepted.
 
-    It takes the labelled images of the model that it was retrained from, and the logged images that it was
-    shown: they say what is normal for it. Raises ModelError without a reason, for the model that is deployed
-    already, and for a candidate that the gate did not accept, unless `anyway`.
+    It takes the labelled images of the model that it was retrained from, and the images of the line that it
+    was shown: they say what is normal for it. Raises ModelError without a reason, for the model that is
+    deployed already, and for a candidate that the gate did not accept, unless `anyway`.
     """
     reason = _given(reason, "promoted")
     model = store.model(wanted) if wanted else _newest_accepted(store)
@@ -109,9 +118,9 @@ def _references(
     if store.references(model.model_hash) or not model.parent_hash:
         return None
     found = {each.image_path: each for each in references_of(store, model)}
-    if judged and judged.arm in SHOWN_ERRORS:
+    if judged and judged.arm in SHOWN_THE_LINE:
         for image in store.judged_images(judged.retraining_id):
-            if image.mode_id is not None:
+            if image.images_of in (LOGGED, LINE):
                 shown = ReferenceImage(image.image_path, image.true_label, "train")
                 found.setdefault(image.image_path, shown)
     return list(found.values())

@@ -8,11 +8,10 @@ from fmi_engine.classifier import Classifier
 from fmi_engine.probe import layers_of
 from fmi_engine.reference import build_reference, measure_energies
 from fmi_engine.types import FloatArray
-from inspection.findings import FilterAfter, JudgedImage
+from inspection.findings import CLEAN, HOLDOUT, LINE, LOGGED, OTHERS, FilterAfter, JudgedImage
 from inspection.inputs.labelled import sample
 from inspection.models.comparison import Judged
 from inspection.retraining.arms import Workshop
-from inspection.retraining.competition import CLEAN, HOLDOUT, LINE, LOGGED, OTHERS
 from inspection.workspace.files import sha256_of
 
 # Of the material's paths.

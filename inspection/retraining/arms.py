@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fmi_engine.classifier import Classifier, build_network, freeze, load_weights
+from fmi_engine.checkpoint import load_weights
+from fmi_engine.classifier import Classifier, build_network, freeze
 from inspection.findings import Arm, RegisteredModel
 from inspection.inputs.labelled import Labelled
 from inspection.models.registry import load_model, spec_of
@@ -54,7 +55,7 @@ class Workshop:
     @property
     def unfinished(self) -> Path:
         """The folder of what its trainings have left so far."""
-        return self.workspace.unfinished / sha256(self.material.name.encode()).hexdigest()[:12]
+        return unfinished_folder(self.workspace, self.material.name)
 
     def arms(self) -> tuple[Arm, ...]:
         """The ways of mending that there is something for, the cheapest first."""
@@ -72,12 +73,12 @@ class Workshop:
         return 0 if arm is Arm.FIRST_AID else len(self.material.train) * epochs(self.material, self.settings)
 
     def candidate(self, arm: Arm, rows: NDArray[np.int64], progress: Progress = None) -> Classifier:
-        """The deployed model mended by an arm with some of the logged images, by position.
+        """The deployed model mended by an arm with some of the images of the line, by position.
 
         A training that was killed is taken up again, and one that has ended is not repeated.
         """
         if arm is Arm.FIRST_AID:
-            return renormalised(self.deployed, self.material.logged.images[rows], self.settings)
+            return renormalised(self.deployed, self.material.line.images[rows], self.settings)
         shown = sha256(rows.tobytes() if arm is not Arm.RECIPES else b"").hexdigest()[:8]
         name = f"{arm.name.lower()}-{shown}"
         return self._trained(self._data(arm, rows), self._changes(arm), name, self.made_of(arm), progress)
@@ -117,9 +118,8 @@ class Workshop:
         if arm is Arm.RECIPES:
             return self.material.train
         share = LOGGED_ALONE if arm is Arm.LOGGED else self.settings.recipe.logged_share
-        return mixed(
-            self.material.train, self.material.logged.subset(rows), share, self.settings.compute.seed
-        )
+        material, seed = self.material, self.settings.compute.seed
+        return mixed(material.train, material.line.subset(rows), material.kinds[rows], share, seed)
 
     def _changes(self, arm: Arm) -> list[Augmentation]:
         if arm is Arm.LOGGED:
@@ -156,6 +156,11 @@ class Workshop:
         for data in (material.train, material.logged, *judging):
             held.update(data.images.tobytes() + data.labels.tobytes())
         return held.hexdigest()
+
+
+def unfinished_folder(workspace: Workspace, name: str) -> Path:
+    """Where a retraining, by the name of what is asked of it, leaves what its trainings have so far."""
+    return workspace.unfinished / sha256(name.encode()).hexdigest()[:12]
 
 
 def fine_tune(

@@ -12,21 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine.classifier import Classifier
-from inspection.findings import Accuracy, Arm, ArmResult, GateCheck
+from inspection.findings import (
+    CHANGED,
+    CLEAN,
+    HOLDOUT,
+    LINE,
+    LOGGED,
+    OTHERS,
+    RIGHT,
+    Accuracy,
+    Arm,
+    ArmResult,
+    GateCheck,
+)
 from inspection.inputs.labelled import Labelled
 from inspection.models.comparison import Judged, accuracy_of, answers
 from inspection.retraining.arms import Workshop
 from inspection.retraining.gate import Gate
 from inspection.retraining.groups import folds_of
 from inspection.workspace.files import write_whole
-
-LOGGED = "logged errors, by models that were not shown their group"
-HOLDOUT = "images not in the log"
-CLEAN = "clean validation images"
-CHANGED = "clean validation images as the recipes change them"
-OTHERS = "errors of other failure modes"
-RIGHT = "parts of the log that went right"
-LINE = "parts of the line, right and wrong, as the log holds them"
 
 Answers = dict[str, NDArray[np.int64]]  # of a set's images, by its name: the class that each is taken for
 Step = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]  # a bar, of its name and total
@@ -83,13 +87,14 @@ class Competition:
                     found.append(self._tried(arm, folds, advance))
         return found
 
-    def judged_by(self, candidate: Classifier, logged: Judged) -> dict[str, Judged]:
-        """What a candidate makes of every set but the logged errors, all of which it may have been shown.
+    def judged_by(self, candidate: Classifier, tried: Tried) -> dict[str, Judged]:
+        """What a candidate makes of every set but the line's, all of which it may have been shown.
 
-        `logged` is what models of the same arm made of them that were not shown their group.
+        Of the line stands what models of the same arm made of it that were not shown the part's group.
         """
-        sets = {name: data for name, data in self.sets.items() if name != LOGGED}
-        return self._with_line(self._judged(_answers(self.workshop, candidate, sets)), logged)
+        sets = {name: data for name, data in self.sets.items() if name not in (LOGGED, RIGHT)}
+        line = {name: judged for name, judged in tried.judged.items() if name == LINE}
+        return self._judged(_answers(self.workshop, candidate, sets)) | line
 
     def _with_line(self, judged: dict[str, Judged], logged: Judged) -> dict[str, Judged]:
         """With the line as the log holds it: its right parts, and of its errors as large a share of them.
@@ -134,11 +139,18 @@ class Competition:
         }
 
     def _folds(self, arm: Arm) -> list[NDArray[np.int64]]:
-        """The logged rows that each training of an arm is not shown; all of them where it is shown none."""
-        material = self.workshop.material
+        """The rows of the line that each training of an arm is not shown; all where it is shown none."""
+        line, groups, errors = (
+            (material := self.workshop.material).line,
+            material.groups,
+            len(material.logged),
+        )
         if arm is Arm.RECIPES:
-            return [np.arange(len(material.logged))]
-        return folds_of(material.logged.labels, material.groups, self.workshop.settings.compute.seed)
+            return [np.arange(len(line))]
+        if len(np.unique(groups[:errors])) < 2:
+            return []
+        kinds = 2 * line.labels + (np.arange(len(line)) >= errors)
+        return folds_of(kinds, groups, self.workshop.settings.compute.seed)
 
     def _tried(self, arm: Arm, folds: Sequence[NDArray[np.int64]], advance: Callable[[int], None]) -> Tried:
         """Judge an arm: of the sets but the logged errors, one training judges every image, in turn.
@@ -148,16 +160,18 @@ class Competition:
         started, material = time.monotonic(), self.workshop.material
         sets = {name: data for name, data in self.sets.items() if name != HOLDOUT}
         after = {name: np.zeros(len(data), np.int64) for name, data in sets.items()}
+        errors = len(material.logged)
         for number, unseen in enumerate(folds):
             found = self._fold(arm, unseen, sets, advance)
+            of_line = {LOGGED: unseen[unseen < errors], RIGHT: unseen[unseen >= errors] - errors}
             for name, data in sets.items():
-                rows = unseen if name == LOGGED else np.arange(number, len(data), len(folds))
+                rows = of_line.get(name, np.arange(number, len(data), len(folds)))
                 after[name][rows] = found[name][rows]
         judged = self._judged(after)
         judged = self._with_line(judged, judged[LOGGED])
         result = ArmResult(
             arm=arm,
-            logged_images=0 if arm is Arm.RECIPES else len(material.logged),
+            logged_images=0 if arm is Arm.RECIPES else len(material.line),
             folds=len(folds),
             seconds=time.monotonic() - started,
             accuracies=self.accuracies(judged.values()),
@@ -170,7 +184,7 @@ class Competition:
         self, arm: Arm, unseen: NDArray[np.int64], sets: dict[str, Labelled], advance: Callable[[int], None]
     ) -> Answers:
         """What one training makes of the sets."""
-        shown = np.setdiff1d(np.arange(len(self.workshop.material.logged)), unseen)
+        shown = np.setdiff1d(np.arange(len(self.workshop.material.line)), unseen)
         key = hashlib.sha256(self.workshop.identity([arm]).encode() + shown.tobytes()).hexdigest()[:12]
 
         def answer() -> Answers:

@@ -21,16 +21,16 @@ FOLDS = 3  # trainings of an arm; each is shown two thirds of the groups
 
 
 def groups_of(errors: Sequence[LoggedError], images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The group of every error, from 0: of one part, one lot, or pictures that are nearly the same.
+    """The group of every image, from 0: of one part, one lot, or pictures that are nearly the same.
 
     Lots count where the errors are of at least as many as there are folds: else they would leave nothing to
-    judge by. `images` is (errors, height, width, channel).
+    judge by. `images` is (n, height, width, channel): the errors', and others of which nothing is known.
     """
     lots = [error.context.lot for error in errors]
     by_lot = None not in lots and len(set(lots)) >= FOLDS
     same = _alike(images)
     for named in ([error.context.serial for error in errors], lots if by_lot else []):
-        same |= _equal(named) if named else False
+        same[: len(named), : len(named)] |= _equal(named) if named else False
     rows, columns = np.nonzero(same)
     graph = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=same.shape)
     return connected_components(graph, directed=False)[1].astype(np.int64)

@@ -89,9 +89,22 @@ class Material:
     mode_of: dict[int, str] = field(default_factory=dict)  # the failure mode of a logged row; none: by itself
 
     @cached_property
+    def line(self) -> Labelled:
+        """The line as the log holds it, which a model may be shown: the errors, then what went right."""
+        return Labelled(
+            np.concatenate([self.logged.images, self.right.images]),
+            np.concatenate([self.logged.labels, self.right.labels]),
+        )
+
+    @cached_property
+    def kinds(self) -> NDArray[np.int64]:
+        """What every image of the line is: its class, and whether the model went wrong, as one number."""
+        return 2 * self.line.labels + (np.arange(len(self.line)) >= len(self.logged))
+
+    @cached_property
     def groups(self) -> NDArray[np.int64]:
-        """The group of every logged error: never by image, or one part would judge itself."""
-        return groups_of(self.errors, self.logged.images)
+        """The group of every image of the line: never by image, or one part would judge itself."""
+        return groups_of(self.errors, self.line.images)
 
 
 def gather_material(

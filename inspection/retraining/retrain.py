@@ -11,6 +11,10 @@ import numpy as np
 from fmi_engine.classifier import Classifier
 from inspection.errors import RecipeError
 from inspection.findings import (
+    CLEAN,
+    HOLDOUT,
+    LINE,
+    LOGGED,
     Arm,
     CheckKind,
     Decision,
@@ -23,7 +27,7 @@ from inspection.models.registry import Origin, keep, spec_of
 from inspection.nights.phrases import check_in_words
 from inspection.retraining.after import filters_after, judged_images
 from inspection.retraining.arms import Workshop
-from inspection.retraining.competition import CLEAN, HOLDOUT, LINE, LOGGED, Competition, Step, Tried, best
+from inspection.retraining.competition import Competition, Step, Tried, best
 from inspection.retraining.gate import decide
 from inspection.workspace.store import Store
 
@@ -33,7 +37,7 @@ NOTHING_TO_JUDGE_BY = (
     "more parts, or give --holdout with labelled images like them"
 )
 CROSS_VALIDATED = (
-    "the logged errors were judged by models of the same arm that were not shown their group; the candidate "
+    "the logged images were judged by models of the same arm that were not shown their group; the candidate "
     "itself was shown them all"
 )
 REPAIRS = (CheckKind.REPAIR, CheckKind.CONTROL)
@@ -106,10 +110,10 @@ def retrain(workshop: Workshop, run: str, step: Step) -> Done:
     if chosen is None:
         return Done(done, None, ())
     arm, control = chosen.result.arm, competition.control(step)
-    logged = np.arange(len(workshop.material.logged))
+    shown = np.arange(len(workshop.material.line))
     with step("Training the best in full", workshop.images_to_train(arm)) as advance:
-        candidate = workshop.candidate(arm, logged, advance)
-    judged = competition.judged_by(candidate, chosen.judged[LOGGED])
+        candidate = workshop.candidate(arm, shown, advance)
+    judged = competition.judged_by(candidate, chosen)
     failing = judged.get(HOLDOUT, chosen.judged[LOGGED])
     checks = competition.checks(arm, failing, control, judged)
     record = _kept(workshop, candidate, arm)
@@ -122,7 +126,7 @@ def retrain(workshop: Workshop, run: str, step: Step) -> Done:
         reasons=tuple(check_in_words(check) for check in checks if check.passed is not True)
         or tuple(check_in_words(check) for check in checks if check.kind in REPAIRS),
         accuracies=competition.accuracies(sets),
-        logged_images=len(logged) if arm is not Arm.RECIPES else 0,
+        logged_images=len(shown) if arm is not Arm.RECIPES else 0,
         arm=arm,
         checks=checks,
         filters=filters_after(workshop, candidate),

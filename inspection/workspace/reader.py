@@ -117,10 +117,19 @@ WITH RECURSIVE mine AS (
     JOIN failure_modes AS mode USING (mode_id)
     JOIN nights AS night ON night.night_id = error.night_id
     WHERE night.state = 'finished' AND night.model_hash IN (SELECT model_hash FROM line)
+), said AS (
+    SELECT error.image_path, relabel.label
+    FROM relabels AS relabel JOIN errors AS error USING (mode_id, row)
+    QUALIFY row_number() OVER (
+        PARTITION BY error.image_path ORDER BY relabel.given_at DESC, relabel.rowid DESC
+    ) = 1
 )
-SELECT * EXCLUDE (started_at, own)
-FROM found
+SELECT
+    found.* EXCLUDE (started_at, own)
+        REPLACE (CASE WHEN said.image_path IS NULL THEN found.true_label ELSE said.label END AS true_label)
+FROM found LEFT JOIN said USING (image_path)
 WHERE image_path NOT IN (SELECT image_path FROM found WHERE own)
+    AND (said.image_path IS NULL OR said.label IS NOT NULL)
 QUALIFY row_number() OVER (PARTITION BY image_path ORDER BY started_at DESC, position) = 1
 ORDER BY started_at DESC, night_id, mode_id, position
 """
@@ -449,7 +458,8 @@ class Reader(ABC):
         """Return the errors of the other failure modes that a model and those before it had, newest first.
 
         Those before it are the models that it was retrained from. An image that stands in several nights
-        counts once, and none of the mode's own does, under whatever night it was found.
+        counts once, and none of the mode's own does, under whatever night it was found. Their labels are a
+        reviewer's where one has relabelled the image, and none is there that one has removed.
         """
         with self._reading() as connection:
             require(connection, MODE_IDS, mode_id)

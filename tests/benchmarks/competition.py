@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from fmi_engine.classifier import Classifier
 from inspection.console import Console, Table
-from inspection.findings import Arm, ErrorKind, LogContext, LoggedError
+from inspection.findings import CHANGED, CLEAN, LINE, LOGGED, Arm, ErrorKind, LogContext, LoggedError
 from inspection.inputs.image_sets import class_names
 from inspection.inputs.labelled import Labelled
 from inspection.models.comparison import Judged, answers, mcnemar
@@ -47,7 +47,7 @@ from inspection.operations.catalogue import CATALOGUE, find_operation
 from inspection.operations.operation import Operation
 from inspection.recipes.recipe import Coverage, Ingredient, build_recipe, load_recipe, write_recipe
 from inspection.retraining.arms import Workshop
-from inspection.retraining.competition import CHANGED, CLEAN, LINE, LOGGED, Competition, Tried, best
+from inspection.retraining.competition import Competition, Tried, best
 from inspection.retraining.gate import decide
 from inspection.retraining.material import Material, ModeRecipe
 from inspection.workspace.files import sha256_of
@@ -258,7 +258,7 @@ def _arms_of(workshop: Workshop, arms: Sequence[Arm], case: Case) -> tuple[list[
     control = competition.control(_silent)
     found: dict[str, Result] = {}
     for each in tried:
-        candidate = workshop.candidate(each.result.arm, np.arange(len(workshop.material.logged)))
+        candidate = workshop.candidate(each.result.arm, np.arange(len(workshop.material.line)))
         judged = {
             name: Judged(
                 name,
@@ -269,7 +269,7 @@ def _arms_of(workshop: Workshop, arms: Sequence[Arm], case: Case) -> tuple[list[
             for name, data in case.unseen.items()
         }
         arm, failing = each.result.arm, each.judged[LOGGED]
-        checks = competition.checks(arm, failing, control, competition.judged_by(candidate, failing))
+        checks = competition.checks(arm, failing, control, competition.judged_by(candidate, each))
         found[each.result.arm.value] = _described(workshop, each, judged) | {
             "decision": decide(checks).value,
             "against": [check_in_words(check) for check in checks if check.passed is not True],

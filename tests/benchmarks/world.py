@@ -65,14 +65,24 @@ def logged_rows(world: World, line: Labelled) -> tuple[NDArray[np.int64], float]
 
     Of more than `MOST_ERRORS` every second, every third and so on.
     """
-    wrong = np.flatnonzero(world.subject.classifier.predict(line.images).argmax(1) != line.labels)
+    wrong = np.flatnonzero(~_right(world, line))
     accuracy = 1 - len(wrong) / len(line)
-    return wrong[:: max(1, -(-len(wrong) // MOST_ERRORS))], accuracy
+    return wrong[:: _every(len(wrong))], accuracy
 
 
 def right_rows(world: World, line: Labelled) -> NDArray[np.int64]:
-    """Which parts of the line the model has right (rows)."""
-    return np.flatnonzero(world.subject.classifier.predict(line.images).argmax(1) == line.labels)
+    """Which parts that the model has right a night's log holds (rows): as large a share as of its errors."""
+    right = _right(world, line)
+    return np.flatnonzero(right)[:: _every(int((~right).sum()))]
+
+
+def _right(world: World, line: Labelled) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = world.subject.classifier.predict(line.images).argmax(1) == line.labels
+    return found
+
+
+def _every(wrong: int) -> int:
+    return max(1, -(-wrong // MOST_ERRORS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,12 +44,11 @@ import joblib
 import numpy as np
 
 from inspection.console import Console, Table
-from inspection.findings import Decision
+from inspection.findings import CLEAN, LOGGED, Decision
 from inspection.inputs.image_sets import class_names
 from inspection.models.comparison import Judged
 from inspection.models.first_model import FirstModelRequest
 from inspection.nights.phrases import check_in_words
-from inspection.retraining.competition import CLEAN, LOGGED
 from inspection.retraining.gate import Gate, decide
 from tests.benchmarks.kept import Kept, Result, bar, code, exit_code, without_nan
 from tests.benchmarks.natural import scores

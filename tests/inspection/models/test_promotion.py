@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from inspection.errors import ModelError
-from inspection.findings import Arm, Decision, PromotionKind, ReferenceImage
+from inspection.findings import CLEAN, LINE, LOGGED, Arm, Decision, PromotionKind, ReferenceImage
 from inspection.models.promotion import deployed_in_turn, promote, roll_back
 from inspection.workspace.store import Store
 from tests.inspection.workspace.records import HOUR, STARTED, a_judged_image, a_model, a_retraining
@@ -21,7 +21,11 @@ def plant(tmp_path: Path) -> Store:
     store.create()
     store.add_model(a_model("aa", parent_hash=None), OLD, author="Aoki")
     accepted = replace(a_retraining("r1", "n-1"), candidate_hash="bb")
-    pictures = [a_judged_image(1), a_judged_image(2), replace(a_judged_image(3), mode_id=None)]
+    pictures = [
+        *(replace(a_judged_image(number), images_of=LOGGED) for number in (1, 2)),
+        replace(a_judged_image(3), images_of=CLEAN),
+        replace(a_judged_image(4), images_of=LINE, mode_id=None),
+    ]
     store.add_retraining(accepted, a_model("bb", parent_hash="aa"), pictures)
     rejected = replace(
         a_retraining("r2", "n-1", STARTED + HOUR),
@@ -53,8 +57,8 @@ def test_the_newest_accepted_candidate_is_promoted_with_author_and_reason(plant:
 
 def test_it_takes_its_parents_references_and_the_logged_images_that_it_was_shown(plant: Store) -> None:
     promote(plant, "bb", "", "better")
-    shown = ReferenceImage("/x/2.png", "good", "train")
-    assert plant.references("bb") == [*OLD, shown]  # /x/1.png is there already, /x/3.png was no logged error
+    shown = [ReferenceImage(f"/x/{i}.png", "good", "train") for i in (2, 4)]
+    assert plant.references("bb") == [*OLD, *shown]  # /x/1.png is there already, /x/3.png it was not shown
     promote(plant, "cc", "", "recipes alone", anyway=True)
     assert plant.references("cc") == OLD  # it was shown none
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inspection.findings import Arm, ArmResult, CheckKind, GateCheck
+from inspection.findings import CHANGED, LINE, LOGGED, Arm, ArmResult, CheckKind, GateCheck
 from inspection.models.comparison import Judged
-from inspection.retraining.competition import CHANGED, LINE, LOGGED, Tried, best
+from inspection.retraining.competition import Tried, best
 
 WRONG, RIGHT = 1, 0
 

@@ -49,6 +49,12 @@ def test_near_duplicates_belong_together_whatever_the_log_says() -> None:
     assert together(found) == {(0,), (1, 3), (2,)}
 
 
+def test_of_images_beside_the_errors_only_the_pictures_tell() -> None:
+    images, logged = textures(3), errors([LogContext(serial="a")] * 2)
+    found = groups_of(logged, np.concatenate([images, images[:1]]))
+    assert together(found) == {(0, 1, 3), (2,)}
+
+
 def test_one_group_leads_to_another() -> None:
     """0 and 1 are one part, 1 and 2 one picture: none of the three may judge another."""
     images = textures(3)

@@ -378,6 +378,14 @@ def test_other_errors_are_of_other_lineages_of_the_model_and_of_those_before_it(
         store.other_errors("nobody")
 
 
+def test_other_errors_have_the_labels_of_who_has_looked_at_them(store: Store) -> None:
+    store.finish_night(_imaged(_found("first", 1, "lamp", "dust"), ("1.png",), ("2.png", "3.png", "4.png")))
+    for row, label, hour in ((0, "pit", 1), (1, None, 1), (0, "good", 2)):
+        store.add_relabels([Relabel("first-2", an_error(row).row, label, "Aoki", STARTED + hour * HOUR)])
+    found = {error.image_path: error.true_label for error in store.other_errors("first-1")}
+    assert found == {"2.png": "good", "4.png": an_error(2).true_label}
+
+
 # What is said about ids that are not there.
 
 
