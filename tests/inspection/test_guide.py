@@ -18,6 +18,7 @@ from inspection.workspace.settings import settings_rows, settings_table
 from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "inspection" / "guide"
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 OTHERS = [code for code in LANGUAGES if code != ENGLISH]
 JAPANESE = re.compile("[ぁ-んァ-ン一-龥]")
 PLACES = re.compile(r"(?:(?:inspection|fmi_engine|flows|dashboards|tests)/|\.ci/)[\w/.]*")
@@ -29,8 +30,8 @@ def text_of(code: str, name: str) -> str:
 
 
 def everything() -> str:
-    """All topics, as they are written."""
-    return "\n".join(text_of(code, name) for code in LANGUAGES for name in TOPICS)
+    """The README and all topics, as they are written."""
+    return "\n".join([README, *(text_of(code, name) for code in LANGUAGES for name in TOPICS)])
 
 
 def parsed(text: str) -> list[Token]:
@@ -119,7 +120,7 @@ def test_an_unknown_topic_names_the_nearest() -> None:
         topic("nigth")
 
 
-# --- what the guide names exists ---
+# --- what README and guide name exists ---
 
 
 def commands() -> dict[str, Any]:
@@ -152,12 +153,16 @@ def test_every_command_exists_and_takes_what_is_given() -> None:
         named.add(name)
         options = {option for parameter in known[name].params for option in parameter.opts} | {"--help"}
         assert set(re.findall(r"(?<!\S)--[a-z-]+", line)) <= options, line
-    assert {"register", "night", "serve", "retrain", "sql", "recipe show"} <= named
+    assert {"demo", "init", "register", "night", "serve", "retrain", "sql", "recipe show"} <= named
 
 
 def test_every_topic_that_is_named_exists() -> None:
     named = re.findall(r"`fmi help ([a-z]+)`", everything())
     assert set(named) <= set(TOPICS)
+
+
+def test_the_readme_lists_every_topic() -> None:
+    assert re.findall(r"^\| `fmi help ([a-z]+)` \|", README, re.M) == list(TOPICS)
 
 
 def test_every_place_in_the_code_exists() -> None:
@@ -187,3 +192,10 @@ def test_every_setting_that_is_named_exists() -> None:
     assert {"images.bit_depth", "mlflow.tracking_uri", "matching.fewest_errors"} <= named
     assert named - known - {"fmi.toml"} == set()
     assert set(re.findall(r"`\[([a-z_]+)\]`", everything())) <= tables
+
+
+def test_the_pictures_of_the_readme_are_there_and_small() -> None:
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+    assert len(pictures) == 2
+    for picture in pictures:
+        assert 10_000 < (REPOSITORY / picture).stat().st_size < 150_000
