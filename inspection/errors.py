@@ -40,6 +40,10 @@ class UnknownIdError(StoreError):
     """The store holds no record of the id given."""
 
 
+class UnknownTopicError(InspectionError):
+    """The guide holds no topic of the name given."""
+
+
 class WorkspaceError(InspectionError):
     """A workspace that is missing, incomplete or read-only."""
 

@@ -56,6 +56,13 @@ def preferred(accepted: str) -> str:
     return next((name for _, _, name in sorted(wishes) if name in LANGUAGES), ENGLISH)
 
 
+def of_terminal() -> str:
+    """The language of ours that the environment asks for (LC_ALL, LC_MESSAGES, LANG), or English."""
+    from babel.core import default_locale, negotiate_locale
+
+    return negotiate_locale([default_locale("LC_MESSAGES") or ENGLISH], LANGUAGES) or ENGLISH
+
+
 @cache
 def _catalogue(code: str) -> catalogues.NullTranslations:
     if code == ENGLISH:

@@ -1,41 +1,34 @@
-"""The README says what the code does: its settings are the code's, its commands exist."""
+"""The README stays short, and the engine's examples in the guide run.
+
+That what either names exists: inspection/test_guide.py.
+"""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import typer
 
 from fmi_engine.classifier import Classifier, Preprocessing, build_network
 from fmi_engine.response import match
-from inspection.cli.app import app
-from inspection.workspace.settings import settings_table
+from inspection.guide import topic
+from tests.conftest import REPOSITORY
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-
-
-def test_the_table_of_settings_is_the_one_that_the_code_gives() -> None:
-    _, _, rest = README.partition("<!-- settings -->")
-    table, _, _ = rest.partition("<!-- /settings -->")
-    assert table.strip() == settings_table()
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+LONGEST = 240  # lines: what is longer belongs into the guide
+MOST_WORDS = 3000
 
 
-def test_every_command_of_the_readme_exists() -> None:
-    group = typer.main.get_command(app)
-    named = set(re.findall(r"\bfmi ([a-z]+)", README))
-    assert {"demo", "init", "register", "night", "serve", "retrain", "sql"} <= named
-    assert named - {"is"} <= set(group.commands)  # type: ignore[attr-defined]
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= LONGEST
+    assert len(README.split()) <= MOST_WORDS
 
 
-def test_every_option_of_the_readme_exists() -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    known = {option for each in commands.values() for parameter in each.params for option in parameter.opts}
-    blocks = "\n".join(re.findall(r"^fmi (?:.*\\\n)*.*", README, re.M))
-    used = set(re.findall(r"(?<!\S)--[a-z-]+", blocks))
-    assert {"--architecture", "--reference"} <= used
-    assert used <= known
+def test_own_data_takes_five_lines() -> None:
+    (block,) = (
+        each for each in re.findall(r"^```bash\n(.*?)^```", README, re.M | re.S) if "fmi init" in each
+    )
+    assert len(block.splitlines()) == 5
 
 
 def test_the_examples_of_the_engine_run() -> None:
@@ -51,7 +44,7 @@ def test_the_examples_of_the_engine_run() -> None:
         "errors": images[:4],
         "true_classes": 1 - labels[:4],
     }
-    blocks = re.findall(r"^```python\n(from fmi_engine .*?)^```", README, re.M | re.S)
+    blocks = re.findall(r"^```python\n(from fmi_engine .*?)^```", topic("primitives").text, re.M | re.S)
     assert len(blocks) == 2
     for block in blocks:
         exec(block.replace("128, 128", "32, 32"), names)

@@ -8,6 +8,8 @@
 - models: models, promote, rollback, export
 - serving: serve, worker
 - doctor: doctor
+- help: help
+- markdown: a text of the guide, as a terminal shows it
 - options: options that several commands share
 - described: a model as options describe it
 - app: the root that commands are hung on
@@ -15,7 +17,7 @@
 """
 
 # In the order in which --help lists them.
-from inspection.cli import workspace, night, models, engine, recipe, serving, doctor  # noqa: F401, I001
+from inspection.cli import workspace, night, models, engine, recipe, serving, doctor, help  # noqa: F401, I001
 from inspection.cli.entry import main
 
 __all__ = ["main"]

@@ -7,7 +7,7 @@ from inspection.console import Console
 app = typer.Typer(
     help="Learn every night why a visual-inspection model was wrong, and mend exactly that.\n\n"
     "First steps: fmi demo shows all of it on a rendered line. With your own data: fmi init, then "
-    "fmi register (or fmi train), then fmi night LOG, then fmi serve.",
+    "fmi register (or fmi train), then fmi night LOG, then fmi serve. fmi help explains how it all works.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

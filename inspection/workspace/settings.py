@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from inspection.errors import WorkspaceError
+from inspection.language import gettext
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -392,10 +393,11 @@ def settings_rows() -> Iterator[tuple[str, str, Any, str]]:
 
 
 def settings_table() -> str:
-    """Return every setting as the table that stands in the README."""
-    rows = ["| setting | default | meaning |", "| --- | --- | --- |"]
+    """Return every setting as the table that stands in the guide, in the present language."""
+    columns = (gettext("setting"), gettext("default"), gettext("meaning"))
+    rows = [f"| {' | '.join(columns)} |", "| --- | --- | --- |"]
     rows += [
-        f"| `{table}.{key}` | `{_toml(default)}` | {meaning} |"
+        f"| `{table}.{key}` | `{_toml(default)}` | {gettext(meaning)} |"
         for table, key, default, meaning in settings_rows()
     ]
     return "\n".join(rows)

@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
 
 from inspection.findings import Decision, Judgement
+from inspection.guide import TOPICS
 from inspection.workspace.store import Store
 from tests.dashboards.conftest import Workbench
 from tests.dashboards.hand_made import MODE_ID, MODEL, NIGHT_ID, WITHHELD_ID
@@ -101,6 +102,20 @@ def test_what_counts_is_on_the_first_screen(address: str, page: Page, reviewed: 
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_the_guide_is_a_click_away_and_fits_a_phone(address: str, page: Page, store: Store) -> None:
+    page.goto(address)
+    page.get_by_role("link", name="Guide").click()
+    page.get_by_role("link", name="Retraining and the gate").click()
+    page.get_by_role("link", name="What does the gate ask?").click()
+    expect(page.get_by_role("heading", name="What does the gate ask?")).to_be_in_viewport()
+    page.get_by_role("article").get_by_role("link", name="models").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Models")
+    page.set_viewport_size({"width": 420, "height": 800})
+    for name in TOPICS:
+        page.goto(f"{address}/guide/{name}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 420, name
+
+
 def test_a_choice_of_another_cause_is_the_answer(address: str, page: Page, reviewed: Store) -> None:
     page.goto(f"{address}/modes/{MODE_ID}")
     page.get_by_label("what it is").select_option("dust")
@@ -124,7 +139,7 @@ def test_the_report_opens_under_both_policies(address: str, page: Page, reviewed
 PATHS = (
     *("/", "/nights", f"/nights/{NIGHT_ID}", "/models", "/candidates", "/manager", "/nope"),
     *(f"/modes/{MODE_ID}{tab}" for tab in ("", "/pictures", "/evidence", "/recipe", "/history")),
-    f"/modes/{WITHHELD_ID}",
+    *(f"/modes/{WITHHELD_ID}", "/guide", "/guide/night", "/guide/settings", "/guide/recipes"),
 )
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from inspection.guide import topic
 from inspection.inputs.images import read_image, write_image
 from inspection.operations.operation import Image
 from inspection.pictures.recipe_sheet import (
@@ -42,11 +43,10 @@ from inspection.recipes.recipe import (
 from inspection.workspace.folder import create_workspace
 from inspection.workspace.store import Store
 from tests.benchmarks.planted import load_faults
-from tests.conftest import REPOSITORY, Answer
+from tests.conftest import Answer
 from tests.dashboards.hand_made import MODE_ID, MODEL, WITHHELD_ID, make_night
 
 Fmi = Callable[..., Answer]
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 SIZE = 32
 LAMP = Ingredient("dimmer lamp", 0.5, 1.5)
 OFFSET = Ingredient("offset darker", 0.1, 0.2)
@@ -365,20 +365,21 @@ def test_images_and_sheets_that_cannot_be_used(fmi: Fmi, tmp_path: Path, images:
     assert fmi(*given, out).returncode == 0
 
 
-# --- the README's examples ---
+# --- the guide's examples ---
 
 
-def example(of: str) -> str:
-    """The one code block of the README that holds some words."""
-    (block,) = (each for each in re.findall(r"^```python\n(.*?)^```", README, re.M | re.S) if of in each)
+def example(name: str, of: str) -> str:
+    """The one code block of a topic that holds some words."""
+    blocks = re.findall(r"^```python\n(.*?)^```", topic(name).text, re.M | re.S)
+    (block,) = (each for each in blocks if of in each)
     return str(block)
 
 
-def test_the_data_set_of_the_readme_changes_what_the_recipe_changes(
+def test_the_data_set_of_the_guide_changes_what_the_recipe_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    block = example("torch.utils.data.Dataset")
+    block = example("recipes", "torch.utils.data.Dataset")
     (name,) = re.findall(r'Path\("(.+?)"\)', block)
     textured(tmp_path).rename(tmp_path / name)
     held: dict[str, type] = {}
@@ -395,9 +396,9 @@ def test_the_data_set_of_the_readme_changes_what_the_recipe_changes(
     assert len(data) == 8
 
 
-def test_the_fault_of_the_readme_can_be_planted(tmp_path: Path) -> None:
+def test_the_fault_of_the_guide_can_be_planted(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
-    path.write_text(example(".family = "), encoding="utf-8")
+    path.write_text(example("benchmarks", ".family = "), encoding="utf-8")
     ((_, fault),) = load_faults(path).items()
     dark, darker = (fault(grey(200), np.random.default_rng(0), strength).mean() for strength in (1.0, 2.0))
     assert 200 > dark > darker > 0
