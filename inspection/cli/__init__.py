@@ -7,6 +7,7 @@
 - recipe: recipe show, recipe check
 - models: models, promote, rollback, export
 - serving: serve, worker
+- access: user, key
 - doctor: doctor
 - options: options that several commands share
 - described: a model as options describe it
@@ -15,7 +16,7 @@
 """
 
 # In the order in which --help lists them.
-from inspection.cli import workspace, night, models, engine, recipe, serving, doctor  # noqa: F401, I001
+from inspection.cli import workspace, night, models, engine, recipe, serving, access, doctor  # noqa: F401, I001
 from inspection.cli.entry import main
 
 __all__ = ["main"]
