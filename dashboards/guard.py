@@ -39,7 +39,7 @@ HEADERS = {
 
 NO_PROXY = (
     "This dashboard is served for its own machine alone, so it answers no proxy. For others set serve.url in "
-    "fmi.toml; fmi user --help says how."
+    "fmi.toml; fmi serve --help says how."
 )
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host")  # that proxies add to a request
 

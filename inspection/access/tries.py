@@ -12,7 +12,7 @@ from inspection.errors import TooManyTriesError
 from inspection.language import gettext as _
 
 WINDOW = timedelta(minutes=15)  # in which they are counted
-OF_AN_ACCOUNT = 10  # with these a password of twelve random letters is safe for longer than anybody lives
+OF_AN_ACCOUNT = 10  # so that a year holds 350,000 guesses at most
 FROM_AN_ADDRESS = 30  # of which a plant's whole office may have one
 
 

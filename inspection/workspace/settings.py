@@ -250,7 +250,7 @@ class ReportSettings(Section):
 
 
 class ServeSettings(Section):
-    """The dashboard: as it stands for this machine only; for others by accounts, see `fmi user --help`."""
+    """The dashboard: as it stands for this machine only; for others with accounts, see `fmi serve --help`."""
 
     port: int = Field(8321, ge=1, le=65535, description="of the dashboard")
     host: str = Field(
