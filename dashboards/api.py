@@ -1,6 +1,7 @@
 """The same for programs: JSON over HTTP, described by OpenAPI at /api/openapi.json.
 
 Whoever changes something sends the header X-Fmi-Client with a name of its own: a page of another site cannot.
+Where others reach the dashboard, a program sends its key (`fmi key add`) as well, as a bearer token.
 """
 
 import json
@@ -10,10 +11,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Header, HTTPException, Request
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 
-from dashboards.desk import AnyText, AtDesk, Findings, SomeName, SomeText, known, the_mode, the_night
-from dashboards.guard import from_another_site
+from dashboards.desk import AnyName, AnyText, AtDesk, Findings, SomeText, known, signed, the_mode, the_night
+from dashboards.guard import another_site, from_another_site
 from dashboards.inbox import waiting
 from dashboards.modes import known_cause, relabelled, started
 from dashboards.nights import NIGHTS_LISTED
@@ -52,7 +54,11 @@ def _sayable(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-router = APIRouter(prefix=PREFIX, default_response_class=Json)
+# It is described here; `access` says whom it lets in.
+_KEY = HTTPBearer(
+    auto_error=False, description="a key of `fmi key add`, where others than this machine reach the dashboard"
+)
+router = APIRouter(prefix=PREFIX, default_response_class=Json, dependencies=[Depends(_KEY)])
 
 
 def _own_program(
@@ -60,17 +66,20 @@ def _own_program(
 ) -> None:
     """Let only programs through that a person has started: pages of other sites cannot send this header."""
     if from_another_site(request):
-        raise HTTPException(403, _("This request came from another site, so nothing was changed."))
+        raise HTTPException(403, another_site(request))
 
 
 CHANGES = [Depends(_own_program)]
+Signature = Annotated[
+    AnyName, Field(description="who says it; where keys are asked for, the key's name counts instead")
+]
 
 
 class VerdictGiven(BaseModel):
     """A reviewer's verdict."""
 
     judgement: Judgement
-    reviewer: SomeName
+    reviewer: Signature = ""
     comment: AnyText = ""
     cause: AnyText = Field("", description="the operation or family that the reviewer names")
 
@@ -80,14 +89,14 @@ class LabelsGiven(BaseModel):
 
     rows: list[int] = Field(min_length=1, description="data rows of the log")
     label: str | None = Field(None, description="a class of the model; null: nothing to train on")
-    reviewer: SomeName
+    reviewer: Signature = ""
 
 
 class DecisionGiven(BaseModel):
     """Why a model is promoted or rolled back, and who decides it."""
 
     reason: SomeText
-    author: SomeName
+    author: Signature = ""
 
 
 class PromotionGiven(DecisionGiven):
@@ -191,7 +200,7 @@ def give_verdict(mode_id: str, given: VerdictGiven, desk: AtDesk, findings: Find
     """Add a verdict."""
     mode, now = the_mode(findings, mode_id), datetime.now(UTC)
     cause = known_cause(mode, given.cause)
-    verdict = Verdict(mode.mode_id, given.judgement, given.comment, given.reviewer, now, cause)
+    verdict = Verdict(mode.mode_id, given.judgement, given.comment, signed(given.reviewer), now, cause)
     desk.live.add_verdict(verdict)
     return verdict
 
@@ -199,7 +208,8 @@ def give_verdict(mode_id: str, given: VerdictGiven, desk: AtDesk, findings: Find
 @router.post("/modes/{mode_id}/labels", status_code=201, dependencies=CHANGES)
 def relabel(mode_id: str, given: LabelsGiven, desk: AtDesk, findings: Findings) -> list[Relabel]:
     """Say what some logged images show."""
-    relabels = relabelled(findings, the_mode(findings, mode_id), given.rows, given.label, given.reviewer)
+    mode, reviewer = the_mode(findings, mode_id), signed(given.reviewer)
+    relabels = relabelled(findings, mode, given.rows, given.label, reviewer)
     desk.live.add_relabels(relabels)
     return relabels
 
@@ -213,7 +223,7 @@ def retrain(mode_id: str, desk: AtDesk, findings: Findings) -> Started:
 @router.post("/models/rollback", status_code=201, dependencies=CHANGES)
 def roll_back(given: RollbackGiven, desk: AtDesk, after: BackgroundTasks) -> Promotion:
     """Go back to the model that was deployed before."""
-    entry = promotion.roll_back(desk.live.store, given.author, given.reason, given.deployed)
+    entry = promotion.roll_back(desk.live.store, signed(given.author), given.reason, given.deployed)
     after.add_task(desk.track)
     return entry
 
@@ -226,4 +236,4 @@ def promote(
     after.add_task(desk.track)
     with known(_("model {id}").format(id=model_hash[:12])):
         findings.model(model_hash)
-    return promotion.promote(desk.live.store, model_hash, given.author, given.reason, given.anyway)
+    return promotion.promote(desk.live.store, model_hash, signed(given.author), given.reason, given.anyway)

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Form, HTTPException, Request
 from pydantic import StringConstraints
 
+from dashboards.access import asker
 from dashboards.pages import Pages
 from dashboards.retraining import RetrainingStarter
 from inspection.errors import InspectionError, StoreBusyError, UnknownIdError
@@ -64,12 +65,29 @@ def _findings(request: Request) -> Reader:
 
 AtDesk = Annotated[Desk, Depends(_desk)]
 Findings = Annotated[Reader, Depends(_findings)]
-SomeName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME)]
 SomeText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_COMMENT)]
+AnyName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_NAME)]
 AnyText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_COMMENT)]
-Name = Annotated[SomeName, Form()]
 Reason = Annotated[SomeText, Form()]
 Comment = Annotated[AnyText, Form()]
+
+
+def signed(typed: str) -> str:
+    """Who a change is written down under: whoever is logged in; the name typed only where nobody logs in.
+
+    Answers 422 where neither is there.
+    """
+    name = asker().name or typed
+    if not name:
+        raise HTTPException(422, _("No name was given. Nothing was changed. Go back and mend it."))
+    return name
+
+
+def _signed_form(reviewer: Annotated[AnyName, Form()] = "") -> str:
+    return signed(reviewer)
+
+
+Name = Annotated[str, Depends(_signed_form)]
 
 
 @contextmanager

@@ -1,15 +1,19 @@
-"""What keeps the pages to this machine's reviewer: headers, and forms that no other site can send."""
+"""What keeps the pages to their readers: names that are answered, headers, forms no other site can send."""
 
 import re
 import secrets
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from inspection.language import gettext as _
+
 HOSTS = ("127.0.0.1", "localhost")
 COOKIE = "fmi_csrf"
+SESSION = "fmi_session"  # the cookie of who is logged in
 FIELD = "csrf"
 LARGEST_FORM = 64 * 1024  # bytes
 
@@ -33,17 +37,30 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
+NO_PROXY = (
+    "This dashboard is served for its own machine alone, so it answers no proxy. For others set serve.url in "
+    "fmi.toml; fmi serve --help says how."
+)
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host")  # that proxies add to a request
+
 Next = Callable[[Request], Awaitable[Response]]
 
 
-def guard(app: FastAPI) -> None:
-    """Answer only to this machine's names, refuse oversized forms and set the headers of every answer."""
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS))
+def guard(app: FastAPI, url: str) -> None:
+    """Answer only to our names, refuse oversized forms and set the headers of every answer.
+
+    `url`: what others type; empty where there are none, and then what a proxy passes on is refused.
+    """
+    app.state.url = url
+    names = [*HOSTS, urlsplit(url).hostname or ""] if url else HOSTS
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*names], www_redirect=False)
 
     @app.middleware("http")
     async def _guarded(request: Request, call_next: Next) -> Response:
         if request.method == "POST" and _oversized(request):
             return secured(PlainTextResponse("This form is larger than any page here sends.", 413))
+        if not url and any(name in request.headers for name in FORWARDED):
+            return secured(PlainTextResponse(NO_PROXY, 403))
         return secured(await call_next(request))
 
 
@@ -54,32 +71,69 @@ def secured(response: Response) -> Response:
     return response
 
 
+def kept(request: Request, cookie: str) -> str:
+    """What a browser has kept under a cookie of ours; empty where there is none."""
+    return request.cookies.get(_called(request, cookie), "")
+
+
+def keep(request: Request, response: Response, cookie: str, value: str, *, links: bool = False) -> None:
+    """Leave a cookie with the browser, for no script to read and no other site to send; empty takes it back.
+
+    `links`: it is sent, too, where a link of another site or of a mail is followed.
+    """
+    response.set_cookie(
+        _called(request, cookie),
+        value,
+        max_age=None if value else 0,
+        httponly=True,
+        secure=bool(request.app.state.url),
+        samesite="lax" if links else "strict",
+        path="/",
+    )
+
+
+def _called(request: Request, cookie: str) -> str:
+    """With this prefix, a browser takes the cookie from this very name alone, and only by https."""
+    return f"__Host-{cookie}" if request.app.state.url else cookie
+
+
 def form_token(request: Request) -> str:
     """Return the token that a page's forms carry: the browser's own, or a new one."""
-    known = request.cookies.get(COOKIE, "")
-    return known if re.fullmatch(r"[\w-]{43}", known) else secrets.token_urlsafe(32)
+    known = kept(request, COOKIE)
+    return known if re.fullmatch(r"[\w-]{43}", known) else new_token()
 
 
-def remember_token(response: Response, token: str) -> None:
-    """Leave the token with the browser, for no other site to use."""
-    response.set_cookie(COOKIE, token, httponly=True, samesite="strict", path="/")
+def new_token() -> str:
+    """A token that no form has carried."""
+    return secrets.token_urlsafe(32)
 
 
 def from_another_site(request: Request) -> bool:
     """Whether a browser says that a page of another site sends a request."""
     origin = request.headers.get("origin")
-    return origin is not None and origin != f"{request.url.scheme}://{request.headers.get('host')}"
+    return origin is not None and origin != _own(request)
+
+
+def _own(request: Request) -> str:
+    """What browsers call our own pages' site."""
+    return str(request.app.state.url) or f"{request.url.scheme}://{request.headers.get('host')}"
+
+
+def another_site(request: Request) -> str:
+    """What is said to it."""
+    said = _("This came from another site ({origin}), so nothing was changed. This dashboard is at {own}.")
+    return said.format(origin=request.headers.get("origin"), own=_own(request))
 
 
 async def own_form(request: Request) -> None:
     """Let only forms of our own pages through: same origin, and the token twice (cookie and field)."""
     if from_another_site(request):
-        raise HTTPException(403, "This form came from another site, so nothing was changed.")
+        raise HTTPException(403, another_site(request))
     sent = str((await request.form()).get(FIELD, ""))
-    known = request.cookies.get(COOKIE, "")
+    known = kept(request, COOKIE)
     if not known or not secrets.compare_digest(sent.encode(), known.encode()):
         raise HTTPException(
-            403, "This form is out of date, so nothing was changed. Reload its page and send again."
+            403, _("This form is out of date, so nothing was changed. Reload its page and send again.")
         )
 
 

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
+from dashboards.access import check_allowed
 from dashboards.desk import (
     LONGEST_COMMENT,
     LONGEST_NAME,
@@ -360,6 +361,8 @@ def give_verdict(
 ) -> Response:
     """Add a reviewer's verdict, and start a retraining where that is asked for as well."""
     mode = the_mode(findings, mode_id)
+    if then == "retrain":
+        check_allowed("POST", f"/modes/{mode_id}/retraining")
     judgement, cause = _meant(mode, answer, but, no)
     desk.live.add_verdict(Verdict(mode_id, judgement, comment, reviewer, datetime.now(UTC), cause))
     if then != "retrain":

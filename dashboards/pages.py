@@ -8,7 +8,9 @@ from urllib.parse import quote
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
-from dashboards.guard import FIELD, form_token, remember_token
+from dashboards.access import asker
+from dashboards.guard import COOKIE, FIELD, form_token, keep
+from inspection.access.roles import Role
 from inspection.language import LANGUAGES
 from inspection.nights.phrases import check_in_words
 from inspection.nights.report import environment, picture_file
@@ -54,6 +56,8 @@ class Pages:
         self._templates.globals["workspace_path"] = str(workspace.root)
         self._templates.filters.update(FILTERS)
         self._templates.globals["behind"] = behind
+        self._templates.globals["asker"] = asker
+        self._templates.globals["roles"] = Role
         self._templates.globals["languages"] = LANGUAGES
         self._templates.globals["families"] = list(CHECKS)
 
@@ -72,11 +76,11 @@ class Pages:
         """Render a page without forms."""
         return HTMLResponse(self._templates.get_template(template).render(context), status)
 
-    def form_page(self, request: Request, template: str, **context: Any) -> HTMLResponse:
+    def form_page(self, request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
         """Render a page with forms, which carry the browser's token."""
         token = form_token(request)
-        response = self.page(template, csrf_field=FIELD, csrf_token=token, **context)
-        remember_token(response, token)
+        response = self.page(template, status, csrf_field=FIELD, csrf_token=token, **context)
+        keep(request, response, COOKIE, token)
         return response
 
     def problem(self, status: int, title: str, message: str, posted: bool = False) -> HTMLResponse:

@@ -48,6 +48,14 @@ class WorkspaceError(InspectionError):
     """A workspace that is missing, incomplete or read-only."""
 
 
+class AccessError(InspectionError):
+    """An account, a password or a key that cannot be used, or that there is not."""
+
+
+class TooManyTriesError(AccessError):
+    """Too many wrong passwords: says how long to wait."""
+
+
 class FlowError(InspectionError):
     """Prefect cannot run a flow: says what to start."""
 

@@ -18,6 +18,8 @@ from babel.messages.pofile import read_po, write_po
 from dashboards import app
 from dashboards import modes as pages
 from inspection import findings
+from inspection.access.roles import Role
+from inspection.access.trail import Event
 from inspection.language import ENGLISH, LANGUAGES
 from inspection.nights import phrases, review
 from inspection.operations.catalogue import CATALOGUE
@@ -40,6 +42,8 @@ WORDS: tuple[type[StrEnum], ...] = (
     findings.Trend,
     findings.PromotionKind,
     review.Sureness,
+    Role,
+    Event,
 )
 RUN_STATES = (
     *("Scheduled", "Late", "Pending", "Running", "Paused", "Cancelling", "Retrying", "AwaitingRetry"),

@@ -9,7 +9,7 @@ async function refresh(part) {
     try {
       const answer = await fetch(part.dataset.refresh);
       const text = await answer.text();
-      if (answer.ok && text !== part.shown) {
+      if (answer.ok && !answer.redirected && text !== part.shown) {
         part.innerHTML = part.shown = text;
         remember(part);
       }

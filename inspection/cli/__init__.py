@@ -7,6 +7,7 @@
 - recipe: recipe show, recipe check
 - models: models, promote, rollback, export
 - serving: serve, worker
+- access: user, key
 - doctor: doctor
 - help: help
 - markdown: a text of the guide, as a terminal shows it
@@ -17,7 +18,7 @@
 """
 
 # In the order in which --help lists them.
-from inspection.cli import workspace, night, models, engine, recipe, serving, doctor, help  # noqa: F401, I001
+from inspection.cli import workspace, night, models, engine, recipe, serving, access, doctor, help  # noqa: F401, I001
 from inspection.cli.entry import main
 
 __all__ = ["main"]

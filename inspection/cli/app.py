@@ -21,5 +21,16 @@ recipe = typer.Typer(
     help="Look at an augmentation recipe, and check it, before you use it.", no_args_is_help=True
 )
 app.add_typer(recipe, name="recipe")
+user = typer.Typer(
+    help="People who may use the dashboard from elsewhere: accounts, roles, and who did what.\n\n"
+    "Roles: a viewer reads; a reviewer also gives verdicts and relabels; an engineer also retrains, "
+    "promotes, rolls back and reads who did what. fmi serve --help says how others reach the dashboard.",
+    no_args_is_help=True,
+)
+app.add_typer(user, name="user")
+key = typer.Typer(
+    help="Programs that may use /api/ from elsewhere: keys with a role each.", no_args_is_help=True
+)
+app.add_typer(key, name="key")
 console = Console()
 errors = Console(stderr=True)

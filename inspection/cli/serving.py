@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,8 @@ from inspection.cli.options import WorkspaceOption, open_given
 from inspection.errors import FlowError, WorkspaceError
 from inspection.workspace.folder import Workspace
 from inspection.workspace.lease import holder, lease
+
+OTHERS = "For others than this machine"  # a panel of the help
 
 
 @contextmanager
@@ -69,19 +72,38 @@ def _check_answers() -> None:
 
 @app.command()
 def serve(
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of the dashboard on 127.0.0.1; 0 takes the setting.")
-    ] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the dashboard; 0 takes the setting.")] = 0,
+    host: Annotated[
+        str,
+        typer.Option(help="Address of this machine to listen at, 0.0.0.0 for all.", rich_help_panel=OTHERS),
+    ] = "",
+    url: Annotated[
+        str,
+        typer.Option(help="What others type: https://NAME, or https://NAME:PORT.", rich_help_panel=OTHERS),
+    ] = "",
+    certificate: Annotated[
+        Path | None, typer.Option(help="PEM file of the certificate.", rich_help_panel=OTHERS)
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="PEM file of its private key.", rich_help_panel=OTHERS)
+    ] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Open the dashboard on this machine: nights, findings, verdicts and retraining.
 
     Starts a Prefect server and a worker for the retraining button, or uses the server that
     PREFECT_API_URL names.
+
+    As it stands only this machine reaches it, and nobody logs in. For others, first make accounts
+    (fmi user add). Then either give --host, --certificate and --key; or leave the host, let a reverse proxy
+    on this machine speak https and pass everything on to the port, and give --url. Nothing goes over the
+    network unencrypted.
     """
+    from dashboards.address import address_of
     from inspection.workspace.store import Store
 
     site = open_given(workspace)
+    address = address_of(site, port, host, url, certificate, key)
     Store(site.store_path).models()  # a store that cannot be read is told now, not on every page
     served = holder(site.leases, "serve")
     if served:
@@ -99,9 +121,8 @@ def serve(
         # On the plant's own server others may work: what they run is theirs to see to.
         lost = take_up_left_runs if own else lambda: None
         running.enter_context(worker(site.prefect_home, site.root, lost))
-        chosen = port or site.settings.serve.port
-        console.print(f"The dashboard is at http://127.0.0.1:{chosen} - end it with Ctrl+C")
-        run_dashboard(site, chosen, os.environ[URL])
+        console.print(f"The dashboard is at {address.shown} - end it with Ctrl+C")
+        run_dashboard(site, address, os.environ[URL])
 
 
 @app.command()

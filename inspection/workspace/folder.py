@@ -26,6 +26,11 @@ class Workspace:
         return self.root / "fmi.duckdb"
 
     @property
+    def access_path(self) -> Path:
+        """The file of the accounts, where others may use the dashboard."""
+        return self.root / "access.sqlite"
+
+    @property
     def prefect_home(self) -> Path:
         """Where Prefect keeps its own database and results for this workspace."""
         return self.root / ".prefect"

@@ -251,9 +251,21 @@ class ReportSettings(Section):
 
 
 class ServeSettings(Section):
-    """The dashboard, on this machine only."""
+    """The dashboard: as it stands for this machine only; for others with accounts, see `fmi serve --help`."""
 
-    port: int = Field(8321, ge=1, le=65535, description="of the dashboard on 127.0.0.1")
+    port: int = Field(8321, ge=1, le=65535, description="of the dashboard")
+    host: str = Field(
+        "127.0.0.1",
+        description="address of this machine that it listens at; others reach 0.0.0.0 or a network card's, "
+        "which needs accounts, a certificate and its key",
+    )
+    url: str = Field(
+        "",
+        description="what others type, for example https://fmi.plant.example; with host 127.0.0.1, a reverse "
+        "proxy on this machine passes it on",
+    )
+    certificate: str = Field("", description="PEM file of the certificate and those that vouch for it")
+    key: str = Field("", description="PEM file of its private key, without a passphrase")
 
 
 class Settings(BaseSettings):
@@ -296,6 +308,7 @@ NO_NIGHTS = (
     "worth",
     "mlflow",
     "report",
+    "serve",
 )  # tables that decide nothing of a night: it is the same whatever they hold
 TWICE = ("Cannot declare", "Cannot overwrite", "immutable namespace")  # tomllib's words
 RETIRED = (
@@ -363,7 +376,7 @@ def of_a_night(settings: Settings) -> dict[str, Any]:
 
 def as_now(values: dict[str, Any]) -> dict[str, Any]:
     """All settings of a night of an earlier version: what did not exist then is as it is by default."""
-    found = current_names(values)
+    found = {table: rows for table, rows in current_names(values).items() if table not in NO_NIGHTS}
     for table, key, default, _ in settings_rows():
         if table not in NO_NIGHTS:
             found.setdefault(table, {}).setdefault(key, default)

@@ -74,17 +74,24 @@ class Visitor:
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """Serve on a free port of this machine; yield the address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.005)
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
+    with socket.create_server(("127.0.0.1", 0)) as listener, running(app, listener):
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def running(app: FastAPI, listener: socket.socket, **https: Path) -> Iterator[None]:
+    """Serve for the block, where a socket listens."""
+    config = uvicorn.Config(app, log_level="critical", ws="none", proxy_headers=False, **https)  # type: ignore[arg-type]
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture

@@ -4,16 +4,20 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
 
+from inspection.access.trail import Event, entries
 from inspection.findings import Decision, Judgement
 from inspection.guide import TOPICS
+from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
 from tests.dashboards.conftest import Workbench
+from tests.dashboards.for_others import PASSWORD, certified, served_for_others
 from tests.dashboards.hand_made import MODE_ID, MODEL, NIGHT_ID, WITHHELD_ID
 from tests.inspection.workspace.records import a_retraining
 
@@ -164,3 +168,75 @@ def test_no_page_keeps_anybody_out(
             found |= {(path, each["id"]): each["nodes"][0]["html"] for each in violations}
         browser.close()
     assert found == {}
+
+
+@pytest.mark.parametrize(("width", "scheme", "language"), [(1280, "light", "en"), (820, "dark", "ja")])
+def test_somebody_logs_in_and_nobody_is_kept_out_by_the_page(
+    workspace: Workspace,
+    workbench: Workbench,
+    reviewed: Store,
+    tmp_path: Path,
+    cheap_passwords: None,
+    width: int,
+    scheme: Literal["light", "dark"],
+    language: str,
+) -> None:
+    """By https, with the keyboard alone, from a link to the page that it names; axe-core looks on."""
+    complaints: list[str] = []
+    with (
+        served_for_others(workspace, workbench, certified(tmp_path)) as dashboard,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            locale=language,
+            ignore_https_errors=True,
+        )
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.goto(f"{dashboard.url}/modes/{MODE_ID}/pictures?kind=escape")
+        page.keyboard.type("Reviewer")
+        page.keyboard.press("Tab")
+        page.keyboard.type(PASSWORD)
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(f"{dashboard.url}/modes/{MODE_ID}/pictures?kind=escape")
+        page.goto(f"{dashboard.url}/modes/{MODE_ID}")
+        page.keyboard.press("1")
+        page.locator("form[data-keys] button").click()
+        expect(page.get_by_role("status")).to_be_visible()
+        page.goto(f"{dashboard.url}/account")
+        page.locator("form[action='/logout'] button").click()
+        expect(page).to_have_url(f"{dashboard.url}/login")
+        page.go_back()
+        page.reload()
+        expect(page.locator("#password")).to_be_visible()
+        looked_at = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            locale=language,
+            ignore_https_errors=True,
+            bypass_csp=True,  # which keeps axe's script out, too
+        )
+        found = _violations(looked_at.new_page(), dashboard.url)
+        browser.close()
+    assert [verdict.reviewer for verdict in reviewed.verdicts(MODE_ID)] == ["reviewer"]
+    assert Event.LOGGED_OUT in [entry.event for entry in entries(dashboard.book, 9)]
+    assert complaints == []
+    assert found == {}
+
+
+def _violations(page: Page, url: str) -> dict[tuple[str, str], str]:
+    """What axe-core finds on the pages that only those see who log in."""
+    found: dict[tuple[str, str], str] = {}
+    for path in ("/login?next=/access", "/access", "/account", f"/modes/{MODE_ID}", "/nope"):
+        page.goto(url + path)
+        violations = Axe().run(page).response["violations"]
+        found |= {(path, each["id"]): each["nodes"][0]["html"] for each in violations}
+        if "/login" in path:
+            page.fill("#name", "engineer")
+            page.fill("#password", PASSWORD)
+            page.keyboard.press("Enter")
+            page.wait_for_url(f"{url}/access")
+    return found

@@ -174,6 +174,7 @@ def with_names_of_before(settings: dict[str, Any]) -> dict[str, object]:
         "defect_log": log,
         "blame": {**blame, "sounding_errors": 32},
         "matching": {**matching, **more},
+        "serve": {"port": 8000},  # which was kept with a night, and decided nothing of it
     }
 
 
