@@ -2,7 +2,7 @@
 
 - workspace: init, register, train, evaluate, sql
 - answer: what sql answers, as people or programs read it
-- night: night, retrain, demo
+- night: night, retrain, table, demo
 - engine: invert, style, bench paper
 - recipe: recipe show, recipe check
 - models: models, promote, rollback, export

@@ -1,10 +1,8 @@
 """The night's report, one self-contained HTML file, and what its pages share with the dashboard's."""
 
 import base64
-import csv
 import hashlib
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -14,11 +12,11 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from inspection.errors import WorkspaceError
-from inspection.findings import ORIGINS, LoggedError, Night, RegisteredModel, Retraining
-from inspection.inputs.formulas import as_text
+from inspection.findings import Night, RegisteredModel, Retraining
 from inspection.language import gettext, language, ngettext, speaking
 from inspection.nights.phrases import FILTERS
 from inspection.nights.review import REVIEW
+from inspection.nights.tables import errors_csv
 from inspection.nights.worth import worth_in_words, worth_of
 from inspection.workspace.files import write_whole
 from inspection.workspace.folder import Workspace
@@ -57,36 +55,6 @@ def _html(night: Night, workspace: Workspace, model: RegisteredModel) -> str:
     return page.render(
         night=night, model=model, style=Markup(style), style_hash=digest, written_at=datetime.now(UTC)
     )
-
-
-def errors_csv(night: Night) -> str:
-    """Every error of a night as CSV: where it stands, what was said of it, and its failure mode."""
-    origins = (*ORIGINS, "serial")
-    header = ["row", "inspection_id", "failure_mode", "true_label", "predicted_label", "kind", "margin"]
-    written = io.StringIO()
-    rows = csv.writer(written, lineterminator="\n")
-    rows.writerow([*header, "image_path", "captured_at", *origins])
-    for mode_id, error in _with_modes(night):
-        said = error.context
-        told = [error.inspection_id, mode_id, error.true_label, error.predicted_label]
-        rows.writerow(
-            [
-                error.row,
-                *map(as_text, told),
-                error.kind.value,
-                f"{error.margin:.4g}",
-                as_text(error.image_path),
-                said.captured_at.isoformat() if said.captured_at else "",
-                *(as_text(getattr(said, name) or "") for name in origins),
-            ]
-        )
-    return written.getvalue()
-
-
-def _with_modes(night: Night) -> Iterator[tuple[str, LoggedError]]:
-    for mode in night.modes:
-        yield from ((mode.mode_id, error) for error in mode.errors)
-    yield from (("", error) for error in night.unclustered)
 
 
 # --- what the report and the dashboard share ---
