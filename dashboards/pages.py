@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from dashboards.guard import FIELD, form_token, remember_token
 from inspection.language import LANGUAGES
+from inspection.nights.paper import PAPER
 from inspection.nights.phrases import check_in_words
 from inspection.nights.report import environment, picture_file
 from inspection.nights.review import CHECKS, cause_title, unclaimed_title
@@ -52,7 +53,7 @@ class Pages:
         self._templates = environment(self.picture_url, "dashboards")
         self._templates.globals["workspace_name"] = workspace.root.name
         self._templates.globals["workspace_path"] = str(workspace.root)
-        self._templates.filters.update(FILTERS)
+        self._templates.filters.update(FILTERS | PAPER)
         self._templates.globals["behind"] = behind
         self._templates.globals["languages"] = LANGUAGES
         self._templates.globals["families"] = list(CHECKS)

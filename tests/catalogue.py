@@ -19,7 +19,7 @@ from dashboards import app
 from dashboards import modes as pages
 from inspection import findings
 from inspection.language import ENGLISH, LANGUAGES
-from inspection.nights import phrases, review
+from inspection.nights import phrases, poc, review
 from inspection.operations.catalogue import CATALOGUE
 from inspection.operations.operation import FAMILIES
 from inspection.retraining import competition, retrain
@@ -39,6 +39,7 @@ WORDS: tuple[type[StrEnum], ...] = (
     findings.Trend,
     findings.PromotionKind,
     review.Sureness,
+    poc.State,
 )
 RUN_STATES = (
     *("Scheduled", "Late", "Pending", "Running", "Paused", "Cancelling", "Retrying", "AwaitingRetry"),

@@ -3,6 +3,7 @@
 - workspace: init, register, train, evaluate, sql
 - answer: what sql answers, as people or programs read it
 - night: night, retrain, table, demo
+- poc: poc, a plant's first month
 - engine: invert, style, bench paper
 - recipe: recipe show, recipe check
 - models: models, promote, rollback, export
@@ -15,7 +16,7 @@
 """
 
 # In the order in which --help lists them.
-from inspection.cli import workspace, night, models, engine, recipe, serving, doctor  # noqa: F401, I001
+from inspection.cli import workspace, night, poc, models, engine, recipe, serving, doctor  # noqa: F401, I001
 from inspection.cli.entry import main
 
 __all__ = ["main"]

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -36,7 +36,8 @@ def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> 
     """
     path = workspace.report_path(night.night_id)
     with speaking(workspace.settings.report.language):
-        html = _html(night, workspace, model)
+        shown = {"night": night, "model": model, "written_at": datetime.now(UTC)}
+        html = self_contained(workspace.root, "report.html", {}, **shown)
     try:
         write_whole(path.with_suffix(".csv"), errors_csv(night).encode("utf-8-sig"))  # as Excel takes UTF-8
         write_whole(path, html.encode())
@@ -48,13 +49,15 @@ def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> 
     return path
 
 
-def _html(night: Night, workspace: Workspace, model: RegisteredModel) -> str:
+def self_contained(
+    root: Path, template: str, filters: Mapping[str, Callable[..., object]], **shown: object
+) -> str:
+    """Render a page as one file: its style and the workspace's pictures are inside it, and no script is."""
     style = stylesheet()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    page = environment(lambda path: _embedded(workspace.root, path)).get_template("report.html")
-    return page.render(
-        night=night, model=model, style=Markup(style), style_hash=digest, written_at=datetime.now(UTC)
-    )
+    pages = environment(lambda path: _embedded(root, path))
+    pages.filters.update(filters)
+    return pages.get_template(template).render(style=Markup(style), style_hash=digest, **shown)
 
 
 # --- what the report and the dashboard share ---
