@@ -43,7 +43,7 @@ def poc(
     given: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[MODEL] [FOLDER]",
+            metavar="MODEL FOLDER",
             help="To begin: the weights to register, and the folder of the plant's logs and images; the "
             "folder alone where the workspace has a model. Nothing: go on.",
             show_default=False,
@@ -77,10 +77,13 @@ def poc(
 
     fmi poc resnet18.pt plant/ -a resnet18 --classes good,scratch,pit --good good --reference parts/
 
-    It makes a workspace, registers the model and reads the logs, by name, one night each. Where the folder
-    holds labelled images and no log, the model's errors on them are the log. Afterwards fmi poc alone reads
-    what has come since, says what is done, due and late and what to do next, and writes a paper of two or
-    three sheets that asks for it, with the figures measured so far, in the language of the reports.
+    It makes a workspace, registers the model and reads the logs, by name, one
+    night each. Where the folder holds labelled images and no log, the model's
+    errors on them are the log.
+
+    Afterwards fmi poc alone reads what has come since, says what is done, due
+    and late and what to do next, and writes a paper of two or three sheets that
+    asks for it, with the figures measured so far, in the language of the reports.
     """
     from inspection.nights.paper import write_paper
     from inspection.nights.poc import look
