@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Header, HTTPException, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 
@@ -18,7 +18,7 @@ from dashboards.desk import AnyName, AnyText, AtDesk, Findings, SomeText, known,
 from dashboards.guard import another_site, from_another_site
 from dashboards.inbox import waiting
 from dashboards.modes import known_cause, relabelled, started
-from dashboards.nights import NIGHTS_LISTED
+from dashboards.nights import NIGHTS_LISTED, table
 from inspection.findings import (
     FailureMode,
     Judgement,
@@ -31,6 +31,7 @@ from inspection.findings import (
 )
 from inspection.language import gettext as _
 from inspection.models import promotion
+from inspection.nights.tables import Tool
 from inspection.workspace.jobs import Job, jobs_now
 from inspection.workspace.reader import REMEMBERED, NightOverview, WaitingMode
 
@@ -184,6 +185,23 @@ def models(findings: Findings) -> list[ModelState]:
     """The models, newest first, each with what has become of it."""
     states = findings.model_states()
     return [ModelState(model=each, state=states[each.model_hash]) for each in findings.models()]
+
+
+ARCHIVE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/zip": {}}, "description": "the table and a script that opens it"}
+}
+
+
+@router.get("/nights/{night_id}/tables/{tool}", response_class=Response, responses=ARCHIVE)
+def table_of_night(night_id: str, tool: Tool, desk: AtDesk, findings: Findings) -> Response:
+    """A night's errors as a table for FiftyOne, Renumics Spotlight or CleanVision."""
+    return table(desk, findings, the_night(findings, night_id).night_id, tool)
+
+
+@router.get("/modes/{mode_id}/tables/{tool}", response_class=Response, responses=ARCHIVE)
+def table_of_mode(mode_id: str, tool: Tool, desk: AtDesk, findings: Findings) -> Response:
+    """A failure mode's errors as a table for FiftyOne, Renumics Spotlight or CleanVision."""
+    return table(desk, findings, the_mode(findings, mode_id).mode_id, tool)
 
 
 @router.get("/promotions")

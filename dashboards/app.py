@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from dashboards import access, api, files, guide, inbox, login, manager, models, modes, nights
+from dashboards import access, api, files, guide, inbox, login, manager, models, modes, nights, poc
 from dashboards.desk import Desk
 from dashboards.guard import guard, secured
 from dashboards.pages import Pages
@@ -49,7 +49,7 @@ def create_app(workspace: Workspace, store: Store, retraining: RetrainingStarter
     _speak(app)
     guard(app, url)
     _answer_problems(app)
-    for pages in (inbox, nights, modes, models, manager, guide, files):
+    for pages in (inbox, nights, modes, models, manager, poc, guide, files):
         app.include_router(pages.router, include_in_schema=False)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))

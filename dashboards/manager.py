@@ -9,41 +9,14 @@ from fastapi.responses import HTMLResponse, Response
 
 from dashboards.desk import AtDesk, Findings
 from dashboards.inbox import Inbox, waiting
-from inspection.findings import ErrorKind, NightState, Promotion, PromotionKind, Retraining
-from inspection.workspace.reader import REMEMBERED, NightOverview, Reader, WaitingMode
-from inspection.workspace.settings import WorthSettings
+from inspection.findings import Retraining
+from inspection.nights.month import month_of
+from inspection.nights.poc import begun_in
+from inspection.workspace.reader import REMEMBERED, WaitingMode
 
 DAYS = 30  # that the page looks back
 
 router = APIRouter(default_response_class=HTMLResponse)
-
-
-@dataclass(frozen=True, slots=True)
-class Month:
-    """What happened since a moment."""
-
-    since: datetime  # UTC
-    nights: list[NightOverview]  # that finished, one of each log
-    kinds: dict[str, int]  # errors, by their kind
-    modes: list[WaitingMode]  # failure modes as their newest night saw them
-    retrainings: list[Retraining]
-    promotions: list[Promotion]  # and rollbacks; not registrations
-    prices: WorthSettings
-
-    @property
-    def errors(self) -> int:
-        """All of them."""
-        return sum(self.kinds.values())
-
-    @property
-    def cost(self) -> float | None:
-        """What the errors cost by the prices of the settings; None where no price is set."""
-        if not (self.prices.escape_price or self.prices.overkill_price):
-            return None
-        escapes, overkills = (
-            self.kinds.get(kind.value, 0) for kind in (ErrorKind.ESCAPE, ErrorKind.OVERKILL)
-        )
-        return escapes * self.prices.escape_price + overkills * self.prices.overkill_price
 
 
 @router.get("/manager")
@@ -60,24 +33,7 @@ def manager_page(desk: AtDesk, findings: Findings) -> Response:
         nights=recent,
         days=DAYS,
         now=now,
-    )
-
-
-def month_of(findings: Reader, prices: WorthSettings, since: datetime) -> Month:
-    """What happened since a moment."""
-    nights = [each for each in findings.nights() if each.started_at >= since]
-    return Month(
-        since,
-        list({each.log_path: each for each in nights if each.state is NightState.FINISHED}.values()),
-        findings.kinds_since(since),
-        [each for each in findings.newest_of_lineages() if each.started_at >= since],
-        [each for each in findings.retrainings() if each.finished_at >= since],
-        [
-            each
-            for each in findings.promotions()
-            if each.decided_at >= since and each.kind is not PromotionKind.REGISTERED
-        ],
-        prices,
+        first_month=begun_in(desk.workspace) is not None,
     )
 
 

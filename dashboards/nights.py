@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
-from dashboards.desk import AtDesk, Findings, known, the_night
+from dashboards.desk import AtDesk, Desk, Findings, known, the_mode, the_night
 from inspection.findings import NightState, Trend
 from inspection.language import gettext as _
 from inspection.nights.lineage import trend
-from inspection.nights.report import errors_csv
+from inspection.nights.tables import Errors, Tool, errors_csv, zipped
 from inspection.workspace.reader import ModeOverview, NightOverview, Reader
 
 NIGHTS_LISTED = 50  # on one page, and to be set beside a night
@@ -102,3 +102,22 @@ def errors_file(night_id: str, findings: Findings) -> Response:
     text = errors_csv(the_night(findings, night_id)).encode("utf-8-sig")  # as Excel takes UTF-8
     named = {"Content-Disposition": f'attachment; filename="{night_id}-errors.csv"'}
     return Response(text, media_type="text/csv", headers=named)
+
+
+@router.get("/nights/{night_id}/tables/{tool}.zip")
+def night_table(night_id: str, tool: Tool, desk: AtDesk, findings: Findings) -> Response:
+    """Send a night's errors as a table for another tool."""
+    return table(desk, findings, the_night(findings, night_id).night_id, tool)
+
+
+@router.get("/modes/{mode_id}/tables/{tool}.zip")
+def mode_table(mode_id: str, tool: Tool, desk: AtDesk, findings: Findings) -> Response:
+    """Send a failure mode's errors as a table for another tool."""
+    return table(desk, findings, the_mode(findings, mode_id).mode_id, tool)
+
+
+def table(desk: Desk, findings: Reader, wanted: str, tool: Tool) -> Response:
+    """The errors of a night or a failure mode with a script that opens them, as one archive."""
+    content = zipped(Errors.of(findings, desk.workspace, wanted), tool)
+    named = {"Content-Disposition": f'attachment; filename="{wanted}-{tool.value}.zip"'}
+    return Response(content, media_type="application/zip", headers=named)

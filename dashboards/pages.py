@@ -12,6 +12,7 @@ from dashboards.access import asker
 from dashboards.guard import COOKIE, FIELD, form_token, keep
 from inspection.access.roles import Role
 from inspection.language import LANGUAGES
+from inspection.nights.paper import PAPER
 from inspection.nights.phrases import check_in_words
 from inspection.nights.report import environment, picture_file
 from inspection.nights.review import CHECKS, cause_title, unclaimed_title
@@ -54,7 +55,7 @@ class Pages:
         self._templates = environment(self.picture_url, "dashboards")
         self._templates.globals["workspace_name"] = workspace.root.name
         self._templates.globals["workspace_path"] = str(workspace.root)
-        self._templates.filters.update(FILTERS)
+        self._templates.filters.update(FILTERS | PAPER)
         self._templates.globals["behind"] = behind
         self._templates.globals["asker"] = asker
         self._templates.globals["roles"] = Role

@@ -3,7 +3,10 @@
 By the distribution function itself: `scipy.stats` takes as long to import as a small model to answer.
 """
 
-from scipy.special import bdtr, bdtrc
+import math
+
+import numpy as np
+from scipy.special import bdtr, bdtrc, betaincinv, gammaln, xlogy
 
 
 def at_least(successes: int, trials: int, probability: float) -> float:
@@ -14,3 +17,40 @@ def at_least(successes: int, trials: int, probability: float) -> float:
 def as_uneven(one: int, other: int) -> float:
     """The p-value of two counts as uneven as these, where both are as likely (sign test, two-sided)."""
     return min(1.0, 2 * float(bdtr(min(one, other), one + other, 0.5)))
+
+
+def share_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The exact 95 % interval of a share, of which so many trials succeeded (Clopper and Pearson, 1934)."""
+    failures = trials - successes
+    lower = float(betaincinv(successes, failures + 1, 0.025)) if successes else 0.0
+    return lower, float(betaincinv(successes + 1, failures, 0.975)) if failures else 1.0
+
+
+def pairs_to_show(share: float, significance: float, power: float, most: int) -> float | None:
+    """How many pairs it takes on average until the sign test shows which kind is the more frequent one.
+
+    `share` of the pairs are of the first kind. How many there will be is a matter of chance, too (Poisson).
+    With so many the test shows the first kind as the more frequent one with this power, below this p-value.
+    None where it takes more than `most`.
+    """
+    from scipy.optimize import bisect  # a second, which hardly anybody here should wait for
+
+    counts = np.arange(most + math.ceil(6 * math.sqrt(most)) + 1)
+    shown = np.array(_shown_of(len(counts), share, significance))
+
+    def power_at(mean: float) -> float:
+        return float(np.exp(xlogy(counts, mean) - mean - gammaln(counts + 1)) @ shown)
+
+    if power_at(most) < power:
+        return None
+    return float(bisect(lambda mean: power_at(mean) - power, 0.0, most, xtol=1e-3))
+
+
+def _shown_of(pairs: int, share: float, significance: float) -> list[float]:
+    """Of 0, 1, 2, ... pairs: how probably the sign test shows the first kind as the more frequent one."""
+    shown, others = list[float](), -1  # so many of the other kind at most
+    for count in range(pairs):
+        while others + 1 < count / 2 and 2 * bdtr(others + 1, count, 0.5) <= significance:
+            others += 1
+        shown.append(float(bdtr(others, count, 1 - share)) if others >= 0 else 0.0)
+    return shown

@@ -21,7 +21,7 @@ from inspection import findings
 from inspection.access.roles import Role
 from inspection.access.trail import Event
 from inspection.language import ENGLISH, LANGUAGES
-from inspection.nights import phrases, review
+from inspection.nights import phrases, poc, review
 from inspection.operations.catalogue import CATALOGUE
 from inspection.operations.operation import FAMILIES
 from inspection.retraining import retrain
@@ -44,6 +44,7 @@ WORDS: tuple[type[StrEnum], ...] = (
     review.Sureness,
     Role,
     Event,
+    poc.State,
 )
 RUN_STATES = (
     *("Scheduled", "Late", "Pending", "Running", "Paused", "Cancelling", "Retrying", "AwaitingRetry"),

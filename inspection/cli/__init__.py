@@ -2,7 +2,8 @@
 
 - workspace: init, register, train, evaluate, sql
 - answer: what sql answers, as people or programs read it
-- night: night, retrain, demo
+- night: night, retrain, table, demo
+- poc: poc, a plant's first month
 - engine: invert, style, bench paper
 - recipe: recipe show, recipe check
 - models: models, promote, rollback, export
@@ -18,7 +19,7 @@
 """
 
 # In the order in which --help lists them.
-from inspection.cli import workspace, night, models, engine, recipe, serving, access, doctor, help  # noqa: F401, I001
+from inspection.cli import workspace, night, poc, models, engine, recipe, serving, access, doctor, help  # noqa: F401, I001
 from inspection.cli.entry import main
 
 __all__ = ["main"]

@@ -16,7 +16,7 @@ from inspection.cli.app import INTERRUPTED, app, errors
 from inspection.errors import InspectionError, interrupted
 from inspection.garbage import collect_seldom
 
-RESUMED = {"night", "retrain", "train"}  # commands that go on where they were ended
+RESUMED = {"night", "retrain", "train", "poc"}  # commands that go on where they were ended
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Commands of the night: night, retrain, demo."""
+"""Commands of the night: night, retrain, table, demo."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inspection.cli.app import NOTHING_READ, app, console
+from inspection.cli.app import NOTHING_READ, app, console, errors
 from inspection.cli.options import (
     JsonOption,
     ModelOption,
@@ -17,6 +17,7 @@ from inspection.cli.options import (
 )
 from inspection.cli.serving import prefect_at_hand
 from inspection.findings import Arm
+from inspection.nights.tables import Tool
 from inspection.workspace.folder import create_workspace
 
 if TYPE_CHECKING:
@@ -146,6 +147,55 @@ def _target(given: str, store: "Store") -> str:
     if night_id is None:
         raise StoreError(f"no night over {path} has found a failure mode; run `fmi night {path}` first")
     return night_id
+
+
+@app.command()
+def table(
+    tool: Annotated[Tool, typer.Option("--format", help="Who reads it.", show_default=False)],
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help="A night (20260102-1a2b3c4d), a failure mode (20260102-1a2b3c4d-1), or the defect log of a "
+            "night; default: the newest night with a failure mode.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder for the files; it is made.")] = Path("fmi-table"),
+    copies: Annotated[
+        bool,
+        typer.Option(
+            "--copy",
+            help="Copy the images into the folder, which can then be moved; else the table names them where "
+            "they lie.",
+        ),
+    ] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Write a night's errors as a table for FiftyOne, Renumics Spotlight or CleanVision.
+
+    With labels, cause, verdicts and what the log says of each error. Beside the table goes a script that
+    opens it in that tool, which is installed apart from fmi:
+
+    fmi table --format spotlight --out errors && python errors/open.py
+    """
+    from inspection.nights.tables import Errors, write_table
+    from inspection.nights.terminal import newest_night
+    from inspection.workspace.store import Store
+
+    site = open_given(workspace)
+    store = Store(site.store_path)
+    chosen = _target(target, store) if target else newest_night(store)
+    written = write_table(Errors.of(store, site, chosen), tool, out, copies)
+    for path in written.files:
+        console.print(f"{path}")
+    console.print(f"{written.errors} errors of {chosen}")
+    if written.missing:
+        errors.print(
+            f"{written.missing} of their images are no longer where the log says; the column `picture` names "
+            "what the night kept of them",
+            style="yellow",
+        )
+    console.print(f"Open it with: python {written.files[0]}")
 
 
 @app.command()

@@ -67,6 +67,37 @@ NormalisationOption = Annotated[
     str,
     typer.Option(help="Its normalisation by comma, as for fmi register.", rich_help_panel=_DESCRIBED),
 ]
+# Of a model that is registered.
+OwnArchitectureOption = Annotated[
+    str,
+    typer.Option(
+        "--architecture", "-a", help="A torchvision name such as resnet18, or your own module:function."
+    ),
+]
+OwnClassesOption = Annotated[
+    str, typer.Option("--classes", help="Class names by comma, in the order of the logits.")
+]
+OwnSizeOption = Annotated[str, typer.Option("--input-size", help="Pixels: one number, or HEIGHTxWIDTH.")]
+OwnChannelsOption = Annotated[int, typer.Option("--channels", help="1 for grey images, 3 for RGB.")]
+REFERENCE = typer.Option(
+    "--reference",
+    help="Labelled images the model was trained or validated on: folders per class, or a table.",
+)
+MeanOption = Annotated[
+    str,
+    typer.Option(help="Normalisation by comma, of values in 0 to 1. Default: ImageNet's, or 0.5 for grey."),
+]
+StdOption = Annotated[str, typer.Option(help="Normalisation by comma. Default: ImageNet's; grey: 0.5.")]
+WeightsOption = Annotated[
+    str,
+    typer.Option(
+        help="Which of several sets of weights in the checkpoint, by its key: state_dict, ema, ...",
+        show_default=False,
+    ),
+]
+NameOption = Annotated[
+    str, typer.Option(help="What the line's models are called, with a version: line1 v1. Default: model.")
+]
 ModelOption = Annotated[
     str | None, typer.Option(help="A registered model's hash; default: the newest deployed.")
 ]

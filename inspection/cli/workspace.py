@@ -9,9 +9,18 @@ import typer
 from inspection.cli.app import app, console, errors
 from inspection.cli.described import DescribedModel
 from inspection.cli.options import (
+    REFERENCE,
     GoodOption,
+    MeanOption,
     ModelOption,
+    NameOption,
+    OwnArchitectureOption,
+    OwnChannelsOption,
+    OwnClassesOption,
+    OwnSizeOption,
     SplitOption,
+    StdOption,
+    WeightsOption,
     WhereOption,
     WorkspaceOption,
     names_of,
@@ -39,39 +48,16 @@ def register(
     checkpoint: Annotated[
         Path, typer.Argument(help="The weights: a state dict saved by torch.save, or safetensors.")
     ],
-    architecture: Annotated[
-        str,
-        typer.Option(
-            "--architecture", "-a", help="A torchvision name such as resnet18, or your own module:function."
-        ),
-    ],
-    classes: Annotated[str, typer.Option(help="Class names by comma, in the order of the logits.")],
-    reference: Annotated[
-        Path,
-        typer.Option(
-            help="Labelled images the model was trained or validated on: folders per class, or a table."
-        ),
-    ],
+    architecture: OwnArchitectureOption,
+    classes: OwnClassesOption,
+    reference: Annotated[Path, REFERENCE],
     good: GoodOption = "",
-    input_size: Annotated[str, typer.Option(help="Pixels: one number, or HEIGHTxWIDTH.")] = "224",
-    channels: Annotated[int, typer.Option(help="1 for grey images, 3 for RGB.")] = 3,
-    mean: Annotated[
-        str,
-        typer.Option(
-            help="Normalisation by comma, of values in 0 to 1. Default: ImageNet's, or 0.5 for grey."
-        ),
-    ] = "",
-    std: Annotated[str, typer.Option(help="Normalisation by comma. Default: ImageNet's; grey: 0.5.")] = "",
-    name: Annotated[
-        str, typer.Option(help="What the line's models are called, with a version: line1 v1. Default: model.")
-    ] = "",
-    weights: Annotated[
-        str,
-        typer.Option(
-            help="Which of several sets of weights in the checkpoint, by its key: state_dict, ema, ...",
-            show_default=False,
-        ),
-    ] = "",
+    input_size: OwnSizeOption = "224",
+    channels: OwnChannelsOption = 3,
+    mean: MeanOption = "",
+    std: StdOption = "",
+    name: NameOption = "",
+    weights: WeightsOption = "",
     where: WhereOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:

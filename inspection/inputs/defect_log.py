@@ -193,6 +193,13 @@ def read_defect_log(
     )
 
 
+def check_columns(path: Path, column_map: Mapping[str, str], limits: TableSettings) -> None:
+    """Raise LogError where a file is no table, or lacks a column that a defect log has."""
+    table = read_table(path, None, Use(limits=limits))
+    for _ in _ours(path, replace(table, rows=[]), column_map):
+        pass
+
+
 def _changed(path: Path) -> str:
     return (
         f"{path}: the defect log changed after the night began: it was replaced, or something still writes "

@@ -1,10 +1,8 @@
 """The night's report, one self-contained HTML file, and what its pages share with the dashboard's."""
 
 import base64
-import csv
 import hashlib
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -14,11 +12,11 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from inspection.errors import WorkspaceError
-from inspection.findings import ORIGINS, LoggedError, Night, RegisteredModel, Retraining
-from inspection.inputs.formulas import as_text
+from inspection.findings import Night, RegisteredModel, Retraining
 from inspection.language import gettext, language, ngettext, speaking
 from inspection.nights.phrases import FILTERS
 from inspection.nights.review import REVIEW
+from inspection.nights.tables import errors_csv
 from inspection.nights.worth import worth_in_words, worth_of
 from inspection.workspace.files import write_whole
 from inspection.workspace.folder import Workspace
@@ -38,7 +36,8 @@ def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> 
     """
     path = workspace.report_path(night.night_id)
     with speaking(workspace.settings.report.language):
-        html = _html(night, workspace, model)
+        shown = {"night": night, "model": model, "written_at": datetime.now(UTC)}
+        html = self_contained(workspace.root, "report.html", {}, **shown)
     try:
         write_whole(path.with_suffix(".csv"), errors_csv(night).encode("utf-8-sig"))  # as Excel takes UTF-8
         write_whole(path, html.encode())
@@ -50,43 +49,15 @@ def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> 
     return path
 
 
-def _html(night: Night, workspace: Workspace, model: RegisteredModel) -> str:
+def self_contained(
+    root: Path, template: str, filters: Mapping[str, Callable[..., object]], **shown: object
+) -> str:
+    """Render a page as one file: its style and the workspace's pictures are inside it, and no script is."""
     style = stylesheet()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    page = environment(lambda path: _embedded(workspace.root, path)).get_template("report.html")
-    return page.render(
-        night=night, model=model, style=Markup(style), style_hash=digest, written_at=datetime.now(UTC)
-    )
-
-
-def errors_csv(night: Night) -> str:
-    """Every error of a night as CSV: where it stands, what was said of it, and its failure mode."""
-    origins = (*ORIGINS, "serial")
-    header = ["row", "inspection_id", "failure_mode", "true_label", "predicted_label", "kind", "margin"]
-    written = io.StringIO()
-    rows = csv.writer(written, lineterminator="\n")
-    rows.writerow([*header, "image_path", "captured_at", *origins])
-    for mode_id, error in _with_modes(night):
-        said = error.context
-        told = [error.inspection_id, mode_id, error.true_label, error.predicted_label]
-        rows.writerow(
-            [
-                error.row,
-                *map(as_text, told),
-                error.kind.value,
-                f"{error.margin:.4g}",
-                as_text(error.image_path),
-                said.captured_at.isoformat() if said.captured_at else "",
-                *(as_text(getattr(said, name) or "") for name in origins),
-            ]
-        )
-    return written.getvalue()
-
-
-def _with_modes(night: Night) -> Iterator[tuple[str, LoggedError]]:
-    for mode in night.modes:
-        yield from ((mode.mode_id, error) for error in mode.errors)
-    yield from (("", error) for error in night.unclustered)
+    pages = environment(lambda path: _embedded(root, path))
+    pages.filters.update(filters)
+    return pages.get_template(template).render(style=Markup(style), style_hash=digest, **shown)
 
 
 # --- what the report and the dashboard share ---

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -16,9 +17,12 @@ from inspection.nights.phrases import (
     moment,
     origins_in_words,
 )
+from inspection.nights.poc import WEEKS, Poc, State, ask_in_words, command_for, steps
 from inspection.nights.worth import worth_in_words, worth_of
 from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
+
+NAMED = 5  # tables that were passed over, by name
 
 
 def newest_night(store: Store) -> str:
@@ -107,6 +111,27 @@ def print_retraining(console: Console, done: Retraining) -> None:
         console.print(f"Note: {note}")
     if done.accepted and done.candidate_hash:
         console.print(f"Next: fmi promote {done.candidate_hash[:12]} --reason '...'")
+
+
+def print_poc(console: Console, poc: Poc, paper: Path) -> None:
+    """Print where a plant's first month stands, and what to do next."""
+    over = poc.week > WEEKS
+    when = "the four weeks are over" if over else f"week {poc.week} of {WEEKS}"
+    console.print(f"The first month with {poc.begun.folder}, since {poc.begun.started}: {when}")
+    table = Table("week", "step", "by", "until", "state", "figures so far", box=None)
+    colours = {State.DONE: "green", State.DUE: "bold", State.LATE: "red"}
+    for each in steps(poc):
+        state = Text(each.state.value, colours.get(each.state, ""))
+        told = each.told or "none yet"
+        table.add_row(str(each.week), each.title, each.who, f"{each.until}", state, told)
+    console.print(table)
+    for path, why in poc.logs.passed_over[:NAMED]:
+        console.print(f"Not read: {path}: {why.removeprefix(f'{path}: ').splitlines()[0]}")
+    if more := len(poc.logs.passed_over[NAMED:]):
+        console.print(f"Not read: {more} other tables that are no defect logs")
+    console.print(Text.assemble(("Next: ", "bold"), ask_in_words(poc)))
+    console.print(f"To type: {command_for(poc)}")
+    console.print(f"The paper: {paper}")
 
 
 def print_models(console: Console, store: Store) -> None:

@@ -176,15 +176,32 @@ QUALIFY row_number() OVER (PARTITION BY overview.lineage ORDER BY night.started_
 ORDER BY overview.escapes DESC, overview.errors DESC, night.started_at DESC, position
 """
 
-_KINDS_SINCE = """
+_COUNTED_SINCE = """
 WITH counted AS ( -- a log that was run again counts once
     SELECT night_id FROM nights
     WHERE state = 'finished' AND started_at >= ?
     QUALIFY row_number() OVER (PARTITION BY log_sha256 ORDER BY started_at DESC, night_id DESC) = 1
-)
+)"""
+
+_KINDS_SINCE = f"""
+{_COUNTED_SINCE}
 SELECT error.kind, count(*) AS errors
 FROM errors AS error JOIN counted USING (night_id)
 GROUP BY error.kind
+"""
+
+_PARTS_SINCE = f"""
+{_COUNTED_SINCE}
+SELECT coalesce(sum(errors_read), 0)::BIGINT AS errors, coalesce(sum(right_read), 0)::BIGINT AS went_right
+FROM nights JOIN counted USING (night_id)
+WHERE right_read > 0
+"""
+
+_STATES_OF_LOGS = """
+SELECT log_sha256, state, log_path, started_at FROM nights
+QUALIFY row_number() OVER (
+    PARTITION BY log_sha256 ORDER BY state = 'finished' DESC, started_at DESC, night_id DESC
+) = 1
 """
 
 _CONFUSIONS = """
@@ -286,6 +303,16 @@ class NightCount:
     errors: int
     errors_read: int  # of the night
     mode_id: str | None  # None: the night has none
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLog:
+    """What became of a defect log: its newest finished night, or else the newest."""
+
+    log_sha256: str
+    log_path: str
+    state: NightState
+    started_at: datetime  # UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,6 +471,21 @@ class Reader(ABC):
         """
         with self._reading() as connection:
             return {row["kind"]: row["errors"] for row in fetch(connection, _KINDS_SINCE, moment)}
+
+    def parts_since(self, moment: datetime) -> tuple[int, int]:
+        """Return how many errors, and parts whose verdict was right, the logs that hold both have.
+
+        Of finished nights since a moment; of the nights over one log the newest counts.
+        """
+        with self._reading() as connection:
+            (row,) = fetch(connection, _PARTS_SINCE, moment)
+        return row["errors"], row["went_right"]
+
+    def logs(self) -> dict[str, ReadLog]:
+        """Return what became of every log that a night began to read, by the SHA-256 of its content."""
+        with self._reading() as connection:
+            rows = fetch(connection, _STATES_OF_LOGS)
+        return {row["log_sha256"]: record_of(ReadLog, row, state=NightState(row["state"])) for row in rows}
 
     def errors_of_nights(self, model_hash: str, lineage: str, most: int = REMEMBERED) -> list[NightCount]:
         """Return how many errors of a lineage the last finished nights found, newest first.

@@ -1,6 +1,9 @@
 """The interface for programs: what it answers, what it changes, and who may."""
 
+import io
+import json
 import math
+import zipfile
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +44,27 @@ def test_it_answers_what_the_pages_show(visitor: Visitor) -> None:
     assert [entry["kind"] for entry in get(visitor, "/promotions")] == ["registered"]
     for path in (f"/modes/{MODE_ID}/verdicts", f"/modes/{MODE_ID}/retrainings", "/jobs"):
         assert get(visitor, path) == []
+
+
+@pytest.mark.usefixtures("reviewed")
+@pytest.mark.parametrize(
+    ("of", "errors"), [(f"nights/{NIGHT_ID}", 10), (f"modes/{MODE_ID}", 6), (f"modes/{WITHHELD_ID}", 3)]
+)
+def test_errors_are_sent_as_tables_of_other_tools(visitor: Visitor, of: str, errors: int) -> None:
+    """From the pages' links, too."""
+    name = of.partition("/")[2]
+    page = visitor.get(f"/{of}" if of.startswith("nights") else f"/{of}/pictures").text
+    for tool in ("fiftyone", "spotlight", "cleanvision"):
+        sent = visitor.get(f"/{of}/tables/{tool}.zip")
+        assert f'href="/{of}/tables/{tool}.zip"' in page
+        assert sent.headers["content-type"] == "application/zip"
+        assert sent.headers["content-disposition"] == f'attachment; filename="{name}-{tool}.zip"'
+        with zipfile.ZipFile(io.BytesIO(sent.content)) as archive:
+            assert f"{name}-{tool}/open.py" in archive.namelist()
+        assert visitor.get(f"/api/{of}/tables/{tool}").headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(visitor.get(f"/api/{of}/tables/fiftyone").content)) as archive:
+        assert len(json.loads(archive.read(f"{name}-fiftyone/samples.json"))["samples"]) == errors
+    assert visitor.get(f"/api/{of}/tables/excel").status_code == 422
 
 
 @pytest.mark.usefixtures("reviewed")

@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 from inspection.access.trail import Event, entries
 from inspection.findings import Decision, Judgement
 from inspection.guide import TOPICS
-from inspection.workspace.folder import Workspace
+from inspection.nights.poc import Begun, begin
+from inspection.workspace.folder import Workspace, open_workspace
 from inspection.workspace.store import Store
 from tests.dashboards.conftest import Workbench
 from tests.dashboards.for_others import PASSWORD, certified, served_for_others
@@ -141,7 +143,7 @@ def test_the_report_opens_under_both_policies(address: str, page: Page, reviewed
 
 
 PATHS = (
-    *("/", "/nights", f"/nights/{NIGHT_ID}", "/models", "/candidates", "/manager", "/nope"),
+    *("/", "/nights", f"/nights/{NIGHT_ID}", "/models", "/candidates", "/manager", "/poc", "/nope"),
     *(f"/modes/{MODE_ID}{tab}" for tab in ("", "/pictures", "/evidence", "/recipe", "/history")),
     *(f"/modes/{WITHHELD_ID}", "/guide", "/guide/night", "/guide/settings", "/guide/recipes"),
 )
@@ -152,6 +154,8 @@ def test_no_page_keeps_anybody_out(
     address: str, reviewed: Store, width: int, scheme: Literal["light", "dark"], language: str
 ) -> None:
     """By axe-core's rules: contrast, names, order, roles."""
+    plant = open_workspace(reviewed.path.parent)
+    begin(plant, Begun(started=date(2026, 7, 1), folder=plant.root))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         context = browser.new_context(

@@ -7,7 +7,8 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ from dashboards.retraining import RetrainingRun
 from inspection.findings import Accuracy, Decision, Judgement, NightState, Retraining, Verdict
 from inspection.models.promotion import promote
 from inspection.nights.night import INTERRUPTED
+from inspection.nights.poc import Begun, begin
 from inspection.workspace import store as store_module
 from inspection.workspace.folder import Workspace
 from inspection.workspace.jobs import announced, begin_step
@@ -515,6 +517,24 @@ def test_the_manager_reads_what_it_cost_and_what_to_do(
     with served(desk) as address:
         page = words(httpx.get(f"{address}/manager").text)
     assert "EUR 806 Assumed: 200 for a defect passed as good and 3 for a good part rejected" in page
+
+
+def test_the_first_month_is_a_page_once_it_has_begun(
+    visitor: Visitor, reviewed: Store, workspace: Workspace, tmp_path: Path
+) -> None:
+    answer = visitor.get("/poc")
+    assert answer.status_code == 404
+    assert "<code>fmi poc FOLDER</code> begins one" in answer.text
+    assert 'href="/poc"' not in visitor.get("/manager").text
+    begin(workspace, Begun(started=date(2026, 7, 1), folder=tmp_path, asked="<b>Why?</b>"))
+    page = visitor.get("/poc").text
+    assert "&lt;b&gt;Why?&lt;/b&gt;" in page
+    assert f'href="/modes/{MODE_ID}"' in page
+    assert "2 findings are right" in words(page)
+    assert 'href="/poc"' in visitor.get("/manager").text
+    reviewed.add_verdict(Verdict(MODE_ID, Judgement.CONFIRM, "", "Mori", datetime.now(UTC)))
+    assert "1 finding is right" in words(visitor.get("/poc").text)
+    assert "今お願いしたいこと" in visitor.get("/poc?lang=ja").text
 
 
 @pytest.mark.usefixtures("reviewed")

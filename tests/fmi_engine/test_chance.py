@@ -1,9 +1,9 @@
 """Exact tests of counts, against SciPy's."""
 
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest, poisson
 
-from fmi_engine.chance import as_uneven, at_least
+from fmi_engine.chance import as_uneven, at_least, pairs_to_show, share_interval
 
 
 @pytest.mark.parametrize("trials", [0, 1, 2, 7, 40])
@@ -25,3 +25,23 @@ def test_as_uneven_as_these(trials: int) -> None:
 def test_three_of_three_by_hand() -> None:
     assert at_least(3, 3, 0.5) == pytest.approx(1 / 8)
     assert as_uneven(3, 0) == pytest.approx(2 / 8)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 7), (7, 7), (3, 11), (40, 2000)])
+def test_the_interval_of_a_share(successes: int, trials: int) -> None:
+    expected = binomtest(successes, trials).proportion_ci(0.95, "exact")
+    assert share_interval(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.7, 0.9, 1.0])
+def test_pairs_that_show_a_difference_summed_slowly(share: float) -> None:
+    """The power at the number found: every count of pairs, every split of it, its test asked by itself."""
+    mean = pairs_to_show(share, 0.05, 0.8, 500)
+    assert mean is not None
+    power = 0.0
+    for count in range(200):
+        for first in range(count // 2 + 1, count + 1):
+            if as_uneven(first, count - first) <= 0.05:
+                power += poisson.pmf(count, mean) * binom.pmf(first, count, share)
+    assert power == pytest.approx(0.8, abs=1e-3)
+    assert pairs_to_show(share, 0.05, 0.8, int(mean) - 2) is None

@@ -96,6 +96,37 @@ def test_retrain_json_is_the_retraining_of_the_newest_night(fmi: Fmi, site: Diag
     assert site.store.model().model_hash == site.plant.model.model_hash  # the candidate is not deployed
 
 
+def test_table_writes_a_night_a_mode_or_a_logs_night_for_a_tool(
+    fmi: Fmi, site: Diagnosed, tmp_path: Path
+) -> None:
+    out, mode = tmp_path / "errors", f"{site.night_id}-1"
+    for target in ([], [site.night_id], [mode], [site.plant.log]):
+        answer = fmi("table", *target, "--format", "fiftyone", "--out", out, "--workspace", site.root)
+        assert (answer.returncode, answer.stderr) == (0, "")
+        assert f"Open it with: python {out / 'open.py'}" in answer.stdout
+        samples = json.loads((out / "samples.json").read_text(encoding="utf-8"))["samples"]
+        expected = len(site.store.mode(mode).errors) if target == [mode] else len(site.rows)
+        assert len(samples) == expected
+
+
+def test_table_says_which_images_are_gone_and_what_it_cannot_find(
+    fmi: Fmi, site: Diagnosed, tmp_path: Path
+) -> None:
+    shutil.copy(site.rows[0].split(",")[0], tmp_path / "gone.png")
+    log = site.log(tmp_path / "log.csv", [f"gone.png,{site.rows[0].split(',', 1)[1]}"])
+    assert fmi("night", log, "--workspace", site.root).returncode == 0
+    (tmp_path / "gone.png").unlink()
+    asked = ("--format", "cleanvision", "--out", tmp_path / "out", "--workspace", site.root)
+    answer = fmi("table", site.store.night().night_id, *asked)
+    assert (answer.returncode, " ".join(answer.stderr.split())[:56]) == (
+        0,
+        "1 of their images are no longer where the log says; the ",
+    )
+    answer = fmi("table", "nothing", *asked)
+    assert answer.returncode == 2
+    assert "no failure mode 'nothing'; the store has: " in answer.stderr
+
+
 @pytest.mark.slow
 def test_a_night_needs_no_prefect_server(
     site: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
