@@ -12,13 +12,14 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Header, HTTPException, 
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from dashboards.desk import AnyText, AtDesk, Findings, SomeName, SomeText, known, the_mode, the_night
+from dashboards.desk import AnyName, AnyText, AtDesk, Findings, SomeName, SomeText, known, the_mode, the_night
 from dashboards.guard import from_another_site
 from dashboards.inbox import waiting
-from dashboards.modes import known_cause, relabelled, started
+from dashboards.modes import known_cause, named_texture, relabelled, started
 from dashboards.nights import NIGHTS_LISTED
 from inspection.findings import (
     FailureMode,
+    FilterName,
     Judgement,
     Night,
     Promotion,
@@ -81,6 +82,14 @@ class LabelsGiven(BaseModel):
     rows: list[int] = Field(min_length=1, description="data rows of the log")
     label: str | None = Field(None, description="a class of the model; null: nothing to train on")
     reviewer: SomeName
+
+
+class NameGiven(BaseModel):
+    """What an expert calls the texture that a filter answers to."""
+
+    filter: str = Field(description="one of the failure mode's blamed filters, as layer:channel")
+    name: AnyName = Field("", description="for example roller marks; empty: the name before is taken back")
+    author: SomeName
 
 
 class DecisionGiven(BaseModel):
@@ -164,6 +173,17 @@ def verdicts(mode_id: str, findings: Findings) -> list[Verdict]:
     return findings.verdicts(the_mode(findings, mode_id).mode_id)
 
 
+@router.get("/modes/{mode_id}/names")
+def names(mode_id: str, findings: Findings) -> list[FilterName]:
+    """What experts have called the textures of a failure mode's blamed filters, the newest of each first.
+
+    Filters of the models that were retrained from one another are the same.
+    """
+    mode = the_mode(findings, mode_id)
+    given = findings.filter_names(findings.overview(mode.night_id).model_hash)
+    return [name for blamed in mode.filters for name in given.get(blamed.name, ())]
+
+
 @router.get("/modes/{mode_id}/retrainings")
 def retrainings(mode_id: str, findings: Findings) -> list[Retraining]:
     """The retrainings for a failure mode, newest first."""
@@ -202,6 +222,14 @@ def relabel(mode_id: str, given: LabelsGiven, desk: AtDesk, findings: Findings) 
     relabels = relabelled(findings, the_mode(findings, mode_id), given.rows, given.label, given.reviewer)
     desk.live.add_relabels(relabels)
     return relabels
+
+
+@router.post("/modes/{mode_id}/names", status_code=201, dependencies=CHANGES)
+def name_texture(mode_id: str, given: NameGiven, desk: AtDesk, findings: Findings) -> FilterName:
+    """Say what the texture of a blamed filter is called."""
+    name = named_texture(findings, the_mode(findings, mode_id), given.filter, given.name, given.author)
+    desk.live.add_filter_name(name)
+    return name
 
 
 @router.post("/modes/{mode_id}/retraining", status_code=202, dependencies=CHANGES)

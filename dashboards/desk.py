@@ -19,7 +19,7 @@ from inspection.workspace.folder import Workspace
 from inspection.workspace.live_copy import LiveCopy
 from inspection.workspace.reader import Reader
 
-LONGEST_NAME = 80  # characters of a reviewer's name
+LONGEST_NAME = 80  # characters of a reviewer's name, or of a texture's
 LONGEST_COMMENT = 2000  # characters
 
 
@@ -65,6 +65,7 @@ def _findings(request: Request) -> Reader:
 AtDesk = Annotated[Desk, Depends(_desk)]
 Findings = Annotated[Reader, Depends(_findings)]
 SomeName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME)]
+AnyName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_NAME)]
 SomeText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_COMMENT)]
 AnyText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_COMMENT)]
 Name = Annotated[SomeName, Form()]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from dashboards.desk import (
     LONGEST_COMMENT,
     LONGEST_NAME,
+    AnyName,
     AtDesk,
     Comment,
     Desk,
@@ -28,6 +29,7 @@ from inspection.findings import (
     Decision,
     ErrorKind,
     FailureMode,
+    FilterName,
     Judgement,
     LoggedError,
     Outcome,
@@ -246,9 +248,13 @@ def pictures_page(
 
 
 @router.get("/modes/{mode_id}/evidence")
-def evidence_page(request: Request, mode_id: str, desk: AtDesk, findings: Findings) -> Response:
+def evidence_page(
+    request: Request, mode_id: str, desk: AtDesk, findings: Findings, saved: str = ""
+) -> Response:
     """Show everything that a finding rests on."""
-    return _page(request, desk, findings, the_mode(findings, mode_id), "mode_evidence.html")
+    mode = the_mode(findings, mode_id)
+    names = _names(findings, mode)
+    return _page(request, desk, findings, mode, "mode_evidence.html", names=names, saved=saved)
 
 
 @router.get("/modes/{mode_id}/recipe")
@@ -257,7 +263,8 @@ def recipe_page(request: Request, mode_id: str, desk: AtDesk, findings: Findings
     mode = the_mode(findings, mode_id)
     path = desk.workspace.root / mode.recipe.path if mode.recipe else None
     text = path.read_text(encoding="utf-8") if path and path.is_file() else ""
-    return _page(request, desk, findings, mode, "mode_recipe.html", recipe_text=text)
+    names = _names(findings, mode)
+    return _page(request, desk, findings, mode, "mode_recipe.html", recipe_text=text, names=names)
 
 
 @router.get("/modes/{mode_id}/recipe.yaml")
@@ -314,6 +321,11 @@ def _page(
 def _classes(findings: Reader, mode: FailureMode) -> tuple[str, ...]:
     """The classes of the model that made a failure mode's errors."""
     return findings.model(findings.overview(mode.night_id).model_hash).class_names
+
+
+def _names(findings: Reader, mode: FailureMode) -> dict[str, tuple[FilterName, ...]]:
+    """What experts have called the textures of the filters of the model that made a failure mode's errors."""
+    return findings.filter_names(findings.overview(mode.night_id).model_hash)
 
 
 def _oldest_first(counts: Sequence[NightCount]) -> list[NightCount]:
@@ -421,6 +433,31 @@ def relabelled(
         raise HTTPException(422, wrong.format(what=what))
     now = datetime.now(UTC)
     return [Relabel(mode.mode_id, row, label, reviewer, now) for row in rows]
+
+
+@router.post("/modes/{mode_id}/names", dependencies=[Depends(own_form)])
+def name_texture(
+    mode_id: str,
+    desk: AtDesk,
+    findings: Findings,
+    filter_: Annotated[str, Form(alias="filter")],
+    reviewer: Name,
+    name: Annotated[AnyName, Form()] = "",
+) -> Response:
+    """Say what the texture of a blamed filter is called; an empty name takes the last one back."""
+    mode = the_mode(findings, mode_id)
+    desk.live.add_filter_name(named_texture(findings, mode, filter_, name, reviewer))
+    return RedirectResponse(f"/modes/{mode_id}/evidence?saved=name#filter-{quote(filter_)}", 303)
+
+
+def named_texture(findings: Reader, mode: FailureMode, filter_: str, name: str, author: str) -> FilterName:
+    """What an expert calls the texture of a filter; answers 422 for a filter that is not blamed here."""
+    found = next((each for each in mode.filters if each.name == filter_), None)
+    if found is None:
+        wrong = _("'{filter}' is none of this failure mode's blamed filters. Nothing was changed.")
+        raise HTTPException(422, wrong.format(filter=filter_))
+    model_hash = findings.overview(mode.night_id).model_hash
+    return FilterName(model_hash, found.layer, found.channel, name, author, datetime.now(UTC))
 
 
 @router.post("/modes/{mode_id}/retraining", dependencies=[Depends(own_form)])

@@ -293,7 +293,8 @@ def finish(site: Site, night: Night, results: Results) -> Night:
         gone=gone,
         right=_some(results.right),
     )
-    write_report(done, site.workspace, site.store.model(night.model_hash))
+    model, names = site.store.model(night.model_hash), site.store.filter_names(night.model_hash)
+    write_report(done, site.workspace, model, names)
     site.store.finish_night(done)
     return done
 
@@ -380,7 +381,8 @@ def keep(site: Site, night: Night, note: str) -> Night:
     """Write the report of a finished night again, with one more note; what it found stays."""
     told = night.message if note in night.message else "; ".join(filter(None, (night.message, note)))
     kept = replace(night, message=told)
-    write_report(kept, site.workspace, site.store.model(night.model_hash))
+    model, names = site.store.model(night.model_hash), site.store.filter_names(night.model_hash)
+    write_report(kept, site.workspace, model, names)
     site.store.finish_night(kept)
     return kept
 

@@ -23,6 +23,7 @@ from inspection.findings import (
     ErrorKind,
     FailureMode,
     FilterAfter,
+    FilterName,
     FlipRate,
     GateCheck,
     LoggedError,
@@ -30,6 +31,8 @@ from inspection.findings import (
     NightState,
     OperationMatch,
     Pattern,
+    RecipeFile,
+    RecipeStep,
     Retraining,
     Trend,
 )
@@ -829,6 +832,50 @@ def _minus(text: str) -> str:
     return text.replace("-", MINUS)
 
 
+# --- what experts call textures, and what recipes do ---
+
+Names = Mapping[str, Sequence[FilterName]]
+"""What experts have called the textures of filters, by `layer:channel`, newest first."""
+
+
+def texture_named(filter_: str, names: Names) -> str:
+    """What the texture of a filter is called now; empty where nobody has named it."""
+    given = names.get(filter_)
+    return given[0].name if given else ""
+
+
+def recipe_in_words(recipe: RecipeFile, names: Names) -> str:
+    """Say what a recipe does: its operations, their ranges and the share of images.
+
+    Of an earlier version's recipe as it was written then.
+    """
+    if not recipe.steps or recipe.share is None:
+        return recipe.summary
+    changes = _(", then ").join(
+        _(" or ").join(_step_in_words(step, names) for step in group) for group in recipe.steps
+    )
+    share = f"{100 * recipe.share:.4g}{NBSP}%"
+    return _("{changes}, on {share} of the images").format(changes=changes, share=share)
+
+
+def _step_in_words(step: RecipeStep, names: Names) -> str:
+    lowest, highest = f"{step.lowest:.3g}", f"{step.highest:.3g}"
+    between = (
+        lowest if lowest == highest else _("{lowest} to {highest}").format(lowest=lowest, highest=highest)
+    )
+    unit = _(step.unit) if step.unit else _("times as found")
+    said = _("{operation} {range} {unit}").format(operation=_(step.operation), range=between, unit=unit)
+    if not step.filters:
+        return said
+    filters = _(", ").join(_filter_in_words(each, names) for each in step.filters)
+    return _("{texture} (of {filters})").format(texture=said, filters=filters)
+
+
+def _filter_in_words(filter_: str, names: Names) -> str:
+    named = texture_named(filter_, names)
+    return f"{filter_} {_('“{name}”').format(name=named)}" if named else filter_
+
+
 # --- what a filter's primitives show ---
 
 
@@ -890,10 +937,12 @@ FILTERS: dict[str, Callable[..., object]] = {
     "points": points,
     "prose": prose,
     "reach": reach,
+    "recipe_in_words": recipe_in_words,
     "setting_rows": setting_rows,
     "signed": signed,
     "strength_in_words": strength_in_words,
     "suspects_in_words": suspects_in_words,
+    "texture_named": texture_named,
     "together": together,
     "trend_in_short": trend_in_short,
     "reasons": reasons,

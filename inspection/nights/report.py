@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -17,7 +18,7 @@ from inspection.errors import WorkspaceError
 from inspection.findings import ORIGINS, LoggedError, Night, RegisteredModel, Retraining
 from inspection.inputs.formulas import as_text
 from inspection.language import gettext, language, ngettext, speaking
-from inspection.nights.phrases import FILTERS
+from inspection.nights.phrases import FILTERS, Names
 from inspection.nights.review import REVIEW
 from inspection.nights.worth import worth_in_words, worth_of
 from inspection.workspace.files import write_whole
@@ -29,16 +30,20 @@ PictureUrl = Callable[[str], str | None]
 PICTURE_TYPE = "image/png"  # of every picture in a workspace: all are written by fmi
 
 
-def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> Path:
+NO_NAMES: Names = MappingProxyType({})
+
+
+def write_report(night: Night, workspace: Workspace, model: RegisteredModel, names: Names = NO_NAMES) -> Path:
     """Write the night's report and return its path; a reader sees the old file or the new one, never a part.
 
-    Beside it goes a CSV file of all its errors: the report lists the first 200 of a failure mode.
+    Beside it goes a CSV file of all its errors: the report lists the first 200 of a failure mode. `names` are
+    what experts have called the textures of the model's filters.
 
     Raises WorkspaceError where the workspace cannot be written to.
     """
     path = workspace.report_path(night.night_id)
     with speaking(workspace.settings.report.language):
-        html = _html(night, workspace, model)
+        html = _html(night, workspace, model, names)
     try:
         write_whole(path.with_suffix(".csv"), errors_csv(night).encode("utf-8-sig"))  # as Excel takes UTF-8
         write_whole(path, html.encode())
@@ -50,12 +55,17 @@ def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> 
     return path
 
 
-def _html(night: Night, workspace: Workspace, model: RegisteredModel) -> str:
+def _html(night: Night, workspace: Workspace, model: RegisteredModel, names: Names) -> str:
     style = stylesheet()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     page = environment(lambda path: _embedded(workspace.root, path)).get_template("report.html")
     return page.render(
-        night=night, model=model, style=Markup(style), style_hash=digest, written_at=datetime.now(UTC)
+        night=night,
+        model=model,
+        names=names,
+        style=Markup(style),
+        style_hash=digest,
+        written_at=datetime.now(UTC),
     )
 
 

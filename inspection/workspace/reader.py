@@ -17,6 +17,7 @@ from inspection.findings import (
     Cause,
     Diagnosis,
     FailureMode,
+    FilterName,
     JudgedImage,
     Judgement,
     KnownMode,
@@ -188,6 +189,13 @@ QUALIFY row_number() OVER (PARTITION BY mode_id ORDER BY count(*) DESC, min(posi
 _RELABELS = """
 FROM relabels WHERE list_contains(?, mode_id)
 QUALIFY row_number() OVER (PARTITION BY mode_id, row ORDER BY given_at DESC, rowid DESC) = 1
+"""
+
+_FILTER_NAMES = f"""
+{_FAMILY}
+SELECT * FROM filter_names
+WHERE model_hash IN (SELECT model_hash FROM family)
+ORDER BY given_at DESC, rowid DESC
 """
 
 _RETRAININGS = """
@@ -469,6 +477,19 @@ class Reader(ABC):
         with self._reading() as connection:
             rows = fetch(connection, _RELABELS, list(mode_ids))
         return {(row["mode_id"], row["row"]): record_of(Relabel, row) for row in rows}
+
+    def filter_names(self, model_hash: str) -> dict[str, tuple[FilterName, ...]]:
+        """Return what experts have called a model's filters, by `layer:channel`, newest first.
+
+        Filters of the models that it was retrained from, and of those retrained from it, are the same.
+        """
+        with self._reading() as connection:
+            rows = fetch(connection, _FILTER_NAMES, model_hash)
+        given = [record_of(FilterName, row) for row in rows]
+        return {
+            name: tuple(each for each in given if each.filter == name)
+            for name in dict.fromkeys(each.filter for each in given)
+        }
 
     def judgements(self, night_id: str) -> dict[str, Judgement]:
         """Return the newest verdict's judgement on each failure mode of a night that has one."""

@@ -41,6 +41,7 @@ from inspection.findings import (
     Promotion,
     PromotionKind,
     RecipeFile,
+    RecipeStep,
     RegisteredModel,
     Retraining,
     RightPart,
@@ -341,7 +342,8 @@ def _patch_rows(blamed: BlamedFilter) -> list[Row]:
 
 def _recipe_row(recipe: RecipeFile) -> Row:
     examples = [{"before": before, "after": after} for before, after in recipe.examples]
-    return row_of(recipe, position=1, examples=examples)
+    steps = json.dumps([[asdict(step) for step in group] for group in recipe.steps])
+    return row_of(recipe, position=1, examples=examples, steps=steps)
 
 
 def read_night(connection: DuckDBPyConnection, night_id: str) -> Night:
@@ -438,4 +440,10 @@ def _filter(row: Row, details: Mapping[str, Groups]) -> BlamedFilter:
 
 def _recipe(row: Row) -> RecipeFile:
     examples = tuple((example["before"], example["after"]) for example in row["examples"])
-    return record_of(RecipeFile, row, examples=examples)
+    groups = json.loads(row["steps"] or "[]")
+    steps = tuple(tuple(_step(step) for step in group) for group in groups)
+    return record_of(RecipeFile, row, examples=examples, steps=steps)
+
+
+def _step(values: dict[str, Any]) -> RecipeStep:
+    return RecipeStep(**{**values, "filters": tuple(values["filters"])})

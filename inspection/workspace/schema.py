@@ -859,6 +859,29 @@ _COMMENTS_FIELD_VERDICTS = {
     "COLUMN relabels.label": "a class of the model; NULL: nothing to train on",
 }
 
+# What experts call textures, and recipes in parts, of which every language makes its own sentence.
+_NAMED = (
+    """CREATE TABLE filter_names (
+        model_hash VARCHAR NOT NULL,
+        layer VARCHAR NOT NULL,
+        channel INTEGER NOT NULL,
+        name VARCHAR NOT NULL,
+        author VARCHAR NOT NULL,
+        given_at TIMESTAMPTZ NOT NULL
+    )""",
+    "ALTER TABLE recipes ADD COLUMN steps VARCHAR DEFAULT '[]'",
+    "ALTER TABLE recipes ADD COLUMN share DOUBLE",
+)
+_COMMENTS_NAMED = {
+    "TABLE filter_names": "what experts call the textures that filters answer to; only ever added to",
+    "COLUMN filter_names.model_hash": "of the model on whose failure mode it was given; models that were "
+    "retrained from another share its filters",
+    "COLUMN filter_names.name": "the newest counts; empty: what it was called before is taken back",
+    "COLUMN recipes.steps": "JSON: groups of operations with their ranges, group after group, one of each "
+    "is drawn; empty: made by an earlier version",
+    "COLUMN recipes.share": "of the training images that it changes; NULL: made by an earlier version",
+}
+
 MIGRATIONS: tuple[Migration, ...] = (
     (1, "findings", _TABLES),
     (2, "overviews and comments", _VIEWS + tuple(_comment(*item) for item in _COMMENTS.items())),
@@ -1050,6 +1073,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         "verdicts in the field's words, and images that a reviewer relabels",
         _FIELD_VERDICTS + tuple(_comment(*item) for item in _COMMENTS_FIELD_VERDICTS.items()),
     ),
+    (17, "names of textures", _NAMED + tuple(_comment(*item) for item in _COMMENTS_NAMED.items())),
 )
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS schema_version (

@@ -17,7 +17,7 @@ from dashboards import modes as modes_pages
 from dashboards import nights as nights_pages
 from dashboards.app import create_app
 from dashboards.retraining import RetrainingRun
-from inspection.findings import Accuracy, Decision, Judgement, NightState, Retraining, Verdict
+from inspection.findings import Accuracy, Decision, Judgement, NightState, RecipeStep, Retraining, Verdict
 from inspection.models.promotion import promote
 from inspection.nights.night import INTERRUPTED
 from inspection.workspace import store as store_module
@@ -214,6 +214,44 @@ def test_the_recipe_is_shown_and_sent(visitor: Visitor, reviewed: Store, workspa
     sent = visitor.get(f"/modes/{MODE_ID}/recipe.yaml")
     assert (sent.text, sent.headers["content-type"].split(";")[0]) == ("transform: <b>", "application/yaml")
     assert visitor.get(f"/modes/{WITHHELD_ID}/recipe.yaml").status_code == 404
+
+
+def test_a_texture_gets_a_name_that_shows_where_its_filter_does(
+    visitor: Visitor, reviewed: Store, workspace: Workspace
+) -> None:
+    path = f"/modes/{MODE_ID}/evidence"
+    form = {"filter": "layer2:17", "reviewer": "Sato", "csrf": visitor.token(path)}
+    answer = visitor.post(f"/modes/{MODE_ID}/names", name=" roller <marks> ", **form)
+    assert answer.headers["location"] == f"{path}?saved=name#filter-layer2%3A17"
+    page = words(visitor.get(path).text)
+    assert "roller <marks> layer2:17" in page
+    assert "Named by Sato, " in page
+    visitor.post(f"/modes/{MODE_ID}/names", name="oil film", **form)
+    assert "oil film layer2:17" in words(visitor.get(path).text)
+    assert "Called before: roller <marks>." in words(visitor.get(path).text)
+    visitor.post(f"/modes/{MODE_ID}/names", name="", **form)
+    assert "Its name was taken back by Sato, " in words(visitor.get(path).text)
+    strange = visitor.post(f"/modes/{MODE_ID}/names", name="x", **form | {"filter": "layer9:1"})
+    assert strange.status_code == 422
+    assert "none of this failure mode's blamed filters" in words(strange.text)
+    assert len(reviewed.filter_names(MODEL.model_hash)["layer2:17"]) == 3
+
+
+def test_the_recipe_names_the_textures_that_it_lays_over_the_images(
+    visitor: Visitor, reviewed: Store
+) -> None:
+    night = reviewed.night(NIGHT_ID)
+    recipe = night.modes[0].recipe
+    assert recipe is not None
+    step = RecipeStep("texture primitive", 0.2, 1.6, "", ("layer2:17", "layer2:93"))
+    mode = replace(night.modes[0], recipe=replace(recipe, steps=((step,),), share=0.125))
+    reviewed.finish_night(replace(night, modes=(mode, night.modes[1])))
+    token = visitor.token(f"/modes/{MODE_ID}/evidence")
+    form = {"filter": "layer2:93", "name": "roller marks", "reviewer": "Sato", "csrf": token}
+    visitor.post(f"/modes/{MODE_ID}/names", **form)
+    said = "texture primitive 0.2 to 1.6 times as found (of layer2:17, layer2:93 “roller marks”)"
+    for tab in ("recipe", "evidence"):
+        assert f"{said}, on 12.5 % of the images" in words(visitor.get(f"/modes/{MODE_ID}/{tab}").text)
 
 
 # --- the inbox ---

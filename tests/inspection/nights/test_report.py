@@ -17,6 +17,7 @@ from inspection.errors import WorkspaceError
 from inspection.findings import (
     Cause,
     ErrorKind,
+    FilterName,
     LogContext,
     LoggedError,
     Night,
@@ -36,6 +37,7 @@ from tests.dashboards.hand_made import (
     MODE_ID,
     MODEL,
     NIGHT_ID,
+    STARTED,
     WITHHELD_ID,
     make_night,
 )
@@ -64,6 +66,13 @@ def words(page: str) -> str:
 def embedded(workspace: Workspace, name: str) -> str:
     content = (workspace.night_folder(NIGHT_ID) / f"{name}.png").read_bytes()
     return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def test_textures_are_called_what_experts_called_them(night: Night, workspace: Workspace) -> None:
+    name = FilterName(MODEL.model_hash, "layer2", 17, "roller marks", "Sato", STARTED)
+    page = words(write_report(night, workspace, MODEL, {"layer2:17": (name,)}).read_text(encoding="utf-8"))
+    assert "roller marks layer2:17" in page
+    assert "Named by Sato, 2026-07-04 02:00 UTC." in page
 
 
 # --- numbers ---

@@ -19,6 +19,7 @@ from inspection.errors import StoreError, UnknownIdError
 from inspection.findings import (
     Cause,
     Decision,
+    FilterName,
     Judgement,
     KnownMode,
     Night,
@@ -30,6 +31,7 @@ from inspection.findings import (
 )
 from inspection.workspace import reader as reader_module
 from inspection.workspace import store as store_module
+from inspection.workspace.live_copy import LiveCopy
 from inspection.workspace.reader import ModeOverview, NightOverview
 from inspection.workspace.store import Store
 from tests.inspection.workspace.processes import expect, python, tell
@@ -425,6 +427,26 @@ def test_the_newest_word_on_an_image_counts(store: Store) -> None:
     assert store.query("SELECT count(*) FROM relabels")[1] == [(4,)]
     with pytest.raises(UnknownIdError, match="no failure mode 'nope'"):
         store.add_relabels([replace(first, mode_id="nope")])
+
+
+def test_names_of_textures_go_with_the_filters_of_models_that_were_retrained_from_one_another(
+    store: Store,
+) -> None:
+    for model_hash, parent in (("aa", None), ("bb", "aa"), ("cc", "bb"), ("dd", None)):
+        store.add_model(a_model(model_hash, parent_hash=parent), [])
+    first = FilterName("aa", "layer2", 17, "oil film", "Aoki", STARTED)
+    later = replace(first, model_hash="bb", name="roller marks", author="Berg", given_at=STARTED + HOUR)
+    other = replace(first, model_hash="dd", name="another model's")
+    same_moment = replace(first, channel=3, name="")
+    for given in (later, first, other, replace(same_moment, name="before"), same_moment):
+        store.add_filter_name(given)
+    known = {"layer2:17": (later, first), "layer2:3": (same_moment, replace(same_moment, name="before"))}
+    for model_hash in ("aa", "bb", "cc"):
+        assert store.filter_names(model_hash) == known
+    assert store.filter_names("dd") == {"layer2:17": (other,)}
+    assert LiveCopy(store).newest().filter_names("cc") == known
+    with pytest.raises(UnknownIdError, match="no model 'nope'"):
+        store.add_filter_name(replace(first, model_hash="nope"))
 
 
 def test_a_verdict_needs_its_failure_mode(store: Store) -> None:
