@@ -7,6 +7,7 @@
 - desk: what every page works with
 - pages: how a template becomes an answer; what templates may use comes from `inspection.nights`
 - guard: who may ask, and what a page may load
+- reports: the nights' reports, written again after a decision
 - retraining: a reviewer's request for a retraining, and what Prefect says about it
 - serve: the server
 - templates/, static/: what a page is made of

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from dashboards.desk import AnyName, AnyText, AtDesk, Findings, SomeName, SomeText, known, the_mode, the_night
 from dashboards.guard import from_another_site
 from dashboards.inbox import waiting
-from dashboards.modes import known_cause, named_texture, relabelled, started
+from dashboards.modes import judged, known_cause, named, relabelled, started
 from dashboards.nights import NIGHTS_LISTED
 from inspection.findings import (
     FailureMode,
@@ -212,7 +212,7 @@ def give_verdict(mode_id: str, given: VerdictGiven, desk: AtDesk, findings: Find
     mode, now = the_mode(findings, mode_id), datetime.now(UTC)
     cause = known_cause(mode, given.cause)
     verdict = Verdict(mode.mode_id, given.judgement, given.comment, given.reviewer, now, cause)
-    desk.live.add_verdict(verdict)
+    judged(desk, verdict)
     return verdict
 
 
@@ -227,9 +227,7 @@ def relabel(mode_id: str, given: LabelsGiven, desk: AtDesk, findings: Findings) 
 @router.post("/modes/{mode_id}/names", status_code=201, dependencies=CHANGES)
 def name_texture(mode_id: str, given: NameGiven, desk: AtDesk, findings: Findings) -> FilterName:
     """Say what the texture of a blamed filter is called."""
-    name = named_texture(findings, the_mode(findings, mode_id), given.filter, given.name, given.author)
-    desk.live.add_filter_name(name)
-    return name
+    return named(desk, findings, the_mode(findings, mode_id), given.filter, given.name, given.author)
 
 
 @router.post("/modes/{mode_id}/retraining", status_code=202, dependencies=CHANGES)
@@ -239,9 +237,10 @@ def retrain(mode_id: str, desk: AtDesk, findings: Findings) -> Started:
 
 
 @router.post("/models/rollback", status_code=201, dependencies=CHANGES)
-def roll_back(given: RollbackGiven, desk: AtDesk, after: BackgroundTasks) -> Promotion:
+def roll_back(given: RollbackGiven, desk: AtDesk, findings: Findings, after: BackgroundTasks) -> Promotion:
     """Go back to the model that was deployed before."""
     entry = promotion.roll_back(desk.live.store, given.author, given.reason, given.deployed)
+    desk.promoted(findings, entry)
     after.add_task(desk.track)
     return entry
 
@@ -254,4 +253,6 @@ def promote(
     after.add_task(desk.track)
     with known(_("model {id}").format(id=model_hash[:12])):
         findings.model(model_hash)
-    return promotion.promote(desk.live.store, model_hash, given.author, given.reason, given.anyway)
+    entry = promotion.promote(desk.live.store, model_hash, given.author, given.reason, given.anyway)
+    desk.promoted(findings, entry)
+    return entry

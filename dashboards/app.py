@@ -14,6 +14,7 @@ from dashboards import api, files, inbox, manager, models, modes, nights
 from dashboards.desk import Desk
 from dashboards.guard import guard, secured
 from dashboards.pages import Pages
+from dashboards.reports import Reports
 from dashboards.retraining import RetrainingStarter
 from inspection.errors import InspectionError, ModelError
 from inspection.language import LANGUAGES, preferred, speaking
@@ -30,12 +31,13 @@ def create_app(workspace: Workspace, store: Store, retraining: RetrainingStarter
     """Return the dashboard of a workspace."""
     app = FastAPI(title="fmi", docs_url=None, redoc_url=None, openapi_url=f"{api.PREFIX}/openapi.json")
     live = LiveCopy(store)
-    app.state.desk = Desk(workspace, live, retraining, Pages(workspace, lambda: live.behind))
+    pages = Pages(workspace, lambda: live.behind)
+    app.state.desk = Desk(workspace, live, retraining, pages, Reports(workspace, live))
     _speak(app)
     guard(app)
     _answer_problems(app)
-    for pages in (inbox, nights, modes, models, manager, files):
-        app.include_router(pages.router, include_in_schema=False)
+    for kind in (inbox, nights, modes, models, manager, files):
+        app.include_router(kind.router, include_in_schema=False)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
     return app

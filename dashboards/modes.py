@@ -37,6 +37,7 @@ from inspection.findings import (
     Relabel,
     Retraining,
     Verdict,
+    night_of,
 )
 from inspection.language import gettext as _
 from inspection.nights.phrases import duration, moment
@@ -373,12 +374,18 @@ def give_verdict(
     """Add a reviewer's verdict, and start a retraining where that is asked for as well."""
     mode = the_mode(findings, mode_id)
     judgement, cause = _meant(mode, answer, but, no)
-    desk.live.add_verdict(Verdict(mode_id, judgement, comment, reviewer, datetime.now(UTC), cause))
+    judged(desk, Verdict(mode_id, judgement, comment, reviewer, datetime.now(UTC), cause))
     if then != "retrain":
         return RedirectResponse(f"/modes/{mode_id}?saved=verdict", 303)
     if way_of(desk, findings, mode).blocked:
         return RedirectResponse(f"/modes/{mode_id}?saved=verdictonly", 303)
     return _start(desk, findings, mode)
+
+
+def judged(desk: Desk, verdict: Verdict) -> None:
+    """Add a verdict; the night's report tells it, soon."""
+    desk.live.add_verdict(verdict)
+    desk.written.again([night_of(verdict.mode_id)])
 
 
 def _meant(mode: FailureMode, answer: str, but: str, no: str) -> tuple[Judgement, str]:
@@ -446,18 +453,26 @@ def name_texture(
 ) -> Response:
     """Say what the texture of a blamed filter is called; an empty name takes the last one back."""
     mode = the_mode(findings, mode_id)
-    desk.live.add_filter_name(named_texture(findings, mode, filter_, name, reviewer))
+    named(desk, findings, mode, filter_, name, reviewer)
     return RedirectResponse(f"/modes/{mode_id}/evidence?saved=name#filter-{quote(filter_)}", 303)
 
 
-def named_texture(findings: Reader, mode: FailureMode, filter_: str, name: str, author: str) -> FilterName:
-    """What an expert calls the texture of a filter; answers 422 for a filter that is not blamed here."""
+def named(
+    desk: Desk, findings: Reader, mode: FailureMode, filter_: str, name: str, author: str
+) -> FilterName:
+    """Call the texture of a filter so; answers 422 for a filter that is not blamed here.
+
+    The reports of all nights that blame it tell the name, soon.
+    """
     found = next((each for each in mode.filters if each.name == filter_), None)
     if found is None:
         wrong = _("'{filter}' is none of this failure mode's blamed filters. Nothing was changed.")
         raise HTTPException(422, wrong.format(filter=filter_))
     model_hash = findings.overview(mode.night_id).model_hash
-    return FilterName(model_hash, found.layer, found.channel, name, author, datetime.now(UTC))
+    given = FilterName(model_hash, found.layer, found.channel, name, author, datetime.now(UTC))
+    desk.live.add_filter_name(given)
+    desk.written.again(findings.nights_blaming(given))
+    return given
 
 
 @router.post("/modes/{mode_id}/retraining", dependencies=[Depends(own_form)])

@@ -26,9 +26,10 @@ from inspection.findings import (
 from inspection.inputs.defect_log import DefectLog, LogReading, LogRow, read_defect_log
 from inspection.inputs.images import reading
 from inspection.nights.affected import tell_affected
+from inspection.nights.decisions import decided_of
 from inspection.nights.lineage import follow
 from inspection.nights.phrases import worded
-from inspection.nights.report import write_report
+from inspection.nights.report import report_turn, write_report
 from inspection.progress import Progress
 from inspection.workspace.files import sha256_of
 from inspection.workspace.folder import Workspace, open_workspace
@@ -293,10 +294,16 @@ def finish(site: Site, night: Night, results: Results) -> Night:
         gone=gone,
         right=_some(results.right),
     )
-    model, names = site.store.model(night.model_hash), site.store.filter_names(night.model_hash)
-    write_report(done, site.workspace, model, names)
-    site.store.finish_night(done)
+    _keep(site, done)
     return done
+
+
+def _keep(site: Site, done: Night) -> None:
+    """Write a night's report and store the night; nobody writes that report meanwhile."""
+    with report_turn(site.workspace, done.night_id):
+        model, decided = site.store.model(done.model_hash), decided_of(site.store, done)
+        write_report(done, site.workspace, model, decided)
+        site.store.finish_night(done)
 
 
 def _some(right: Sequence[LogRow]) -> tuple[RightPart, ...]:
@@ -381,9 +388,7 @@ def keep(site: Site, night: Night, note: str) -> Night:
     """Write the report of a finished night again, with one more note; what it found stays."""
     told = night.message if note in night.message else "; ".join(filter(None, (night.message, note)))
     kept = replace(night, message=told)
-    model, names = site.store.model(night.model_hash), site.store.filter_names(night.model_hash)
-    write_report(kept, site.workspace, model, names)
-    site.store.finish_night(kept)
+    _keep(site, kept)
     return kept
 
 

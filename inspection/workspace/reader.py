@@ -198,6 +198,15 @@ WHERE model_hash IN (SELECT model_hash FROM family)
 ORDER BY given_at DESC, rowid DESC
 """
 
+_NIGHTS_BLAMING = f"""
+{_FAMILY}
+SELECT night_id FROM nights JOIN blamed_filters USING (night_id)
+WHERE model_hash IN (SELECT model_hash FROM family) AND layer = ? AND channel = ?
+GROUP BY night_id, started_at
+ORDER BY started_at DESC, night_id DESC
+LIMIT ?
+"""
+
 _RETRAININGS = """
 FROM retrainings
 WHERE ($1::VARCHAR IS NULL
@@ -490,6 +499,12 @@ class Reader(ABC):
             name: tuple(each for each in given if each.filter == name)
             for name in dict.fromkeys(each.filter for each in given)
         }
+
+    def nights_blaming(self, named: FilterName, most: int = REMEMBERED) -> list[str]:
+        """Return the last nights of a model and its family that blame the filter of a name, newest first."""
+        with self._reading() as connection:
+            asked = (named.model_hash, named.layer, named.channel, most)
+            return [row["night_id"] for row in fetch(connection, _NIGHTS_BLAMING, *asked)]
 
     def judgements(self, night_id: str) -> dict[str, Judgement]:
         """Return the newest verdict's judgement on each failure mode of a night that has one."""

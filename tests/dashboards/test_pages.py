@@ -237,6 +237,56 @@ def test_a_texture_gets_a_name_that_shows_where_its_filter_does(
     assert len(reviewed.filter_names(MODEL.model_hash)["layer2:17"]) == 3
 
 
+def report_once(workspace: Workspace, told: str) -> str:
+    """What a person reads in the night's report, once it tells something."""
+    path = workspace.report_path(NIGHT_ID)
+    deadline = time.monotonic() + 30
+    while told not in (page := words(path.read_text(encoding="utf-8"))):
+        assert time.monotonic() < deadline, f"{told!r} is not in the report"
+        time.sleep(0.05)
+    return page
+
+
+def test_the_report_is_written_again_after_every_decision(
+    visitor: Visitor, reviewed: Store, workspace: Workspace
+) -> None:
+    token = visitor.token(f"/modes/{MODE_ID}/evidence")
+    form = {"reviewer": "Sato", "csrf": token}
+    assert "Nobody has given a verdict yet." in report_once(workspace, "What was decided")
+    visitor.post(f"/modes/{MODE_ID}/verdicts", answer="yes", comment="lamp 3", **form)
+    assert "confirmed Sato" in report_once(workspace, "lamp 3")
+    visitor.post(f"/modes/{MODE_ID}/names", filter="layer2:17", name="roller marks", **form)
+    report_once(workspace, "roller marks layer2:17")
+    done = replace(a_retraining("r-1", MODE_ID), model_hash=MODEL.model_hash, candidate_hash="9f" * 32)
+    candidate = replace(MODEL, model_hash="9f" * 32, parent_hash=MODEL.model_hash)
+    reviewed.add_retraining(replace(done, decision=Decision.ACCEPTED), candidate)
+    visitor.post(f"/models/{'9f' * 32}/promotion", reason="mends it", **form)
+    assert "lamp 3" in report_once(workspace, "model v2 (deployed)")
+    back = {"reason": "no", "author": "Sato", "deployed": "9f" * 32}
+    visitor.client.post("/api/models/rollback", json=back, headers={"X-Fmi-Client": "mes"})
+    report_once(workspace, "model v2 (retired)")
+
+
+def test_a_report_that_cannot_be_written_stops_no_decision_and_no_other_report(
+    visitor: Visitor, reviewed: Store, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = workspace.report_path(NIGHT_ID)
+    path.unlink()
+    path.mkdir()
+    form = {"reviewer": "Sato", "csrf": visitor.token(f"/modes/{MODE_ID}")}
+    visitor.post(f"/modes/{MODE_ID}/verdicts", answer="yes", **form)
+    deadline = time.monotonic() + 30
+    while "could not be written again" not in caplog.text and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert f"the report of night {NIGHT_ID} could not be written again" in caplog.text
+    assert len(reviewed.verdicts(MODE_ID)) == 1
+    path.rmdir()
+    visitor.post(f"/modes/{MODE_ID}/verdicts", answer="unsure", **form)
+    while not path.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    report_once(workspace, "to investigate Sato")
+
+
 def test_the_recipe_names_the_textures_that_it_lays_over_the_images(
     visitor: Visitor, reviewed: Store
 ) -> None:
