@@ -243,6 +243,7 @@ def pictures_page(
         sorted_by=list(SORTED),
         kinds=[each.value for each in ErrorKind],
         relabelled=findings.relabels([mode_id]),
+        names=_names(findings, mode),
         classes=_classes(findings, mode),
         saved=saved,
     )

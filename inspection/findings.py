@@ -132,6 +132,8 @@ class LoggedError:
     margin: float  # logits: predicted minus true, above 0
     picture: str  # thumbnail, relative to the workspace
     context: LogContext = LogContext()
+    heat: str = ""  # map of where the filter most to blame for it answers, in grey; "": not drawn
+    heat_filter: str = ""  # that filter, `layer:channel`
 
 
 @dataclass(frozen=True, slots=True)

@@ -374,7 +374,7 @@ def _files(night: Night) -> Iterator[str]:
     yield night.report_path or ""
     yield from (error.picture for error in night.unclustered)
     for mode in night.modes:
-        yield from (error.picture for error in mode.errors)
+        yield from (path for error in mode.errors for path in (error.picture, error.heat))
         yield from (path for each in mode.filters for path in (*each.patches, each.excited, each.answers))
         for primitive in (primitive for each in mode.filters for primitive in each.primitives):
             yield from (primitive.picture, primitive.close, primitive.source_picture)

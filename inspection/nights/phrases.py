@@ -866,11 +866,12 @@ def _step_in_words(step: RecipeStep, names: Names) -> str:
     said = _("{operation} {range} {unit}").format(operation=_(step.operation), range=between, unit=unit)
     if not step.filters:
         return said
-    filters = _(", ").join(_filter_in_words(each, names) for each in step.filters)
+    filters = _(", ").join(filter_in_words(each, names) for each in step.filters)
     return _("{texture} (of {filters})").format(texture=said, filters=filters)
 
 
-def _filter_in_words(filter_: str, names: Names) -> str:
+def filter_in_words(filter_: str, names: Names) -> str:
+    """Name a filter with what its texture is called: `layer2:17 “roller marks”`."""
     named = texture_named(filter_, names)
     return f"{filter_} {_('“{name}”').format(name=named)}" if named else filter_
 
@@ -919,6 +920,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "causes": causes,
     "context_in_words": context_in_words,
     "duration": duration,
+    "filter_in_words": filter_in_words,
     "gate_reasons": gate_reasons,
     "headline": headline,
     "interval": interval,

@@ -424,6 +424,14 @@ class Reader(ABC):
             rows = fetch(connection, _KNOWN_MODES, model_hash, list(LOST), before, REMEMBERED)
         return [record_of(KnownMode, row) for row in rows]
 
+    def error(self, mode_id: str, row: int) -> LoggedError:
+        """Return one error of a failure mode, by its data row of the log."""
+        with self._reading() as connection:
+            rows = fetch(connection, "FROM errors WHERE mode_id = ? AND row = ? LIMIT 1", mode_id, row)
+        if not rows:
+            raise UnknownIdError(f"no row {row} in failure mode '{mode_id}'")
+        return error_of(rows[0])
+
     def newest_of_lineages(self) -> list[WaitingMode]:
         """Return every lineage as its newest finished night saw it: most escapes first, then most errors."""
         with self._reading() as connection:

@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 
 from dashboards import manager
@@ -18,6 +20,7 @@ from dashboards import nights as nights_pages
 from dashboards.app import create_app
 from dashboards.retraining import RetrainingRun
 from inspection.findings import Accuracy, Decision, Judgement, NightState, RecipeStep, Retraining, Verdict
+from inspection.inputs.images import write_image
 from inspection.models.promotion import promote
 from inspection.nights.night import INTERRUPTED
 from inspection.workspace import store as store_module
@@ -304,6 +307,54 @@ def test_the_recipe_names_the_textures_that_it_lays_over_the_images(
         assert f"{said}, on 12.5 % of the images" in words(visitor.get(f"/modes/{MODE_ID}/{tab}").text)
 
 
+@pytest.mark.usefixtures("reviewed")
+def test_a_picture_as_it_was_logged_and_its_heat_map(
+    visitor: Visitor, reviewed: Store, workspace: Workspace
+) -> None:
+    night = reviewed.night(NIGHT_ID)
+    deep = np.full((40, 3000), 2**11, np.uint16)  # of a camera of 12 bits, which the file does not say
+    path, heat = workspace.root / "deep.png", workspace.night_folder(NIGHT_ID) / "heat.png"
+    assert cv2.imwrite(str(path), deep)
+    answer = np.zeros((2, 30), np.uint8)
+    answer[:, 20:] = 255
+    write_image(heat, answer)
+    first, *others = night.modes[0].errors
+    drawn = replace(first, heat=workspace.relative(heat), heat_filter="layer2:17", image_path=str(path))
+    mode = replace(night.modes[0], errors=(drawn, *others))
+    reviewed.finish_night(replace(night, modes=(mode, night.modes[1])))
+    reviewed.add_model(replace(MODEL, bit_depth=12), [])
+
+    def sent(name: str) -> np.ndarray:
+        answer = visitor.get(f"/modes/{MODE_ID}/errors/{first.row}/{name}.png")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png"), answer.text
+        return np.asarray(cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR))
+
+    image = sent("original")
+    assert (image.shape, int(image[0, 0, 0])) == ((21, 1600, 3), 128)  # as bright as the night has read it
+    hot = sent("heat")
+    assert hot[10, 100].tolist() == [128, 128, 128]
+    assert hot[10, 1500].tolist() == [40, 39, 214]  # red, in OpenCV's order
+    assert visitor.get(f"/modes/{MODE_ID}/errors/{others[0].row}/heat.png").status_code == 404
+    gone = visitor.get(f"/modes/{MODE_ID}/errors/{others[0].row}/original.png")
+    assert (gone.status_code, "cannot be read any more" in gone.text) == (404, True)
+    for missing in (f"/modes/{MODE_ID}/errors/99999/original.png", "/modes/no/errors/1/heat.png"):
+        assert visitor.get(missing).status_code == 404
+    assert visitor.get(f"/modes/{MODE_ID}/errors/x/original.png").status_code == 422
+
+
+def test_a_heat_map_is_read_from_the_artifacts_alone(
+    visitor: Visitor, reviewed: Store, workspace: Workspace
+) -> None:
+    night = reviewed.night(NIGHT_ID)
+    write_image(workspace.root.parent / "secret.png", np.zeros((2, 2), np.uint8))
+    places = ("../secret.png", "artifacts/../../secret.png", str(workspace.root.parent / "secret.png"))
+    for place in places:
+        errors = tuple(replace(error, heat=place) for error in night.modes[0].errors)
+        reviewed.finish_night(replace(night, modes=(replace(night.modes[0], errors=errors),)))
+        answer = visitor.get(f"/modes/{MODE_ID}/errors/{errors[0].row}/heat.png")
+        assert (answer.status_code, "no heat map" in answer.text) == (404, True), place
+
+
 # --- the inbox ---
 
 
@@ -380,7 +431,9 @@ def test_the_language_is_chosen_or_the_browsers(visitor: Visitor) -> None:
 def test_a_hostile_class_name_stays_text(visitor: Visitor) -> None:
     for path in (f"/nights/{NIGHT_ID}", f"/modes/{MODE_ID}", f"/modes/{MODE_ID}/pictures", "/models"):
         page = visitor.get(path).text
-        assert re.findall(r"<script[^>]*>", page) == ['<script src="/static/dashboard.js" defer>']
+        own = ['<script src="/static/dashboard.js" defer>']
+        zoom = ['<script type="module" src="/static/pictures.js">'] if path.endswith("/pictures") else []
+        assert re.findall(r"<script[^>]*>", page) == own + zoom
         assert HOSTILE in words(page)
 
 

@@ -69,6 +69,8 @@ def an_error(row: int, kind: ErrorKind = ErrorKind.ESCAPE) -> LoggedError:
     return LoggedError(
         *(row, f"id {row}", f"/画像/{row}.png", "scratch", "good", kind, 0.1 + row / 3, "t.webp"),
         context=CONTEXT,
+        heat=f"h{row}.png",
+        heat_filter="layer2:17",
     )
 
 
