@@ -1,8 +1,8 @@
 """The dashboard on this machine: from what waits for a person to a promoted model. Never loads torch.
 
 - app: the pages put together, their language, and how a problem is said
-- inbox, nights, modes, pictures, models, manager, files: the addresses, a file for each kind of page. To add
-  a page, add a route and a template; its link, if it is to be found from every page, is in
+- inbox, nights, modes, pictures, models, manager, search, files: the addresses, a file for each kind of page.
+  To add a page, add a route and a template; its link, if it is to be found from every page, is in
   `templates/base.html`
 - api: the same for programs, described at /api/openapi.json
 - desk: what every page works with

@@ -17,6 +17,7 @@ from dashboards.guard import from_another_site
 from dashboards.inbox import waiting
 from dashboards.modes import judged, known_cause, named, relabelled, started
 from dashboards.nights import NIGHTS_LISTED
+from dashboards.search import found_of, wanted
 from inspection.findings import (
     FailureMode,
     FilterName,
@@ -31,7 +32,7 @@ from inspection.findings import (
 from inspection.language import gettext as _
 from inspection.models import promotion
 from inspection.workspace.jobs import Job, jobs_now
-from inspection.workspace.reader import REMEMBERED, NightOverview, WaitingMode
+from inspection.workspace.reader import REMEMBERED, Found, NightOverview, WaitingMode
 
 PREFIX = "/api"
 MOST_NIGHTS = 200  # of one answer
@@ -140,6 +141,15 @@ def inbox(findings: Findings) -> Waits:
     """What waits for a person, by consequence."""
     found = waiting(findings, findings.nights(REMEMBERED))
     return Waits(modes=found.modes, candidates=found.candidates, nights=found.nights)
+
+
+@router.get("/search")
+def search(findings: Findings, q: str) -> Found:
+    """What is found of a text: the first 50 failure modes, errors and nights.
+
+    Failure modes by their cause or a texture's name, errors by what is logged of them, nights by day or log.
+    """
+    return found_of(findings, wanted(q))
 
 
 @router.get("/jobs")

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from dashboards import api, files, inbox, manager, models, modes, nights, pictures
+from dashboards import api, files, inbox, manager, models, modes, nights, pictures, search
 from dashboards.desk import Desk
 from dashboards.guard import guard, secured
 from dashboards.pages import Pages
@@ -36,7 +36,7 @@ def create_app(workspace: Workspace, store: Store, retraining: RetrainingStarter
     _speak(app)
     guard(app)
     _answer_problems(app)
-    for kind in (inbox, nights, modes, pictures, models, manager, files):
+    for kind in (inbox, nights, modes, pictures, models, manager, search, files):
         app.include_router(kind.router, include_in_schema=False)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))

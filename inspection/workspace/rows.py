@@ -111,6 +111,15 @@ def value_of(value: Any) -> Any:
 
 def fetch(connection: DuckDBPyConnection, sql: str, *values: Any) -> list[Row]:
     """The rows of a query."""
+    return _fetched(connection, sql, values)
+
+
+def fetch_named(connection: DuckDBPyConnection, sql: str, values: Mapping[str, Any]) -> list[Row]:
+    """The same of a query whose parameters have names."""
+    return _fetched(connection, sql, values)
+
+
+def _fetched(connection: DuckDBPyConnection, sql: str, values: object) -> list[Row]:
     connection.execute(sql, values)
     names = [column[0] for column in connection.description or ()]
     return [dict(zip(names, row, strict=True)) for row in connection.fetchall()]

@@ -41,6 +41,8 @@ def test_it_answers_what_the_pages_show(visitor: Visitor) -> None:
     (model,) = get(visitor, "/models")
     assert (model["model"]["model_hash"], model["state"]) == (MODEL.model_hash, "deployed")
     assert [entry["kind"] for entry in get(visitor, "/promotions")] == ["registered"]
+    found = get(visitor, "/search?q=low contrast")
+    assert [each["overview"]["mode_id"] for each in found["modes"]] == [MODE_ID]
     for path in (f"/modes/{MODE_ID}/verdicts", f"/modes/{MODE_ID}/retrainings", "/jobs"):
         assert get(visitor, path) == []
 

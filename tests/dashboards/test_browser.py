@@ -173,7 +173,16 @@ def test_the_report_opens_under_both_policies(address: str, page: Page, reviewed
 
 
 PATHS = (
-    *("/", "/nights", f"/nights/{NIGHT_ID}", "/models", "/candidates", "/manager", "/nope"),
+    *(
+        "/",
+        "/nights",
+        f"/nights/{NIGHT_ID}",
+        "/models",
+        "/candidates",
+        "/manager",
+        "/nope",
+        "/search?q=contrast",
+    ),
     *(f"/modes/{MODE_ID}{tab}" for tab in ("", "/pictures", "/evidence", "/recipe", "/history")),
     f"/modes/{WITHHELD_ID}",
 )

@@ -21,6 +21,7 @@ from dashboards.app import create_app
 from dashboards.retraining import RetrainingRun
 from inspection.findings import Accuracy, Decision, Judgement, NightState, RecipeStep, Retraining, Verdict
 from inspection.inputs.images import write_image
+from inspection.language import gettext, speaking
 from inspection.models.promotion import promote
 from inspection.nights.night import INTERRUPTED
 from inspection.workspace import store as store_module
@@ -353,6 +354,37 @@ def test_a_heat_map_is_read_from_the_artifacts_alone(
         reviewed.finish_night(replace(night, modes=(replace(night.modes[0], errors=errors),)))
         answer = visitor.get(f"/modes/{MODE_ID}/errors/{errors[0].row}/heat.png")
         assert (answer.status_code, "no heat map" in answer.text) == (404, True), place
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_one_box_finds_nights_failure_modes_and_errors(visitor: Visitor, reviewed: Store) -> None:
+    error = reviewed.mode(MODE_ID).errors[0]
+    page = visitor.get(f"/search?q=%20{error.inspection_id.lower()}%20").text
+    assert f"Found for “{error.inspection_id.lower()}”" in words(page)
+    assert f'src="/artifacts/{NIGHT_ID}/escape-0.png"' in page
+    assert f'<a href="/modes/{MODE_ID}">Low contrast: 0.55 x</a>' in page
+    assert f'value="{error.inspection_id.lower()}"' in page  # the box still holds it
+    assert (
+        f'<a href="/modes/{MODE_ID}"><b>Low contrast: 0.55 x</b></a>'
+        in visitor.get("/search?q=contrast").text
+    )
+    assert "pit taken for scratch" in words(visitor.get("/search?q=check the labels").text)
+    assert f'href="/nights/{NIGHT_ID}"' in visitor.get("/search?q=2026-07-04").text
+    assert "Nothing. " in words(visitor.get("/search?q=nope").text)
+    assert "Write an inspection id" in words(visitor.get("/search").text)
+    for hostile in ("<script>alert(1)</script>", "' OR 1=1 --", "%", "\\", "x" * 5000, "%00", "\U0001f600"):
+        answer = visitor.client.get("/search", params={"q": hostile})
+        assert answer.status_code == 200
+        assert "<script>alert" not in answer.text
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_causes_are_searched_for_in_the_readers_language(visitor: Visitor) -> None:
+    with speaking("ja"):
+        name = gettext("contrast")
+    assert name != "contrast"
+    page = visitor.client.get("/search", params={"q": name, "lang": "ja"}).text
+    assert f'href="/modes/{MODE_ID}"' in page
 
 
 # --- the inbox ---
