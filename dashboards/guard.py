@@ -8,6 +8,8 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from inspection.language import gettext as _
+
 HOSTS = ("127.0.0.1", "localhost")
 COOKIE = "fmi_csrf"
 FIELD = "csrf"
@@ -74,12 +76,12 @@ def from_another_site(request: Request) -> bool:
 async def own_form(request: Request) -> None:
     """Let only forms of our own pages through: same origin, and the token twice (cookie and field)."""
     if from_another_site(request):
-        raise HTTPException(403, "This form came from another site, so nothing was changed.")
+        raise HTTPException(403, _("This form came from another site, so nothing was changed."))
     sent = str((await request.form()).get(FIELD, ""))
     known = request.cookies.get(COOKIE, "")
     if not known or not secrets.compare_digest(sent.encode(), known.encode()):
         raise HTTPException(
-            403, "This form is out of date, so nothing was changed. Reload its page and send again."
+            403, _("This form is out of date, so nothing was changed. Reload its page and send again.")
         )
 
 

@@ -262,18 +262,17 @@ LIMIT $most
 
 _SEARCHED_IN = ("inspection_id", "part_number", "serial", "lot", "camera", "line", "station")
 
+_EXACTLY = " OR ".join(f"coalesce(lower({name}) = $text, false)" for name in _SEARCHED_IN)
+_HOLDING = " OR ".join(f"contains(lower({name}), $text)" for name in _SEARCHED_IN)
+
 _SEARCHED_ERRORS = f"""
 WITH found AS (
-    SELECT *, [{", ".join(f"lower(coalesce({name}, ''))" for name in _SEARCHED_IN)}] AS said
-    FROM errors
+    SELECT * FROM errors WHERE {_EXACTLY} OR length($text) > 2 AND ({_HOLDING})
 )
-SELECT found.* EXCLUDE (said), nights.started_at, count(*) OVER () AS all_found
+SELECT found.*, nights.started_at, count(*) OVER () AS all_found
 FROM found JOIN nights USING (night_id)
-WHERE state = 'finished' AND (
-    list_contains(said, $text)
-    OR length($text) > 2 AND len(list_filter(said, lambda value: contains(value, $text))) > 0
-)
-ORDER BY list_contains(said, $text) DESC, nights.started_at DESC, position
+WHERE state = 'finished'
+ORDER BY {_EXACTLY} DESC, nights.started_at DESC, position
 LIMIT $most
 """
 
@@ -535,6 +534,12 @@ class Reader(ABC):
         with self._reading() as connection:
             rows = fetch(connection, _NEWEST_OF_LINEAGES)
             return _waiting(connection, rows)
+
+    def listed_modes(self, mode_ids: Sequence[str]) -> dict[str, WaitingMode]:
+        """Return some failure modes as a list shows them, by their ids."""
+        with self._reading() as connection:
+            found = _waiting(connection, fetch(connection, _MODES_NAMED, list(mode_ids)))
+        return {each.overview.mode_id: each for each in found}
 
     def causes(self) -> list[str]:
         """Return every cause that a night has claimed or a reviewer has named, in the words of the store."""

@@ -80,12 +80,20 @@ def test_the_nights_list_causes_beside_controls(visitor: Visitor) -> None:
         in text
     )
     assert (
-        "low contrast on scratch 6 4 escapes 2 overkills growing from 2 contrast 94 % 85 % 57 % no verdict –"
+        "Low contrast: 0.55 x 6 4 escapes 2 overkills growing from 2 contrast 94 % 85 % 57 % no verdict –"
         in text
     )
-    assert (
-        "pit taken for scratch 3 confusions new check the labels 21 % 33 % withheld 29 % no verdict –" in text
-    )
+    labels = "Check the labels: pit taken for scratch 3 confusions new check the labels 21 % 33 % withheld"
+    assert f"{labels} 29 % no verdict –" in text
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_titles_and_refusals_speak_the_readers_language(visitor: Visitor) -> None:
+    listed = words(visitor.get("/nights?lang=ja").text)
+    assert "ラベルの確認: pitをscratchと誤判定" in listed
+    assert "taken for" not in listed
+    refused = visitor.post(f"/modes/{MODE_ID}/verdicts", answer="yes", reviewer="佐藤", csrf="old")
+    assert "このフォームは古くなっている" in words(refused.text)
 
 
 def test_the_newest_night_comes_first_and_states_are_told(

@@ -511,7 +511,7 @@ def test_a_search_of_many_errors_takes_no_time(store: Store) -> None:
     started = time.perf_counter()
     (found,) = copy.search("l3-012345", []).errors
     assert found.error.row == 12345
-    assert time.perf_counter() - started < 2  # 30 ms alone on two cores
+    assert time.perf_counter() - started < 2  # seconds; five times as many took 0.6 on a busy machine
 
 
 def test_a_verdict_needs_its_failure_mode(store: Store) -> None:
