@@ -29,7 +29,9 @@ BY_ROLE = {
         *("GET /modes/{mode_id}", "GET /modes/{mode_id}/next", "GET /modes/{mode_id}/pictures"),
         *("GET /modes/{mode_id}/evidence", "GET /modes/{mode_id}/recipe", "GET /modes/{mode_id}/recipe.yaml"),
         *("GET /modes/{mode_id}/history", "GET /artifacts/{path:path}", "GET /reports/{night_id}"),
-        *("GET /guide", "GET /guide/{name}", "GET /poc"),
+        *("GET /guide", "GET /guide/{name}", "GET /poc", "GET /search", "GET /api/search"),
+        *("GET /modes/{mode_id}/errors/{row}/original.png", "GET /modes/{mode_id}/errors/{row}/heat.png"),
+        "GET /api/modes/{mode_id}/names",
         *("GET /nights/{night_id}/tables/{tool}.zip", "GET /modes/{mode_id}/tables/{tool}.zip"),
         *("GET /api/nights/{night_id}/tables/{tool}", "GET /api/modes/{mode_id}/tables/{tool}"),
         *("GET /account", "POST /account/password", "POST /logout"),
@@ -38,7 +40,8 @@ BY_ROLE = {
         *("GET /api/modes/{mode_id}/retrainings", "GET /api/models", "GET /api/promotions"),
     ),
     Role.REVIEWER: (
-        *("POST /modes/{mode_id}/verdicts", "POST /modes/{mode_id}/labels"),
+        *("POST /modes/{mode_id}/verdicts", "POST /modes/{mode_id}/labels", "POST /modes/{mode_id}/names"),
+        "POST /api/modes/{mode_id}/names",
         *("POST /api/modes/{mode_id}/verdicts", "POST /api/modes/{mode_id}/labels"),
     ),
     Role.ENGINEER: (

@@ -17,10 +17,12 @@ from pydantic import BaseModel, Field
 from dashboards.desk import AnyName, AnyText, AtDesk, Findings, SomeText, known, signed, the_mode, the_night
 from dashboards.guard import another_site, from_another_site
 from dashboards.inbox import waiting
-from dashboards.modes import known_cause, relabelled, started
+from dashboards.modes import judged, known_cause, named, relabelled, started
 from dashboards.nights import NIGHTS_LISTED, table
+from dashboards.search import found_of, wanted
 from inspection.findings import (
     FailureMode,
+    FilterName,
     Judgement,
     Night,
     Promotion,
@@ -33,7 +35,7 @@ from inspection.language import gettext as _
 from inspection.models import promotion
 from inspection.nights.tables import Tool
 from inspection.workspace.jobs import Job, jobs_now
-from inspection.workspace.reader import REMEMBERED, NightOverview, WaitingMode
+from inspection.workspace.reader import REMEMBERED, Found, NightOverview, WaitingMode
 
 PREFIX = "/api"
 MOST_NIGHTS = 200  # of one answer
@@ -93,6 +95,14 @@ class LabelsGiven(BaseModel):
     reviewer: Signature = ""
 
 
+class NameGiven(BaseModel):
+    """What an expert calls the texture that a filter answers to."""
+
+    filter: str = Field(description="one of the failure mode's blamed filters, as layer:channel")
+    name: AnyName = Field("", description="for example roller marks; empty: the name before is taken back")
+    author: Signature = ""
+
+
 class DecisionGiven(BaseModel):
     """Why a model is promoted or rolled back, and who decides it."""
 
@@ -143,6 +153,15 @@ def inbox(findings: Findings) -> Waits:
     return Waits(modes=found.modes, candidates=found.candidates, nights=found.nights)
 
 
+@router.get("/search")
+def search(findings: Findings, q: str) -> Found:
+    """What is found of a text: the first 50 failure modes, errors and nights.
+
+    Failure modes by their cause or a texture's name, errors by what is logged of them, nights by day or log.
+    """
+    return found_of(findings, wanted(q))
+
+
 @router.get("/jobs")
 def jobs(desk: AtDesk) -> list[Job]:
     """The nights and retrainings that run now, with step and progress."""
@@ -172,6 +191,17 @@ def mode(mode_id: str, findings: Findings) -> FailureMode:
 def verdicts(mode_id: str, findings: Findings) -> list[Verdict]:
     """The verdicts on a failure mode, newest first."""
     return findings.verdicts(the_mode(findings, mode_id).mode_id)
+
+
+@router.get("/modes/{mode_id}/names")
+def names(mode_id: str, findings: Findings) -> list[FilterName]:
+    """What experts have called the textures of a failure mode's blamed filters, the newest of each first.
+
+    Filters of the models that were retrained from one another are the same.
+    """
+    mode = the_mode(findings, mode_id)
+    given = findings.filter_names(findings.overview(mode.night_id).model_hash)
+    return [name for blamed in mode.filters for name in given.get(blamed.name, ())]
 
 
 @router.get("/modes/{mode_id}/retrainings")
@@ -219,7 +249,7 @@ def give_verdict(mode_id: str, given: VerdictGiven, desk: AtDesk, findings: Find
     mode, now = the_mode(findings, mode_id), datetime.now(UTC)
     cause = known_cause(mode, given.cause)
     verdict = Verdict(mode.mode_id, given.judgement, given.comment, signed(given.reviewer), now, cause)
-    desk.live.add_verdict(verdict)
+    judged(desk, verdict)
     return verdict
 
 
@@ -232,6 +262,12 @@ def relabel(mode_id: str, given: LabelsGiven, desk: AtDesk, findings: Findings) 
     return relabels
 
 
+@router.post("/modes/{mode_id}/names", status_code=201, dependencies=CHANGES)
+def name_texture(mode_id: str, given: NameGiven, desk: AtDesk, findings: Findings) -> FilterName:
+    """Say what the texture of a blamed filter is called."""
+    return named(desk, findings, the_mode(findings, mode_id), given.filter, given.name, signed(given.author))
+
+
 @router.post("/modes/{mode_id}/retraining", status_code=202, dependencies=CHANGES)
 def retrain(mode_id: str, desk: AtDesk, findings: Findings) -> Started:
     """Start a targeted retraining."""
@@ -239,9 +275,10 @@ def retrain(mode_id: str, desk: AtDesk, findings: Findings) -> Started:
 
 
 @router.post("/models/rollback", status_code=201, dependencies=CHANGES)
-def roll_back(given: RollbackGiven, desk: AtDesk, after: BackgroundTasks) -> Promotion:
+def roll_back(given: RollbackGiven, desk: AtDesk, findings: Findings, after: BackgroundTasks) -> Promotion:
     """Go back to the model that was deployed before."""
     entry = promotion.roll_back(desk.live.store, signed(given.author), given.reason, given.deployed)
+    desk.promoted(findings, entry)
     after.add_task(desk.track)
     return entry
 
@@ -254,4 +291,6 @@ def promote(
     after.add_task(desk.track)
     with known(_("model {id}").format(id=model_hash[:12])):
         findings.model(model_hash)
-    return promotion.promote(desk.live.store, model_hash, signed(given.author), given.reason, given.anyway)
+    entry = promotion.promote(desk.live.store, model_hash, signed(given.author), given.reason, given.anyway)
+    desk.promoted(findings, entry)
+    return entry

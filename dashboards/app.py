@@ -12,10 +12,25 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from dashboards import access, api, files, guide, inbox, login, manager, models, modes, nights, poc
+from dashboards import (
+    access,
+    api,
+    files,
+    guide,
+    inbox,
+    login,
+    manager,
+    models,
+    modes,
+    nights,
+    pictures,
+    poc,
+    search,
+)
 from dashboards.desk import Desk
 from dashboards.guard import guard, secured
 from dashboards.pages import Pages
+from dashboards.reports import Reports
 from dashboards.retraining import RetrainingStarter
 from inspection.access.book import AccessBook
 from inspection.access.roles import Role
@@ -42,15 +57,16 @@ def create_app(workspace: Workspace, store: Store, retraining: RetrainingStarter
     """Return the dashboard of a workspace: for this machine alone, or at a URL for those who log in."""
     app = FastAPI(title="fmi", docs_url=None, redoc_url=None, openapi_url=f"{api.PREFIX}/openapi.json")
     live = LiveCopy(store)
-    app.state.desk = Desk(workspace, live, retraining, Pages(workspace, lambda: live.behind))
+    pages = Pages(workspace, lambda: live.behind)
+    app.state.desk = Desk(workspace, live, retraining, pages, Reports(workspace, live))
     if url:
         _admit(app, AccessBook(workspace.access_path))
         app.include_router(login.router, include_in_schema=False)
     _speak(app)
     guard(app, url)
     _answer_problems(app)
-    for pages in (inbox, nights, modes, models, manager, poc, guide, files):
-        app.include_router(pages.router, include_in_schema=False)
+    for kind in (inbox, nights, modes, pictures, models, manager, poc, search, guide, files):
+        app.include_router(kind.router, include_in_schema=False)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
     return app

@@ -10,17 +10,19 @@ from pydantic import StringConstraints
 
 from dashboards.access import asker
 from dashboards.pages import Pages
+from dashboards.reports import Reports
 from dashboards.retraining import RetrainingStarter
 from inspection.errors import InspectionError, StoreBusyError, UnknownIdError
-from inspection.findings import FailureMode, Night, NightState
+from inspection.findings import FailureMode, Night, NightState, Promotion
 from inspection.language import gettext as _
 from inspection.models.tracking import track
+from inspection.nights.decisions import nights_of_models
 from inspection.nights.night import Site, runs_now, settle
 from inspection.workspace.folder import Workspace
 from inspection.workspace.live_copy import LiveCopy
 from inspection.workspace.reader import Reader
 
-LONGEST_NAME = 80  # characters of a reviewer's name
+LONGEST_NAME = 80  # characters of a reviewer's name, or of a texture's
 LONGEST_COMMENT = 2000  # characters
 
 
@@ -32,10 +34,15 @@ class Desk:
     live: LiveCopy
     retraining: RetrainingStarter
     pages: Pages
+    written: Reports
 
     def reports(self) -> set[str]:
         """Name the nights whose report is there."""
         return {path.stem for path in (self.workspace.root / "reports").glob("*.html")}
+
+    def promoted(self, findings: Reader, entry: Promotion) -> None:
+        """Have the reports written again that tell what became of the models of a promotion or a rollback."""
+        self.written.again(nights_of_models(findings, entry.model_hash, entry.previous_hash))
 
     def track(self) -> None:
         """Log a decision to MLflow, where the settings name one; what it misses is logged the next time."""

@@ -60,7 +60,7 @@ def promote(
     after.add_task(desk.track)
     with known(_("model {id}").format(id=model_hash[:12])):
         findings.model(model_hash)
-    promotion.promote(desk.live.store, model_hash, reviewer, reason, anyway)
+    desk.promoted(findings, promotion.promote(desk.live.store, model_hash, reviewer, reason, anyway))
     return RedirectResponse(_back(findings, back, "promoted"), 303)
 
 
@@ -75,7 +75,7 @@ def roll_back(
     back: Annotated[str, Form()] = "",
 ) -> Response:
     """Go back to the model that was deployed before the one that the page has shown."""
-    promotion.roll_back(desk.live.store, reviewer, reason, deployed)
+    desk.promoted(findings, promotion.roll_back(desk.live.store, reviewer, reason, deployed))
     after.add_task(desk.track)
     return RedirectResponse(_back(findings, back, "rolledback"), 303)
 

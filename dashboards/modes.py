@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
@@ -13,6 +13,7 @@ from dashboards.access import check_allowed
 from dashboards.desk import (
     LONGEST_COMMENT,
     LONGEST_NAME,
+    AnyName,
     AtDesk,
     Comment,
     Desk,
@@ -29,6 +30,7 @@ from inspection.findings import (
     Decision,
     ErrorKind,
     FailureMode,
+    FilterName,
     Judgement,
     LoggedError,
     Outcome,
@@ -36,6 +38,7 @@ from inspection.findings import (
     Relabel,
     Retraining,
     Verdict,
+    night_of,
 )
 from inspection.language import gettext as _
 from inspection.nights.phrases import duration, moment
@@ -241,15 +244,20 @@ def pictures_page(
         sorted_by=list(SORTED),
         kinds=[each.value for each in ErrorKind],
         relabelled=findings.relabels([mode_id]),
+        names=_names(findings, mode),
         classes=_classes(findings, mode),
         saved=saved,
     )
 
 
 @router.get("/modes/{mode_id}/evidence")
-def evidence_page(request: Request, mode_id: str, desk: AtDesk, findings: Findings) -> Response:
+def evidence_page(
+    request: Request, mode_id: str, desk: AtDesk, findings: Findings, saved: str = ""
+) -> Response:
     """Show everything that a finding rests on."""
-    return _page(request, desk, findings, the_mode(findings, mode_id), "mode_evidence.html")
+    mode = the_mode(findings, mode_id)
+    names = _names(findings, mode)
+    return _page(request, desk, findings, mode, "mode_evidence.html", names=names, saved=saved)
 
 
 @router.get("/modes/{mode_id}/recipe")
@@ -258,7 +266,8 @@ def recipe_page(request: Request, mode_id: str, desk: AtDesk, findings: Findings
     mode = the_mode(findings, mode_id)
     path = desk.workspace.root / mode.recipe.path if mode.recipe else None
     text = path.read_text(encoding="utf-8") if path and path.is_file() else ""
-    return _page(request, desk, findings, mode, "mode_recipe.html", recipe_text=text)
+    names = _names(findings, mode)
+    return _page(request, desk, findings, mode, "mode_recipe.html", recipe_text=text, names=names)
 
 
 @router.get("/modes/{mode_id}/recipe.yaml")
@@ -317,6 +326,11 @@ def _classes(findings: Reader, mode: FailureMode) -> tuple[str, ...]:
     return findings.model(findings.overview(mode.night_id).model_hash).class_names
 
 
+def _names(findings: Reader, mode: FailureMode) -> dict[str, tuple[FilterName, ...]]:
+    """What experts have called the textures of the filters of the model that made a failure mode's errors."""
+    return findings.filter_names(findings.overview(mode.night_id).model_hash)
+
+
 def _oldest_first(counts: Sequence[NightCount]) -> list[NightCount]:
     return list(reversed(counts))
 
@@ -364,12 +378,18 @@ def give_verdict(
     if then == "retrain":
         check_allowed("POST", f"/modes/{mode_id}/retraining")
     judgement, cause = _meant(mode, answer, but, no)
-    desk.live.add_verdict(Verdict(mode_id, judgement, comment, reviewer, datetime.now(UTC), cause))
+    judged(desk, Verdict(mode_id, judgement, comment, reviewer, datetime.now(UTC), cause))
     if then != "retrain":
         return RedirectResponse(f"/modes/{mode_id}?saved=verdict", 303)
     if way_of(desk, findings, mode).blocked:
         return RedirectResponse(f"/modes/{mode_id}?saved=verdictonly", 303)
     return _start(desk, findings, mode)
+
+
+def judged(desk: Desk, verdict: Verdict) -> None:
+    """Add a verdict; the night's report tells it, soon."""
+    desk.live.add_verdict(verdict)
+    desk.written.again([night_of(verdict.mode_id)])
 
 
 def _meant(mode: FailureMode, answer: str, but: str, no: str) -> tuple[Judgement, str]:
@@ -424,6 +444,39 @@ def relabelled(
         raise HTTPException(422, wrong.format(what=what))
     now = datetime.now(UTC)
     return [Relabel(mode.mode_id, row, label, reviewer, now) for row in rows]
+
+
+@router.post("/modes/{mode_id}/names", dependencies=[Depends(own_form)])
+def name_texture(
+    mode_id: str,
+    desk: AtDesk,
+    findings: Findings,
+    filter_: Annotated[str, Form(alias="filter")],
+    reviewer: Name,
+    name: Annotated[AnyName, Form()] = "",
+) -> Response:
+    """Say what the texture of a blamed filter is called; an empty name takes the last one back."""
+    mode = the_mode(findings, mode_id)
+    named(desk, findings, mode, filter_, name, reviewer)
+    return RedirectResponse(f"/modes/{mode_id}/evidence?saved=name#filter-{quote(filter_)}", 303)
+
+
+def named(
+    desk: Desk, findings: Reader, mode: FailureMode, filter_: str, name: str, author: str
+) -> FilterName:
+    """Call the texture of a filter so; answers 422 for a filter that is not blamed here.
+
+    The reports of all nights that blame it tell the name, soon.
+    """
+    found = next((each for each in mode.filters if each.name == filter_), None)
+    if found is None:
+        wrong = _("'{filter}' is none of this failure mode's blamed filters. Nothing was changed.")
+        raise HTTPException(422, wrong.format(filter=filter_))
+    model_hash = findings.overview(mode.night_id).model_hash
+    given = FilterName(model_hash, found.layer, found.channel, name, author, datetime.now(UTC))
+    desk.live.add_filter_name(given)
+    desk.written.again(findings.nights_blaming(given))
+    return given
 
 
 @router.post("/modes/{mode_id}/retraining", dependencies=[Depends(own_form)])

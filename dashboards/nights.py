@@ -27,6 +27,7 @@ def nights_page(desk: AtDesk, findings: Findings, before: str = "") -> Response:
         "nights.html",
         nights=nights[:NIGHTS_LISTED],
         older=len(nights) > NIGHTS_LISTED,
+        modes=findings.listed_modes([mode.mode_id for night in nights for mode in night.modes]),
         before=before,
         reports=desk.reports(),
     )

@@ -29,7 +29,7 @@ from fmi_engine.presets import find_preset
 from fmi_engine.types import Screening
 from inspection.causes import diagnosis
 from inspection.errors import InspectionError, interrupted
-from inspection.evidence import blame, primitives, reproduced, responses, surface
+from inspection.evidence import blame, heat_maps, primitives, reproduced, responses, surface
 from inspection.evidence.blame import LayerProbe
 from inspection.evidence.reproduced import ReproducedErrors
 from inspection.findings import (
@@ -188,13 +188,14 @@ def _diagnose_mode(
         comparisons = compare(scope, errors, found)
     with nights.timed(seconds, "primitives"):
         filters = invert_filters(scope, best, errors)
+        logged = errors.logged if flip_rates[0].withheld else draw_heat_maps(scope, best.layer, errors)
     with nights.timed(seconds, "recipe"):
         written = write_recipe(scope, errors, found, flip_rates, filters)
     return nights.complete(
         FailureMode(
             mode_id=scope.mode_id,
             title="",
-            errors=errors.logged,
+            errors=logged,
             flip_rates=tuple(flip_rates),
             filters=filters,
             diagnosis=found,
@@ -333,6 +334,13 @@ def invert_filters(scope: Scope, probe: LayerProbe, errors: Errors) -> tuple[Bla
             surface.learn_surfaces(case.subject, preset, advance)
     with step("Inverting filters", primitives.count_pictures(case.subject, filters)) as advance:
         return primitives.invert_filters(case, scope.mode_id, filters, advance)
+
+
+@night_task
+def draw_heat_maps(scope: Scope, layer: str, errors: Errors) -> tuple[LoggedError, ...]:
+    """Draw where on each error the filter of the best layer answers that is most to blame for it."""
+    with step("Drawing heat maps", min(len(errors.logged), heat_maps.MOST)) as advance:
+        return heat_maps.draw_heat_maps(scope.case(errors), errors.logged, scope.mode_id, layer, advance)
 
 
 @night_task

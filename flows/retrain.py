@@ -7,11 +7,12 @@ from prefect import flow, task
 from prefect.runtime import flow_run
 
 from flows.progress import remark, step
-from inspection.errors import ModelError
-from inspection.findings import Arm
+from inspection.errors import InspectionError, ModelError
+from inspection.findings import Arm, Retraining, night_of
 from inspection.inputs.image_sets import read_image_set
 from inspection.models.tracking import track
 from inspection.nights import night as nights
+from inspection.nights.report import rewrite_report
 from inspection.retraining import retrain as retraining
 from inspection.retraining.arms import Workshop, unfinished_folder
 from inspection.retraining.material import RetrainingRequest, gather_material
@@ -53,12 +54,22 @@ def retrain_and_judge(root: str, request: RetrainingRequest, run: str, again: bo
                 note = retraining.changed_files(site.store, done)
                 done = done.noted(note) if note else done
                 site.store.add_retraining(done.retraining, done.candidate, done.pictures)
+                _tell_in_reports(site, done.retraining)
         retraining.forget_unfinished(workshop)
         try:
             track(site.workspace, site.store)
         except ModelError as error:
             remark(f"{error}")
     return made
+
+
+def _tell_in_reports(site: nights.Site, done: Retraining) -> None:
+    """Write the reports again of the nights whose failure modes it was for; it stands without them."""
+    for night_id in dict.fromkeys(map(night_of, done.mode_ids)):
+        try:
+            rewrite_report(site.workspace, lambda: site.store, night_id)
+        except InspectionError as error:
+            remark(f"{error}")
 
 
 def _say_who_retrains(holder: str) -> None:

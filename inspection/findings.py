@@ -141,6 +141,8 @@ class LoggedError:
     margin: float  # logits: predicted minus true, above 0
     picture: str  # thumbnail, relative to the workspace
     context: LogContext = LogContext()
+    heat: str = ""  # map of where the filter most to blame for it answers, in grey; "": not drawn
+    heat_filter: str = ""  # that filter, `layer:channel`
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,13 +324,26 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True)
+class RecipeStep:
+    """One operation of a recipe, or one set of textures, with the range that its strength is drawn from."""
+
+    operation: str
+    lowest: float
+    highest: float
+    unit: str  # empty: times as found
+    filters: tuple[str, ...] = ()  # `layer:channel` of those whose textures it lays over the images
+
+
+@dataclass(frozen=True, slots=True)
 class RecipeFile:
     """The augmentation recipe written for a failure mode."""
 
     path: str  # relative to the workspace
     sha256: str
-    summary: str  # the transforms and their ranges in words
+    summary: str  # the transforms and their ranges in words, as an earlier version left them alone
     examples: tuple[tuple[str, str], ...] = ()  # pictures (before, after), before is a reference image
+    steps: tuple[tuple[RecipeStep, ...], ...] = ()  # groups that follow each other; one of each is drawn
+    share: float | None = None  # of the training images that it changes; None: an earlier version's
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,6 +500,26 @@ class Relabel:
     label: str | None  # a class of the model; None: nothing to train on
     reviewer: str
     given_at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True)
+class FilterName:
+    """What an expert calls the texture that a filter answers to; names are only ever added.
+
+    A model has the filters of the one that it was retrained from: they are called the same.
+    """
+
+    model_hash: str  # of the model on whose failure mode it was given
+    layer: str
+    channel: int
+    name: str  # for example "roller marks"; empty: what it was called before is taken back
+    author: str
+    given_at: datetime  # UTC
+
+    @property
+    def filter(self) -> str:
+        """The shorthand `layer:channel`."""
+        return f"{self.layer}:{self.channel}"
 
 
 @dataclass(frozen=True, slots=True)

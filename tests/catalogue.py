@@ -56,6 +56,7 @@ RUN_STATES = (
 STEPS = (
     *("Checking the log", "Learning what is normal", "Reading the images", "Blaming filters"),
     *("Measuring operations", "Learning the surfaces", "Inverting filters", "Training the best in full"),
+    "Drawing heat maps",
     *("Training further, as a control", *(f"Trying {arm.value}" for arm in findings.Arm)),
 )
 # What is read off the errors themselves.

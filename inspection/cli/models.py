@@ -10,6 +10,7 @@ from inspection.cli.app import app, console, errors
 from inspection.cli.options import JsonOption, WorkspaceOption, open_given
 
 if TYPE_CHECKING:
+    from inspection.findings import Promotion
     from inspection.workspace.folder import Workspace
     from inspection.workspace.store import Store
 
@@ -65,7 +66,7 @@ def promote(
     site = open_given(workspace)
     store = Store(site.store_path)
     entry = promotion.promote(store, model, author, reason, anyway)
-    _track(site, store)
+    _tell(site, store, entry)
     now = store.model(entry.model_hash)
     console.print(f"{now.called} ({now.model_hash[:12]}) is the deployed model now, by {entry.author}.")
     console.print("Next: fmi export, and fmi night with the next log")
@@ -80,19 +81,26 @@ def rollback(reason: ReasonOption = "", author: AuthorOption = "", workspace: Wo
     site = open_given(workspace)
     store = Store(site.store_path)
     entry = promotion.roll_back(store, author, reason)
-    _track(site, store)
+    _tell(site, store, entry)
     now = store.model(entry.model_hash)
     console.print(f"{now.called} ({now.model_hash[:12]}) is the deployed model again, by {entry.author}.")
 
 
-def _track(site: "Workspace", store: "Store") -> None:
-    """Log it to MLflow, where the settings name one; a server that is not there stops nobody."""
-    from inspection.errors import ModelError
+def _tell(site: "Workspace", store: "Store", entry: "Promotion") -> None:
+    """Tell it in the reports, and log it to MLflow, where the settings name one.
+
+    A report that cannot be written and a server that is not there stop nobody.
+    """
+    from inspection.errors import InspectionError
     from inspection.models.tracking import track
+    from inspection.nights.decisions import nights_of_models
+    from inspection.nights.report import rewrite_report
 
     try:
+        for night_id in nights_of_models(store, entry.model_hash, entry.previous_hash):
+            rewrite_report(site, lambda: store, night_id)
         track(site, store)
-    except ModelError as error:
+    except InspectionError as error:
         errors.print(f"{error}", style="yellow")
 
 

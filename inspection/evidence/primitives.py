@@ -23,11 +23,11 @@ from fmi_engine.readability import windows
 from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Layout, Trust
 from fmi_engine.wording import reasons
 from inspection.evidence.case import Case
-from inspection.evidence.heat import heated
 from inspection.evidence.layer_facts import check_ablation, find_peaks
 from inspection.evidence.subject import Subject
 from inspection.evidence.surface import learn_surfaces
 from inspection.findings import BlamedFilter, Pattern, Primitive, night_of
+from inspection.inputs.heat import heated
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import evenly
 from inspection.progress import Progress

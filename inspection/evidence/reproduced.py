@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +11,7 @@ from inspection.errors import ImageError
 from inspection.evidence.subject import Subject
 from inspection.findings import ErrorKind, LoggedError, RegisteredModel, SetAside
 from inspection.inputs.defect_log import DefectLog, LogRow, is_as_checked, why_not_read
-from inspection.inputs.images import Reading, each_read, read_image, reading, write_image
+from inspection.inputs.images import Reading, each_read, read_image, reading, shrunk, write_image
 from inspection.progress import Progress
 
 THUMBNAIL = 96  # pixels, the longer side
@@ -134,9 +133,4 @@ def _not_reproduced(row: LogRow, predicted: str, model: RegisteredModel) -> SetA
 
 def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """An image shrunk to at most 96 pixels on its longer side."""
-    scale = THUMBNAIL / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    small: NDArray[np.uint8] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return small.reshape(*small.shape[:2], image.shape[2])
+    return shrunk(image, THUMBNAIL)

@@ -142,12 +142,23 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
             f"{path}: cannot write an array of shape {image.shape} and type {image.dtype}; "
             "expected uint8 of shape (height, width), (height, width, 1) or (height, width, 3)"
         )
-    in_file_order = image[:, :, ::-1] if image.shape[2:] == (3,) else image
-    encoded = cv2.imencode(".png", np.ascontiguousarray(in_file_order))[1].tobytes()
     try:
-        write_whole(path, encoded)
+        write_whole(path, as_png(image))
     except OSError as error:
         raise ImageError(f"{path}: the image cannot be written: {error.strerror}") from error
+
+
+def as_png(image: NDArray[np.uint8]) -> bytes:
+    """The bytes of a PNG file of an image that `write_image` takes."""
+    in_file_order = image[:, :, ::-1] if image.shape[2:] == (3,) else image
+    return cv2.imencode(".png", np.ascontiguousarray(in_file_order))[1].tobytes()
+
+
+def shrunk(image: NDArray[np.uint8], longer: int) -> NDArray[np.uint8]:
+    """An image (height, width, channel) whose longer side has at most so many pixels."""
+    scale = longer / max(image.shape[:2])
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return image if scale >= 1 else _resized(image, (height, width))
 
 
 _WRITABLE = ((), (1,), (3,))  # what may follow (height, width)

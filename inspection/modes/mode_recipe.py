@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -10,12 +10,22 @@ from inspection.causes.measured_change import PARTS
 from inspection.causes.measured_match import measured_on
 from inspection.evidence.case import Case
 from inspection.evidence.subject import Subject
-from inspection.findings import BlamedFilter, Diagnosis, FlipRate, OperationMatch, RecipeFile, night_of
+from inspection.findings import (
+    BlamedFilter,
+    Diagnosis,
+    FlipRate,
+    OperationMatch,
+    RecipeFile,
+    RecipeStep,
+    night_of,
+)
 from inspection.inputs.images import write_image
 from inspection.inputs.labelled import evenly, sample
 from inspection.nights.phrases import sentence
+from inspection.operations.catalogue import find_operation
 from inspection.recipes.overlays import (
     FIXED_PATTERN,
+    OVERLAYS,
     RESIDUAL_TEXTURE,
     TEXTURE_PRIMITIVE,
     TONE_CURVE,
@@ -53,7 +63,8 @@ def write_mode_recipe(
     recipe = compose(case, diagnosis, _findings(case, mode_id, diagnosis, flip_rates, filters), path)
     sha256 = write_recipe(recipe, path)
     examples = _examples(case.subject, recipe, path.parent / f"examples-{mode_id}")
-    return RecipeFile(workspace.relative(path), sha256, summarise(recipe), examples)
+    steps = tuple(tuple(_step(each) for each in group) for group in recipe.ingredients)
+    return RecipeFile(workspace.relative(path), sha256, summarise(recipe), examples, steps, recipe.share)
 
 
 def compose(case: Case, diagnosis: Diagnosis, findings: Mapping[str, object], path: Path) -> Recipe:
@@ -113,6 +124,20 @@ def _laid_over(case: Case, measured: str, path: Path) -> list[list[Ingredient]]:
 def _file_name(filter_: str) -> str:
     """The name of a filter, layer:channel, as a file's: a plant may name its modules as it likes."""
     return quote(filter_.replace(":", "-"), safe="")
+
+
+def _filter_of(file: str) -> str:
+    """The filter, layer:channel, whose texture a file is: what `_file_name` and its number were made of."""
+    layer, _, channel = unquote(Path(file).stem.rpartition("-")[0]).rpartition("-")
+    return f"{layer}:{channel}"
+
+
+def _step(part: Ingredient) -> RecipeStep:
+    """A part of the recipe as the store keeps it."""
+    unit = "" if part.operation in OVERLAYS else find_operation(part.operation).unit
+    files = part.textures if part.operation == TEXTURE_PRIMITIVE else ()
+    filters = tuple(dict.fromkeys(_filter_of(each.path) for each in files))
+    return RecipeStep(part.operation, part.lowest, part.highest, unit, filters)
 
 
 def indistinguishable(diagnosis: Diagnosis) -> list[list[OperationMatch]]:

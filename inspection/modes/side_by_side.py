@@ -6,9 +6,9 @@ import numpy as np
 
 from inspection.causes.diagnosis import change_of
 from inspection.evidence.case import Case
-from inspection.evidence.heat import heated
 from inspection.evidence.nearest import NearestExample
 from inspection.findings import Comparison, Diagnosis, night_of
+from inspection.inputs.heat import heated
 from inspection.inputs.images import write_image
 
 DRAWN = 4  # errors, spread from the nearest to the farthest

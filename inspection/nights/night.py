@@ -26,9 +26,10 @@ from inspection.findings import (
 from inspection.inputs.defect_log import DefectLog, LogReading, LogRow, read_defect_log
 from inspection.inputs.images import reading
 from inspection.nights.affected import tell_affected
+from inspection.nights.decisions import decided_of
 from inspection.nights.lineage import follow
 from inspection.nights.phrases import worded
-from inspection.nights.report import write_report
+from inspection.nights.report import report_turn, write_report
 from inspection.progress import Progress
 from inspection.workspace.files import sha256_of
 from inspection.workspace.folder import Workspace, open_workspace
@@ -293,9 +294,16 @@ def finish(site: Site, night: Night, results: Results) -> Night:
         gone=gone,
         right=_some(results.right),
     )
-    write_report(done, site.workspace, site.store.model(night.model_hash))
-    site.store.finish_night(done)
+    _keep(site, done)
     return done
+
+
+def _keep(site: Site, done: Night) -> None:
+    """Write a night's report and store the night; nobody writes that report meanwhile."""
+    with report_turn(site.workspace, done.night_id):
+        model, decided = site.store.model(done.model_hash), decided_of(site.store, done)
+        write_report(done, site.workspace, model, decided)
+        site.store.finish_night(done)
 
 
 def _some(right: Sequence[LogRow]) -> tuple[RightPart, ...]:
@@ -366,7 +374,7 @@ def _files(night: Night) -> Iterator[str]:
     yield night.report_path or ""
     yield from (error.picture for error in night.unclustered)
     for mode in night.modes:
-        yield from (error.picture for error in mode.errors)
+        yield from (path for error in mode.errors for path in (error.picture, error.heat))
         yield from (path for each in mode.filters for path in (*each.patches, each.excited, each.answers))
         for primitive in (primitive for each in mode.filters for primitive in each.primitives):
             yield from (primitive.picture, primitive.close, primitive.source_picture)
@@ -380,8 +388,7 @@ def keep(site: Site, night: Night, note: str) -> Night:
     """Write the report of a finished night again, with one more note; what it found stays."""
     told = night.message if note in night.message else "; ".join(filter(None, (night.message, note)))
     kept = replace(night, message=told)
-    write_report(kept, site.workspace, site.store.model(night.model_hash))
-    site.store.finish_night(kept)
+    _keep(site, kept)
     return kept
 
 

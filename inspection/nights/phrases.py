@@ -23,6 +23,7 @@ from inspection.findings import (
     ErrorKind,
     FailureMode,
     FilterAfter,
+    FilterName,
     FlipRate,
     GateCheck,
     LoggedError,
@@ -30,6 +31,8 @@ from inspection.findings import (
     NightState,
     OperationMatch,
     Pattern,
+    RecipeFile,
+    RecipeStep,
     Retraining,
     Trend,
 )
@@ -185,7 +188,7 @@ def _operation_sentence(diagnosis: Diagnosis) -> str:
         else _("{meaning}: {named}. It explains {share} of what moved the blamed filters.")
     )
     said = [
-        explains.format(meaning=capital(_(diagnosis.meaning)), named=named, share=whole(best.share)),
+        explains.format(meaning=capital(_(diagnosis.meaning)), named=named, share=percent(best.share)),
         _nearer_sentence(diagnosis),
     ]
     if equals:
@@ -205,7 +208,7 @@ def _pair_sentence(diagnosis: Diagnosis) -> str:
     said = _(
         "Two changes at once: {both} together explain {share} of what moved the blamed filters; {best} alone "
         "{alone}."
-    ).format(both=both, share=whole(diagnosis.share), best=_(best.operation), alone=whole(best.share))
+    ).format(both=both, share=percent(diagnosis.share), best=_(best.operation), alone=percent(best.share))
     return sentences([said, _nearer_sentence(diagnosis)])
 
 
@@ -217,9 +220,9 @@ def _measured_sentence(diagnosis: Diagnosis) -> str:
     ).format(
         family=capital(_(diagnosis.family or "claimed")),
         measured=_(diagnosis.measured or "claimed"),
-        share=whole(diagnosis.share),
+        share=percent(diagnosis.share),
         operation=_(diagnosis.matches[0].operation),
-        nearest=whole(diagnosis.nearest_operation_share or 0),
+        nearest=percent(diagnosis.nearest_operation_share or 0),
     )
     return sentences([said, _nearer_sentence(diagnosis)])
 
@@ -230,17 +233,12 @@ def _nearer_sentence(diagnosis: Diagnosis) -> str:
     return _(
         "{share} of the errors look more like a reference image of their class under this change than like "
         "any as it is."
-    ).format(share=whole(diagnosis.nearer_share))
+    ).format(share=percent(diagnosis.nearer_share))
 
 
 def sentences(said: Iterable[str]) -> str:
     """Sentences one after the other: with a blank between them, where the language has blanks."""
     return _(" ").join(each for each in said if each)
-
-
-def whole(share: float) -> str:
-    """A share in whole percent, as sentences hold it: 0.85 as 85%."""
-    return f"{share:.0%}"
 
 
 def capital(text: str) -> str:
@@ -249,15 +247,17 @@ def capital(text: str) -> str:
 
 
 def said(diagnosis: Diagnosis) -> str:
-    """What a diagnosis claims, in the present language; English as the night has written it."""
-    return diagnosis.sentence if language() == ENGLISH else sentence(diagnosis)
+    """What a diagnosis claims, in the present language.
+
+    In English as an earlier version has written it, where it kept no more than that.
+    """
+    in_parts = diagnosis.meaning or diagnosis.measured_alone if diagnosis.claimed else diagnosis.doubts
+    return sentence(diagnosis) if in_parts or language() != ENGLISH else diagnosis.sentence
 
 
 def reasons(diagnosis: Diagnosis) -> tuple[str, ...]:
-    """Why nothing is claimed, likewise."""
-    if language() == ENGLISH or not diagnosis.doubts:
-        return diagnosis.reasons
-    return tuple(doubt_in_words(each) for each in diagnosis.doubts)
+    """Why nothing is claimed, in the present language; as an earlier version has written it likewise."""
+    return tuple(doubt_in_words(each) for each in diagnosis.doubts) or diagnosis.reasons
 
 
 def doubt_in_words(doubt: Doubt) -> str:
@@ -273,8 +273,10 @@ def doubt_in_words(doubt: Doubt) -> str:
         subject=subject,
         s="s" if language() == ENGLISH and not two else "",  # the verb's ending
         found=doubt.found,
-        floored=max(doubt.found, 0),
         needed=doubt.needed,
+        share=percent(doubt.found),
+        floored=percent(max(doubt.found, 0)),
+        least=percent(doubt.needed),
         errors=doubt.errors,
         amount=f"{doubt.found:.3g} {_(doubt.unit)}".rstrip(),
     )
@@ -284,30 +286,30 @@ DOUBTS = {
     DoubtKind.TOO_FEW_ERRORS: "{found} errors are too few: {needed} are needed",
     DoubtKind.NO_STRENGTH: "{subject} explain{s} nothing at any strength",
     DoubtKind.UNCHANGED: "of what the reference images nearest to these errors, as they are, leave "
-    "unexplained, {subject} explain{s} {floored:.0%}; {needed:.0%} is needed",
+    "unexplained, {subject} explain{s} {floored}; {least} is needed",
     DoubtKind.BASELINE_ERRORS: "of what the errors that the model makes without any change leave "
-    "unexplained, {subject} explain{s} {floored:.0%}; {needed:.0%} is needed",
+    "unexplained, {subject} explain{s} {floored}; {least} is needed",
     DoubtKind.PLACE: "{subject} change{s} other places of an image than those that changed on these errors: "
     "patch by patch, reference images under it are no nearer to them than reference images as they are",
     DoubtKind.NOT_NEARER: "{subject} explain{s} what sets {found} of {errors} errors apart from the "
     "reference images as they are, of their own classes and of those they were taken for; more than "
-    "{needed:.0%}, beyond chance, are needed",
+    "{least}, beyond chance, are needed",
     DoubtKind.HARMLESS: "under {subject} the model gets {found} of {errors} reference images right, those "
     "most like these errors: most have to fail, and more than do as they are",
     DoubtKind.NEW: "{found} of {errors} errors hold patches that no reference image has under {subject} "
     "either, of any class: they differ in something else, too",
-    DoubtKind.BLAMED_SHARE: "{subject} explain{s} {found:.0%} of what moved the blamed filters; "
-    "{needed:.0%} is needed",
-    DoubtKind.OVERALL_SHARE: "over all filters alike {subject} explain{s} only {found:.0%}, and {needed:.0%} "
+    DoubtKind.BLAMED_SHARE: "{subject} explain{s} {share} of what moved the blamed filters; "
+    "{least} is needed",
+    DoubtKind.OVERALL_SHARE: "over all filters alike {subject} explain{s} only {share}, and {least} "
     "is needed: a change of the image moves every filter, not only those that fooled the model",
-    DoubtKind.LOOK_SHARE: "{subject} explain{s} {floored:.0%} of how the images themselves look (brightness, "
-    "its place, spectrum, tones, lines); {needed:.0%} is needed",
-    DoubtKind.CHANCE: "logs without a change reach {needed:.0%} by chance",
+    DoubtKind.LOOK_SHARE: "{subject} explain{s} {floored} of how the images themselves look (brightness, "
+    "its place, spectrum, tones, lines); {least} is needed",
+    DoubtKind.CHANCE: "logs without a change reach {least} by chance",
     DoubtKind.FAINT: "the fitted strength, {amount}, is below {needed:g}, the least that can be "
     "distinguished from the parts' own variation",
-    DoubtKind.MEASURED_SHARE: "{subject} explain{s} {found:.0%} of the evidence of the other half; "
-    "{needed:.0%} is needed",
-    DoubtKind.MEASURED_VIEW: "{subject} explain{s} {found:.0%} of it in one of three views; {needed:.0%} is "
+    DoubtKind.MEASURED_SHARE: "{subject} explain{s} {share} of the evidence of the other half; "
+    "{least} is needed",
+    DoubtKind.MEASURED_VIEW: "{subject} explain{s} {share} of it in one of three views; {least} is "
     "needed in each",
 }
 
@@ -829,6 +831,51 @@ def _minus(text: str) -> str:
     return text.replace("-", MINUS)
 
 
+# --- what experts call textures, and what recipes do ---
+
+Names = Mapping[str, Sequence[FilterName]]
+"""What experts have called the textures of filters, by `layer:channel`, newest first."""
+
+
+def texture_named(filter_: str, names: Names) -> str:
+    """What the texture of a filter is called now; empty where nobody has named it."""
+    given = names.get(filter_)
+    return given[0].name if given else ""
+
+
+def recipe_in_words(recipe: RecipeFile, names: Names) -> str:
+    """Say what a recipe does: its operations, their ranges and the share of images.
+
+    Of an earlier version's recipe as it was written then.
+    """
+    if not recipe.steps or recipe.share is None:
+        return recipe.summary
+    changes = _(", then ").join(
+        _(" or ").join(_step_in_words(step, names) for step in group) for group in recipe.steps
+    )
+    share = f"{100 * recipe.share:.4g}{NBSP}%"
+    return _("{changes}, on {share} of the images").format(changes=changes, share=share)
+
+
+def _step_in_words(step: RecipeStep, names: Names) -> str:
+    lowest, highest = f"{step.lowest:.3g}", f"{step.highest:.3g}"
+    between = (
+        lowest if lowest == highest else _("{lowest} to {highest}").format(lowest=lowest, highest=highest)
+    )
+    unit = _(step.unit) if step.unit else _("times as found")
+    said = _("{operation} {range} {unit}").format(operation=_(step.operation), range=between, unit=unit)
+    if not step.filters:
+        return said
+    filters = _(", ").join(filter_in_words(each, names) for each in step.filters)
+    return _("{texture} (of {filters})").format(texture=said, filters=filters)
+
+
+def filter_in_words(filter_: str, names: Names) -> str:
+    """Name a filter with what its texture is called: `layer2:17 “roller marks”`."""
+    named = texture_named(filter_, names)
+    return f"{filter_} {_('“{name}”').format(name=named)}" if named else filter_
+
+
 # --- what a filter's primitives show ---
 
 
@@ -873,6 +920,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "causes": causes,
     "context_in_words": context_in_words,
     "duration": duration,
+    "filter_in_words": filter_in_words,
     "gate_reasons": gate_reasons,
     "headline": headline,
     "interval": interval,
@@ -890,10 +938,12 @@ FILTERS: dict[str, Callable[..., object]] = {
     "points": points,
     "prose": prose,
     "reach": reach,
+    "recipe_in_words": recipe_in_words,
     "setting_rows": setting_rows,
     "signed": signed,
     "strength_in_words": strength_in_words,
     "suspects_in_words": suspects_in_words,
+    "texture_named": texture_named,
     "together": together,
     "trend_in_short": trend_in_short,
     "reasons": reasons,

@@ -3,23 +3,30 @@
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from inspection.errors import WorkspaceError
-from inspection.findings import Night, RegisteredModel, Retraining
+from inspection.findings import Night, NightState, RegisteredModel, Retraining
 from inspection.language import gettext, language, ngettext, speaking
+from inspection.nights.decisions import UNDECIDED, Decided, decided_of
 from inspection.nights.phrases import FILTERS
 from inspection.nights.review import REVIEW
 from inspection.nights.tables import errors_csv
 from inspection.nights.worth import worth_in_words, worth_of
 from inspection.workspace.files import write_whole
 from inspection.workspace.folder import Workspace
+from inspection.workspace.lease import lease
+
+if TYPE_CHECKING:
+    from inspection.workspace.reader import Reader
 
 PictureUrl = Callable[[str], str | None]
 """Maps a picture's path, relative to the workspace, to an address; None where there is no such picture."""
@@ -27,16 +34,19 @@ PictureUrl = Callable[[str], str | None]
 PICTURE_TYPE = "image/png"  # of every picture in a workspace: all are written by fmi
 
 
-def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> Path:
+def write_report(
+    night: Night, workspace: Workspace, model: RegisteredModel, decided: Decided = UNDECIDED
+) -> Path:
     """Write the night's report and return its path; a reader sees the old file or the new one, never a part.
 
     Beside it goes a CSV file of all its errors: the report lists the first 200 of a failure mode.
+    `decided` is what people have decided since the night.
 
     Raises WorkspaceError where the workspace cannot be written to.
     """
     path = workspace.report_path(night.night_id)
     with speaking(workspace.settings.report.language):
-        shown = {"night": night, "model": model, "written_at": datetime.now(UTC)}
+        shown = {"night": night, "model": model, "decided": decided, "written_at": datetime.now(UTC)}
         html = self_contained(workspace.root, "report.html", {}, **shown)
     try:
         write_whole(path.with_suffix(".csv"), errors_csv(night).encode("utf-8-sig"))  # as Excel takes UTF-8
@@ -47,6 +57,25 @@ def write_report(night: Night, workspace: Workspace, model: RegisteredModel) -> 
             "Make room, or give the workspace to the user who runs fmi, and run the night again."
         ) from None
     return path
+
+
+def rewrite_report(workspace: Workspace, newest: "Callable[[], Reader]", night_id: str) -> None:
+    """Write the report of a night that has ended again, with what was decided since.
+
+    One writer at a time, of any process, and each reads `newest` when its turn has come: the last to write
+    knows all. Of a night that runs nothing is written. Raises as `write_report`, and StoreError.
+    """
+    with report_turn(workspace, night_id):
+        findings = newest()
+        night = findings.night(night_id)
+        if night.state in (NightState.FINISHED, NightState.UNREADABLE):
+            model = findings.model(night.model_hash)
+            write_report(night, workspace, model, decided_of(findings, night))
+
+
+def report_turn(workspace: Workspace, night_id: str) -> AbstractContextManager[None]:
+    """The only right to write a night's report, for the block; waits while another process has it."""
+    return lease(workspace.leases, f"report-{night_id}")
 
 
 def self_contained(

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from inspection.findings import Cause, Diagnosis, FailureMode, LoggedError
 from inspection.language import gettext as _
-from inspection.nights.phrases import capital, cause_in_a_word, percent, strength_in_words
+from inspection.nights.phrases import capital, cause_in_a_word, percent, reasons, strength_in_words
 
 
 class Sureness(StrEnum):
@@ -121,7 +121,7 @@ def how_sure(mode: FailureMode) -> HowSure:
     """
     found = mode.diagnosis
     if not found.claimed:
-        return HowSure(Sureness.NONE, tuple(Sign(False, reason) for reason in found.reasons[:3]))
+        return HowSure(Sureness.NONE, tuple(Sign(False, reason) for reason in reasons(found)[:3]))
     signs = [_explains(found), *_looks_like(found), *_patched(mode), *_equals(found)]
     missing = sum(not sign.holds for sign in signs)
     grade = Sureness.STRONG if not missing else Sureness.FAIR if missing == 1 else Sureness.WEAK

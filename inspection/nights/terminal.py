@@ -16,6 +16,9 @@ from inspection.nights.phrases import (
     harm_in_words,
     moment,
     origins_in_words,
+    percent,
+    reasons,
+    said,
 )
 from inspection.nights.poc import WEEKS, Poc, State, ask_in_words, command_for, steps
 from inspection.nights.worth import worth_in_words, worth_of
@@ -61,18 +64,15 @@ def print_mode(console: Console, mode: FailureMode) -> None:
         console.print(f"Affected: {affected}")
     if origin := origins_in_words(mode.errors, mode.affected):
         console.print(f"Logged: {origin}")
-    console.print(mode.diagnosis.sentence)
-    for reason in mode.diagnosis.reasons:
+    console.print(said(mode.diagnosis))
+    for reason in reasons(mode.diagnosis):
         console.print(f"  because {reason}")
     table = Table("layer", "filters", "flip rate", "deviation", "random", "collateral", "", box=None)
     for each in mode.flip_rates:
         table.add_row(
             each.layer,
             f"{each.k} of {each.channels}",
-            f"{each.blame:.0%}",
-            f"{each.deviation:.0%}",
-            f"{each.random:.0%}",
-            f"{each.collateral:.0%}",
+            *map(percent, (each.blame, each.deviation, each.random, each.collateral)),
             "withheld: does not beat its controls" if each.withheld else "",
         )
     console.print(table)

@@ -12,7 +12,7 @@ from cachetools import LRUCache, cachedmethod
 from duckdb import DuckDBPyConnection
 
 from inspection.errors import StoreBusyError, StoreError
-from inspection.findings import FailureMode, Night, Relabel, Verdict
+from inspection.findings import FailureMode, FilterName, Night, Relabel, Verdict
 from inspection.workspace.reader import Reader
 from inspection.workspace.rows import insert, row_of, rows_of
 from inspection.workspace.store import WAIT_SECONDS, Stamp, Store
@@ -67,6 +67,11 @@ class Copy(Reader):
         with self._reading() as connection:
             insert(connection, "relabels", rows_of(relabels))
 
+    def add_filter_name(self, name: FilterName) -> None:
+        """The same of the name of a texture."""
+        with self._reading() as connection:
+            insert(connection, "filter_names", [row_of(name)])
+
 
 class LiveCopy:
     """The newest copy of a store: renewed by the reader who finds that the store has changed.
@@ -107,6 +112,13 @@ class LiveCopy:
             self.store.add_relabels(relabels)
             if self._copy:
                 self._copy.add_relabels(relabels)
+
+    def add_filter_name(self, name: FilterName) -> None:
+        """The same of the name of a texture."""
+        with self._turn(WAIT_SECONDS):
+            self.store.add_filter_name(name)
+            if self._copy:
+                self._copy.add_filter_name(name)
 
     @contextmanager
     def _turn(self, wait: float) -> Iterator[None]:

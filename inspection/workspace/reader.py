@@ -4,7 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from inspection.findings import (
     Cause,
     Diagnosis,
     FailureMode,
+    FilterName,
     JudgedImage,
     Judgement,
     KnownMode,
@@ -35,6 +36,7 @@ from inspection.workspace.rows import (
     Row,
     error_of,
     fetch,
+    fetch_named,
     grouped,
     read_deployed,
     read_diagnoses,
@@ -47,6 +49,7 @@ from inspection.workspace.rows import (
 )
 
 MOST_LISTED = 20  # ids that an error message lists
+MOST_FOUND = 50  # failure modes, errors and nights that one search lists, each
 REMEMBERED = 30  # nights of a model in which a failure mode is recognised
 
 _NIGHTS_OVER_A_LOG = """
@@ -216,6 +219,22 @@ FROM relabels WHERE list_contains(?, mode_id)
 QUALIFY row_number() OVER (PARTITION BY mode_id, row ORDER BY given_at DESC, rowid DESC) = 1
 """
 
+_FILTER_NAMES = f"""
+{_FAMILY}
+SELECT * FROM filter_names
+WHERE model_hash IN (SELECT model_hash FROM family)
+ORDER BY given_at DESC, rowid DESC
+"""
+
+_NIGHTS_BLAMING = f"""
+{_FAMILY}
+SELECT night_id FROM nights JOIN blamed_filters USING (night_id)
+WHERE model_hash IN (SELECT model_hash FROM family) AND layer = ? AND channel = ?
+GROUP BY night_id, started_at
+ORDER BY started_at DESC, night_id DESC
+LIMIT ?
+"""
+
 _RETRAININGS = """
 FROM retrainings
 WHERE ($1::VARCHAR IS NULL
@@ -231,6 +250,79 @@ FROM retrainings ORDER BY started_at DESC, rowid DESC LIMIT 1
 """
 
 _CALLED = "SELECT model_hash FROM models WHERE lower($1) IN (lower(name || ' v' || version), 'v' || version)"
+
+# What experts call a texture goes with the filter of every model of a family: of all with one root.
+_SEARCHED_MODES = """
+WITH RECURSIVE rooted AS (
+    SELECT model_hash, model_hash AS root FROM models
+    WHERE parent_hash IS NULL OR parent_hash NOT IN (SELECT model_hash FROM models)
+    UNION ALL
+    SELECT model.model_hash, rooted.root
+    FROM models AS model JOIN rooted ON model.parent_hash = rooted.model_hash
+), called AS (
+    SELECT root, layer, channel, name FROM filter_names JOIN rooted USING (model_hash)
+    QUALIFY row_number() OVER (
+        PARTITION BY root, layer, channel ORDER BY given_at DESC, filter_names.rowid DESC
+    ) = 1
+), found AS (
+    SELECT mode_id FROM failure_modes
+    WHERE contains(lower(mode_id), $text) OR contains(lower(lineage), $text)
+        OR list_contains($causes, CASE WHEN claimed THEN NULL ELSE cause END)
+        OR claimed AND len(list_intersect($causes, [family, operation, measured, meaning])) > 0
+    UNION
+    SELECT mode_id FROM verdicts WHERE list_contains($causes, cause)
+    UNION
+    SELECT blamed.mode_id
+    FROM blamed_filters AS blamed
+    JOIN nights USING (night_id)
+    JOIN rooted USING (model_hash)
+    JOIN called USING (root, layer, channel)
+    WHERE contains(lower(called.name), $text)
+)
+SELECT mode_id, count(*) OVER () AS all_found
+FROM found JOIN failure_modes USING (mode_id) JOIN nights USING (night_id)
+WHERE nights.state = 'finished'
+ORDER BY nights.started_at DESC, position
+LIMIT $most
+"""
+
+_SEARCHED_IN = ("inspection_id", "part_number", "serial", "lot", "camera", "line", "station")
+
+_EXACTLY = " OR ".join(f"coalesce(lower({name}) = $text, false)" for name in _SEARCHED_IN)
+_HOLDING = " OR ".join(f"contains(lower({name}), $text)" for name in _SEARCHED_IN)
+
+_SEARCHED_ERRORS = f"""
+WITH found AS (
+    SELECT * FROM errors WHERE {_EXACTLY} OR length($text) > 2 AND ({_HOLDING})
+)
+SELECT found.*, nights.started_at, count(*) OVER () AS all_found
+FROM found JOIN nights USING (night_id)
+WHERE state = 'finished'
+ORDER BY {_EXACTLY} DESC, nights.started_at DESC, position
+LIMIT $most
+"""
+
+_SEARCHED_NIGHTS = """
+SELECT *, count(*) OVER () AS all_found
+FROM night_overview
+WHERE contains(lower(night_id), $text) OR contains(lower(log_path), $text)
+    OR length($text) > 6 AND contains(night_id, replace($text, '-', '')) -- a night's id begins with its day
+ORDER BY started_at DESC, night_id DESC
+LIMIT $most
+"""
+
+_CAUSES = """
+SELECT unnest([family, operation, measured, meaning]) AS cause FROM failure_modes WHERE claimed
+UNION
+SELECT cause FROM verdicts
+"""
+
+_MODES_NAMED = """
+SELECT overview.*, night.started_at, night.errors_read, night.model_hash
+FROM mode_overview AS overview JOIN nights AS night USING (night_id)
+WHERE list_contains(?, mode_id)
+ORDER BY night.started_at DESC, position
+"""
 
 _NIGHT_OVER_A_LOG = """
 SELECT night_id FROM nights
@@ -292,6 +384,28 @@ class WaitingMode:
     started_at: datetime  # of its night, UTC
     errors_read: int  # of that night
     model_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundError:
+    """An error that was searched for, with where it was found."""
+
+    error: LoggedError
+    night_id: str
+    started_at: datetime  # of the night, UTC
+    mode: WaitingMode | None  # None: it belongs to no failure mode
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found of a text: the first of each kind, and how many there are."""
+
+    modes: list[WaitingMode] = field(default_factory=list)
+    errors: list[FoundError] = field(default_factory=list)
+    nights: list[NightOverview] = field(default_factory=list)
+    all_modes: int = 0
+    all_errors: int = 0
+    all_nights: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,26 +557,57 @@ class Reader(ABC):
             rows = fetch(connection, _KNOWN_MODES, model_hash, list(LOST), before, REMEMBERED)
         return [record_of(KnownMode, row) for row in rows]
 
+    def error(self, mode_id: str, row: int) -> LoggedError:
+        """Return one error of a failure mode, by its data row of the log."""
+        with self._reading() as connection:
+            rows = fetch(connection, "FROM errors WHERE mode_id = ? AND row = ? LIMIT 1", mode_id, row)
+        if not rows:
+            raise UnknownIdError(f"no row {row} in failure mode '{mode_id}'")
+        return error_of(rows[0])
+
     def newest_of_lineages(self) -> list[WaitingMode]:
         """Return every lineage as its newest finished night saw it: most escapes first, then most errors."""
         with self._reading() as connection:
             rows = fetch(connection, _NEWEST_OF_LINEAGES)
-            ids = [row["mode_id"] for row in rows]
-            found = read_diagnoses(connection, ids)
-            most = {
-                row["mode_id"]: (row["true_label"], row["predicted_label"])
-                for row in fetch(connection, _CONFUSIONS, ids)
-            }
-        return [
-            record_of(
-                WaitingMode,
-                row,
-                overview=_mode_overview(row),
-                diagnosis=found[row["mode_id"]],
-                confusion=most.get(row["mode_id"], ("", "")),
+            return _waiting(connection, rows)
+
+    def listed_modes(self, mode_ids: Sequence[str]) -> dict[str, WaitingMode]:
+        """Return some failure modes as a list shows them, by their ids."""
+        with self._reading() as connection:
+            found = _waiting(connection, fetch(connection, _MODES_NAMED, list(mode_ids)))
+        return {each.overview.mode_id: each for each in found}
+
+    def causes(self) -> list[str]:
+        """Return every cause that a night has claimed or a reviewer has named, in the words of the store."""
+        with self._reading() as connection:
+            return [row["cause"] for row in fetch(connection, _CAUSES) if row["cause"]]
+
+    def search(self, text: str, causes: Sequence[str], most: int = MOST_FOUND) -> Found:
+        """Return what holds a text, in lower case: failure modes, errors and nights, so many of each at most.
+
+        Failure modes of some causes, too, in the words of the store. Of up to two characters errors are found
+        that are logged exactly so.
+        """
+        with self._reading() as connection:
+            asked = {"text": text, "most": most}
+            modes = fetch_named(connection, _SEARCHED_MODES, asked | {"causes": list(causes)})
+            errors = fetch_named(connection, _SEARCHED_ERRORS, asked)
+            nights = fetch_named(connection, _SEARCHED_NIGHTS, asked)
+            ids = [row["mode_id"] for row in (*modes, *errors) if row["mode_id"]]
+            known = _waiting(connection, fetch(connection, _MODES_NAMED, ids))
+            overviews = grouped(
+                fetch(connection, _MODES_OF_NIGHTS, [row["night_id"] for row in nights]), ("night_id",)
             )
-            for row in rows
-        ]
+        named = {each.overview.mode_id: each for each in known}
+        return Found(
+            [named[row["mode_id"]] for row in modes],
+            [
+                record_of(FoundError, row, error=error_of(row), mode=named.get(row["mode_id"]))
+                for row in errors
+            ],
+            [_night_overview(row, overviews[row["night_id"],]) for row in nights],
+            *(rows[0]["all_found"] if rows else 0 for rows in (modes, errors, nights)),
+        )
 
     def kinds_since(self, moment: datetime) -> dict[str, int]:
         """Return how many errors of each kind the finished nights since a moment found.
@@ -521,6 +666,25 @@ class Reader(ABC):
         with self._reading() as connection:
             rows = fetch(connection, _RELABELS, list(mode_ids))
         return {(row["mode_id"], row["row"]): record_of(Relabel, row) for row in rows}
+
+    def filter_names(self, model_hash: str) -> dict[str, tuple[FilterName, ...]]:
+        """Return what experts have called a model's filters, by `layer:channel`, newest first.
+
+        Filters of the models that it was retrained from, and of those retrained from it, are the same.
+        """
+        with self._reading() as connection:
+            rows = fetch(connection, _FILTER_NAMES, model_hash)
+        given = [record_of(FilterName, row) for row in rows]
+        return {
+            name: tuple(each for each in given if each.filter == name)
+            for name in dict.fromkeys(each.filter for each in given)
+        }
+
+    def nights_blaming(self, named: FilterName, most: int = REMEMBERED) -> list[str]:
+        """Return the last nights of a model and its family that blame the filter of a name, newest first."""
+        with self._reading() as connection:
+            asked = (named.model_hash, named.layer, named.channel, most)
+            return [row["night_id"] for row in fetch(connection, _NIGHTS_BLAMING, *asked)]
 
     def judgements(self, night_id: str) -> dict[str, Judgement]:
         """Return the newest verdict's judgement on each failure mode of a night that has one."""
@@ -585,6 +749,26 @@ def _unknown(connection: DuckDBPyConnection, ids: Ids, given: str) -> UnknownIdE
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
     return (", ".join(names[:MOST_LISTED]) or "none yet") + more
+
+
+def _waiting(connection: DuckDBPyConnection, rows: Sequence[Row]) -> list[WaitingMode]:
+    """Failure modes in a list, by their overviews."""
+    ids = [row["mode_id"] for row in rows]
+    found = read_diagnoses(connection, ids)
+    most = {
+        row["mode_id"]: (row["true_label"], row["predicted_label"])
+        for row in fetch(connection, _CONFUSIONS, ids)
+    }
+    return [
+        record_of(
+            WaitingMode,
+            row,
+            overview=_mode_overview(row),
+            diagnosis=found[row["mode_id"]],
+            confusion=most.get(row["mode_id"], ("", "")),
+        )
+        for row in rows
+    ]
 
 
 def _night_overview(row: Row, modes: Sequence[Row]) -> NightOverview:

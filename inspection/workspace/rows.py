@@ -42,6 +42,7 @@ from inspection.findings import (
     Promotion,
     PromotionKind,
     RecipeFile,
+    RecipeStep,
     RegisteredModel,
     Retraining,
     RightPart,
@@ -118,6 +119,15 @@ def value_of(value: Any) -> Any:
 
 def fetch(connection: DuckDBPyConnection, sql: str, *values: Any) -> list[Row]:
     """The rows of a query."""
+    return _fetched(connection, sql, values)
+
+
+def fetch_named(connection: DuckDBPyConnection, sql: str, values: Mapping[str, Any]) -> list[Row]:
+    """The same of a query whose parameters have names."""
+    return _fetched(connection, sql, values)
+
+
+def _fetched(connection: DuckDBPyConnection, sql: str, values: object) -> list[Row]:
     connection.execute(sql, values)
     names = [column[0] for column in connection.description or ()]
     return [dict(zip(names, row, strict=True)) for row in connection.fetchall()]
@@ -349,7 +359,8 @@ def _patch_rows(blamed: BlamedFilter) -> list[Row]:
 
 def _recipe_row(recipe: RecipeFile) -> Row:
     examples = [{"before": before, "after": after} for before, after in recipe.examples]
-    return row_of(recipe, position=1, examples=examples)
+    steps = json.dumps([[asdict(step) for step in group] for group in recipe.steps])
+    return row_of(recipe, position=1, examples=examples, steps=steps)
 
 
 def read_night(connection: DuckDBPyConnection, night_id: str) -> Night:
@@ -447,4 +458,10 @@ def _filter(row: Row, details: Mapping[str, Groups]) -> BlamedFilter:
 
 def _recipe(row: Row) -> RecipeFile:
     examples = tuple((example["before"], example["after"]) for example in row["examples"])
-    return record_of(RecipeFile, row, examples=examples)
+    groups = json.loads(row["steps"] or "[]")
+    steps = tuple(tuple(_step(step) for step in group) for group in groups)
+    return record_of(RecipeFile, row, examples=examples, steps=steps)
+
+
+def _step(values: dict[str, Any]) -> RecipeStep:
+    return RecipeStep(**{**values, "filters": tuple(values["filters"])})

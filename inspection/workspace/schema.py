@@ -859,6 +859,35 @@ _COMMENTS_FIELD_VERDICTS = {
     "COLUMN relabels.label": "a class of the model; NULL: nothing to train on",
 }
 
+# What experts call textures, recipes in parts, of which every language makes its own sentence, and maps of
+# where a filter answers on single errors.
+_NAMED = (
+    """CREATE TABLE filter_names (
+        model_hash VARCHAR NOT NULL,
+        layer VARCHAR NOT NULL,
+        channel INTEGER NOT NULL,
+        name VARCHAR NOT NULL,
+        author VARCHAR NOT NULL,
+        given_at TIMESTAMPTZ NOT NULL
+    )""",
+    "ALTER TABLE errors ADD COLUMN heat VARCHAR DEFAULT ''",
+    "ALTER TABLE errors ADD COLUMN heat_filter VARCHAR DEFAULT ''",
+    "ALTER TABLE recipes ADD COLUMN steps VARCHAR DEFAULT '[]'",
+    "ALTER TABLE recipes ADD COLUMN share DOUBLE",
+)
+_COMMENTS_NAMED = {
+    "TABLE filter_names": "what experts call the textures that filters answer to; only ever added to",
+    "COLUMN filter_names.model_hash": "of the model on whose failure mode it was given; models that were "
+    "retrained from another share its filters",
+    "COLUMN filter_names.name": "the newest counts; empty: what it was called before is taken back",
+    "COLUMN errors.heat": "map of where the filter most to blame for it answers, grey levels as PNG, "
+    "relative to the workspace; empty: not drawn",
+    "COLUMN errors.heat_filter": "that filter, layer:channel",
+    "COLUMN recipes.steps": "JSON: groups of operations with their ranges, group after group, one of each "
+    "is drawn; empty: made by an earlier version",
+    "COLUMN recipes.share": "of the training images that it changes; NULL: made by an earlier version",
+}
+
 MIGRATIONS: tuple[Migration, ...] = (
     (1, "findings", _TABLES),
     (2, "overviews and comments", _VIEWS + tuple(_comment(*item) for item in _COMMENTS.items())),
@@ -1049,6 +1078,11 @@ MIGRATIONS: tuple[Migration, ...] = (
         16,
         "verdicts in the field's words, and images that a reviewer relabels",
         _FIELD_VERDICTS + tuple(_comment(*item) for item in _COMMENTS_FIELD_VERDICTS.items()),
+    ),
+    (
+        17,
+        "names of textures, recipes in parts, heat maps of errors",
+        _NAMED + tuple(_comment(*item) for item in _COMMENTS_NAMED.items()),
     ),
 )
 

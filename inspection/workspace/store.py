@@ -23,6 +23,7 @@ from duckdb import DuckDBPyConnection
 
 from inspection.errors import StoreBusyError, StoreError
 from inspection.findings import (
+    FilterName,
     JudgedImage,
     Night,
     NightState,
@@ -161,6 +162,12 @@ class Store(Reader):
             for mode_id in {each.mode_id for each in relabels}:
                 require(connection, MODE_IDS, mode_id)
             insert(connection, "relabels", rows_of(relabels))
+
+    def add_filter_name(self, name: FilterName) -> None:
+        """Add what an expert calls the texture of a filter; earlier names of it stay."""
+        with self._transaction() as connection:
+            require(connection, MODEL_IDS, name.model_hash)
+            insert(connection, "filter_names", [row_of(name)])
 
     def add_retraining(
         self,

@@ -5,6 +5,7 @@ import json
 import math
 import zipfile
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from tests.dashboards.hand_made import MODE_ID, MODEL, NIGHT_ID, WITHHELD_ID
 from tests.inspection.workspace.records import a_retraining
 
 OURS = {"X-Fmi-Client": "mes"}
+DAY = timedelta(days=1)
 VERDICT = {"judgement": "confirm", "reviewer": "Sato", "comment": "lamp 3"}
 
 
@@ -42,6 +44,8 @@ def test_it_answers_what_the_pages_show(visitor: Visitor) -> None:
     (model,) = get(visitor, "/models")
     assert (model["model"]["model_hash"], model["state"]) == (MODEL.model_hash, "deployed")
     assert [entry["kind"] for entry in get(visitor, "/promotions")] == ["registered"]
+    found = get(visitor, "/search?q=low contrast")
+    assert [each["overview"]["mode_id"] for each in found["modes"]] == [MODE_ID]
     for path in (f"/modes/{MODE_ID}/verdicts", f"/modes/{MODE_ID}/retrainings", "/jobs"):
         assert get(visitor, path) == []
 
@@ -101,6 +105,25 @@ def test_a_program_reviews_retrains_and_promotes(
     assert post(visitor, "/models/rollback", back).json()["model_hash"] == MODEL.model_hash
 
 
+def test_a_texture_is_named_and_keeps_its_name_on_later_nights(visitor: Visitor, reviewed: Store) -> None:
+    given = {"filter": "layer2:17", "name": "roller marks", "author": "Sato"}
+    assert post(visitor, f"/modes/{MODE_ID}/names", given).status_code == 201
+    assert post(visitor, f"/modes/{MODE_ID}/names", given | {"name": "oil film"}).status_code == 201
+    night = reviewed.night(NIGHT_ID)
+    reviewed.add_retraining(
+        replace(a_retraining("r-1", MODE_ID), model_hash=MODEL.model_hash, candidate_hash="9f" * 32),
+        replace(MODEL, model_hash="9f" * 32, parent_hash=MODEL.model_hash),
+    )
+    later = replace(night, night_id="later", model_hash="9f" * 32, started_at=night.started_at + DAY)
+    reviewed.finish_night(replace(later, modes=(replace(night.modes[0], mode_id="later-1"),)))
+    names = get(visitor, "/modes/later-1/names")
+    assert [(each["name"], each["author"]) for each in names] == [
+        ("oil film", "Sato"),
+        ("roller marks", "Sato"),
+    ]
+    assert get(visitor, f"/modes/{WITHHELD_ID}/names") == []
+
+
 @pytest.mark.parametrize(
     "headers",
     [{}, {"X-Fmi-Client": ""}, {**OURS, "Origin": "http://evil.example"}, {**OURS, "Origin": "null"}],
@@ -127,6 +150,8 @@ def test_pages_of_other_sites_change_nothing(
         (f"/modes/{MODE_ID}/labels", {"rows": [], "reviewer": "S"}, 422),
         (f"/modes/{MODE_ID}/labels", {"rows": [9999], "label": "", "reviewer": "S"}, 422),
         (f"/modes/{MODE_ID}/labels", {"rows": [9999], "reviewer": "S"}, 422),
+        (f"/modes/{MODE_ID}/names", {"filter": "layer9:1", "name": "x", "author": "S"}, 422),
+        (f"/modes/{MODE_ID}/names", {"filter": "layer2:17", "name": "x" * 81, "author": "S"}, 422),
         (f"/models/{'00' * 32}/promotion", {"reason": "x", "author": "y"}, 404),
         ("/models/rollback", {"reason": "x", "author": "y", "deployed": "00" * 32}, 409),
         ("/models/rollback", {"reason": " ", "author": "y"}, 422),

@@ -8,13 +8,15 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
 
 from inspection.access.trail import Event, entries
-from inspection.findings import Decision, Judgement
+from inspection.findings import Decision, Judgement, LoggedError
 from inspection.guide import TOPICS
+from inspection.inputs.images import write_image
 from inspection.nights.poc import Begun, begin
 from inspection.workspace.folder import Workspace, open_workspace
 from inspection.workspace.store import Store
@@ -132,6 +134,54 @@ def test_a_choice_of_another_cause_is_the_answer(address: str, page: Page, revie
     assert (verdict.judgement, verdict.cause) == (Judgement.OTHER_CAUSE, "dust")
 
 
+def test_a_picture_is_zoomed_with_its_original_and_its_heat_map(
+    address: str, page: Page, reviewed: Store, workspace: Workspace
+) -> None:
+    """By mouse and by keys alone, under the page's policy."""
+    first, second, *_ = sorted(with_originals(reviewed, workspace), key=lambda error: -error.margin)
+    page.goto(f"{address}/modes/{MODE_ID}/pictures")
+    page.locator("a[data-original]").first.focus()
+    page.keyboard.press("Enter")
+    shown = page.locator(".pswp__item[aria-hidden=false] img.pswp__img:not(.pswp__img--placeholder)")
+    caption = page.locator(".pswp__caption")
+    expect(shown).to_have_js_property("naturalWidth", 320)
+    expect(shown).to_have_attribute("src", f"/modes/{MODE_ID}/errors/{first.row}/original.png")
+    expect(caption).to_contain_text(f"row {first.row}: {first.true_label} taken for {first.predicted_label}")
+    box = shown.bounding_box()
+    assert box is not None
+    assert round(box["width"] / box["height"], 1) == 1.6  # as the original is, not as the model sees it
+    page.keyboard.press("h")
+    expect(shown).to_have_attribute("src", f"/modes/{MODE_ID}/errors/{first.row}/heat.png")
+    expect(caption).to_contain_text("red: where filter layer2:17 answers")
+    expect(page.get_by_role("button", name="Heat map (h)")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("ArrowRight")
+    expect(caption).to_contain_text(f"row {second.row}")
+    expect(shown).to_have_attribute("src", f"/modes/{MODE_ID}/errors/{second.row}/heat.png")
+    page.get_by_role("button", name="Heat map (h)").click()
+    expect(shown).to_have_attribute("src", f"/modes/{MODE_ID}/errors/{second.row}/original.png")
+    page.keyboard.press("Escape")
+    expect(page.locator(".pswp")).to_have_count(0)
+
+
+def with_originals(store: Store, workspace: Workspace) -> list[LoggedError]:
+    """Give the errors of the first failure mode images of 320 x 200 pixels and heat maps; return them."""
+    night = store.night(NIGHT_ID)
+    image = np.random.default_rng(0).integers(0, 255, (200, 320, 3)).astype(np.uint8)
+    answer = np.zeros((12, 12), np.uint8)
+    answer[4:8, 2:9] = 255
+    errors = []
+    for error in night.modes[0].errors:
+        original = workspace.root / "logged" / f"{error.row}.png"
+        write_image(original, image)
+        heat = workspace.night_folder(NIGHT_ID) / "heat" / f"{error.row}.png"
+        write_image(heat, answer)
+        where = workspace.relative(heat)
+        errors.append(replace(error, image_path=str(original), heat=where, heat_filter="layer2:17"))
+    modes = (replace(night.modes[0], errors=tuple(errors)), *night.modes[1:])
+    store.finish_night(replace(night, modes=modes))
+    return errors
+
+
 def test_the_report_opens_under_both_policies(address: str, page: Page, reviewed: Store) -> None:
     page.goto(f"{address}/nights")
     page.get_by_role("link", name="Report").click()
@@ -144,6 +194,7 @@ def test_the_report_opens_under_both_policies(address: str, page: Page, reviewed
 
 PATHS = (
     *("/", "/nights", f"/nights/{NIGHT_ID}", "/models", "/candidates", "/manager", "/poc", "/nope"),
+    "/search?q=contrast",
     *(f"/modes/{MODE_ID}{tab}" for tab in ("", "/pictures", "/evidence", "/recipe", "/history")),
     *(f"/modes/{WITHHELD_ID}", "/guide", "/guide/night", "/guide/settings", "/guide/recipes"),
 )

@@ -10,7 +10,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 
 from dashboards import manager
@@ -18,7 +20,9 @@ from dashboards import modes as modes_pages
 from dashboards import nights as nights_pages
 from dashboards.app import create_app
 from dashboards.retraining import RetrainingRun
-from inspection.findings import Accuracy, Decision, Judgement, NightState, Retraining, Verdict
+from inspection.findings import Accuracy, Decision, Judgement, NightState, RecipeStep, Retraining, Verdict
+from inspection.inputs.images import write_image
+from inspection.language import gettext, speaking
 from inspection.models.promotion import promote
 from inspection.nights.night import INTERRUPTED
 from inspection.nights.poc import Begun, begin
@@ -78,12 +82,20 @@ def test_the_nights_list_causes_beside_controls(visitor: Visitor) -> None:
         in text
     )
     assert (
-        "low contrast on scratch 6 4 escapes 2 overkills growing from 2 contrast 94 % 85 % 57 % no verdict –"
+        "Low contrast: 0.55 x 6 4 escapes 2 overkills growing from 2 contrast 94 % 85 % 57 % no verdict –"
         in text
     )
-    assert (
-        "pit taken for scratch 3 confusions new check the labels 21 % 33 % withheld 29 % no verdict –" in text
-    )
+    labels = "Check the labels: pit taken for scratch 3 confusions new check the labels 21 % 33 % withheld"
+    assert f"{labels} 29 % no verdict –" in text
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_titles_and_refusals_speak_the_readers_language(visitor: Visitor) -> None:
+    listed = words(visitor.get("/nights?lang=ja").text)
+    assert "ラベルの確認: pitをscratchと誤判定" in listed
+    assert "taken for" not in listed
+    refused = visitor.post(f"/modes/{MODE_ID}/verdicts", answer="yes", reviewer="佐藤", csrf="old")
+    assert "このフォームは古くなっている" in words(refused.text)
 
 
 def test_the_newest_night_comes_first_and_states_are_told(
@@ -245,6 +257,173 @@ def test_the_recipe_is_shown_and_sent(visitor: Visitor, reviewed: Store, workspa
     assert visitor.get(f"/modes/{WITHHELD_ID}/recipe.yaml").status_code == 404
 
 
+def test_a_texture_gets_a_name_that_shows_where_its_filter_does(
+    visitor: Visitor, reviewed: Store, workspace: Workspace
+) -> None:
+    path = f"/modes/{MODE_ID}/evidence"
+    form = {"filter": "layer2:17", "reviewer": "Sato", "csrf": visitor.token(path)}
+    answer = visitor.post(f"/modes/{MODE_ID}/names", name=" roller <marks> ", **form)
+    assert answer.headers["location"] == f"{path}?saved=name#filter-layer2%3A17"
+    page = words(visitor.get(path).text)
+    assert "roller <marks> layer2:17" in page
+    assert "Named by Sato, " in page
+    visitor.post(f"/modes/{MODE_ID}/names", name="oil film", **form)
+    assert "oil film layer2:17" in words(visitor.get(path).text)
+    assert "Called before: roller <marks>." in words(visitor.get(path).text)
+    visitor.post(f"/modes/{MODE_ID}/names", name="", **form)
+    assert "Its name was taken back by Sato, " in words(visitor.get(path).text)
+    strange = visitor.post(f"/modes/{MODE_ID}/names", name="x", **form | {"filter": "layer9:1"})
+    assert strange.status_code == 422
+    assert "none of this failure mode's blamed filters" in words(strange.text)
+    assert len(reviewed.filter_names(MODEL.model_hash)["layer2:17"]) == 3
+
+
+def report_once(workspace: Workspace, told: str) -> str:
+    """What a person reads in the night's report, once it tells something."""
+    path = workspace.report_path(NIGHT_ID)
+    deadline = time.monotonic() + 30
+    while told not in (page := words(path.read_text(encoding="utf-8"))):
+        assert time.monotonic() < deadline, f"{told!r} is not in the report"
+        time.sleep(0.05)
+    return page
+
+
+def test_the_report_is_written_again_after_every_decision(
+    visitor: Visitor, reviewed: Store, workspace: Workspace
+) -> None:
+    token = visitor.token(f"/modes/{MODE_ID}/evidence")
+    form = {"reviewer": "Sato", "csrf": token}
+    assert "Nobody has given a verdict yet." in report_once(workspace, "What was decided")
+    visitor.post(f"/modes/{MODE_ID}/verdicts", answer="yes", comment="lamp 3", **form)
+    assert "confirmed Sato" in report_once(workspace, "lamp 3")
+    visitor.post(f"/modes/{MODE_ID}/names", filter="layer2:17", name="roller marks", **form)
+    report_once(workspace, "roller marks layer2:17")
+    done = replace(a_retraining("r-1", MODE_ID), model_hash=MODEL.model_hash, candidate_hash="9f" * 32)
+    candidate = replace(MODEL, model_hash="9f" * 32, parent_hash=MODEL.model_hash)
+    reviewed.add_retraining(replace(done, decision=Decision.ACCEPTED), candidate)
+    visitor.post(f"/models/{'9f' * 32}/promotion", reason="mends it", **form)
+    assert "lamp 3" in report_once(workspace, "model v2 (deployed)")
+    back = {"reason": "no", "author": "Sato", "deployed": "9f" * 32}
+    visitor.client.post("/api/models/rollback", json=back, headers={"X-Fmi-Client": "mes"})
+    report_once(workspace, "model v2 (retired)")
+
+
+def test_a_report_that_cannot_be_written_stops_no_decision_and_no_other_report(
+    visitor: Visitor, reviewed: Store, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = workspace.report_path(NIGHT_ID)
+    path.unlink()
+    path.mkdir()
+    form = {"reviewer": "Sato", "csrf": visitor.token(f"/modes/{MODE_ID}")}
+    visitor.post(f"/modes/{MODE_ID}/verdicts", answer="yes", **form)
+    deadline = time.monotonic() + 30
+    while "could not be written again" not in caplog.text and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert f"the report of night {NIGHT_ID} could not be written again" in caplog.text
+    assert len(reviewed.verdicts(MODE_ID)) == 1
+    path.rmdir()
+    visitor.post(f"/modes/{MODE_ID}/verdicts", answer="unsure", **form)
+    while not path.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    report_once(workspace, "to investigate Sato")
+
+
+def test_the_recipe_names_the_textures_that_it_lays_over_the_images(
+    visitor: Visitor, reviewed: Store
+) -> None:
+    night = reviewed.night(NIGHT_ID)
+    recipe = night.modes[0].recipe
+    assert recipe is not None
+    step = RecipeStep("texture primitive", 0.2, 1.6, "", ("layer2:17", "layer2:93"))
+    mode = replace(night.modes[0], recipe=replace(recipe, steps=((step,),), share=0.125))
+    reviewed.finish_night(replace(night, modes=(mode, night.modes[1])))
+    token = visitor.token(f"/modes/{MODE_ID}/evidence")
+    form = {"filter": "layer2:93", "name": "roller marks", "reviewer": "Sato", "csrf": token}
+    visitor.post(f"/modes/{MODE_ID}/names", **form)
+    said = "texture primitive 0.2 to 1.6 times as found (of layer2:17, layer2:93 “roller marks”)"
+    for tab in ("recipe", "evidence"):
+        assert f"{said}, on 12.5 % of the images" in words(visitor.get(f"/modes/{MODE_ID}/{tab}").text)
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_a_picture_as_it_was_logged_and_its_heat_map(
+    visitor: Visitor, reviewed: Store, workspace: Workspace
+) -> None:
+    night = reviewed.night(NIGHT_ID)
+    deep = np.full((40, 3000), 2**11, np.uint16)  # of a camera of 12 bits, which the file does not say
+    path, heat = workspace.root / "deep.png", workspace.night_folder(NIGHT_ID) / "heat.png"
+    assert cv2.imwrite(str(path), deep)
+    answer = np.zeros((2, 30), np.uint8)
+    answer[:, 20:] = 255
+    write_image(heat, answer)
+    first, *others = night.modes[0].errors
+    drawn = replace(first, heat=workspace.relative(heat), heat_filter="layer2:17", image_path=str(path))
+    mode = replace(night.modes[0], errors=(drawn, *others))
+    reviewed.finish_night(replace(night, modes=(mode, night.modes[1])))
+    reviewed.add_model(replace(MODEL, bit_depth=12), [])
+
+    def sent(name: str) -> np.ndarray:
+        answer = visitor.get(f"/modes/{MODE_ID}/errors/{first.row}/{name}.png")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png"), answer.text
+        return np.asarray(cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR))
+
+    image = sent("original")
+    assert (image.shape, int(image[0, 0, 0])) == ((21, 1600, 3), 128)  # as bright as the night has read it
+    hot = sent("heat")
+    assert hot[10, 100].tolist() == [128, 128, 128]
+    assert hot[10, 1500].tolist() == [40, 39, 214]  # red, in OpenCV's order
+    assert visitor.get(f"/modes/{MODE_ID}/errors/{others[0].row}/heat.png").status_code == 404
+    gone = visitor.get(f"/modes/{MODE_ID}/errors/{others[0].row}/original.png")
+    assert (gone.status_code, "cannot be read any more" in gone.text) == (404, True)
+    for missing in (f"/modes/{MODE_ID}/errors/99999/original.png", "/modes/no/errors/1/heat.png"):
+        assert visitor.get(missing).status_code == 404
+    assert visitor.get(f"/modes/{MODE_ID}/errors/x/original.png").status_code == 422
+
+
+def test_a_heat_map_is_read_from_the_artifacts_alone(
+    visitor: Visitor, reviewed: Store, workspace: Workspace
+) -> None:
+    night = reviewed.night(NIGHT_ID)
+    write_image(workspace.root.parent / "secret.png", np.zeros((2, 2), np.uint8))
+    places = ("../secret.png", "artifacts/../../secret.png", str(workspace.root.parent / "secret.png"))
+    for place in places:
+        errors = tuple(replace(error, heat=place) for error in night.modes[0].errors)
+        reviewed.finish_night(replace(night, modes=(replace(night.modes[0], errors=errors),)))
+        answer = visitor.get(f"/modes/{MODE_ID}/errors/{errors[0].row}/heat.png")
+        assert (answer.status_code, "no heat map" in answer.text) == (404, True), place
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_one_box_finds_nights_failure_modes_and_errors(visitor: Visitor, reviewed: Store) -> None:
+    error = reviewed.mode(MODE_ID).errors[0]
+    page = visitor.get(f"/search?q=%20{error.inspection_id.lower()}%20").text
+    assert f"Found for “{error.inspection_id.lower()}”" in words(page)
+    assert f'src="/artifacts/{NIGHT_ID}/escape-0.png"' in page
+    assert f'<a href="/modes/{MODE_ID}">Low contrast: 0.55 x</a>' in page
+    assert f'value="{error.inspection_id.lower()}"' in page  # the box still holds it
+    assert (
+        f'<a href="/modes/{MODE_ID}"><b>Low contrast: 0.55 x</b></a>'
+        in visitor.get("/search?q=contrast").text
+    )
+    assert "pit taken for scratch" in words(visitor.get("/search?q=check the labels").text)
+    assert f'href="/nights/{NIGHT_ID}"' in visitor.get("/search?q=2026-07-04").text
+    assert "Nothing. " in words(visitor.get("/search?q=nope").text)
+    assert "Write an inspection id" in words(visitor.get("/search").text)
+    for hostile in ("<script>alert(1)</script>", "' OR 1=1 --", "%", "\\", "x" * 5000, "%00", "\U0001f600"):
+        answer = visitor.client.get("/search", params={"q": hostile})
+        assert answer.status_code == 200
+        assert "<script>alert" not in answer.text
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_causes_are_searched_for_in_the_readers_language(visitor: Visitor) -> None:
+    with speaking("ja"):
+        name = gettext("contrast")
+    assert name != "contrast"
+    page = visitor.client.get("/search", params={"q": name, "lang": "ja"}).text
+    assert f'href="/modes/{MODE_ID}"' in page
+
+
 # --- the inbox ---
 
 
@@ -321,7 +500,9 @@ def test_the_language_is_chosen_or_the_browsers(visitor: Visitor) -> None:
 def test_a_hostile_class_name_stays_text(visitor: Visitor) -> None:
     for path in (f"/nights/{NIGHT_ID}", f"/modes/{MODE_ID}", f"/modes/{MODE_ID}/pictures", "/models"):
         page = visitor.get(path).text
-        assert re.findall(r"<script[^>]*>", page) == ['<script src="/static/dashboard.js" defer>']
+        own = ['<script src="/static/dashboard.js" defer>']
+        zoom = ['<script type="module" src="/static/pictures.js">'] if path.endswith("/pictures") else []
+        assert re.findall(r"<script[^>]*>", page) == own + zoom
         assert HOSTILE in words(page)
 
 

@@ -186,6 +186,8 @@ def test_retraining_stores_the_candidate_and_leaves_the_deployed_model(site: Dia
     done_id = retrain(str(site.root), [mode_id], str(site.plant.images / "unseen"), arm="recipes")
     done = site.store.retrainings(mode_id)[0]
     assert done.retraining_id == done_id
+    report = (site.root / "reports" / f"{site.night_id}.html").read_text(encoding="utf-8")
+    assert f"{site.store.model(done.candidate_hash).called} (candidate)" in report
     assert done.accuracies[0].after > done.accuracies[0].before
     assert done.candidate_hash
     assert site.store.model(done.candidate_hash).parent_hash == site.plant.model.model_hash

@@ -135,13 +135,13 @@ DOUBTED = {
         claimed(baselines=baselines(unchanged=0.88, errors=0.89)),
         Doubt(DoubtKind.UNCHANGED, LAMP, (0.9 - 0.88) / (1 - 0.88), 0.25),
         "of what the reference images nearest to these errors, as they are, leave unexplained, “dimmer lamp” "
-        "explains 17%; 25% is needed",
+        "explains 17\u00a0%; 25\u00a0% is needed",
     ),
     DoubtKind.BASELINE_ERRORS: (
         claimed(baselines=baselines(errors=0.85), match=nearest(ENOUGH, 0)),
         Doubt(DoubtKind.BASELINE_ERRORS, LAMP, (0.9 - 0.85) / (1 - 0.85), 0.4),
         "of what the errors that the model makes without any change leave unexplained, “dimmer lamp” "
-        "explains 33%; 40% is needed",
+        "explains 33\u00a0%; 40\u00a0% is needed",
     ),
     DoubtKind.PLACE: (
         claimed(match=nearest(ENOUGH, 18, ELSEWHERE)),
@@ -153,7 +153,7 @@ DOUBTED = {
         claimed(match=nearest(ENOUGH, 11)),
         Doubt(DoubtKind.NOT_NEARER, LAMP, 11, 0.5, errors=20),
         "“dimmer lamp” explains what sets 11 of 20 errors apart from the reference images as they are, of "
-        "their own classes and of those they were taken for; more than 50%, beyond chance, are needed",
+        "their own classes and of those they were taken for; more than 50\u00a0%, beyond chance, are needed",
     ),
     DoubtKind.HARMLESS: (
         claimed(right=10, new=20),
@@ -170,24 +170,24 @@ DOUBTED = {
     DoubtKind.BLAMED_SHARE: (
         claimed(Shares(0.7, 0.9, 0.9)),
         Doubt(DoubtKind.BLAMED_SHARE, LAMP, 0.7, 0.75),
-        "“dimmer lamp” explains 70% of what moved the blamed filters; 75% is needed",
+        "“dimmer lamp” explains 70\u00a0% of what moved the blamed filters; 75\u00a0% is needed",
     ),
     DoubtKind.OVERALL_SHARE: (
         claimed(Shares(0.9, 0.6, 0.9)),
         Doubt(DoubtKind.OVERALL_SHARE, LAMP, 0.6, 0.65),
-        "over all filters alike “dimmer lamp” explains only 60%, and 65% is needed: a change of the image "
-        "moves every filter, not only those that fooled the model",
+        "over all filters alike “dimmer lamp” explains only 60\u00a0%, and 65\u00a0% is needed: a change of "
+        "the image moves every filter, not only those that fooled the model",
     ),
     DoubtKind.LOOK_SHARE: (
         claimed(Shares(0.9, 0.9, -0.4)),
         Doubt(DoubtKind.LOOK_SHARE, LAMP, -0.4, 0.5),
-        "“dimmer lamp” explains 0% of how the images themselves look (brightness, its place, spectrum, "
-        "tones, lines); 50% is needed",
+        "“dimmer lamp” explains 0\u00a0% of how the images themselves look (brightness, its place, spectrum, "
+        "tones, lines); 50\u00a0% is needed",
     ),
     DoubtKind.CHANCE: (
         claimed(control=0.9),
         Doubt(DoubtKind.CHANCE, LAMP, 0.9, 0.9),
-        "logs without a change reach 90% by chance",
+        "logs without a change reach 90\u00a0% by chance",
     ),
     DoubtKind.FAINT: (
         claimed(strength=0.12),
@@ -292,20 +292,20 @@ def test_a_measured_change_is_held_to_its_own_shares_and_to_the_same_baselines()
         (
             measured(alike(0.69)),
             DoubtKind.MEASURED_SHARE,
-            "the fixed pattern measured on one half of the errors explains 69% of the evidence of the other "
-            "half; 70% is needed",
+            "the fixed pattern measured on one half of the errors explains 69\u00a0% of the evidence of the "
+            "other half; 70\u00a0% is needed",
         ),
         (
             measured(Shares(0.95, 0.95, 0.4)),
             DoubtKind.MEASURED_VIEW,
-            "the fixed pattern measured on one half of the errors explains 40% of it in one of three views; "
-            "50% is needed in each",
+            "the fixed pattern measured on one half of the errors explains 40\u00a0% of it in one of three "
+            "views; 50\u00a0% is needed in each",
         ),
         (
             measured(ENOUGH, given=baselines(errors=0.85)),
             DoubtKind.BASELINE_ERRORS,
             "of what the errors that the model makes without any change leave unexplained, the fixed pattern "
-            "measured on one half of the errors explains 33%; 40% is needed",
+            "measured on one half of the errors explains 33\u00a0%; 40\u00a0% is needed",
         ),
         (
             measured(ENOUGH, right=5, new=10),
@@ -324,7 +324,7 @@ def test_a_measured_change_is_held_to_its_own_shares_and_to_the_same_baselines()
             DoubtKind.NOT_NEARER,
             "the fixed pattern measured on one half of the errors explains what sets 11 of 20 errors apart "
             "from the reference images as they are, of their own classes and of those they were taken for; "
-            "more than 50%, beyond chance, are needed",
+            "more than 50\u00a0%, beyond chance, are needed",
         ),
     ):
         assert doubt is not None

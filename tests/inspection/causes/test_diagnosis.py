@@ -17,7 +17,7 @@ from inspection.evidence.subject import Subject
 from inspection.findings import Cause, DoubtKind, OperationMatch
 from inspection.inputs.sample_line import Camera, SampleLine
 from inspection.modes.mode_recipe import write_mode_recipe
-from inspection.nights.phrases import worded
+from inspection.nights.phrases import percent, worded
 from inspection.operations.catalogue import Steps, find_operation
 from inspection.recipes.overlays import FIXED_PATTERN, RESIDUAL_TEXTURE, TEXTURE_PRIMITIVE, TONE_CURVE
 from inspection.recipes.recipe import RecipeTransform, load_recipe
@@ -34,7 +34,7 @@ def test_an_aged_lamp_is_named_as_darker_with_its_strength(
     dimmer = next(each for each in found.matches if each.operation == "dimmer lamp")
     assert dimmer.strength == pytest.approx(-np.log2(0.4), rel=0.2)  # the lamp's true age, in stops
     assert found.sentence.endswith(".")
-    assert f"{found.share:.0%}" in found.sentence
+    assert percent(found.share) in found.sentence
 
 
 def test_exchanged_labels_on_images_without_a_fault_are_a_matter_of_labels(

@@ -16,7 +16,7 @@ from inspection.findings import BlamedFilter, Diagnosis, Doubt, DoubtKind, FlipR
 from inspection.inputs.images import read_image
 from inspection.inputs.labelled import evenly
 from inspection.modes.mode_recipe import indistinguishable, ingredient, write_mode_recipe
-from inspection.nights.phrases import sentence
+from inspection.nights.phrases import recipe_in_words, sentence
 from inspection.recipes.overlays import (
     FIXED_PATTERN,
     RESIDUAL_TEXTURE,
@@ -73,6 +73,7 @@ def test_the_recipe_file_draws_one_of_them_for_its_share_of_the_images(mine: Cas
     assert len(group["transforms"]) == 2
     assert (recipe.share, recipe.seed, recipe.input_size, recipe.channels) == (0.5, 0, (32, 32), 1)
     assert found.summary == summarise(recipe)
+    assert recipe_in_words(found, {}).replace("\u00a0", " ") == found.summary
     assert found.summary == (
         "dimmer lamp 0.25 to 1.62 stops or offset darker 0.05 to 0.325 of full scale, on 50 % of the images"
     )
@@ -203,6 +204,12 @@ def test_what_was_measured_lies_as_textures_beside_the_recipe(
     assert [[each.path for each in group[0].textures] for group in recipe.ingredients] == [
         [f"recipe-n-1-1-textures/{name}" for name in names] for names in textures
     ]
+    assert [[sorted({*each.filters}) for each in group] for group in found.steps] == [
+        [["a/b:7", "stage1:3"]] if measured == TEXTURE_PRIMITIVE else [[]] for _ in textures
+    ]
+    assert recipe_in_words(replace(found, summary="none"), {}).startswith(
+        f"{found.steps[0][0].operation} 0.2"
+    )
     for (each,) in recipe.ingredients:
         assert (each.lowest, each.highest) == (0.2, 1.3)
         assert each.operation in measured

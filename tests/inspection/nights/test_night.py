@@ -29,6 +29,7 @@ from inspection.nights import night as nights
 from inspection.nights import summary as night_summary
 from inspection.nights.night import Results, Site
 from inspection.nights.phrases import worded
+from inspection.nights.review import title
 from inspection.workspace.files import sha256_of
 from inspection.workspace.settings import of_a_night
 from tests.inspection.conftest import DIMMED, FinishedNight, Plant
@@ -425,7 +426,7 @@ def test_a_finished_night_stands_in_the_store_with_its_report(finished: Finished
     assert night.report_path == f"reports/{night.night_id}.html"
     report = (plant.workspace.root / night.report_path).read_text(encoding="utf-8")
     assert worded(DIMMED).sentence in report
-    assert night.modes[0].title in report
+    assert title(night.modes[0]) in report
     assert (night.rows_read, night.errors_read, night.message) == (
         len(plant.read_log().rows),
         len(night.modes[0].errors),

@@ -74,6 +74,6 @@ def test_equals_are_named_together() -> None:
     said = sentence(found).replace(NBSP, " ")
     assert said.startswith(
         "The lamp gives less light: dimmer lamp (50 % of the light), gamma darker (a gamma of 1.41) or "
-        "veil of stray light (10 % of the light shows nothing). The first explains 80% of"
+        "veil of stray light (10 % of the light shows nothing). The first explains 80 % of"
     )
     assert said.endswith("These errors do not tell which of them it is; the recipe holds each.")

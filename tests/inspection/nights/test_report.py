@@ -7,8 +7,9 @@ import html
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from inspection.errors import WorkspaceError
 from inspection.findings import (
     Cause,
     ErrorKind,
+    FilterName,
+    Judgement,
     LogContext,
     LoggedError,
     Night,
@@ -24,11 +27,16 @@ from inspection.findings import (
     OperationMatch,
     SetAside,
     Trend,
+    Verdict,
 )
+from inspection.models.promotion import promote
 from inspection.nights import phrases
-from inspection.nights.report import picture_file, write_report
+from inspection.nights.decisions import Decided, nights_of_models
+from inspection.nights.report import picture_file, rewrite_report, write_report
+from inspection.nights.review import how_sure
 from inspection.workspace.folder import Workspace, create_workspace
 from inspection.workspace.settings import Settings
+from inspection.workspace.store import Store
 from tests.dashboards.hand_made import (
     GONE,
     HOSTILE,
@@ -36,9 +44,13 @@ from tests.dashboards.hand_made import (
     MODE_ID,
     MODEL,
     NIGHT_ID,
+    STARTED,
     WITHHELD_ID,
     make_night,
 )
+from tests.inspection.workspace.records import a_retraining
+
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -64,6 +76,94 @@ def words(page: str) -> str:
 def embedded(workspace: Workspace, name: str) -> str:
     content = (workspace.night_folder(NIGHT_ID) / f"{name}.png").read_bytes()
     return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def test_textures_are_called_what_experts_called_them(night: Night, workspace: Workspace) -> None:
+    name = FilterName(MODEL.model_hash, "layer2", 17, "roller marks", "Sato", STARTED)
+    page = words(
+        write_report(night, workspace, MODEL, Decided(names={"layer2:17": (name,)})).read_text(
+            encoding="utf-8"
+        )
+    )
+    assert "roller marks layer2:17" in page
+    assert "Named by Sato, 2026-07-04 02:00 UTC." in page
+
+
+# --- what was decided since ---
+
+
+@pytest.fixture
+def store(workspace: Workspace, night: Night) -> Store:
+    store = Store(workspace.store_path)
+    store.create()
+    store.add_model(MODEL, [])
+    store.finish_night(night)
+    return store
+
+
+def rewritten(workspace: Workspace, store: Store) -> str:
+    rewrite_report(workspace, lambda: store, NIGHT_ID)
+    return words(workspace.report_path(NIGHT_ID).read_text(encoding="utf-8"))
+
+
+def test_a_report_tells_what_was_decided_since(workspace: Workspace, store: Store) -> None:
+    assert "What was decided Nobody has given a verdict yet." in rewritten(workspace, store)
+    for judgement, comment in ((Judgement.CONFIRM, "ours"), (Judgement.OTHER_CAUSE, "<b>the lens</b>")):
+        store.add_verdict(Verdict(MODE_ID, judgement, comment, "Sato", STARTED, "dust"))
+    done = replace(a_retraining("r-1", MODE_ID), model_hash=MODEL.model_hash, candidate_hash="9f" * 32)
+    store.add_retraining(done, replace(MODEL, model_hash="9f" * 32, parent_hash=MODEL.model_hash))
+    page = rewritten(workspace, store)
+    assert "What was decided other cause dust Sato 2026-07-04 02:00 UTC <b>the lens</b>" in page
+    assert "accepted model v2 (candidate) errors fell" in page
+    assert "94 % 85 % 57 % yes other cause" in page  # in the table at the top
+    promote(store, "v2", "Sato", "mends the lamp")
+    assert nights_of_models(store, "9f" * 32, None) == [NIGHT_ID]
+    assert "accepted model v2 (deployed)" in rewritten(workspace, store)
+
+
+def test_two_writers_of_a_report_take_turns_and_the_last_knows_all(
+    workspace: Workspace, store: Store
+) -> None:
+    """No reader ever sees less than a whole report, and no writer that was slow puts an older one back."""
+    path = write_report(store.night(NIGHT_ID), workspace, MODEL)
+
+    def decide(number: int) -> None:
+        store.add_verdict(Verdict(MODE_ID, Judgement.CONFIRM, "", f"<{number}>", STARTED + number * HOUR))
+        rewrite_report(workspace, lambda: store, NIGHT_ID)
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(decide, number) for number in range(8)]
+        while not all(each.done() for each in running):
+            assert path.read_text(encoding="utf-8").endswith("</html>")
+        for each in running:
+            each.result()
+    assert "confirmed <7> 2026-07-04 09:00" in words(path.read_text(encoding="utf-8"))
+    assert [each.name for each in path.parent.iterdir() if each.name.startswith(".")] == []
+
+
+def test_a_night_that_runs_has_no_report_to_write_again(workspace: Workspace, store: Store) -> None:
+    night = store.night(NIGHT_ID)
+    store.start_night(replace(night, night_id="now", state=NightState.RUNNING, modes=(), finished_at=None))
+    rewrite_report(workspace, lambda: store, "now")
+    assert not workspace.report_path("now").exists()
+
+
+@pytest.mark.parametrize("share", [0.998, 0.9996, 0.002, 0.94])
+def test_one_share_is_one_number_wherever_it_stands(night: Night, workspace: Workspace, share: float) -> None:
+    """In the sentence, the figures, the bars and the signs: 99.8 % of one thing is nowhere 100 %."""
+    mode = night.modes[0]
+    best = replace(mode.diagnosis.matches[0], share=share)
+    found = replace(
+        mode.diagnosis, share=share, matches=(best, *mode.diagnosis.matches[1:]), meaning="the light is less"
+    )
+    found = replace(found, sentence="as an earlier version wrote it: 100%")
+    page = words(written(replace(night, modes=(replace(mode, diagnosis=found),)), workspace))
+    number = phrases.percent(share).replace("\u00a0", " ")
+    assert f"explains {number} of what moved the blamed filters" in page
+    assert f"explained share {number} of the errors' energy shift" in page
+    assert "100%" not in page
+    signs = [sign.text.replace("\u00a0", " ") for sign in how_sure(replace(mode, diagnosis=found)).signs]
+    assert signs[0].startswith(f"Explains {number} of what moved")
 
 
 # --- numbers ---

@@ -31,6 +31,7 @@ from inspection.findings import (
     Pattern,
     Primitive,
     RecipeFile,
+    RecipeStep,
     RegisteredModel,
     Retraining,
     RightPart,
@@ -68,6 +69,8 @@ def an_error(row: int, kind: ErrorKind = ErrorKind.ESCAPE) -> LoggedError:
     return LoggedError(
         *(row, f"id {row}", f"/画像/{row}.png", "scratch", "good", kind, 0.1 + row / 3, "t.webp"),
         context=CONTEXT,
+        heat=f"h{row}.png",
+        heat_filter="layer2:17",
     )
 
 
@@ -117,7 +120,10 @@ def a_mode(night_id: str, number: int) -> FailureMode:
         flip_rates=(a_rate("layer2", 0.85, 0.1), a_rate("layer3", 0.5, -0.1)),
         filters=(_filter("layer2", 17), _filter("layer1", 17), _filter("layer2", 3)),
         diagnosis=diagnosis,
-        recipe=RecipeFile("artifacts/r.yaml", "f" * 64, "dim, 0.08 to 0.52", (("a", "b"), ("c", "d"))),
+        recipe=RecipeFile(
+            *("artifacts/r.yaml", "f" * 64, "dim, 0.08 to 0.52", (("a", "b"), ("c", "d"))),
+            *(((RecipeStep("dim", 0.1 + 0.2, 1 / 3, "x"),), (_texture_step(), _texture_step())), 1 / 7),
+        ),
         lineage=f"first-{number}",
         trend=Trend.GROWING,
         previous_errors=2,
@@ -132,6 +138,10 @@ def a_mode(night_id: str, number: int) -> FailureMode:
             Affected("captured_at", "v", 9, 12, 3, 99, 59, 1e-9, True, STARTED - HOUR, STARTED, -210),
         ),
     )
+
+
+def _texture_step() -> RecipeStep:
+    return RecipeStep("texture primitive", 0.2, 1.6, "", ("layer2:17", "層:3"))
 
 
 def _suspect(name: str, score: float) -> SuspectLabel:

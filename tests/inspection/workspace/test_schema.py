@@ -41,6 +41,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         *(
             "right_parts",
             "relabels",
+            "filter_names",
             "schema_version",
             "latest_verdicts",
             "mode_overview",
@@ -66,6 +67,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (14, "arms that compete, and models that are promoted"),
         (15, "parts of a log that went right"),
         (16, "verdicts in the field's words, and images that a reviewer relabels"),
+        (17, "names of textures, recipes in parts, heat maps of errors"),
     ]
 
 

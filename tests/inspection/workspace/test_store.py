@@ -4,6 +4,7 @@ import os
 import random
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from inspection.errors import StoreError, UnknownIdError
 from inspection.findings import (
     Cause,
     Decision,
+    FilterName,
     Judgement,
     KnownMode,
     Night,
@@ -30,10 +32,12 @@ from inspection.findings import (
 )
 from inspection.workspace import reader as reader_module
 from inspection.workspace import store as store_module
+from inspection.workspace.live_copy import LiveCopy
 from inspection.workspace.reader import ModeOverview, NightOverview
 from inspection.workspace.store import Store
 from tests.inspection.workspace.processes import expect, python, tell
 from tests.inspection.workspace.records import (
+    CONTEXT,
     HOUR,
     STARTED,
     a_bare_mode,
@@ -433,6 +437,89 @@ def test_the_newest_word_on_an_image_counts(store: Store) -> None:
     assert store.query("SELECT count(*) FROM relabels")[1] == [(4,)]
     with pytest.raises(UnknownIdError, match="no failure mode 'nope'"):
         store.add_relabels([replace(first, mode_id="nope")])
+
+
+def test_names_of_textures_go_with_the_filters_of_models_that_were_retrained_from_one_another(
+    store: Store,
+) -> None:
+    for model_hash, parent in (("aa", None), ("bb", "aa"), ("cc", "bb"), ("dd", None)):
+        store.add_model(a_model(model_hash, parent_hash=parent), [])
+    first = FilterName("aa", "layer2", 17, "oil film", "Aoki", STARTED)
+    later = replace(first, model_hash="bb", name="roller marks", author="Berg", given_at=STARTED + HOUR)
+    other = replace(first, model_hash="dd", name="another model's")
+    same_moment = replace(first, channel=3, name="")
+    for given in (later, first, other, replace(same_moment, name="before"), same_moment):
+        store.add_filter_name(given)
+    known = {"layer2:17": (later, first), "layer2:3": (same_moment, replace(same_moment, name="before"))}
+    for model_hash in ("aa", "bb", "cc"):
+        assert store.filter_names(model_hash) == known
+    assert store.filter_names("dd") == {"layer2:17": (other,)}
+    assert LiveCopy(store).newest().filter_names("cc") == known
+    with pytest.raises(UnknownIdError, match="no model 'nope'"):
+        store.add_filter_name(replace(first, model_hash="nope"))
+
+
+def test_a_search_finds_errors_by_what_is_logged_modes_by_their_cause_and_nights_by_their_day(
+    store: Store,
+) -> None:
+    store.add_model(a_model("aa", parent_hash=None), [])
+    store.add_model(a_model("bb", parent_hash="aa"), [])
+    for day, model in ((1, "aa"), (2, "bb")):
+        night = a_night(f"2026030{day}-0a1b2c3d", STARTED + 24 * day * HOUR)
+        store.finish_night(replace(night, model_hash=model))
+    store.finish_night(replace(a_night("20260309-ffffffff"), state=NightState.FAILED))
+    newest, older = "20260302-0a1b2c3d", "20260301-0a1b2c3d"
+
+    def errors(text: str) -> list[tuple[str, str]]:
+        return [(each.night_id, each.error.inspection_id) for each in store.search(text, []).errors]
+
+    assert errors("id 9") == [(newest, "id 9"), (newest, "id 9"), (older, "id 9"), (older, "id 9")]
+    assert len(errors("p-9")) == 22  # the part number, of every error of both nights
+    assert len(errors("表")) == 22  # the camera: two characters and less have to be all of it
+    assert errors("d 9") == errors("id 9")
+    assert errors("9") == errors("%") == errors("p_9") == errors("scratch") == []
+    found = store.search("id 8", [])
+    assert {(each.mode, each.night_id) for each in found.errors} == {(None, newest), (None, older)}
+    assert (found.all_errors, found.all_modes) == (2, 0)
+
+    few = store.search("p-9", [], most=3)
+    assert (len(few.errors), few.all_errors) == (3, 22)
+
+    def modes(text: str, *causes: str) -> list[str]:
+        return [each.overview.mode_id for each in store.search(text, causes).modes]
+
+    both = [f"{night}-{number}" for night in (newest, older) for number in (2, 1)]
+    assert modes("nothing", "lighting") == both
+    assert modes("nothing", "unknown") == [f"{newest}-10", f"{older}-10"]  # where no cause is claimed
+    assert modes("first-2") == [f"{newest}-2", f"{older}-2"]  # the lineage
+    store.add_verdict(Verdict(f"{older}-10", Judgement.OTHER_CAUSE, "", "Sato", STARTED, "dust"))
+    assert modes("nothing", "dust") == [f"{older}-10"]
+    assert set(store.causes()) >= {"lighting", "dim", "fixed pattern", "暗い", "dust"}
+    store.add_filter_name(FilterName("aa", "layer2", 17, "Roller marks", "Sato", STARTED))
+    assert modes("roller") == both  # of the model and of the one that was retrained from it
+    store.add_filter_name(FilterName("bb", "layer2", 17, "oil film", "Sato", STARTED + HOUR))
+    assert (modes("roller"), modes("oil film")) == ([], both)
+
+    def nights(text: str) -> list[str]:
+        return [each.night_id for each in store.search(text, []).nights]
+
+    assert nights("2026-03-02") == nights("20260302") == [newest]
+    assert nights("夜.csv") == [newest, older, "20260309-ffffffff"]
+    assert nights("-") == nights("2026030")
+
+
+def test_a_search_of_many_errors_takes_no_time(store: Store) -> None:
+    night = a_night()
+    errors = tuple(
+        replace(an_error(row), inspection_id=f"L3-{row:06d}", context=replace(CONTEXT, more={}))
+        for row in range(20_000)
+    )
+    store.finish_night(replace(night, modes=(), unclustered=errors))
+    copy = LiveCopy(store).newest()
+    started = time.perf_counter()
+    (found,) = copy.search("l3-012345", []).errors
+    assert found.error.row == 12345
+    assert time.perf_counter() - started < 2  # seconds; five times as many took 0.6 on a busy machine
 
 
 def test_a_verdict_needs_its_failure_mode(store: Store) -> None:
