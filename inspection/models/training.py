@@ -26,19 +26,19 @@ TEMPERATURE = 4.0  # of a teacher's answers: what it thinks of the other classes
 Augmentation = Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]  # image, epoch, index -> image
 
 
-def mixed(train: Labelled, logged: Labelled, kinds: NDArray[np.int64], share: float, seed: int) -> Labelled:
+def mixed(train: Labelled, logged: Labelled, share: float, seed: int) -> Labelled:
     """The training images with a share of them replaced by logged ones, which are repeated to fill it.
 
     A log is lopsided, and a model must not learn that parts under a new light are of the class that most
-    errors have: each kind of logged image (`kinds`, one number for each) fills as much of the share. A logged
-    image takes the place of one of its own class, and at most half of a class is replaced. The number of
-    images of each class, and so of steps, stays what it was.
+    errors have: each class of the logged images fills as much of the share. A logged image takes the place
+    of one of its own class, and at most half of a class is replaced. The number of images of each class, and
+    so of steps, stays what it was.
     """
     taken = round(share * len(train))
     if not len(logged) or not taken:
         return train
     rng = np.random.default_rng(seed)
-    repeated = _evenly_drawn(kinds, taken, rng)
+    repeated = _evenly_drawn(logged.labels, taken, rng)
     kept, joining = np.ones(len(train), bool), []
     for label in np.unique(logged.labels):
         mine = repeated[logged.labels[repeated] == label]
@@ -53,13 +53,13 @@ def mixed(train: Labelled, logged: Labelled, kinds: NDArray[np.int64], share: fl
     )
 
 
-def _evenly_drawn(kinds: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """So many rows, of every kind as many, each row of a kind as often as the others."""
-    named = rng.permutation(np.unique(kinds))
-    quotas = [len(each) for each in np.array_split(np.arange(count), len(named))]
+def _evenly_drawn(labels: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """So many rows, of every class as many, each row of a class as often as the others."""
+    classes = rng.permutation(np.unique(labels))
+    quotas = [len(each) for each in np.array_split(np.arange(count), len(classes))]
     drawn = [
-        np.resize(rng.permutation(np.flatnonzero(kinds == kind)), quota)
-        for kind, quota in zip(named, quotas, strict=True)
+        np.resize(rng.permutation(np.flatnonzero(labels == label)), quota)
+        for label, quota in zip(classes, quotas, strict=True)
     ]
     return rng.permutation(np.concatenate(drawn))
 

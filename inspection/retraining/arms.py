@@ -72,6 +72,12 @@ class Workshop:
         """How many images one training of an arm passes over, for a progress bar."""
         return 0 if arm is Arm.FIRST_AID else len(self.material.train) * epochs(self.material, self.settings)
 
+    def shown(self, arm: Arm) -> int:
+        """How many images of the line an arm trained in full is shown."""
+        rows = np.arange(len(self.material.line))
+        counts = {Arm.FIRST_AID: len(rows), Arm.RECIPES: 0}
+        return counts.get(arm, len(self.material.evened(rows)))
+
     def candidate(self, arm: Arm, rows: NDArray[np.int64], progress: Progress = None) -> Classifier:
         """The deployed model mended by an arm with some of the images of the line, by position.
 
@@ -118,8 +124,9 @@ class Workshop:
         if arm is Arm.RECIPES:
             return self.material.train
         share = LOGGED_ALONE if arm is Arm.LOGGED else self.settings.recipe.logged_share
-        material, seed = self.material, self.settings.compute.seed
-        return mixed(material.train, material.line.subset(rows), material.kinds[rows], share, seed)
+        material = self.material
+        shown = material.line.subset(material.evened(rows))
+        return mixed(material.train, shown, share, self.settings.compute.seed)
 
     def _changes(self, arm: Arm) -> list[Augmentation]:
         if arm is Arm.LOGGED:

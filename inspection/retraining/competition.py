@@ -171,7 +171,7 @@ class Competition:
         judged = self._with_line(judged, judged[LOGGED])
         result = ArmResult(
             arm=arm,
-            logged_images=0 if arm is Arm.RECIPES else len(material.line),
+            logged_images=self.workshop.shown(arm),
             folds=len(folds),
             seconds=time.monotonic() - started,
             accuracies=self.accuracies(judged.values()),

@@ -90,7 +90,7 @@ class Material:
 
     @cached_property
     def line(self) -> Labelled:
-        """The line as the log holds it, which a model may be shown: the errors, then what went right."""
+        """The line as the log holds it: the errors, then what went right."""
         return Labelled(
             np.concatenate([self.logged.images, self.right.images]),
             np.concatenate([self.logged.labels, self.right.labels]),
@@ -100,6 +100,23 @@ class Material:
     def kinds(self) -> NDArray[np.int64]:
         """What every image of the line is: its class, and whether the model went wrong, as one number."""
         return 2 * self.line.labels + (np.arange(len(self.line)) >= len(self.logged))
+
+    def evened(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of some rows of the line those to train with: the errors, evened out by parts that went right.
+
+        Of each class that has fewer errors than another so many of them join. Errors alone teach that parts
+        under a new light are of the classes that errors have: of 53 pieces of paper all were soiled, and a
+        model that was shown them had 15 of 79 unseen clean ones right (77 before). With as many clean ones
+        from the same log it had 79, and 71 of 80 soiled ones (54 before).
+        """
+        wrong, right = rows[rows < len(self.logged)], rows[rows >= len(self.logged)]
+        counts = np.bincount(self.line.labels[wrong], minlength=len(self.model.class_names))
+        joining = []
+        for label, count in enumerate(counts):
+            mine = right[self.line.labels[right] == label]
+            wanted = min(len(mine), counts.max() - count)
+            joining.append(mine[np.linspace(0, len(mine) - 1, wanted).round().astype(np.int64)])
+        return np.concatenate([wrong, *joining])
 
     @cached_property
     def groups(self) -> NDArray[np.int64]:

@@ -126,7 +126,7 @@ def retrain(workshop: Workshop, run: str, step: Step) -> Done:
         reasons=tuple(check_in_words(check) for check in checks if check.passed is not True)
         or tuple(check_in_words(check) for check in checks if check.kind in REPAIRS),
         accuracies=competition.accuracies(sets),
-        logged_images=len(shown) if arm is not Arm.RECIPES else 0,
+        logged_images=workshop.shown(arm),
         arm=arm,
         checks=checks,
         filters=filters_after(workshop, candidate),

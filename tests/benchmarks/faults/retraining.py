@@ -67,7 +67,7 @@ def train_arm(world: World, material: Material, arm: str, epochs: int) -> Classi
     share = {"logged": LOGGED_ALONE, "generic_logged": LOGGED_ALONE}.get(arm, 0.0)
     if arm == "recipe_logged":  # as `fmi retrain` does; without a recipe the log has to mend it alone
         share = world.subject.settings.recipe.logged_share if recipe else LOGGED_ALONE
-    data = mixed(world.train, material.logged, material.logged.labels, share, world.seed)
+    data = mixed(world.train, material.logged, share, world.seed)
     return fine_tune(world, changes.get(arm, []), data, epochs)
 
 

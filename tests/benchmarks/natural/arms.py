@@ -182,8 +182,7 @@ def _data(shift: Shift, arm: Arm) -> Labelled:
         return world.train
     log, _ = log_of(shift)
     drawn = np.random.default_rng([world.seed, 8]).permutation(len(log.errors))[: arm.logged]
-    logged = log.errors.subset(np.sort(drawn))
-    return mixed(world.train, logged, logged.labels, arm.share, world.seed)
+    return mixed(world.train, log.errors.subset(np.sort(drawn)), arm.share, world.seed)
 
 
 def _changes(shift: Shift, arm: Arm) -> list[Augmentation]:

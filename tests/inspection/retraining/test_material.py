@@ -15,6 +15,7 @@ from inspection.findings import Judgement, LoggedError, Relabel, RightPart, Susp
 from inspection.inputs.defect_log import read_defect_log, write_defect_log
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import read_image
+from inspection.inputs.labelled import Labelled
 from inspection.recipes.recipe import RecipeTransform, load_recipe
 from inspection.retraining import arms
 from inspection.retraining.arms import Workshop, epochs, with_recipe
@@ -385,3 +386,21 @@ def test_clean_images_are_shown_as_the_recipes_change_them(finished: FinishedNig
     assert (changed.labels == material.clean.labels).all()
     assert (changed.images != material.clean.images).any((1, 2, 3)).all()  # every one, not the recipe's share
     assert changed.images.mean() < material.clean.images.mean()  # the lamp is dimmer
+
+
+def test_parts_that_went_right_even_out_the_classes_of_the_errors(mine: FinishedNight) -> None:
+    material = gathered(mine)
+    classes = len(mine.plant.model.class_names)
+    errors, right = [0] * 6 + [1] * 2, [0] * 5 + [1] * 3 + [2] * 40
+    labels = np.array([*errors, *right, *range(3, classes)], np.int64)
+    held = Labelled(np.zeros((len(labels), 4, 4, 1), np.uint8), labels)
+    lopsided = replace(
+        material, logged=held.subset(np.arange(8)), right=held.subset(np.arange(8, len(labels)))
+    )
+    rows = lopsided.evened(np.arange(len(labels)))
+    assert rows[:8].tolist() == list(range(8))
+    joined = labels[rows[8:]]
+    assert np.bincount(joined, minlength=3)[:3].tolist() == [0, 3, 6]  # of class 1 there are no more
+    assert len(np.unique(rows)) == len(rows)
+    some = np.array([0, 1, 6, 8, 20])  # a part of class 0 that went right, and one of class 2
+    assert lopsided.evened(some).tolist() == [0, 1, 6, 20]
