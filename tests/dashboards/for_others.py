@@ -30,6 +30,9 @@ PASSWORD = "correct horse 電池"
 FILLED_IN = {
     "{night_id}": NIGHT_ID,
     "{mode_id}": MODE_ID,
+    "{row}": "1",
+    "{name}": "night",
+    "{tool}": "cleanvision",
     "{model_hash}": MODEL.model_hash,
     "{path:path}": "dashboard.css",
 }

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import time
 import zipfile
 from dataclasses import replace
 from datetime import timedelta
@@ -116,6 +117,9 @@ def test_a_texture_is_named_and_keeps_its_name_on_later_nights(visitor: Visitor,
     )
     later = replace(night, night_id="later", model_hash="9f" * 32, started_at=night.started_at + DAY)
     reviewed.finish_night(replace(later, modes=(replace(night.modes[0], mode_id="later-1"),)))
+    until = time.monotonic() + 20
+    while visitor.get("/api/modes/later-1").status_code == 404 and time.monotonic() < until:
+        time.sleep(0.1)  # the report is written again meanwhile, and holds the store
     names = get(visitor, "/modes/later-1/names")
     assert [(each["name"], each["author"]) for each in names] == [
         ("oil film", "Sato"),
