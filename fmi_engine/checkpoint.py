@@ -173,7 +173,7 @@ def _states(held: Any, key: str, deep: int) -> dict[str, State]:
 
     As lists some keep the averages of weights (EMA), which nobody should pass over unawares.
     """
-    if isinstance(held, list) and held and all(isinstance(value, Tensor) for value in held):
+    if key and isinstance(held, list) and held and all(isinstance(value, Tensor) for value in held):
         return {key: OrderedDict((f"{i}", value) for i, value in enumerate(held))}
     if not isinstance(held, Mapping) or not deep:
         return {}

@@ -23,6 +23,7 @@ def test_errors_on_poly_cells_of_a_mono_model_go_through_the_night_and_retrainin
         monkeypatch.setenv(f"FMI_{name}", value)
     monkeypatch.setenv("FMI_TRAINING__FINE_TUNE_STEPS", "60")
     monkeypatch.setenv("FMI_INVERSION__DENOISER_STEPS", "100")
+    monkeypatch.setenv("FMI_INVERSION__FILTERS", "1")
     cells, at = shared_data / "elpv_solar_cells", ("--workspace", tmp_path / "cells")
     mono, poly = ("--where", "cell_type = 'mono'"), ("--where", "cell_type = 'poly'")
     succeeded(fmi("init", tmp_path / "cells"))

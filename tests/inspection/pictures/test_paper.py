@@ -113,7 +113,7 @@ def test_the_claims_are_measured_on_ones_own_images_and_a_second_run_trains_noth
     target = tmp_path / "paper.json"
     command: tuple[object, ...] = ("bench", "paper", "--images", plant.images / "commissioned")
     command += ("--json", target, "--quick")
-    command += ("--network", "vgg", "--size", 32, "--epochs", 8, "--filters", 4)
+    command += ("--network", "vgg", "--size", 32, "--epochs", 8, "--filters", 2)
     answer = fmi(*command)
     assert answer.returncode == 0, answer.stderr
     results = json.loads(target.read_text(encoding="utf-8"))
