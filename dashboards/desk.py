@@ -41,7 +41,11 @@ class Desk:
         return {path.stem for path in (self.workspace.root / "reports").glob("*.html")}
 
     def promoted(self, findings: Reader, entry: Promotion) -> None:
-        """Have the reports written again that tell what became of the models of a promotion or a rollback."""
+        """Have the reports written again that tell what became of the models of a promotion or a rollback.
+
+        Before that the copy is renewed, so that whoever decided reads it on the next page.
+        """
+        self.live.newest()
         self.written.again(nights_of_models(findings, entry.model_hash, entry.previous_hash))
 
     def track(self) -> None:

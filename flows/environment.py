@@ -6,6 +6,7 @@ run on its own server, it names that in PREFECT_API_URL, and how to reach it cou
 """
 
 import base64
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager, suppress
@@ -30,6 +31,8 @@ OURS = {
     "PREFECT_SERVER_UI_ENABLED": "false",
 }
 LOOPBACK = "127.0.0.1,localhost,::1"
+# Of Prefect's services, which PREFECT_LOGGING_LEVEL does not reach: one that is slow to end says so.
+CHATTER = ("EventsWorker", "APILogWorker")
 
 
 def authorization(secret: str) -> str:
@@ -47,6 +50,8 @@ def apart(home: Path) -> Iterator[None]:
     home.mkdir(parents=True, exist_ok=True)
     with suppress(OSError):  # of another user's workspace
         home.chmod(0o700)
+    for name in CHATTER:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     own = environment(home)
     with chdir(home), variables({name: own.get(name) for name in {*os.environ, *own}}):
         yield
