@@ -83,18 +83,17 @@ class Beside:
 
 def _beside(findings: Reader, night_id: str, wanted: str) -> Beside | None:
     """A night beside the one that is asked for, or else the last finished one before it."""
+    now = findings.overview(night_id)
     before = findings.nights(NIGHTS_LISTED, night_id)
     choice = [night for night in before if night.state is NightState.FINISHED]
     if wanted:
-        then = findings.overview(the_night(findings, wanted).night_id)
-        if then.night_id not in {night.night_id for night in choice}:
+        with known(_("night {id}").format(id=wanted)):
+            then = findings.overview(wanted)
+        if then not in choice:
             choice.insert(0, then)
-    elif choice:
-        then = choice[0]
-    else:
+    if now.state is not NightState.FINISHED or not choice:
         return None
-    now = findings.overview(night_id)
-    return Beside(now, then, choice) if now.state is NightState.FINISHED else None
+    return Beside(now, then if wanted else choice[0], choice)
 
 
 @router.get("/nights/{night_id}/errors.csv")

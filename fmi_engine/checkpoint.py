@@ -51,7 +51,8 @@ def load_checkpoint(network: nn.Module, path: Path, key: str = "") -> tuple[str,
         sets = _listed({name: held[name] for name in fitting})
         raise ClassifierError(
             f"{path} holds several sets of weights that fit: {sets}. "
-            "One may be the average of the others (EMA): say which one the line runs, with --weights"
+            "One may be the average of the others (EMA): say which one the line runs, with --weights of "
+            "fmi register"
         )
     if not fitting:
         state = max(chosen.values(), key=lambda state: len(set(state) & set(own)))

@@ -75,8 +75,9 @@ class Workshop:
     def shown(self, arm: Arm) -> int:
         """How many images of the line an arm trained in full is shown."""
         rows = np.arange(len(self.material.line))
-        counts = {Arm.FIRST_AID: len(rows), Arm.RECIPES: 0}
-        return counts.get(arm, len(self.material.evened(rows)))
+        if arm is Arm.RECIPES:
+            return 0
+        return len(rows) if arm is Arm.FIRST_AID else len(self.material.evened(rows))
 
     def candidate(self, arm: Arm, rows: NDArray[np.int64], progress: Progress = None) -> Classifier:
         """The deployed model mended by an arm with some of the images of the line, by position.

@@ -140,17 +140,12 @@ class Competition:
 
     def _folds(self, arm: Arm) -> list[NDArray[np.int64]]:
         """The rows of the line that each training of an arm is not shown; all where it is shown none."""
-        line, groups, errors = (
-            (material := self.workshop.material).line,
-            material.groups,
-            len(material.logged),
-        )
+        material = self.workshop.material
         if arm is Arm.RECIPES:
-            return [np.arange(len(line))]
-        if len(np.unique(groups[:errors])) < 2:
+            return [np.arange(len(material.line))]
+        if len(np.unique(material.groups[: len(material.logged)])) < 2:
             return []
-        kinds = 2 * line.labels + (np.arange(len(line)) >= errors)
-        return folds_of(kinds, groups, self.workshop.settings.compute.seed)
+        return folds_of(material.kinds, material.groups, self.workshop.settings.compute.seed)
 
     def _tried(self, arm: Arm, folds: Sequence[NDArray[np.int64]], advance: Callable[[int], None]) -> Tried:
         """Judge an arm: of the sets but the logged errors, one training judges every image, in turn.
