@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from inspection.workspace.folder import Workspace, create_workspace
 from inspection.workspace.store import Store
 from tests.inspection.conftest import Plant, one_thread, plant
 
@@ -51,6 +52,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A new workspace."""
+    return create_workspace(tmp_path / "plant")
+
+
+@pytest.fixture
+def store(workspace: Workspace) -> Store:
+    """Its store, empty."""
+    store = Store(workspace.store_path)
+    store.create()
+    return store
 
 
 @pytest.fixture(scope="session")

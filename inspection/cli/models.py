@@ -58,7 +58,7 @@ def promote(
     """Make a candidate the deployed model, which the next night takes; default: the newest accepted one.
 
     It keeps the reference images of the model that it was retrained from, and the logged images that it was
-    shown. fmi rollback goes back.
+    retrained with. fmi rollback goes back.
     """
     from inspection.models import promotion
     from inspection.workspace.store import Store

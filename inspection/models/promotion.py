@@ -22,9 +22,10 @@ SHOWN_THE_LINE = (Arm.LOGGED, Arm.BOTH)  # arms whose candidates were shown logg
 def promote(store: Store, wanted: str | None, author: str, reason: str, anyway: bool = False) -> Promotion:
     """Make a candidate the deployed model; None: the newest that was accepted.
 
-    It takes the labelled images of the model that it was retrained from, and the images of the line that it
-    was shown: they say what is normal for it. Raises ModelError without a reason, for the model that is
-    deployed already, and for a candidate that the gate did not accept, unless `anyway`.
+    It takes the labelled images of the model that it was retrained from, and those of the log that it was
+    retrained with, errors and parts that went right: they say what is normal for it. Raises ModelError
+    without a reason, for the model that is deployed already, and for a candidate that the gate did not
+    accept, unless `anyway`.
     """
     reason = _given(reason, "promoted")
     model = store.model(wanted) if wanted else _newest_accepted(store)

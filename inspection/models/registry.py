@@ -27,7 +27,7 @@ from inspection.errors import ModelError
 from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import measured_bit_depth, reading
-from inspection.inputs.labelled import load_images
+from inspection.inputs.labelled import load_images, sample
 from inspection.workspace.files import replacing
 from inspection.workspace.folder import Workspace
 
@@ -243,9 +243,10 @@ def examined(
     Raises ClassifierError saying what it cannot do.
     """
     classifier = load_model(workspace.root, model, workspace.settings.compute.device)
-    paths = [Path(each.image_path) for each in references[:: max(1, len(references) // EXAMINED)]]
+    some = sample(len(references), EXAMINED, workspace.settings.compute.seed)
+    paths = [Path(references[row].image_path) for row in some]
     how = reading(workspace.settings.images, model.bit_depth)
-    return examine(classifier, load_images(paths[:EXAMINED], classifier.preprocessing, how=how))
+    return examine(classifier, load_images(paths, classifier.preprocessing, how=how))
 
 
 def reference_accuracy(

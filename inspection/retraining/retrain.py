@@ -37,7 +37,7 @@ NOTHING_TO_JUDGE_BY = (
     "more parts, or give --holdout with labelled images like them"
 )
 CROSS_VALIDATED = (
-    "the logged images were judged by models of the same arm that were not shown their group; the candidate "
+    "the logged errors were judged by models of the same arm that were not shown their group; the candidate "
     "itself was shown them all"
 )
 REPAIRS = (CheckKind.REPAIR, CheckKind.CONTROL)

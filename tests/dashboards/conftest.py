@@ -94,18 +94,6 @@ def running(app: FastAPI, listener: socket.socket, **https: Path) -> Iterator[No
         thread.join()
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return create_workspace(tmp_path / "plant")
-
-
-@pytest.fixture
-def store(workspace: Workspace) -> Store:
-    store = Store(workspace.store_path)
-    store.create()
-    return store
-
-
 @pytest.fixture(scope="session")
 def one_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace after one night, with its report; made once, to be copied."""

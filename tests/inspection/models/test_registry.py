@@ -19,18 +19,13 @@ from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import read_image, write_image
 from inspection.models import registry as models
 from inspection.models.registry import ModelSpec, check_classes, check_references, reference_images
-from inspection.workspace.folder import Workspace, create_workspace
+from inspection.workspace.folder import Workspace
 from inspection.workspace.settings import Settings
 from inspection.workspace.store import Store
 from tests.inspection.conftest import Plant
 
 TINY = "tests.inspection.tiny_network:tiny_network"
 SPEC = ModelSpec(TINY, ("good", "pit", "stain"), ("good",), Preprocessing(32, 32, 1, (0.4,), (0.2,)))
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return create_workspace(tmp_path / "plant")
 
 
 def network_of(seed: int) -> nn.Module:

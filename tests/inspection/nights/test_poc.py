@@ -36,7 +36,7 @@ from inspection.nights.poc import (
     steps,
 )
 from inspection.workspace.files import sha256_of
-from inspection.workspace.folder import Workspace, create_workspace
+from inspection.workspace.folder import Workspace
 from inspection.workspace.settings import Settings
 from inspection.workspace.store import Store
 from tests.dashboards.hand_made import MODE_ID, MODEL, NIGHT_ID, STARTED, WITHHELD_ID, make_night
@@ -50,18 +50,6 @@ LOGGED = Accuracy(
 )
 CLEAN = Accuracy("clean validation images", 200, 200, 200, 0, 0, 1.0, -0.01, 0.01)
 Stand = Callable[..., Poc]
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return create_workspace(tmp_path / "plant")
-
-
-@pytest.fixture
-def store(workspace: Workspace) -> Store:
-    store = Store(workspace.store_path)
-    store.create()
-    return store
 
 
 @pytest.fixture

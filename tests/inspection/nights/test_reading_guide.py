@@ -3,14 +3,13 @@
 import html
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import httpx
 import pytest
 
 from dashboards.app import create_app
 from inspection.nights.report import environment, stylesheet, write_report
-from inspection.workspace.folder import Workspace, create_workspace
+from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
 from tests.dashboards.conftest import Workbench, served
 from tests.dashboards.hand_made import MODE_ID, MODEL, WITHHELD_ID, make_night
@@ -49,11 +48,6 @@ class Outline(HTMLParser):
             self.open.pop()
         else:
             self.complaints.append(f"</{tag}> closes {self.open[-1:] or 'nothing'} at {self.getpos()}")
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return create_workspace(tmp_path / "plant")
 
 
 @pytest.fixture

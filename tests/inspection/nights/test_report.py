@@ -10,7 +10,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -34,7 +33,7 @@ from inspection.nights import phrases
 from inspection.nights.decisions import Decided, nights_of_models
 from inspection.nights.report import picture_file, rewrite_report, write_report
 from inspection.nights.review import how_sure
-from inspection.workspace.folder import Workspace, create_workspace
+from inspection.workspace.folder import Workspace
 from inspection.workspace.settings import Settings
 from inspection.workspace.store import Store
 from tests.dashboards.hand_made import (
@@ -51,11 +50,6 @@ from tests.dashboards.hand_made import (
 from tests.inspection.workspace.records import a_retraining
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return create_workspace(tmp_path / "plant")
 
 
 @pytest.fixture

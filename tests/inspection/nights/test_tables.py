@@ -21,7 +21,7 @@ import pytest
 from inspection.errors import InspectionError, UnknownIdError
 from inspection.findings import Judgement, LoggedError, Night, Relabel, SuspectLabel, Verdict
 from inspection.nights.tables import FOUND, REVIEWED, Errors, Tool, errors_csv, write_table, zipped
-from inspection.workspace.folder import Workspace, create_workspace
+from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
 from tests.dashboards.hand_made import HOSTILE, MODE_ID, MODEL, NIGHT_ID, WITHHELD_ID, make_night
 
@@ -30,15 +30,8 @@ GONE_ROW = 1  # position of the error whose image is no longer there
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return create_workspace(tmp_path / "plant")
-
-
-@pytest.fixture
-def store(workspace: Workspace) -> Store:
+def store(workspace: Workspace, store: Store) -> Store:
     """A night over images that are there, all but one, with a verdict, a label, and a suspect."""
-    store = Store(workspace.store_path)
-    store.create()
     store.add_model(MODEL, [])
     night = _logged_beside_its_pictures(make_night(workspace), workspace)
     store.finish_night(night)

@@ -172,11 +172,6 @@ def test_why_nothing_is_claimed_is_said(console: Console) -> None:
 # --- a night ---
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return create_workspace(tmp_path / "plant")
-
-
 def test_a_night_is_told_with_its_counts_and_files(console: Console, workspace: Workspace) -> None:
     print_night(console, NIGHT, workspace)
     said = lines(console)
