@@ -36,8 +36,8 @@ class Reports:
         while (night_id := self._next()) is not None:
             try:
                 rewrite_report(self._workspace, self._live.newest, night_id)
-            except Exception:  # the decision stands; the next one writes the report again
-                _log.exception("the report of night %s could not be written again", night_id)
+            except Exception as error:  # the decision stands; the next one writes the report again
+                _log.error("the report of night %s could not be written again: %s", night_id, error)
 
     def _next(self) -> str | None:
         with self._changing:

@@ -212,7 +212,9 @@ def _without_heads(state: State, own: Mapping[str, Tensor]) -> tuple[State, str]
 def _without_beginning(state: State) -> tuple[State, str] | None:
     """Without a first part that all names share: `module.`, `model.`, `_orig_mod.`, ..."""
     names = [name for name in state if name != COUNTER]
-    beginning = names[0].partition(".")[0] + "." if names else ""
+    if not names:
+        return None
+    beginning = names[0].partition(".")[0] + "."
     if not all(name.startswith(beginning) and name != beginning for name in names) or beginning == ".":
         return None
     kept = {name.removeprefix(beginning): state[name] for name in names}

@@ -190,6 +190,13 @@ def test_of_two_sets_of_weights_one_is_asked_for(tmp_path: Path) -> None:
         load_checkpoint(network, path, "emma")
 
 
+@pytest.mark.parametrize("name", ["n_averaged", "aux1.conv.weight"])
+def test_what_nothing_is_left_of_does_not_fit(tmp_path: Path, name: str) -> None:
+    path = saved(tmp_path / "weights.pt", {name: torch.zeros(1)})
+    with pytest.raises(ClassifierError, match=r"does not fit the architecture: 4 weights missing"):
+        load_checkpoint(two_layers(), path)
+
+
 def test_averages_in_a_list_are_told(tmp_path: Path) -> None:
     state = seeded(two_layers()).state_dict()
     held = {"model": state, "ema": {"decay": 0.99, "shadow_params": list(state.values())}}
