@@ -13,8 +13,8 @@ from fmi_engine.errors import ClassifierError, first_line
 from fmi_engine.probe import layers_of, recorded
 from fmi_engine.types import Layer
 
-# Of the largest logit: what answers to one image alone and in a batch may differ by. Rounding makes 8e-7 at most
-# (nine torchvision networks and ours, 96 px, on a CPU), statistics of the batch .011 or more.
+# Of the largest logit: what answers to one image alone and in a batch may differ by. Rounding makes 8e-7 at
+# most (nine torchvision networks and ours, 96 px, on a CPU), statistics of the batch .011 or more.
 APART = 1e-3
 FEW = 3  # layers: with fewer, blame says little about where in the network an error arises
 
