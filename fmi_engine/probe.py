@@ -306,6 +306,12 @@ class Resumption:
     tail: Callable[..., Tensor]
 
 
+def cut_at(classifier: Classifier, layer: str) -> Resumption:
+    """A classifier's network cut at `layer`, whose tail decides as the classifier does."""
+    cut = resumption(classifier.network, layer)
+    return Resumption(cut.head, lambda *values: classifier.decision(cut.tail(*values)))
+
+
 def resumption(network: nn.Module, layer: str) -> Resumption:
     """Cut a network at `layer`, by its graph where it can be traced.
 

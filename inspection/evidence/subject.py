@@ -10,7 +10,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from fmi_engine.classifier import Classifier
-from fmi_engine.probe import Resumption, layers_of, resumption
+from fmi_engine.probe import Resumption, cut_at, layers_of
 from fmi_engine.reference import Reference
 from fmi_engine.types import FloatArray, Layer
 from inspection.evidence.look import Looks
@@ -64,7 +64,7 @@ class Subject:
     def cut(self, layer: str) -> Resumption:
         """The network cut at a layer; traced and checked once."""
         if layer not in self.cuts:
-            self.cuts[layer] = resumption(self.classifier.network, layer)
+            self.cuts[layer] = cut_at(self.classifier, layer)
         return self.cuts[layer]
 
     @property
