@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fmi_engine.checkpoint import load_checkpoint
-from fmi_engine.decision import Decision
+from fmi_engine.decision import decide, log_likelihood
+from fmi_engine.decision_rule import DecisionRule
 from fmi_engine.errors import ClassifierError, first_line
 from fmi_engine.memory import keep_freed_memory
 from fmi_engine.vision import torchvision
@@ -71,12 +72,12 @@ class Classifier:
     def __init__(
         self,
         network: nn.Module,
-        decision: Decision | Sequence[str],
+        decision: DecisionRule | Sequence[str],
         preprocessing: Preprocessing,
         device: torch.device | str = "cpu",
     ) -> None:
         self.network = freeze(network).to(device)
-        self.decision = decision if isinstance(decision, Decision) else Decision.plain(decision)
+        self.decision = decision if isinstance(decision, DecisionRule) else DecisionRule.plain(decision)
         self.class_names = self.decision.names
         self.preprocessing = preprocessing
         self.device = torch.device(device)
@@ -119,7 +120,7 @@ class Classifier:
 
     def __call__(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch label"]:
         """Run the whole network, and decide: logits of which the largest is the decision."""
-        return self.decision(cast(Tensor, self.network(x)))
+        return decide(self.decision, cast(Tensor, self.network(x)))
 
     @torch.no_grad()
     def logits(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch label"]:
@@ -138,7 +139,7 @@ class Classifier:
         """How likely the network takes each class to be (images, classes), whatever the thresholds."""
 
         def likely(x: Tensor) -> Tensor:
-            return self.decision.log_likelihood(self.network(x)).exp()
+            return log_likelihood(self.decision, self.network(x)).exp()
 
         return self._of_batches(likely, images, batch_size, len(self.decision.classes))
 
@@ -257,12 +258,12 @@ def _one_channel(conv: nn.Conv2d) -> nn.Conv2d:
 def load_classifier(
     architecture: str,
     checkpoint: Path,
-    decision: Decision | Sequence[str],
+    decision: DecisionRule | Sequence[str],
     preprocessing: Preprocessing,
     device: torch.device | str = "cpu",
 ) -> Classifier:
     """Build a network, load its weights and check that it answers for every class."""
-    rule = decision if isinstance(decision, Decision) else Decision.plain(decision)
+    rule = decision if isinstance(decision, DecisionRule) else DecisionRule.plain(decision)
     network = build_network(architecture, len(rule.outputs), preprocessing.channels)
     load_checkpoint(network, checkpoint)
     return Classifier(network, rule, preprocessing, device)

@@ -50,7 +50,7 @@ class DescribedModel:
         """With the usual size and channels where none were given."""
         return replace(self, input_size=self.input_size or "224", channels=self.channels or 3)
 
-    def spec(self, good: str = "") -> "ModelSpec":
+    def spec(self, good: str = "", decision: str = "") -> "ModelSpec":
         """What the texts say, read. Raises InspectionError."""
         from fmi_engine.classifier import Preprocessing
         from inspection.models.registry import ModelSpec
@@ -58,4 +58,5 @@ class DescribedModel:
         height, width = size_of(self.input_size)
         means, stds = normalisation_of(self.channels, self.mean, self.std)
         preprocessing = Preprocessing(height, width, self.channels, means, stds)
-        return ModelSpec(self.architecture, names_of(self.classes), names_of(good), preprocessing)
+        names = names_of(self.classes), names_of(good)
+        return ModelSpec(self.architecture, *names, preprocessing, decision=decision)

@@ -10,6 +10,7 @@ from inspection.cli.app import app, console, errors
 from inspection.cli.described import DescribedModel
 from inspection.cli.options import (
     REFERENCE,
+    DecisionOption,
     GoodOption,
     MeanOption,
     ModelOption,
@@ -56,6 +57,7 @@ def register(
     channels: OwnChannelsOption = 3,
     mean: MeanOption = "",
     std: StdOption = "",
+    decision: DecisionOption = "",
     name: NameOption = "",
     weights: WeightsOption = "",
     where: WhereOption = None,
@@ -74,9 +76,9 @@ def register(
     site = open_given(workspace)
     site.check_writable()
     given = DescribedModel(architecture, checkpoint, classes, input_size, channels, mean, std)
-    spec = given.spec(good)
+    spec = given.spec(good, decision)
     labelled = read_image_set(reference, where, tell=remark, limits=site.settings.tables)
-    references = models.reference_images(labelled)
+    references = models.as_decided(models.reference_images(labelled), spec.rule)
     record = models.register(site, spec, checkpoint, references, models.Origin(name=name), weights, remark)
     _keep_registered(site, record, references)
 
@@ -145,12 +147,15 @@ def _keep_registered(workspace: Workspace, record: RegisteredModel, references: 
             f"  16-bit images are read as {record.bit_depth} bits: {2**record.bit_depth - 1} is white; "
             "bit_depth under [images] in fmi.toml sets it otherwise"
         )
+    if record.decision:
+        undecided = f"; '{record.rule.undecided}' are left to a person" if record.rule.undecided else ""
+        console.print(f"  decides by {record.decision}: {' or '.join(record.class_names)}{undecided}")
     for split, (right, count) in accuracies.items():
         console.print(f"  right on {right} of {count} {split} images ({right / count:.1%})")
         if right / count <= 1.5 / len(record.class_names):
             errors.print(
-                "That is hardly better than guessing: check the order of --classes, the input size and the "
-                "normalisation.",
+                "That is hardly better than guessing: check the order of --classes, the input size, the "
+                "normalisation and, where one is given, the decision.",
                 style="yellow",
             )
     console.print("Next: fmi night LOG")

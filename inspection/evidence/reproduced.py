@@ -41,14 +41,14 @@ def reproduce_errors(
     rows = [row for row, image in zip(log.rows, read, strict=True) if not isinstance(image, SetAside)]
     images = _stacked([image for image in read if not isinstance(image, SetAside)], classifier.preprocessing)
     logits = _logits(classifier, images, subject.settings.compute.batch_size)
-    names = model.class_names
+    names = classifier.class_names
     errors, kept, odd = [], [], [image for image in read if isinstance(image, SetAside)]
     for i, row in enumerate(rows):
         predicted = names[int(logits[i].argmax())]
         if predicted == row.predicted_label:
             picture = workspace.night_folder(night_id) / "errors" / f"{row.row:06d}.png"
             write_image(picture, thumbnail(images[i]))
-            errors.append(_logged_error(row, model, logits[i], workspace.relative(picture)))
+            errors.append(_logged_error(row, model, names, logits[i], workspace.relative(picture)))
             kept.append(i)
         else:
             odd.append(_not_reproduced(row, predicted, model))
@@ -94,9 +94,8 @@ def _logits(classifier: Classifier, images: NDArray[np.uint8], batch_size: int) 
 
 
 def _logged_error(
-    row: LogRow, model: RegisteredModel, logits: NDArray[np.float32], picture: str
+    row: LogRow, model: RegisteredModel, names: Sequence[str], logits: NDArray[np.float32], picture: str
 ) -> LoggedError:
-    names = model.class_names
     margin = logits[names.index(row.predicted_label)] - logits[names.index(row.true_label)]
     return LoggedError(
         row=row.row,

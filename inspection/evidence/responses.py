@@ -230,7 +230,7 @@ def _baseline_errors(subject: Subject) -> FloatArray:
     classes_here = np.unique(pool.labels)
     chosen = np.concatenate([_hardest(margin, pool.labels == label, fewest) for label in classes_here])
     hard = pool.subset(chosen)
-    classes = np.isin(np.arange(probability.shape[1]), hard.labels)
+    classes = np.isin(np.arange(len(subject.model.class_names)), hard.labels)
     shifts, _ = standardised(subject, hard.images, hard.labels)
     rows = _by_class(shifts, hard.labels, classes)
     rows[~classes] = rows[classes].mean(0)

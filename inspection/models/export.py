@@ -16,7 +16,7 @@ from inspection.errors import ModelError
 from inspection.findings import RegisteredModel
 from inspection.inputs.images import reading
 from inspection.inputs.labelled import load_images
-from inspection.models.model_card import CARD, model_card
+from inspection.models.model_card import CARD, LARGEST_LOGIT, model_card
 from inspection.models.promotion import references_of
 from inspection.models.registry import load_model, spec_of
 from inspection.workspace.files import replacing, write_whole
@@ -80,7 +80,8 @@ def metadata(model: RegisteredModel) -> dict[str, str]:
                 "then": "(value - mean) / std, per channel",
             }
         ),
-        "decision": "the class of the largest logit",
+        "decision": model.decision or LARGEST_LOGIT,
+        "outputs": json.dumps(model.rule.outputs, ensure_ascii=False),
     }
 
 
@@ -154,7 +155,7 @@ def _difference(classifier: Classifier, x: torch.Tensor, path: Path) -> float:
 def _loader(model: RegisteredModel) -> str:
     """Ten lines of Python that load the weights and prepare an image."""
     module, colon, function = model.architecture.partition(":")
-    count = len(model.class_names)
+    count = len(model.rule.outputs)
     if colon:
         wanted, network = f"from {module} import {function}", f"{function}({count}, {model.channels})"
     elif model.channels == 3:
@@ -163,13 +164,20 @@ def _loader(model: RegisteredModel) -> str:
     else:
         wanted = "from fmi_engine.classifier import build_network  # torchvision's, with a grey input"
         network = f'build_network("{model.architecture}", {count}, {model.channels})'
+    told, names = "CLASSES[load()(prepare(image)).argmax()]", f"CLASSES = {list(model.class_names)!r}"
+    if model.decision:
+        told = "RULE.names[decide(RULE, load()(prepare(image))).argmax()]"
+        wanted += (
+            "\nfrom fmi_engine.decision import decide\nfrom fmi_engine.decision_rule import DecisionRule"
+        )
+        names = f"RULE = DecisionRule.parse({model.decision!r}, {list(model.rule.described)!r})"
     kind = "RGB" if model.channels == 3 else "grey"
     mean, std = (f"torch.tensor({list(each)!r})[:, None, None]" for each in (model.mean, model.std))
-    return f'''"""{model.called}, {model.model_hash[:12]}: CLASSES[load()(prepare(image)).argmax()] tells."""
+    return f'''"""{model.called}, {model.model_hash[:12]}: {told} tells."""
 import torch
 {wanted}
 
-CLASSES = {list(model.class_names)!r}
+{names}
 
 def load(path="{WEIGHTS}"):
     network = {network}

@@ -10,6 +10,7 @@ from inspection.models.promotion import judged_by, references_of
 from inspection.nights.phrases import check_in_words, moment, percent
 from inspection.workspace.reader import Reader
 
+LARGEST_LOGIT = "the class of the largest logit"
 CARD = "MODEL_CARD.md"  # the file
 
 
@@ -33,7 +34,7 @@ def _what(model: RegisteredModel) -> str:
             f"- **Task**: classifies images of parts as {', '.join(model.class_names)}; good: {good}",
             f"- **Input**: {colour}, {model.height} x {model.width} pixels, values in 0 to 1, then "
             f"{normalisation}",
-            "- **Decision**: the class of the largest logit",
+            f"- **Decision**: {model.decision or LARGEST_LOGIT}",
             f"- **Registered**: {moment(model.registered_at)}" + (f"; {model.note}" if model.note else ""),
         ]
     )
