@@ -78,9 +78,9 @@ def register(
     given = DescribedModel(architecture, checkpoint, classes, input_size, channels, mean, std)
     spec = given.spec(good, decision)
     labelled = read_image_set(reference, where, tell=remark, limits=site.settings.tables)
-    references = models.as_decided(models.reference_images(labelled), spec.rule)
+    references = models.reference_images(labelled)
     record = models.register(site, spec, checkpoint, references, models.Origin(name=name), weights, remark)
-    _keep_registered(site, record, references)
+    _keep_registered(site, record, models.as_decided(references, record.rule))
 
 
 @app.command()
