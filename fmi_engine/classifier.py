@@ -32,6 +32,7 @@ class Preprocessing:
     channels: int  # 1 or 3
     mean: tuple[float, ...]  # per channel, of values in 0 to 1
     std: tuple[float, ...]
+    blue_first: bool = False  # the network takes colours as BGR, and so are mean and std; images stay RGB
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
@@ -47,11 +48,17 @@ class Preprocessing:
     def normalise(self, images: Float[Tensor, "batch channel height width"]) -> Tensor:
         """Standardise images in 0 to 1."""
         mean = images.new_tensor(self.mean)[:, None, None]
-        return (images - mean) / images.new_tensor(self.std)[:, None, None]
+        return (self._turned(images) - mean) / images.new_tensor(self.std)[:, None, None]
 
     def restore(self, x: Float[Tensor, "batch channel height width"]) -> Tensor:
         """Undo `normalise`: the network's input as images in 0 to 1 (beyond them where it is beyond)."""
-        return x * x.new_tensor(self.std)[:, None, None] + x.new_tensor(self.mean)[:, None, None]
+        return self._turned(
+            x * x.new_tensor(self.std)[:, None, None] + x.new_tensor(self.mean)[:, None, None]
+        )
+
+    def _turned(self, images: Tensor) -> Tensor:
+        """RGB from BGR and back, where the network takes blue first."""
+        return images.flip(1) if self.blue_first else images
 
     def __call__(self, images: NDArray[np.uint8]) -> Float[Tensor, "batch channel height width"]:
         """Turn 8-bit images (batch, height, width, channel) into the network's input."""

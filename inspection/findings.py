@@ -703,6 +703,7 @@ class RegisteredModel:
     version: int = 0  # among the models of that name, from 1; 0: the store has not given it yet
     decision: str = ""  # the plant's rule, as `DecisionRule.parse` reads it; empty: the largest logit
     described: tuple[str, ...] = ()  # the class names that the rule speaks of; empty: those above
+    prepared: str = ""  # how an image fills the input, as `Fitting.parse` reads it; empty: stretched
 
     @property
     def rule(self) -> DecisionRule:

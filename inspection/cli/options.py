@@ -97,6 +97,15 @@ DecisionOption = Annotated[
         show_default=False,
     ),
 ]
+PreprocessOption = Annotated[
+    str,
+    typer.Option(
+        help="How the line brings an image into the input, by comma: stretch (default), 'crop 256' or "
+        "letterbox; area, linear, cubic, nearest, lanczos, pillow (as torchvision resizes); BGR; or your own "
+        "module:function. See fmi help preprocessing.",
+        show_default=False,
+    ),
+]
 WeightsOption = Annotated[
     str,
     typer.Option(

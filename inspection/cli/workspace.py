@@ -19,6 +19,7 @@ from inspection.cli.options import (
     OwnChannelsOption,
     OwnClassesOption,
     OwnSizeOption,
+    PreprocessOption,
     SplitOption,
     StdOption,
     WeightsOption,
@@ -57,6 +58,7 @@ def register(
     channels: OwnChannelsOption = 3,
     mean: MeanOption = "",
     std: StdOption = "",
+    preprocess: PreprocessOption = "",
     decision: DecisionOption = "",
     name: NameOption = "",
     weights: WeightsOption = "",
@@ -76,7 +78,7 @@ def register(
     site = open_given(workspace)
     site.check_writable()
     given = DescribedModel(architecture, checkpoint, classes, input_size, channels, mean, std)
-    spec = given.spec(good, decision)
+    spec = given.spec(good, decision, preprocess)
     labelled = read_image_set(reference, where, tell=remark, limits=site.settings.tables)
     references = models.reference_images(labelled)
     record = models.register(site, spec, checkpoint, references, models.Origin(name=name), weights, remark)

@@ -92,7 +92,8 @@ def open_subject(
     classifier = load_model(workspace.root, model, settings.compute.device)
     layers = layers_of(classifier)
     chosen = draw_references(references, settings.reference.images_per_class, settings.compute.seed)
-    paths, how = [Path(each.image_path) for each in chosen], reading(settings.images, model.bit_depth)
+    paths = [Path(each.image_path) for each in chosen]
+    how = reading(settings.images, model.bit_depth, model.prepared)
     images = load_images(paths, classifier.preprocessing, progress, how)
     labels = np.array([model.class_names.index(each.label) for each in chosen], np.int64)
     labelled = Labelled(images, labels)

@@ -14,6 +14,7 @@ import torch
 from fmi_engine.classifier import Classifier
 from inspection.errors import ModelError
 from inspection.findings import RegisteredModel
+from inspection.inputs.fitting import Fitting
 from inspection.inputs.images import reading
 from inspection.inputs.labelled import load_images
 from inspection.models.model_card import CARD, LARGEST_LOGIT, model_card
@@ -72,8 +73,9 @@ def metadata(model: RegisteredModel) -> dict[str, str]:
         "input": f"images: float32 (batch, {model.channels}, {model.height}, {model.width})",
         "preprocessing": json.dumps(
             {
-                "colour": "RGB" if model.channels == 3 else "grey",
+                "colour": _colour(model),
                 "resize": [model.height, model.width],
+                "how": str(Fitting.parse(model.prepared)),
                 "scale": "values in 0 to 1",
                 "mean": model.mean,
                 "std": model.std,
@@ -85,13 +87,19 @@ def metadata(model: RegisteredModel) -> dict[str, str]:
     }
 
 
+def _colour(model: RegisteredModel) -> str:
+    if model.channels == 1:
+        return "grey"
+    return "BGR" if Fitting.parse(model.prepared).blue_first else "RGB"
+
+
 def _some_images(workspace: Workspace, store: Store, model: RegisteredModel) -> np.ndarray:
     """Reference images of the model or, of a candidate without its own, of the model before it; or noise."""
     paths = [Path(image.image_path) for image in references_of(store, model)]
     there = [path for path in paths if path.is_file()]
     if there:
         chosen = there[:: max(1, len(there) // TRIED)][:TRIED]
-        how = reading(workspace.settings.images, model.bit_depth)
+        how = reading(workspace.settings.images, model.bit_depth, model.prepared)
         return load_images(chosen, spec_of(model).preprocessing, how=how)
     shape = (TRIED, model.height, model.width, model.channels)
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -171,7 +179,7 @@ def _loader(model: RegisteredModel) -> str:
             "\nfrom fmi_engine.decision import decide\nfrom fmi_engine.decision_rule import DecisionRule"
         )
         names = f"RULE = DecisionRule.parse({model.decision!r}, {list(model.rule.described)!r})"
-    kind = "RGB" if model.channels == 3 else "grey"
+    kind = _colour(model)
     mean, std = (f"torch.tensor({list(each)!r})[:, None, None]" for each in (model.mean, model.std))
     return f'''"""{model.called}, {model.model_hash[:12]}: {told} tells."""
 import torch

@@ -27,6 +27,7 @@ from fmi_engine.fitness import examine
 from fmi_engine.types import Layer
 from inspection.errors import ModelError
 from inspection.findings import ReferenceImage, RegisteredModel
+from inspection.inputs.fitting import Fitting
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import measured_bit_depth, reading
 from inspection.inputs.labelled import load_images, sample
@@ -48,6 +49,7 @@ class ModelSpec:
     preprocessing: Preprocessing
     bit_depth: int | None = 16  # that its 16-bit images use; None: never measured
     decision: str = ""  # the plant's rule, as `DecisionRule.parse` reads it; empty: the largest logit
+    prepared: str = ""  # how an image fills the input, as `Fitting.parse` reads it; empty: stretched
 
     @property
     def rule(self) -> DecisionRule:
@@ -200,6 +202,7 @@ def keep(
         bit_depth=spec.bit_depth,
         decision=rule.text,
         described=rule.described if rule.classes != rule.described else (),
+        prepared=spec.prepared,
     )
 
 
@@ -221,7 +224,14 @@ def _check_finite(state: Mapping[str, Tensor]) -> None:
 
 def spec_of(model: RegisteredModel) -> ModelSpec:
     """The description of a registered model."""
-    preprocessing = Preprocessing(model.height, model.width, model.channels, model.mean, model.std)
+    preprocessing = Preprocessing(
+        model.height,
+        model.width,
+        model.channels,
+        model.mean,
+        model.std,
+        Fitting.parse(model.prepared).blue_first,
+    )
     return ModelSpec(
         model.architecture,
         model.described or model.class_names,
@@ -229,6 +239,7 @@ def spec_of(model: RegisteredModel) -> ModelSpec:
         preprocessing,
         model.bit_depth,
         model.decision,
+        model.prepared,
     )
 
 
@@ -266,7 +277,7 @@ def examined(
     classifier = load_model(workspace.root, model, workspace.settings.compute.device)
     some = sample(len(references), EXAMINED, workspace.settings.compute.seed)
     paths = [Path(references[row].image_path) for row in some]
-    how = reading(workspace.settings.images, model.bit_depth)
+    how = reading(workspace.settings.images, model.bit_depth, model.prepared)
     return examine(classifier, load_images(paths, classifier.preprocessing, how=how))
 
 
@@ -283,7 +294,7 @@ def reference_accuracy(
             images = load_images(
                 [Path(each.image_path) for each in mine],
                 classifier.preprocessing,
-                how=reading(workspace.settings.images, model.bit_depth),
+                how=reading(workspace.settings.images, model.bit_depth, model.prepared),
             )
             answers = classifier.predict(images, workspace.settings.compute.batch_size)
             if not np.isfinite(answers).all():

@@ -25,7 +25,7 @@ def score(
     images = as_decided(images, model.rule)
     settings = workspace.settings.compute
     classifier = load_model(workspace.root, model, settings.device)
-    how = reading(workspace.settings.images, model.bit_depth)
+    how = reading(workspace.settings.images, model.bit_depth, model.prepared)
     decoded = load_images([image.path for image in images], classifier.preprocessing, progress, how)
     answers = classifier.predict(decoded, settings.batch_size).argmax(1)
     likely = classifier.probabilities(decoded, settings.batch_size)

@@ -153,7 +153,7 @@ def gather_material(
             "nothing would change. Name another failure mode, or log more of these errors."
         )
     own = [LabelledImage(Path(error.image_path), error.true_label, None) for error, _ in joining]
-    how = reading(workspace.settings.images, model.bit_depth)
+    how = reading(workspace.settings.images, model.bit_depth, model.prepared)
     unseen = _unseen(holdout, [*own, *train], "images of the holdout", notes)
     right = _right(nights, model, how, notes)
     right = _unseen(right, [*own, *train], "parts of the log that went right", notes)

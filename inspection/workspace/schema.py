@@ -1086,10 +1086,12 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     (
         18,
-        "models that decide by a rule of the plant's",
+        "models that decide and prepare images as the plant does",
         (
             "ALTER TABLE models ADD COLUMN decision VARCHAR DEFAULT ''",
             "ALTER TABLE models ADD COLUMN described VARCHAR[] DEFAULT []",
+            "ALTER TABLE models ADD COLUMN prepared VARCHAR DEFAULT ''",
+            _comment("COLUMN models.prepared", "how an image fills the input; empty: stretched to its size"),
             _comment(
                 "COLUMN models.decision", "the plant's rule, such as defect > 0.2; empty: the largest logit"
             ),
