@@ -50,8 +50,8 @@ def reason(subject: Subject, rows: Sequence[Row]) -> str:
     near = sum(row.behind < _near(subject) for row in odd)
     if 2 * near > len(odd):
         return (
-            f"{begins} Of {near} the logged class is close behind: the likely reason is a threshold (fmi help "
-            "decisions), images that the line prepares a little otherwise (fmi help preprocessing), or "
+            f"{begins} Of {near} the logged class is close behind: the likely reason is a threshold (fmi "
+            "help decisions), images that the line prepares a little otherwise (fmi help preprocessing), or "
             "another version of the model"
         )
     return f"{begins} The log is of another model, or the order of --classes is another than the line's"

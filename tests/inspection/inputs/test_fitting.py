@@ -10,7 +10,7 @@ from PIL import Image
 from fmi_engine.vision import torchvision
 from inspection.errors import ImageError, InspectionError
 from inspection.inputs.fitting import Fitting
-from inspection.inputs.images import AS_STORED, read_image, reading, write_image
+from inspection.inputs.images import read_image, reading, write_image
 from inspection.workspace.settings import ImageSettings
 
 SHAPES = [(50, 80), (80, 50), (33, 47), (64, 64), (300, 211)]
@@ -82,7 +82,7 @@ def test_a_plants_own_function_prepares(tmp_path: Path, monkeypatch: pytest.Monk
         ImageError, match=r"own_fit:floats made float64 .* expected uint8 of shape \(20, 30, 3\)"
     ):
         Fitting.parse("own_fit:floats")(image, (20, 30))
-    with pytest.raises(ImageError, match="own_fit:fails failed .* RuntimeError: no lens"):
+    with pytest.raises(ImageError, match=r"own_fit:fails failed .* RuntimeError: no lens"):
         Fitting.parse("own_fit:fails")(image, (20, 30))
     with pytest.raises(InspectionError, match="own_fit:none cannot be imported"):
         Fitting.parse("own_fit:none")(image, (20, 30))
@@ -104,5 +104,5 @@ def test_a_picture_without_a_size_stays_as_it_is(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", picture(50, 80))
     how = reading(ImageSettings(), 16, "letterbox, BGR")
     assert np.array_equal(
-        read_image(tmp_path / "a.png", None, 3, how), read_image(tmp_path / "a.png", None, 3, AS_STORED)
+        read_image(tmp_path / "a.png", None, 3, how), read_image(tmp_path / "a.png", None, 3)
     )
