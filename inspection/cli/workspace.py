@@ -126,13 +126,16 @@ def train(
 def _keep_registered(workspace: Workspace, record: RegisteredModel, references: list[ReferenceImage]) -> None:
     from fmi_engine.fitness import FEW
     from fmi_engine.probe import stages_of
-    from inspection.models.registry import examined, reference_accuracy
+    from inspection.evidence.room import room_for
+    from inspection.models.registry import examined, load_model, reference_accuracy
     from inspection.workspace.store import Store
 
     store = Store(workspace.store_path)
     store.create()
+    device = workspace.settings.compute.device
     layers = examined(workspace, record, references)
     accuracies = reference_accuracy(workspace, record, references)
+    room = room_for(workspace.settings, load_model(workspace.root, record, device), references)
     store.add_model(record, references)
     console.print(f"Model {record.model_hash[:12]} is registered with {len(references)} reference images.")
     maps = [f"{each.name} ({each.channels} of {each.height} x {each.width})" for each in stages_of(layers)]
@@ -148,6 +151,23 @@ def _keep_registered(workspace: Workspace, record: RegisteredModel, references: 
         console.print(
             f"  16-bit images are read as {record.bit_depth} bits: {2**record.bit_depth - 1} is white; "
             "bit_depth under [images] in fmi.toml sets it otherwise"
+        )
+    settings = workspace.settings
+    console.print(
+        f"  a night takes about {room.batch_bytes / 1e9:.1f} GB for {room.batch} images at once and "
+        f"{room.reference_bytes / 1e9:.1f} GB for reference images"
+    )
+    if room.batch < settings.compute.batch_size:
+        errors.print(
+            f"{settings.compute.batch_size} images at once (batch_size) would not fit in a quarter of this "
+            f"machine's memory: {room.batch} are taken.",
+            style="yellow",
+        )
+    if room.per_class < settings.reference.images_per_class:
+        errors.print(
+            f"{settings.reference.images_per_class} reference images of each class (images_per_class) would "
+            f"not fit: {room.per_class} are taken.",
+            style="yellow",
         )
     if record.decision:
         undecided = f"; '{record.rule.undecided}' are left to a person" if record.rule.undecided else ""
