@@ -118,8 +118,8 @@ class Classifier:
         rule = self.decision
         if not rule.text:
             return self.weights_hash
-        told = "|".join([self.weights_hash, rule.text, *rule.described])
-        return hashlib.sha256(told.encode()).hexdigest()
+        said = (rule.classes, rule.outputs, rule.members, rule.thresholds, rule.exclusive, rule.band)
+        return hashlib.sha256(f"{self.weights_hash}|{said!r}".encode()).hexdigest()
 
     def prepare(self, images: NDArray[np.uint8]) -> Float[Tensor, "batch channel height width"]:
         """Preprocess 8-bit images (batch, height, width, channel) onto the network's device."""

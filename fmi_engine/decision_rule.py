@@ -21,17 +21,21 @@ from dataclasses import dataclass
 
 from fmi_engine.errors import ClassifierError
 
+ODD = frozenset("()<>=+")  # signs of a rule, which no class name that it speaks of may hold
 LARGEST = "largest"  # in a band: whichever class is likeliest
 EXAMPLES = (
     '"defect > 0.2", "sigmoid(defect) > 0.3" (one output), "NG = scratch + dent > 0.3", '
     '"unknown = 0.3 < defect < 0.7"'
 )
+_WIDE = str.maketrans("＞＜＝＋（），．", "><=+(),.")  # signs as a Japanese keyboard writes them
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_TERM = r"(?:(?P<by>sigmoid|logit)\(\s*(?P<inner>[^()<>=+]+?)\s*\)|(?P<name>[^()<>=+]+?))"
+_TERM = r"(?:(?P<by>sigmoid|logit)\s*\(\s*(?P<inner>[^()<>=+]+?)\s*\)|(?P<name>[^()<>=+]+?))"
 _BAND = re.compile(rf"(?P<band>[^()<>=+]+?)\s*=\s*(?P<low>{_NUMBER})\s*<\s*{_TERM}\s*<\s*(?P<high>{_NUMBER})")
 _DOUBT = re.compile(rf"(?P<band>[^()<>=+]+?)\s*=\s*{LARGEST}\s*<\s*(?P<least>{_NUMBER})")
-_GROUP = re.compile(rf"(?P<group>[^()<>=+]+?)\s*=\s*(?P<members>[^()<>=]+?)(?:\s*>\s*(?P<above>{_NUMBER}))?")
-_THRESHOLD = re.compile(rf"{_TERM}\s*>\s*(?P<above>{_NUMBER})")
+_GROUP = re.compile(
+    rf"(?P<group>[^()<>=+]+?)\s*=\s*(?P<members>[^()<>=]+?)(?:\s*>=?\s*(?P<above>{_NUMBER}))?"
+)
+_THRESHOLD = re.compile(rf"{_TERM}\s*>=?\s*(?P<above>{_NUMBER})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class DecisionRule:
 
         Raises ClassifierError saying what cannot be read, or fits no class.
         """
-        text = " ".join(text.split())
+        text = " ".join(text.translate(_WIDE).split())
         return _Parsed(text, tuple(described)).decision() if text else cls.plain(described)
 
     @property
@@ -124,7 +128,13 @@ class _Parsed:
         for kind, pattern in kinds.items():
             if found := pattern.fullmatch(part):
                 return _Clause(kind, found)
-        raise self.error(f"'{part}' cannot be read")
+        odd = sorted({each for name in self.described for each in ODD & set(name) if name in part})
+        why = (
+            f"; {' and '.join(odd)} in a class name is read as a sign: name the classes without"
+            if odd
+            else ""
+        )
+        raise self.error(f"'{part}' cannot be read{why}")
 
     def of(self, *kinds: str) -> list[_Clause]:
         return [clause for clause in self.clauses if clause.kind in kinds]
@@ -160,9 +170,9 @@ class _Parsed:
                 if member in group_of:
                     raise self.error(f"'{member}' stands in two groups")
                 group_of[member] = clause["group"]
-        alone = {name for name in self.described if name not in group_of}
-        if taken := alone & set(group_of.values()):
-            raise self.error(f"a group has the name of '{taken.pop()}', which is a class beside it")
+        for name in set(group_of.values()) & set(self.described):
+            if group_of.get(name) != name:
+                raise self.error(f"a group has the name of '{name}', which is a class and not in it")
         members: dict[str, list[int]] = {}
         for i, name in enumerate(self.described):
             members.setdefault(group_of.get(name, name), []).append(i)
@@ -213,6 +223,8 @@ class _Parsed:
             raise self.error(f"the band has the name of the class '{name}'")
         if clause.kind == "doubt":
             least = self._bound(clause["least"], "")
+            if float(clause["least"]) <= 1 / len(classes):
+                raise self.error(f"of {len(classes)} classes the largest is never below {clause['least']}")
             return Band(name, None, least, least)
         self._check_class(clause.term, classes)
         low, high = (self._bound(clause[end], clause["by"]) for end in ("low", "high"))
@@ -227,7 +239,7 @@ class _Parsed:
     def _bound(self, text: str, by: str) -> float:
         """In logits."""
         value = float(text)
-        if by == "logit":
+        if by == "logit" and math.isfinite(value):
             return value
         if not 0 < value < 1:
             raise self.error(f"{text} is no probability between 0 and 1")

@@ -685,7 +685,7 @@ class Retraining:
 class RegisteredModel:
     """A model that the workspace knows, by the hash of its weights."""
 
-    model_hash: str  # SHA-256 of the weights, hexadecimal
+    model_hash: str  # SHA-256 of the weights and, where there is one, of the rule, hexadecimal
     architecture: str  # a torchvision name, or module:function
     class_names: tuple[str, ...]  # between which it decides
     good_classes: tuple[str, ...]  # classes that mean "this part is good"

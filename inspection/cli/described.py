@@ -59,6 +59,8 @@ class DescribedModel:
         height, width = size_of(self.input_size)
         means, stds = normalisation_of(self.channels, self.mean, self.std)
         blue_first = Fitting.parse(prepared).blue_first
+        if blue_first and not self.mean and not self.std:  # the usual ones are of RGB
+            means, stds = means[::-1], stds[::-1]
         preprocessing = Preprocessing(height, width, self.channels, means, stds, blue_first)
         names = names_of(self.classes), names_of(good)
         return ModelSpec(self.architecture, *names, preprocessing, decision=decision, prepared=prepared)

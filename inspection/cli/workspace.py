@@ -170,11 +170,12 @@ def _keep_registered(workspace: Workspace, record: RegisteredModel, references: 
             style="yellow",
         )
     if record.decision:
-        undecided = f"; '{record.rule.undecided}' are left to a person" if record.rule.undecided else ""
-        console.print(f"  decides by {record.decision}: {' or '.join(record.class_names)}{undecided}")
-    for split, (right, count) in accuracies.items():
-        console.print(f"  right on {right} of {count} {split} images ({right / count:.1%})")
-        if right / count <= 1.5 / len(record.class_names):
+        open_to = f"; '{record.rule.undecided}' are left to a person" if record.rule.undecided else ""
+        console.print(f"  decides by {record.decision}: {' or '.join(record.class_names)}{open_to}")
+    for split, (right, count, undecided) in accuracies.items():
+        left = f", {undecided} left to a person" if undecided else ""
+        console.print(f"  right on {right} of {count} {split} images ({right / count:.1%}){left}")
+        if right <= 1.5 / len(record.class_names) * (count - undecided):
             errors.print(
                 "That is hardly better than guessing: check the order of --classes, the input size, the "
                 "normalisation and, where one is given, the decision.",
@@ -208,9 +209,12 @@ def evaluate(
     with step("Scoring", len(labelled)) as advance:
         rows = score(site, record, labelled, advance)
     wrong = [row for row in rows if row["predicted_label"] != row["true_label"]]
+    left = sum(row["predicted_label"] == record.rule.undecided for row in rows)
+    undecided = f", {left} left to a person" if left else ""
     write_defect_log(log, rows if every else wrong)
     console.print(
-        f"{len(rows) - len(wrong)} of {len(rows)} images right ({1 - len(wrong) / len(rows):.1%}); "
+        f"{len(rows) - len(wrong)} of {len(rows)} images right ({1 - len(wrong) / len(rows):.1%})"
+        f"{undecided}; "
         f"{len(rows) if every else len(wrong)} rows written to {log}"
     )
 

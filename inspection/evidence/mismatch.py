@@ -24,6 +24,7 @@ FEWEST = 5  # rows that the model does not make again: fewer need no reason
 SHARE = 0.2  # of the rows that could be read: likewise
 TRIED = 64  # rows on which other ways are tried
 SIGNIFICANCE = 0.01  # of the exact McNemar test that another way says more of them as the log does
+WORSE = 0.05  # of the same test that by another way fewer reference images are right
 NEAR = 0.1  # quantile of the margins of reference images that the model has right: closer is near
 WIDER = 256 / 224  # of the input: what torchvision's pictures are brought to before they are cropped
 
@@ -47,7 +48,8 @@ def reason(subject: Subject, rows: Sequence[Row]) -> str:
     better = _better(subject, asked)
     if better:
         return f"{begins} {better}"
-    near = sum(row.behind < _near(subject) for row in odd)
+    closest = _near(subject)
+    near = sum(row.behind < closest for row in odd)
     if 2 * near > len(odd):
         return (
             f"{begins} Of {near} the logged class is close behind: the likely reason is a threshold (fmi "
@@ -58,18 +60,34 @@ def reason(subject: Subject, rows: Sequence[Row]) -> str:
 
 
 def _better(subject: Subject, asked: Sequence[Row]) -> str:
-    """What another way of preparing the images makes of the rows, where it is beyond chance; else empty."""
-    now = np.array([row.predicted == row.logged.predicted_label for row in asked])
-    found = {str(way): _says(subject, asked, way) for way in _ways(subject)}
-    best = max(found, key=lambda way: int(found[way].sum()))
-    won, lost = int((found[best] & ~now).sum()), int((now & ~found[best]).sum())
-    if won <= lost or as_uneven(won, lost) > SIGNIFICANCE / len(found):
+    """What another way of preparing the images makes of the rows, where it is beyond chance; else empty.
+
+    Errors alone do not tell: of a model that sees worse some would be as the log says by any distortion. So
+    the model must have as many of its reference images right by that way as by its own.
+    """
+    logged = [row.logged.predicted_label for row in asked]
+    now = np.array([row.predicted == name for row, name in zip(asked, logged, strict=True)])
+    ways = list(_ways(subject))
+    found = _says(subject, [row.logged.image_path for row in asked], logged, ways)
+    best = max(ways, key=lambda way: int(found[way].sum()))
+    if not _beyond_chance(found[best], now, SIGNIFICANCE / len(ways)):
+        return ""
+    rows = sample(len(subject.labelled), TRIED, subject.settings.compute.seed)
+    names = [subject.classifier.class_names[i] for i in subject.labelled.labels[rows]]
+    known = _says(subject, [subject.paths[row] for row in rows], names, [best])[best]
+    if _beyond_chance(subject.reference.correct[rows], known, WORSE):
         return ""
     return (
         f"Prepared by '{best}' it says what the log says of {int(found[best].sum())} of {len(asked)} rows, "
         f"as registered of {int(now.sum())}: if the line prepares images so, register the model again with "
-        f'--preprocess "{best}"'
+        f'the same options and --preprocess "{best}"'
     )
+
+
+def _beyond_chance(more: NDArray[np.bool_], fewer: NDArray[np.bool_], significance: float) -> bool:
+    """Whether more of one than of the other are true: exact McNemar test."""
+    won, lost = int((more & ~fewer).sum()), int((fewer & ~more).sum())
+    return won > lost and as_uneven(won, lost) <= significance
 
 
 def _ways(subject: Subject) -> Iterator[Fitting]:
@@ -87,32 +105,47 @@ def _ways(subject: Subject) -> Iterator[Fitting]:
                     yield found
 
 
-def _says(subject: Subject, rows: Sequence[Row], way: Fitting) -> NDArray[np.bool_]:
-    """Of which rows the model, its images prepared in this way, says what the log says."""
-    model, settings = subject.model, subject.settings
-    how = replace(reading(settings.images, model.bit_depth), fitting=way)
-    preprocessing = replace(subject.classifier.preprocessing, blue_first=way.blue_first)
+def _says(
+    subject: Subject, paths: Sequence[Path], names: Sequence[str], ways: Sequence[Fitting]
+) -> dict[Fitting, NDArray[np.bool_]]:
+    """By each way of preparing them: of which images the model says the name. Each file is read once."""
+    model, known = subject.model, subject.classifier
+    how = reading(subject.settings.images, model.bit_depth)
     size = (model.height, model.width)
 
-    def read(path: Path) -> NDArray[np.uint8] | None:
+    def read(path: Path) -> list[NDArray[np.uint8] | None]:
         try:
-            return read_image(path, size, model.channels, how)
-        except (ImageError, OSError):  # gone since, or smaller than the crop
-            return None
+            image = read_image(path, None, model.channels, how)
+        except (ImageError, OSError):  # gone since
+            return [None] * len(ways)
+        return [_fitted(image, size, way) for way in ways]
 
-    images = list(each_read(read, [row.logged.image_path for row in rows]))
-    there = np.array([image is not None for image in images])
-    says = np.zeros(len(rows), bool)
-    if there.any():
-        classifier = Classifier(
-            subject.classifier.network, subject.classifier.decision, preprocessing, subject.classifier.device
-        )
+    images = list(zip(*each_read(read, paths), strict=True))
+    answers = {}
+    for way, held in zip(ways, images, strict=True):
+        preprocessing = replace(known.preprocessing, blue_first=way.blue_first)
+        classifier = Classifier(known.network, known.decision, preprocessing, known.device)
+        answers[way] = _named(classifier, held, names, subject.settings.compute.batch_size)
+    return answers
+
+
+def _fitted(image: NDArray[np.uint8], size: tuple[int, int], way: Fitting) -> NDArray[np.uint8] | None:
+    try:
+        return way(image, size)
+    except ImageError:  # smaller than the crop
+        return None
+
+
+def _named(
+    classifier: Classifier, images: Sequence[NDArray[np.uint8] | None], names: Sequence[str], batch_size: int
+) -> NDArray[np.bool_]:
+    """Of which images a classifier says the name; of those that are none it says nothing."""
+    there = [i for i, image in enumerate(images) if image is not None]
+    says = np.zeros(len(images), bool)
+    if there:
         held = np.stack([image for image in images if image is not None])
-        names = [
-            classifier.class_names[i] for i in classifier.predict(held, settings.compute.batch_size).argmax(1)
-        ]
-        logged = [row.logged.predicted_label for row, here in zip(rows, there, strict=True) if here]
-        says[there] = [one == other for one, other in zip(names, logged, strict=True)]
+        answers = classifier.predict(held, batch_size).argmax(1)
+        says[there] = [classifier.class_names[a] == names[i] for a, i in zip(answers, there, strict=True)]
     return says
 
 

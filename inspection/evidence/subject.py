@@ -41,6 +41,7 @@ class Subject:
     rests_on: str  # hash of all that what is normal depends on
     labelled: Labelled  # the reference images drawn, evenly over the classes, right and wrong
     correct: Labelled  # those of them that the model classifies correctly
+    paths: tuple[Path, ...] = ()  # of the labelled images
     # By layer, as they are asked for. Not of the constructor: a copy with another classifier starts anew.
     cuts: dict[str, Resumption] = field(default_factory=dict, init=False, compare=False)
     # By change and positions: labelled images under the last few changes, for the search of the nearest.
@@ -112,6 +113,7 @@ def open_subject(
         normal.rests_on,
         labelled,
         correct,
+        tuple(paths),
     )
 
 

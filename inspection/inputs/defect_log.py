@@ -376,10 +376,11 @@ class _Words:
             self.known[label] = meaning(label, self.class_names, self.label_map)
         return self.known[label]
 
-    def leaves_open(self, label: str) -> bool:
-        """Whether a predicted label says that a person has to decide."""
-        names = [*self.class_names, self.undecided]
-        return bool(self.undecided) and meaning(label, names, self.label_map).class_name == self.undecided
+    def predicted(self, label: str) -> Meaning:
+        """What a predicted label means: a class, or that a person has to decide."""
+        if not self.undecided:
+            return self.meaning(label)
+        return meaning(label, [*self.class_names, self.undecided], self.label_map)
 
     def count(self, labels: Iterable[str]) -> None:
         """Note the labels of a row that is used."""
@@ -403,12 +404,12 @@ def _labelled(number: int, cells: _Cells, root: Path, words: _Words, folders: Pa
             return SetAside(number, "malformed", f"{name} is empty", spelt or None)
     if not ours["true_label"]:
         return SetAside(number, "not_verified", "no label by an operator", spelt)
-    if words.leaves_open(ours["predicted_label"]):
+    said = words.predicted(ours["predicted_label"])
+    if words.undecided and said.class_name == words.undecided:
         detail = f"the model left the part to a person ('{words.undecided}'), who said {ours['true_label']}"
         return SetAside(number, "undecided", detail, spelt)
     labels = {}
-    for name in ("predicted_label", "true_label"):
-        meant = words.meaning(ours[name])
+    for name, meant in (("predicted_label", said), ("true_label", words.meaning(ours["true_label"]))):
         if meant.class_name is None:
             return SetAside(number, "unknown_class", f"{name} {meant.complaint}", spelt)
         labels[name] = meant.class_name

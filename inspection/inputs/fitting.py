@@ -36,6 +36,8 @@ OPENCV = {
 }
 PILLOW = ("pillow", "pillow-cubic")
 WAYS = ("stretch", "crop", "letterbox")
+LARGEST = 4096  # pixels, of the shorter side before it is cropped
+_OWN, _NUMBER = re.compile(r"[\w.]+:\w+"), re.compile(r"[0-9]{1,9}")
 _Image = NDArray[np.uint8]
 _Function = Callable[[_Image, tuple[int, int]], object]
 
@@ -114,22 +116,35 @@ STRETCHED = Fitting()
 def _told(found: Fitting, part: str, text: str) -> Fitting:
     """The fitting with what one part of the text says of it."""
     name, _, number = part.partition(" ")
+    said: dict[str, object]
     if part.upper() == "BGR":
-        return replace(found, blue_first=True)
-    if part in OPENCV or part in PILLOW:
-        return replace(found, method=part)
-    if re.fullmatch(r"[\w.]+:\w+", part) or part == "stretch":
-        return replace(found, way=part)
-    if name in WAYS[1:] and (not number or number.strip().isdigit()):
-        value = int(number) if number else None
-        if name == "letterbox" and value is not None and value > 255:
-            raise InspectionError(f"letterbox {value}: the grey beside the image is one of 0 to 255")
-        return replace(found, way=name, number=value)
-    raise InspectionError(
-        f"the preprocessing '{text}': '{part}' cannot be read; expected, by comma: one of stretch, crop, "
-        "crop PIXELS, letterbox, letterbox GREY or your own module:function; one of "
-        f"{', '.join([*OPENCV, *PILLOW])}; BGR"
-    )
+        said = {"blue_first": True}
+    elif part in OPENCV or part in PILLOW:
+        said = {"method": part}
+    elif _OWN.fullmatch(part) or part in WAYS:
+        said = {"way": part}
+    elif name in WAYS[1:] and _NUMBER.fullmatch(number.strip()):
+        said = {"way": name, "number": _bounded(name, int(number))}
+    else:
+        raise InspectionError(
+            f"the preprocessing '{text}': '{part}' cannot be read; expected, by comma: one of stretch, crop, "
+            "crop PIXELS, letterbox, letterbox GREY or your own module:function; one of "
+            f"{', '.join([*OPENCV, *PILLOW])}; BGR"
+        )
+    again = [each for each in said if each != "number" and getattr(found, each) != getattr(Fitting(), each)]
+    if again:
+        raise InspectionError(
+            f"the preprocessing '{text}': '{part}' comes after another of its kind; say one"
+        )
+    return replace(found, **said)  # type: ignore[arg-type]  # of the fields' own types
+
+
+def _bounded(way: str, number: int) -> int:
+    least, most = (1, LARGEST) if way == "crop" else (0, 255)
+    if not least <= number <= most:
+        what = "pixels of the shorter side are" if way == "crop" else "the grey beside the image is one of"
+        raise InspectionError(f"{way} {number}: {what} {least} to {most}")
+    return number
 
 
 def _by_pillow(image: _Image, size: tuple[int, int], method: str) -> _Image:

@@ -56,15 +56,15 @@ class Judged:
     def passed(self, good: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which images are escapes, before and after; `good` says of every class whether it means good."""
         defect = ~good[self.labels]
-        return defect & _called(self.before, good), defect & _called(self.after, good)
+        return defect & called(self.before, good), defect & called(self.after, good)
 
     def rejected(self, good: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which images are overkills, before and after."""
         part = good[self.labels]
-        return part & _called(self.before, ~good), part & _called(self.after, ~good)
+        return part & called(self.before, ~good), part & called(self.after, ~good)
 
 
-def _called(answers: NDArray[np.int64], classes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def called(answers: NDArray[np.int64], classes: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which answers are some of the classes; an answer beyond them leaves the part to a person."""
     return np.append(classes, False)[answers]
 

@@ -179,7 +179,7 @@ def _loader(model: RegisteredModel) -> str:
             "\nfrom fmi_engine.decision import decide\nfrom fmi_engine.decision_rule import DecisionRule"
         )
         names = f"RULE = DecisionRule.parse({model.decision!r}, {list(model.rule.described)!r})"
-    kind = _colour(model)
+    kind, fitting = _colour(model), Fitting.parse(model.prepared)
     mean, std = (f"torch.tensor({list(each)!r})[:, None, None]" for each in (model.mean, model.std))
     return f'''"""{model.called}, {model.model_hash[:12]}: {told} tells."""
 import torch
@@ -192,7 +192,7 @@ def load(path="{WEIGHTS}"):
     network.load_state_dict(torch.load(path, weights_only=True))
     return network.eval()
 
-def prepare(image):  # uint8 ({model.height}, {model.width}, {model.channels}), {kind}
+def prepare(image):  # uint8 ({model.height}, {model.width}, {model.channels}), {kind}; by {fitting}
     x = torch.as_tensor(image).permute(2, 0, 1)[None] / 255
     return (x - {mean}) / {std}
 '''

@@ -26,13 +26,14 @@ def model_card(store: Reader, model: RegisteredModel) -> str:
 def _what(model: RegisteredModel) -> str:
     good = ", ".join(model.good_classes) or "none is named"
     fitting = Fitting.parse(model.prepared)
+    told = " and its decision" if model.decision else ""
     colour = "grey" if model.channels == 1 else "BGR" if fitting.blue_first else "RGB"
     normalisation = f"mean {list(model.mean)}, standard deviation {list(model.std)}"
     return "\n".join(
         [
             f"# {model.called}",
             "",
-            f"- **Network**: {model.architecture}; SHA-256 of its weights `{model.model_hash}`",
+            f"- **Network**: {model.architecture}; SHA-256 of its weights{told} `{model.model_hash}`",
             f"- **Task**: classifies images of parts as {', '.join(model.class_names)}; good: {good}",
             f"- **Input**: {colour}, {model.height} x {model.width} pixels ({fitting}), values in 0 to 1, "
             f"then {normalisation}",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -158,6 +158,7 @@ def register(
     rule = spec.rule
     check_classes(spec.class_names, ())
     check_classes(rule.classes, spec.good_classes)
+    _check_distinct(rule.names)
     as_decided(references, rule)
     network = build_network(spec.architecture, len(rule.outputs), spec.preprocessing.channels)
     for note in load_checkpoint(network, checkpoint, weights):
@@ -281,10 +282,18 @@ def examined(
     return examine(classifier, load_images(paths, classifier.preprocessing, how=how))
 
 
+class Answered(NamedTuple):
+    """How a model answers labelled images."""
+
+    right: int
+    images: int
+    undecided: int  # left to a person
+
+
 def reference_accuracy(
     workspace: Workspace, model: RegisteredModel, references: Sequence[ReferenceImage], most: int = 500
-) -> dict[str, tuple[int, int]]:
-    """(right, images) of a model on its references by split, on at most `most` images of each."""
+) -> dict[str, Answered]:
+    """How a model answers its references, by split, on at most `most` images of each."""
     classifier = load_model(workspace.root, model, workspace.settings.compute.device)
     counts = {}
     for split in ("train", "val"):
@@ -303,6 +312,7 @@ def reference_accuracy(
                     "numbers: its weights are too large, or --mean and --std are not those of its training"
                 )
             chosen = answers.argmax(1)
-            right = sum(classifier.class_names[i] == each.label for i, each in zip(chosen, mine, strict=True))
-            counts[split] = (right, len(mine))
+            names = [classifier.class_names[i] for i in chosen]
+            right = sum(name == each.label for name, each in zip(names, mine, strict=True))
+            counts[split] = Answered(right, len(mine), names.count(model.rule.undecided))
     return counts

@@ -116,6 +116,8 @@ class Workshop:
         return [
             arm.value if arm else "control",
             model.model_hash,
+            repr(self.deployed.preprocessing),
+            model.prepared,
             *weighed,
             *code_of(model.architecture),
             *code,

@@ -146,7 +146,7 @@ def test_a_label_of_a_group_is_its_class() -> None:
 
 WRONG = {
     "foo": "'foo' cannot be read",
-    "scratch >= 0.2": "cannot be read",
+    "scratch => 0.2": "cannot be read",
     "crack > 0.2": "'crack' is no class",
     "scratch > 1.2": "1.2 is no probability between 0 and 1",
     "scratch > .2, dent > .3, good > .4": "every class has a threshold",
@@ -154,6 +154,9 @@ WRONG = {
     "NG = scratch + crack": "'crack' is no class",
     "A = scratch + dent, B = dent + good": "'dent' stands in two groups",
     "good = scratch + dent": "name of 'good'",
+    "A = dent, dent = scratch": "name of 'dent'",
+    "logit(scratch) > 1e999, logit(dent) > 0": "1e999 is no probability",
+    "unknown = largest < 0.3": "the largest is never below 0.3",
     "all = good + scratch + dent": "nothing is left to decide",
     "unknown = .7 < dent < .3": "is empty",
     "good = .2 < dent < .3": "the band has the name of the class 'good'",
@@ -195,3 +198,13 @@ def test_a_network_of_one_output_is_no_network_of_two_classes() -> None:
     assert Classifier(one, DecisionRule.parse("sigmoid(defect) > 0.5", TWO), plain(2, 1)).class_names == TWO
     with pytest.raises(ClassifierError, match="expected one logit for each of the 2 classes"):
         Classifier(one, TWO, plain(2, 1))
+
+
+@pytest.mark.parametrize("text", ["defect>=.2", " defect ＞ 0.2 ", "defect > 2e-1"])
+def test_a_rule_may_be_spelt_otherwise(text: str) -> None:
+    assert DecisionRule.parse(text, TWO).thresholds == DecisionRule.parse("defect > 0.2", TWO).thresholds
+
+
+def test_a_class_name_that_holds_a_sign_is_told_as_the_reason() -> None:
+    with pytest.raises(ClassifierError, match=r"\( and \) in a class name is read as a sign"):
+        DecisionRule.parse("crack (deep) > 0.2", ("good", "crack (deep)"))

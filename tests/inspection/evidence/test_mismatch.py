@@ -11,6 +11,7 @@ from fmi_engine.decision_rule import DecisionRule
 from inspection.evidence.reproduced import ReproducedErrors, reproduce_errors
 from inspection.evidence.subject import Subject
 from inspection.inputs.defect_log import read_defect_log, write_defect_log
+from inspection.inputs.fitting import Fitting
 from inspection.inputs.image_sets import read_image_set
 from inspection.inputs.images import read_image, write_image
 from inspection.inputs.labelled import load_images
@@ -123,3 +124,23 @@ def test_a_few_rows_need_no_reason(mine: Plant, subject: Subject, parts: list[Pa
     found = said_of(mine, subject, few + rows[4:])
     assert len(found.set_aside) == 4
     assert found.notes == ()
+
+
+def test_a_way_by_which_the_model_knows_its_own_images_less_is_no_reason(
+    mine: Plant, subject: Subject, tmp_path: Path
+) -> None:
+    """Any distortion makes some errors: the log's answers are those of a letterbox that no line uses."""
+    wide = [stretched(Path(each.image_path), tmp_path / "wide") for each in mine.references]
+    own = replace(subject, paths=tuple(wide), model=replace(subject.model, prepared="stretch, linear"))
+    parts, way = wide[::2], Fitting.parse("letterbox")
+    images = np.stack([way(read_image(path, None, 1), (SIZE, SIZE)) for path in parts])
+    names = [subject.classifier.class_names[i] for i in subject.classifier.predict(images).argmax(1)]
+    notes = said_of(mine, own, list(zip(parts, names, strict=True))).notes
+    assert "Prepared by" not in "".join(notes)
+
+
+def stretched(path: Path, folder: Path) -> Path:
+    """The image twice as wide: stretched to the input it is what it was."""
+    image = read_image(path, None, 1)
+    write_image(folder / f"{path.parent.name}-{path.name}", np.repeat(image, 2, axis=1))
+    return folder / f"{path.parent.name}-{path.name}"

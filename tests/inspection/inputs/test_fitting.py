@@ -88,7 +88,9 @@ def test_a_plants_own_function_prepares(tmp_path: Path, monkeypatch: pytest.Monk
         Fitting.parse("own_fit:none")(image, (20, 30))
 
 
-@pytest.mark.parametrize("text", ["squash", "crop wide", "letterbox 300", "crop 256 pillow"])
+@pytest.mark.parametrize(
+    "text", ["squash", "crop wide", "letterbox 300", "crop 256 pillow", "crop ²", "crop 0", "crop 999999999"]
+)
 def test_words_that_say_nothing_are_refused(text: str) -> None:
     with pytest.raises(InspectionError) as raised:
         Fitting.parse(text)
@@ -106,3 +108,9 @@ def test_a_picture_without_a_size_stays_as_it_is(tmp_path: Path) -> None:
     assert np.array_equal(
         read_image(tmp_path / "a.png", None, 3, how), read_image(tmp_path / "a.png", None, 3)
     )
+
+
+@pytest.mark.parametrize("text", ["crop, letterbox", "area, linear", "letterbox 0, plant:fit"])
+def test_two_words_of_a_kind_are_refused(text: str) -> None:
+    with pytest.raises(InspectionError, match="comes after another of its kind"):
+        Fitting.parse(text)

@@ -332,12 +332,13 @@ def test_accuracy_on_the_references_by_split(plant: Plant) -> None:
         split: [each for each in plant.references if each.split == split] for split in ("train", "val")
     }
     assert models.reference_accuracy(plant.workspace, plant.model, plant.references) == {
-        split: right_one_by_one(plant, references) for split, references in by_split.items()
+        split: models.Answered(*right_one_by_one(plant, references), 0)
+        for split, references in by_split.items()
     }
 
 
 def test_the_plant_of_these_tests_is_clearly_better_than_chance(plant: Plant) -> None:
-    right, count = models.reference_accuracy(plant.workspace, plant.model, plant.references)["val"]
+    right, count, _ = models.reference_accuracy(plant.workspace, plant.model, plant.references)["val"]
     assert count >= 20
     assert right / count >= 0.6  # of five classes: chance is 0.2
 
@@ -346,4 +347,18 @@ def test_of_many_references_every_so_many_is_measured(plant: Plant) -> None:
     validation = [each for each in plant.references if each.split == "val"]
     step = len(validation) // 4
     measured = models.reference_accuracy(plant.workspace, plant.model, validation, most=4)
-    assert measured == {"val": right_one_by_one(plant, validation[::step][:4])}
+    assert measured == {"val": models.Answered(*right_one_by_one(plant, validation[::step][:4]), 0)}
+
+
+def test_a_band_that_a_person_would_take_for_a_class_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    spec = replace(SPEC, decision="GOOD = 0.5 < pit < 0.9")
+    with pytest.raises(ModelError, match="'good' and 'GOOD'"):
+        models.register(workspace, spec, tmp_path / "none.pt", [ReferenceImage("/a.png", "good", "train")])
+
+
+def test_a_rule_spelt_otherwise_is_the_same_model() -> None:
+    first, same, other = (
+        Classifier(network_of(1), replace(SPEC, decision=text).rule, SPEC.preprocessing).identity
+        for text in ("pit > 0.9", "pit>.90", "pit > 0.8")
+    )
+    assert first == same != other
