@@ -15,10 +15,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fmi_engine.answer import MARK, answering
 from fmi_engine.checkpoint import load_checkpoint
 from fmi_engine.decision import Decision
 from fmi_engine.errors import ClassifierError, first_line
 from fmi_engine.memory import keep_freed_memory
+from fmi_engine.timm_networks import TIMM, from_timm
 from fmi_engine.vision import torchvision
 
 
@@ -88,6 +90,8 @@ class Classifier:
         try:
             with torch.no_grad():
                 logits = self.network(torch.zeros(1, p.channels, p.height, p.width, device=self.device))
+        except ClassifierError:
+            raise
         except Exception as error:  # a user's network, or an assertion about the size, may raise anything
             size = f"{p.channels} x {p.height} x {p.width}"
             raise ClassifierError(
@@ -95,7 +99,8 @@ class Classifier:
             ) from None
         if not isinstance(logits, Tensor):
             raise ClassifierError(
-                f"the network answers with a {type(logits).__name__}; expected one tensor of logits"
+                f"the network answers with a {type(logits).__name__}; expected one tensor of logits. Where "
+                f"they are a part of it, name that: --architecture module:function{MARK}NAME-or-NUMBER"
             )
         names = self.decision.outputs
         if logits.ndim != 2 or logits.shape[1] != len(names):
@@ -174,12 +179,21 @@ def hash_weights(state: Mapping[str, Any]) -> str:
 
 
 def build_network(architecture: str, classes: int, channels: int) -> nn.Module:
-    """Make an untrained network from a torchvision name or a `module:function` factory.
+    """Make an untrained network from a torchvision name, timm:NAME or a `module:function` factory.
 
     `classes` are its outputs. A factory is called with (classes, channels). A torchvision network for grey
-    images gets a first convolution with one input channel. Raises ClassifierError saying what exists.
+    images gets a first convolution with one input channel. Where the name ends with `#PART`, that part of
+    the network's answer becomes its answer. Raises ClassifierError saying what exists.
     """
     keep_freed_memory()
+    name, _, part = architecture.partition(MARK)
+    network = _build(name, classes, channels)
+    return answering(network, part) if part else network
+
+
+def _build(architecture: str, classes: int, channels: int) -> nn.Module:
+    if architecture.startswith(TIMM):
+        return from_timm(architecture, classes, channels)
     if ":" in architecture:
         return _from_factory(architecture, classes, channels)
     models = torchvision().models

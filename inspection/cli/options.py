@@ -37,7 +37,8 @@ ArchitectureOption = Annotated[
     typer.Option(
         "--architecture",
         "-a",
-        help="A torchvision name, or your own module:function. Goes with --checkpoint and --classes.",
+        help="A torchvision name, timm:NAME, or your own module:function. Goes with --checkpoint and "
+        "--classes.",
         rich_help_panel=_DESCRIBED,
     ),
 ]
@@ -71,7 +72,9 @@ NormalisationOption = Annotated[
 OwnArchitectureOption = Annotated[
     str,
     typer.Option(
-        "--architecture", "-a", help="A torchvision name such as resnet18, or your own module:function."
+        "--architecture",
+        "-a",
+        help="A torchvision name such as resnet18, timm:NAME, or your own module:function.",
     ),
 ]
 OwnClassesOption = Annotated[
@@ -92,6 +95,14 @@ WeightsOption = Annotated[
     str,
     typer.Option(
         help="Which of several sets of weights in the checkpoint, by its key: state_dict, ema, ...",
+        show_default=False,
+    ),
+]
+AnswerOption = Annotated[
+    str,
+    typer.Option(
+        help="Which part of the network's answer are the logits, where it is no tensor and nothing tells: a "
+        "key (logits) or a number (0).",
         show_default=False,
     ),
 ]
@@ -129,6 +140,11 @@ def settings_at_hand(given: Path | None) -> Settings:
         if given or any((folder / SETTINGS_FILE).exists() for folder in (Path.cwd(), *Path.cwd().parents)):
             raise
         return Settings()
+
+
+def with_part(architecture: str, answer: str) -> str:
+    """The name of an architecture with the part of its answer that is read."""
+    return f"{architecture}#{answer}" if answer else architecture
 
 
 def names_of(text: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from inspection.cli.app import app, console, errors
 from inspection.cli.described import DescribedModel
 from inspection.cli.options import (
     REFERENCE,
+    AnswerOption,
     GoodOption,
     MeanOption,
     ModelOption,
@@ -26,6 +27,7 @@ from inspection.cli.options import (
     names_of,
     open_given,
     size_of,
+    with_part,
 )
 from inspection.errors import InspectionError
 from inspection.findings import ReferenceImage, RegisteredModel
@@ -59,6 +61,7 @@ def register(
     name: NameOption = "",
     weights: WeightsOption = "",
     where: WhereOption = None,
+    answer: AnswerOption = "",
     workspace: WorkspaceOption = None,
 ) -> None:
     """Register the model that the line runs, with the images it was trained or validated on.
@@ -73,7 +76,8 @@ def register(
 
     site = open_given(workspace)
     site.check_writable()
-    given = DescribedModel(architecture, checkpoint, classes, input_size, channels, mean, std)
+    named = with_part(architecture, answer)
+    given = DescribedModel(named, checkpoint, classes, input_size, channels, mean, std)
     spec = given.spec(good)
     labelled = read_image_set(reference, where, tell=remark, limits=site.settings.tables)
     references = models.reference_images(labelled)

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from fmi_engine.answer import MARK
 from fmi_engine.classifier import Classifier
 from inspection.errors import ModelError
 from inspection.findings import RegisteredModel
@@ -155,7 +156,13 @@ def _loader(model: RegisteredModel) -> str:
     """Ten lines of Python that load the weights and prepare an image."""
     module, colon, function = model.architecture.partition(":")
     count = len(model.class_names)
-    if colon:
+    if MARK in model.architecture:
+        wanted = "from fmi_engine.classifier import build_network  # reads the logits of what it answers"
+        network = f'build_network("{model.architecture}", {count}, {model.channels})'
+    elif module == "timm":
+        wanted = "import timm"
+        network = f'timm.create_model("{function}", num_classes={count}, in_chans={model.channels})'
+    elif colon:
         wanted, network = f"from {module} import {function}", f"{function}({count}, {model.channels})"
     elif model.channels == 3:
         wanted = "import torchvision"

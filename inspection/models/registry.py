@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fmi_engine.answer import settled
 from fmi_engine.checkpoint import load_checkpoint
 from fmi_engine.classifier import (
     Classifier,
@@ -21,6 +22,7 @@ from fmi_engine.classifier import (
     choose_device,
     load_classifier,
 )
+from fmi_engine.expected import remarks
 from fmi_engine.fitness import examine
 from fmi_engine.types import Layer
 from inspection.errors import ModelError
@@ -40,7 +42,7 @@ VALIDATION_SHARE = 5  # one reference image in five, where the reference set has
 class ModelSpec:
     """What a plant says of its model."""
 
-    architecture: str  # a torchvision name, or module:function
+    architecture: str  # a torchvision name, timm:NAME or module:function, with #PART of its answer
     class_names: tuple[str, ...]
     good_classes: tuple[str, ...]
     preprocessing: Preprocessing
@@ -148,9 +150,25 @@ def register(
     for note in load_checkpoint(network, checkpoint, weights):
         if tell:
             tell(note)
+    spec = with_answer(network, spec, len(spec.class_names), tell)
     paths = (Path(each.image_path) for each in references)
     bit_depth = measured_bit_depth(paths, workspace.settings.images)
     return keep(workspace, network, replace(spec, bit_depth=bit_depth), origin)
+
+
+def with_answer(
+    network: nn.Module, spec: ModelSpec, outputs: int, tell: Callable[[str], None] | None = None
+) -> ModelSpec:
+    """The description with the part of the network's answer that is read; `tell` hears what to look at."""
+    p = spec.preprocessing
+    x = torch.zeros(2, p.channels, p.height, p.width)  # batch normalisation is trained on two at least
+    architecture = settled(spec.architecture, network, x, outputs)
+    if tell and architecture != spec.architecture:
+        tell(f"the network's answer holds more than the logits; what is read of it is kept as {architecture}")
+    if tell:
+        for remark in remarks(network, p):
+            tell(remark)
+    return replace(spec, architecture=architecture)
 
 
 def keep(

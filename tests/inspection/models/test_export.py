@@ -21,7 +21,7 @@ from inspection.models import export as exports
 from inspection.models.export import AGREES, LOADER, ONNX, WEIGHTS, Exported, export
 from inspection.models.model_card import CARD, model_card
 from inspection.models.promotion import promote
-from inspection.models.registry import ModelSpec, keep, load_model
+from inspection.models.registry import ModelSpec, keep, load_model, spec_of
 from tests.inspection.conftest import Plant
 from tests.inspection.workspace.records import a_retraining
 
@@ -117,6 +117,24 @@ def test_the_loader_of_a_torchvision_network(plant: Plant, tmp_path: Path, chann
         expected = classifier.logits(classifier.prepare(image[None]))
     torch.testing.assert_close(found, expected)
     assert done.difference is not None
+
+
+def test_a_network_that_answers_with_more_than_logits(plant: Plant, tmp_path: Path) -> None:
+    mine = plant.copied(tmp_path / "workspace")
+    torch.manual_seed(0)
+    name = "tests.inspection.tiny_network:tiny_telling#logits"
+    spec = replace(spec_of(mine.model), architecture=name)
+    network = build_network(name, len(spec.class_names), 1)
+    model = mine.store.add_model(keep(mine.workspace, network, spec), [])
+    done = export(mine.workspace, mine.store, model, tmp_path / "out")
+    assert done.difference is not None
+    assert done.difference <= AGREES
+    loaded = runpy.run_path(f"{tmp_path / 'out' / LOADER}")
+    image = images(mine, 1)[0]
+    classifier = load_model(mine.workspace.root, model, "cpu")
+    with torch.no_grad():
+        found = loaded["load"](tmp_path / "out" / WEIGHTS)(loaded["prepare"](image))
+        torch.testing.assert_close(found, classifier.logits(classifier.prepare(image[None])))
 
 
 def test_the_card_says_what_it_is_where_it_comes_from_and_how_it_was_judged(
