@@ -19,6 +19,7 @@ from fmi_engine.answer import MARK, answering
 from fmi_engine.checkpoint import load_checkpoint
 from fmi_engine.decision import Decision
 from fmi_engine.errors import ClassifierError, first_line
+from fmi_engine.layout import noted
 from fmi_engine.memory import keep_freed_memory
 from fmi_engine.timm_networks import TIMM, from_timm
 from fmi_engine.vision import torchvision
@@ -88,7 +89,7 @@ class Classifier:
     def _check_output(self) -> None:
         p = self.preprocessing
         try:
-            with torch.no_grad():
+            with torch.no_grad(), noted(self.network, (p.height, p.width)):
                 logits = self.network(torch.zeros(1, p.channels, p.height, p.width, device=self.device))
         except ClassifierError:
             raise
