@@ -21,6 +21,7 @@ from fmi_engine.decision import Decision
 from fmi_engine.errors import ClassifierError, first_line
 from fmi_engine.layout import noted
 from fmi_engine.memory import keep_freed_memory
+from fmi_engine.onnx_networks import ONNX, from_onnx
 from fmi_engine.timm_networks import TIMM, from_timm
 from fmi_engine.vision import torchvision
 
@@ -180,11 +181,12 @@ def hash_weights(state: Mapping[str, Any]) -> str:
 
 
 def build_network(architecture: str, classes: int, channels: int) -> nn.Module:
-    """Make an untrained network from a torchvision name, timm:NAME or a `module:function` factory.
+    """Make a network from a torchvision name, timm:NAME, onnx:FILE or a `module:function` factory.
 
-    `classes` are its outputs. A factory is called with (classes, channels). A torchvision network for grey
-    images gets a first convolution with one input channel. Where the name ends with `#PART`, that part of
-    the network's answer becomes its answer. Raises ClassifierError saying what exists.
+    It is untrained, but for that of a file. `classes` are its outputs. A factory is called with (classes,
+    channels). A torchvision network for grey images gets a first convolution with one input channel. Where
+    the name ends with `#PART`, that part of the network's answer becomes its answer. Raises ClassifierError
+    saying what exists.
     """
     keep_freed_memory()
     name, _, part = architecture.partition(MARK)
@@ -195,6 +197,8 @@ def build_network(architecture: str, classes: int, channels: int) -> nn.Module:
 def _build(architecture: str, classes: int, channels: int) -> nn.Module:
     if architecture.startswith(TIMM):
         return from_timm(architecture, classes, channels)
+    if architecture.startswith(ONNX):
+        return from_onnx(architecture, channels)
     if ":" in architecture:
         return _from_factory(architecture, classes, channels)
     models = torchvision().models

@@ -74,7 +74,8 @@ OwnArchitectureOption = Annotated[
     typer.Option(
         "--architecture",
         "-a",
-        help="A torchvision name such as resnet18, timm:NAME, or your own module:function.",
+        help="A torchvision name such as resnet18, timm:NAME, your own module:function, or onnx: the file "
+        "is the network, too.",
     ),
 ]
 OwnClassesOption = Annotated[

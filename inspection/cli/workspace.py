@@ -48,7 +48,8 @@ def init(folder: Annotated[Path, typer.Argument(help="The folder to make a works
 @app.command()
 def register(
     checkpoint: Annotated[
-        Path, typer.Argument(help="The weights: a state dict saved by torch.save, or safetensors.")
+        Path,
+        typer.Argument(help="The weights: a state dict saved by torch.save, safetensors, or an ONNX file."),
     ],
     architecture: OwnArchitectureOption,
     classes: OwnClassesOption,
@@ -139,9 +140,9 @@ def _keep_registered(workspace: Workspace, record: RegisteredModel, references: 
     console.print(f"  {len(layers)} layers with filters; the last of each size: {', '.join(maps)}")
     if len(layers) < FEW:
         errors.print(
-            "Blame looks at layers whose code is maps of the image's positions, of which this network has few: "
-            "it will say little about where in it an error arises. The causes, which also go by the look of "
-            "the images, are named all the same.",
+            "Blame looks at layers whose code is maps of the image's positions, of which this network has "
+            "few: it will say little about where in it an error arises. The causes, which also go by the "
+            "look of the images, are named all the same.",
             style="yellow",
         )
     if record.bit_depth and record.bit_depth < 16:

@@ -30,6 +30,7 @@ from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import measured_bit_depth, reading
 from inspection.inputs.labelled import load_images, sample
+from inspection.models import onnx_file
 from inspection.workspace.files import replacing
 from inspection.workspace.folder import Workspace
 
@@ -42,7 +43,7 @@ VALIDATION_SHARE = 5  # one reference image in five, where the reference set has
 class ModelSpec:
     """What a plant says of its model."""
 
-    architecture: str  # a torchvision name, timm:NAME or module:function, with #PART of its answer
+    architecture: str  # as `build_network` takes it, or onnx: the file is the network, too
     class_names: tuple[str, ...]
     good_classes: tuple[str, ...]
     preprocessing: Preprocessing
@@ -137,7 +138,7 @@ def register(
     weights: str = "",
     tell: Callable[[str], None] | None = None,
 ) -> RegisteredModel:
-    """Check a plant's checkpoint against its description and copy it into the workspace.
+    """Check a plant's checkpoint, or ONNX file, against its description and copy it into the workspace.
 
     `weights` says which of several sets in the checkpoint, by its key; `tell` hears what was adapted to fit.
     Returns the record; the caller stores it with its references. Raises ModelError or EngineError.
@@ -146,13 +147,22 @@ def register(
     check_references(
         [LabelledImage(Path(r.image_path), r.label, r.split) for r in references], spec.class_names
     )
+    whole = spec.architecture == onnx_file.FILE  # the network and its weights
+    if whole:
+        spec = replace(spec, architecture=onnx_file.named(checkpoint))
     network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
-    for note in load_checkpoint(network, checkpoint, weights):
+    for note in () if whole else load_checkpoint(network, checkpoint, weights):
         if tell:
             tell(note)
     spec = with_answer(network, spec, len(spec.class_names), tell)
+    if whole:
+        p = spec.preprocessing
+        onnx_file.checked(network, checkpoint, torch.rand(1, p.channels, p.height, p.width), tell)
     paths = (Path(each.image_path) for each in references)
     bit_depth = measured_bit_depth(paths, workspace.settings.images)
+    if whole:
+        lies = onnx_file.kept_file(workspace, checkpoint)
+        spec = replace(spec, architecture=spec.architecture.replace(str(checkpoint.absolute()), lies))
     return keep(workspace, network, replace(spec, bit_depth=bit_depth), origin)
 
 

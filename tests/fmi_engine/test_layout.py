@@ -38,7 +38,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = x + self.outer(self.act(self.inner(self.norm(x))))
-        return y + 0.1 * y.flatten(1, -2).mean(1).view(len(y), *[1] * (y.ndim - 2), -1)
+        mixed: Tensor = y + 0.1 * y.flatten(1, -2).mean(1).view(len(y), *[1] * (y.ndim - 2), -1)
+        return mixed
 
 
 class Vit(nn.Module):
