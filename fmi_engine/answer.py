@@ -47,11 +47,16 @@ def logits_of(answer: object, outputs: int) -> str:
     parts = _parts(answer)
     fitting = [name for name, part in parts.items() if _shape(part)[1:] == (outputs,)]
     preferred = [name for name in fitting if name in (LOGITS, "0")]
-    if len(chosen := preferred or fitting) != 1:
-        why = "several of them could be" if chosen else "none of them is one of"
+    said = f"the network answers with a {type(answer).__name__} of {_listed(parts)}"
+    if not fitting:
         raise ClassifierError(
-            f"the network answers with a {type(answer).__name__} of {_listed(parts)}; {why} logits for "
-            f"{outputs} classes. Say which part to read: --answer {_example(chosen, parts)}"
+            f"{said}; none is a tensor of logits (batch, {outputs}). Check the number of --classes, or let "
+            "its forward pass return one"
+        )
+    if len(chosen := preferred or fitting) > 1:
+        raise ClassifierError(
+            f"{said}; several could be logits for {outputs} classes. Say which part to read: --answer "
+            f"{chosen[0]}"
         )
     return chosen[0]
 
@@ -117,7 +122,3 @@ def _listed(parts: Mapping[str, object]) -> str:
         for name, part in parts.items()
     ]
     return ", ".join(told) or "nothing"
-
-
-def _example(chosen: list[str], parts: Mapping[str, object]) -> str:
-    return next(iter(chosen or parts), "NAME")

@@ -97,7 +97,7 @@ class Classifier:
         except Exception as error:  # a user's network, or an assertion about the size, may raise anything
             size = f"{p.channels} x {p.height} x {p.width}"
             raise ClassifierError(
-                f"the network does not accept a {size} image: {first_line(error)}"
+                f"the network does not accept a {size} image: {first_line(error)}{_in_float32(self.network)}"
             ) from None
         if not isinstance(logits, Tensor):
             raise ClassifierError(
@@ -109,6 +109,7 @@ class Classifier:
             raise ClassifierError(
                 f"the network answers with shape {tuple(logits.shape)}; expected one logit for each of the "
                 f"{len(names)} classes: {', '.join(names)}"
+                + (". Let its forward pass end with flatten(1)" if logits[0].numel() == len(names) else "")
             )
 
     @property
@@ -158,6 +159,13 @@ class Classifier:
             for i in range(0, len(images), batch_size)
         ]
         return np.concatenate(batches) if batches else np.zeros((0, columns), np.float32)
+
+
+def _in_float32(network: nn.Module) -> str:
+    """What to do about weights in half precision, where there are any."""
+    if all(weight.dtype.itemsize >= 4 for weight in network.parameters()):
+        return ""
+    return "; its weights are in half precision: let the module build it in float32 (network.float())"
 
 
 def freeze(network: nn.Module) -> nn.Module:

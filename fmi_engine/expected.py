@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from fmi_engine.classifier import Preprocessing
 
@@ -14,7 +15,26 @@ CENTRE = SPREAD = 0.5
 
 def remarks(network: nn.Module, given: Preprocessing) -> tuple[str, ...]:
     """What to look at where weights began as those of timm or torchvision, in sentences."""
-    return tuple(told for told in (_of_timm(network, given), _transformed(network, given)) if told)
+    found = (_of_timm(network, given), _transformed(network, given), _softmaxed(network, given))
+    return tuple(told for told in found if told)
+
+
+def _softmaxed(network: nn.Module, given: Preprocessing) -> str:
+    """Networks that answer with probabilities, though decisions and training take logits."""
+    x = torch.randn(1, given.channels, given.height, given.width, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            answer = network.eval()(x)
+    except Exception:  # a user's network may raise anything; the classifier says what
+        return ""
+    if not isinstance(answer, Tensor) or answer.ndim != 2 or answer.shape[1] < 2 or answer.min() < 0:
+        return ""
+    if abs(float(answer.sum()) - 1) > SAME:
+        return ""
+    return (
+        "the network answers with probabilities: they add up to 1. Margins, blame and training take logits, "
+        "and of a softmax's answers they see little where it is sure: let its forward pass end before that"
+    )
 
 
 def _of_timm(network: nn.Module, given: Preprocessing) -> str:

@@ -222,7 +222,10 @@ def find_layers(network: nn.Module, x: Float[Tensor, "batch channel height width
     found = [as_code(output, calls) or _as_block(output, calls, network) for output in outputs]
     layers = _in_order(network, x, [layer for layer in found if layer is not None])
     if not layers:
-        raise ClassifierError("the network has no layer with feature maps of more than one position")
+        raise ClassifierError(
+            "the network has no layer with feature maps of more than one position, in which a night looks "
+            "for what went wrong. Register one with convolutions, or a transformer of blocks in a row"
+        )
     return layers
 
 

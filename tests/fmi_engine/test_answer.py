@@ -96,9 +96,9 @@ def test_the_logits_are_found_where_one_thing_can_be_meant(answer: object, part:
         ),
         (
             (FEATURES, FEATURES),
-            r"a tuple of 0 \(2, 4\), 1 \(2, 4\); none of them is one of logits for 3 classes",
+            r"a tuple of 0 \(2, 4\), 1 \(2, 4\); none is a tensor of logits \(batch, 3\)",
         ),
-        ({}, "a dict of nothing; none"),
+        ({}, "a dict of nothing; none is"),
         ("text", "a str of nothing; none"),
     ],
 )

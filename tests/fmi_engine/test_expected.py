@@ -48,3 +48,11 @@ def test_a_name_that_timm_lacks_is_told_with_the_nearest() -> None:
     ):
         build_network("timm:resnett18", 3, 3)
     assert build_network("timm:resnet18", 3, 1).get_submodule("conv1").in_channels == 1
+
+
+def test_probabilities_are_told() -> None:
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 96 * 96, 3))
+    assert remarks(network, IMAGENET) == ()
+    assert remarks(torch.nn.Sequential(*network, torch.nn.Flatten(0)), IMAGENET) == ()
+    (said,) = remarks(torch.nn.Sequential(*network, torch.nn.Softmax(1)), IMAGENET)
+    assert "answers with probabilities: they add up to 1" in said
