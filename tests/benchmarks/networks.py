@@ -279,7 +279,7 @@ def _through(
     classifier = registry.load_model(workspace.root, model, "cpu")
     images = np.random.default_rng(0).integers(0, 256, (2 * BLAMED, case.size, case.size, 3), np.uint8)
     _check_same(network, classifier.logits(classifier.prepare(images)), classifier.prepare(images))
-    chosen = classifier.predict(images, BLAMED).argmax(1)
+    chosen = classifier.logits(classifier.prepare(images)).argmax(1).numpy()
     normal = build_reference(classifier, layers, [(images[BLAMED:], chosen[BLAMED:])], 1)
     found = screen(classifier, layers, normal, images[:BLAMED], (chosen[:BLAMED] + 1) % len(CLASSES))
     blame = np.concatenate([each.ravel() for each in found.blame.values()])

@@ -96,13 +96,17 @@ def test_the_loader_is_ten_lines_and_gives_the_same_verdicts(mine: Plant, export
     assert verdicts == [mine.model.class_names[each] for each in logits(mine, pixels).argmax(1)]
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_the_loader_of_a_torchvision_network(plant: Plant, tmp_path: Path, channels: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "channels"), [("resnet18", 1), ("resnet18", 3), ("timm:resnet18", 1), ("timm:resnet18", 3)]
+)
+def test_the_loader_of_a_network_by_name(plant: Plant, tmp_path: Path, name: str, channels: int) -> None:
+    if name.startswith("timm"):
+        pytest.importorskip("timm", reason="the extra timm is not installed")
     mine = plant.copied(tmp_path / "workspace")
     torch.manual_seed(0)
-    network = build_network("resnet18", 2, channels).eval()
+    network = build_network(name, 2, channels).eval()
     spec = ModelSpec(
-        "resnet18",
+        name,
         ("good", "pit"),
         ("good",),
         Preprocessing(32, 32, channels, (0.5,) * channels, (0.2,) * channels),
