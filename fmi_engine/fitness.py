@@ -99,5 +99,5 @@ def _check_gradient(classifier: Classifier, x: Tensor, layers: Sequence[str]) ->
     if not any(bool(gradient.any()) for gradient in gradients if gradient is not None):
         raise ClassifierError(
             "the gradient is 0 in every layer, so nothing in them can be blamed: the weights of the last "
-            "layer are 0, or a softmax at the end is sure of every image; let the forward pass end before that"
+            "layer are 0, or a softmax at the end is sure of every image; let the forward pass end before it"
         )
