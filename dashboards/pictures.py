@@ -58,7 +58,7 @@ def _read(desk: Desk, findings: Reader, mode_id: str, error: LoggedError) -> "ND
     from inspection.inputs.images import read_image, reading, shrunk
 
     model = findings.model(findings.overview(night_of(mode_id)).model_hash)
-    how = reading(desk.workspace.settings.images, model.bit_depth)
+    how = reading(desk.workspace.settings.images, model.bit_depth, model.prepared)
     try:
         image = read_image(Path(error.image_path), None, 3, how)
     except ImageError as reason:

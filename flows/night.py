@@ -374,7 +374,7 @@ def finish(
         modes=tuple(modes),
         unclustered=tuple(unclustered),
         seconds=seconds,
-        notes=(*log.notes, *filter(None, [note])),
+        notes=(*log.notes, *found.notes, *filter(None, [note])),
         right=log.right,
     )
     return nights.finish(site, site.store.night(scope.night_id), results)

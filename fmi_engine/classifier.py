@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from fmi_engine.answer import MARK, answering
 from fmi_engine.checkpoint import load_checkpoint
-from fmi_engine.decision import Decision
+from fmi_engine.decision import decide, log_likelihood
+from fmi_engine.decision_rule import DecisionRule
 from fmi_engine.errors import ClassifierError, first_line
 from fmi_engine.layout import noted
 from fmi_engine.memory import keep_freed_memory
@@ -35,6 +36,7 @@ class Preprocessing:
     channels: int  # 1 or 3
     mean: tuple[float, ...]  # per channel, of values in 0 to 1
     std: tuple[float, ...]
+    blue_first: bool = False  # the network takes colours as BGR, and so are mean and std; images stay RGB
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
@@ -50,11 +52,17 @@ class Preprocessing:
     def normalise(self, images: Float[Tensor, "batch channel height width"]) -> Tensor:
         """Standardise images in 0 to 1."""
         mean = images.new_tensor(self.mean)[:, None, None]
-        return (images - mean) / images.new_tensor(self.std)[:, None, None]
+        return (self._turned(images) - mean) / images.new_tensor(self.std)[:, None, None]
 
     def restore(self, x: Float[Tensor, "batch channel height width"]) -> Tensor:
         """Undo `normalise`: the network's input as images in 0 to 1 (beyond them where it is beyond)."""
-        return x * x.new_tensor(self.std)[:, None, None] + x.new_tensor(self.mean)[:, None, None]
+        return self._turned(
+            x * x.new_tensor(self.std)[:, None, None] + x.new_tensor(self.mean)[:, None, None]
+        )
+
+    def _turned(self, images: Tensor) -> Tensor:
+        """RGB from BGR and back, where the network takes blue first."""
+        return images.flip(1) if self.blue_first else images
 
     def __call__(self, images: NDArray[np.uint8]) -> Float[Tensor, "batch channel height width"]:
         """Turn 8-bit images (batch, height, width, channel) into the network's input."""
@@ -75,12 +83,12 @@ class Classifier:
     def __init__(
         self,
         network: nn.Module,
-        decision: Decision | Sequence[str],
+        decision: DecisionRule | Sequence[str],
         preprocessing: Preprocessing,
         device: torch.device | str = "cpu",
     ) -> None:
         self.network = freeze(network).to(device)
-        self.decision = decision if isinstance(decision, Decision) else Decision.plain(decision)
+        self.decision = decision if isinstance(decision, DecisionRule) else DecisionRule.plain(decision)
         self.class_names = self.decision.names
         self.preprocessing = preprocessing
         self.device = torch.device(device)
@@ -127,7 +135,7 @@ class Classifier:
 
     def __call__(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch label"]:
         """Run the whole network, and decide: logits of which the largest is the decision."""
-        return self.decision(cast(Tensor, self.network(x)))
+        return decide(self.decision, cast(Tensor, self.network(x)))
 
     @torch.no_grad()
     def logits(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch label"]:
@@ -146,7 +154,7 @@ class Classifier:
         """How likely the network takes each class to be (images, classes), whatever the thresholds."""
 
         def likely(x: Tensor) -> Tensor:
-            return self.decision.log_likelihood(self.network(x)).exp()
+            return log_likelihood(self.decision, self.network(x)).exp()
 
         return self._of_batches(likely, images, batch_size, len(self.decision.classes))
 
@@ -284,12 +292,12 @@ def _one_channel(conv: nn.Conv2d) -> nn.Conv2d:
 def load_classifier(
     architecture: str,
     checkpoint: Path,
-    decision: Decision | Sequence[str],
+    decision: DecisionRule | Sequence[str],
     preprocessing: Preprocessing,
     device: torch.device | str = "cpu",
 ) -> Classifier:
     """Build a network, load its weights and check that it answers for every class."""
-    rule = decision if isinstance(decision, Decision) else Decision.plain(decision)
+    rule = decision if isinstance(decision, DecisionRule) else DecisionRule.plain(decision)
     network = build_network(architecture, len(rule.outputs), preprocessing.channels)
     load_checkpoint(network, checkpoint)
     return Classifier(network, rule, preprocessing, device)

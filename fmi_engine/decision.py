@@ -1,313 +1,92 @@
-"""How a plant turns a network's answer into a class: the largest logit, thresholds, groups, an unknown band.
+"""What a plant's rule makes of a network's outputs: logits to decide by, and how likely each class is.
 
-A rule is text, as the plant would say it:
-
-    defect > 0.2                                defect where its probability (softmax) is above .2
-    scratch > 0.2, dent > 0.4                   whichever is furthest above its threshold; else another class
-    sigmoid(defect) > 0.3                       a network with one output for each class that the rule names
-    logit(defect) > -1.2                        the same, by the output itself
-    NG = scratch + dent                         several outputs are one class: that of the largest logit
-    NG = scratch + dent > 0.3                   ... by the sum of their probabilities
-    unknown = 0.3 < defect < 0.7                between the two a person decides
-    unknown = largest < 0.8                     where no class is likely enough a person decides
-
-Whatever the rule, `Decision.__call__` makes logits of which the largest is the decision, and whose distance
-from the next is the distance from the threshold in logits: so margins, blame and flips mean what they mean
-under the plain rule. Training does without them (`Decision.log_likelihood`): it teaches what is likely, and
-what an error costs stays in the rule.
+Whatever the rule, `decide` makes logits of which the largest is the decision, and whose distance from the
+next is the distance from the threshold: so margins, blame and flips mean what they mean under the plain
+rule. Training does without them (`log_likelihood`): it teaches what is likely, and what an error costs stays
+in the rule.
 """
-
-import math
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fmi_engine.errors import ClassifierError
-
-LARGEST = "largest"  # in a band: whichever class is likeliest
-EXAMPLES = (
-    '"defect > 0.2", "sigmoid(defect) > 0.3" (one output), "NG = scratch + dent > 0.3", '
-    '"unknown = 0.3 < defect < 0.7"'
-)
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_TERM = r"(?:(?P<by>sigmoid|logit)\(\s*(?P<inner>[^()<>=+]+?)\s*\)|(?P<name>[^()<>=+]+?))"
-_BAND = re.compile(rf"(?P<band>[^()<>=+]+?)\s*=\s*(?P<low>{_NUMBER})\s*<\s*{_TERM}\s*<\s*(?P<high>{_NUMBER})")
-_DOUBT = re.compile(rf"(?P<band>[^()<>=+]+?)\s*=\s*{LARGEST}\s*<\s*(?P<least>{_NUMBER})")
-_GROUP = re.compile(rf"(?P<group>[^()<>=+]+?)\s*=\s*(?P<members>[^()<>=]+?)(?:\s*>\s*(?P<above>{_NUMBER}))?")
-_THRESHOLD = re.compile(rf"{_TERM}\s*>\s*(?P<above>{_NUMBER})")
+from fmi_engine.decision_rule import Band, DecisionRule
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
-    """Where a person decides: between two probabilities of a class, or below one of whichever is largest."""
-
-    name: str  # what the plant calls parts that nobody has decided
-    place: int | None  # of the class, in `Decision.classes`; None: of the likeliest
-    low: float  # logits: of a probability p, log(p / (1 - p))
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A plant's rule, from the outputs of its network to the classes that its log names."""
-
-    text: str  # the rule as given; empty: the largest logit
-    described: tuple[str, ...]  # the class names as the model was described with them
-    classes: tuple[str, ...]  # between which it decides
-    outputs: tuple[str, ...]  # of the network, in their order
-    members: tuple[tuple[int, ...], ...]  # of each class: its outputs; none: it is what is left over
-    thresholds: tuple[float | None, ...]  # of each class: logits above which it is called
-    exclusive: bool = True  # softmax over the outputs; else each has a sigmoid of its own
-    band: Band | None = None
-
-    @classmethod
-    def plain(cls, classes: Sequence[str]) -> "Decision":
-        """The class of the largest logit."""
-        names = tuple(classes)
-        return cls("", names, names, names, tuple((i,) for i in range(len(names))), (None,) * len(names))
-
-    @classmethod
-    def parse(cls, text: str, described: Sequence[str]) -> "Decision":
-        """The rule that a text says for a model described with these class names; empty: the plain one.
-
-        Raises ClassifierError saying what cannot be read, or fits no class.
-        """
-        text = " ".join(text.split())
-        return _Parsed(text, tuple(described)).decision() if text else cls.plain(described)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What a decision may be: the classes, then the band's name where there is one."""
-        return (*self.classes, self.band.name) if self.band else self.classes
-
-    @property
-    def undecided(self) -> str:
-        """What the plant calls parts that a person has to decide; empty where none are."""
-        return self.band.name if self.band else ""
-
-    def class_of(self, label: str) -> str | None:
-        """The class that a label means: its own name, or that of the group that it belongs to."""
-        if label in self.classes:
-            return label
-        if label in self.outputs:
-            place = self.outputs.index(label)
-            return next(name for name, mine in zip(self.classes, self.members, strict=True) if place in mine)
-        return None
-
-    def __call__(self, outputs: Float[Tensor, "batch output"]) -> Float[Tensor, "batch decision"]:
-        """Logits (batch, names) of which the largest is the decision."""
-        if not self.text:
-            return outputs
-        if self.band:
-            return self._with_band(outputs, self.band)
-        largest = self._largest(outputs)
-        free = [i for i, threshold in enumerate(self.thresholds) if threshold is None]
-        if len(free) == len(self.classes):
-            return largest
-        beside = largest[:, free] - largest[:, free].amax(1, keepdim=True)
-        odds, columns = self._odds(outputs), []
-        for i, threshold in enumerate(self.thresholds):
-            columns.append(beside[:, free.index(i)] if threshold is None else odds[:, i] - threshold)
-        return torch.stack(columns, 1)
-
-    def _with_band(self, outputs: Tensor, band: Band) -> Tensor:
-        odds = self._odds(outputs)
-        unknown = torch.zeros_like(odds[:, :1])
-        if band.place is None:
-            return torch.cat([odds - band.high, unknown], 1)
-        mine, largest = odds[:, band.place], self._largest(outputs)
-        others = [i for i in range(len(self.classes)) if i != band.place]
-        beside = largest[:, others] - largest[:, others].amax(1, keepdim=True) + (band.low - mine)[:, None]
-        columns = [
-            mine - band.high if i == band.place else beside[:, others.index(i)]
-            for i in range(len(self.classes))
-        ]
-        return torch.cat([torch.stack(columns, 1), unknown], 1)
-
-    def _largest(self, outputs: Tensor) -> Tensor:
-        """The largest output of each class (batch, classes); 0 of one that is what is left over."""
-        return torch.stack(
-            [
-                outputs[:, list(mine)].amax(1) if mine else outputs.new_zeros(len(outputs))
-                for mine in self.members
-            ],
-            1,
-        )
-
-    def _odds(self, outputs: Tensor) -> Tensor:
-        """Of each class (batch, classes) log(p / (1 - p)), computed so that no probability rounds to 1."""
-        likely = self.log_likelihood(outputs)
-        if not self.exclusive:
-            columns = [outputs[:, mine[0]] if mine else None for mine in self.members]
-            return torch.stack([likely[:, i] if each is None else each for i, each in enumerate(columns)], 1)
-        places = range(len(self.classes))
-        others = [likely[:, [j for j in places if j != i]].logsumexp(1) for i in places]
-        return likely - torch.stack(others, 1)
-
-    def log_likelihood(self, outputs: Float[Tensor, "batch output"]) -> Float[Tensor, "batch label"]:
-        """The logarithm of each class's probability (batch, classes), whatever the thresholds.
-
-        Of outputs that exclude each other the softmax, summed over a class's outputs. Of outputs with a
-        sigmoid each: that its class's output says yes and all others no.
-        """
-        if self.exclusive:
-            likely = outputs.log_softmax(1)
-            if len(self.classes) == len(self.outputs):
-                return likely
-            return torch.stack([likely[:, list(mine)].logsumexp(1) for mine in self.members], 1)
-        yes, no = nn.functional.logsigmoid(outputs), nn.functional.logsigmoid(-outputs)
-        none = no.sum(1)
-        columns = [none - no[:, mine[0]] + yes[:, mine[0]] if mine else none for mine in self.members]
-        return torch.stack(columns, 1)
-
-    def log_answer(self, outputs: Float[Tensor, "batch output"]) -> Tensor:
-        """All that the outputs say, as logarithms of probabilities: what a teacher hands on."""
-        if self.exclusive:
-            return outputs.log_softmax(1)
-        return torch.cat([nn.functional.logsigmoid(outputs), nn.functional.logsigmoid(-outputs)], 1)
+def decide(rule: DecisionRule, outputs: Float[Tensor, "batch output"]) -> Float[Tensor, "batch decision"]:
+    """Logits (batch, names) of which the largest is the decision."""
+    if not rule.text:
+        return outputs
+    if rule.band:
+        return _with_band(rule, outputs, rule.band)
+    largest = _largest(rule, outputs)
+    free = [i for i, threshold in enumerate(rule.thresholds) if threshold is None]
+    if len(free) == len(rule.classes):
+        return largest
+    beside = largest[:, free] - largest[:, free].amax(1, keepdim=True)
+    odds, columns = _odds(rule, outputs), []
+    for i, threshold in enumerate(rule.thresholds):
+        columns.append(beside[:, free.index(i)] if threshold is None else odds[:, i] - threshold)
+    return torch.stack(columns, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Clause:
-    kind: str  # band, doubt, group or threshold
-    found: re.Match[str]
+def _with_band(rule: DecisionRule, outputs: Tensor, band: Band) -> Tensor:
+    odds = _odds(rule, outputs)
+    unknown = torch.zeros_like(odds[:, :1])
+    if band.place is None:
+        return torch.cat([odds - band.high, unknown], 1)
+    mine, largest = odds[:, band.place], _largest(rule, outputs)
+    others = [i for i in range(len(rule.classes)) if i != band.place]
+    beside = largest[:, others] - largest[:, others].amax(1, keepdim=True) + (band.low - mine)[:, None]
+    columns = [
+        mine - band.high if i == band.place else beside[:, others.index(i)] for i in range(len(rule.classes))
+    ]
+    return torch.cat([torch.stack(columns, 1), unknown], 1)
 
-    def __getitem__(self, name: str) -> str:
-        return (self.found.groupdict().get(name) or "").strip()
 
-    @property
-    def term(self) -> str:
-        """The class that it speaks of."""
-        return self["inner"] or self["name"]
+def _largest(rule: DecisionRule, outputs: Tensor) -> Tensor:
+    """The largest output of each class (batch, classes); 0 of one that is what is left over."""
+    return torch.stack(
+        [
+            outputs[:, list(mine)].amax(1) if mine else outputs.new_zeros(len(outputs))
+            for mine in rule.members
+        ],
+        1,
+    )
 
 
-class _Parsed:
-    """A rule's clauses, checked against the class names that a model was described with."""
+def _odds(rule: DecisionRule, outputs: Tensor) -> Tensor:
+    """Of each class (batch, classes) log(p / (1 - p)), computed so that no probability rounds to 1."""
+    likely = log_likelihood(rule, outputs)
+    if not rule.exclusive:
+        columns = [outputs[:, mine[0]] if mine else None for mine in rule.members]
+        return torch.stack([likely[:, i] if each is None else each for i, each in enumerate(columns)], 1)
+    places = range(len(rule.classes))
+    others = [likely[:, [j for j in places if j != i]].logsumexp(1) for i in places]
+    return likely - torch.stack(others, 1)
 
-    def __init__(self, text: str, described: tuple[str, ...]) -> None:
-        self.text, self.described = text, described
-        self.clauses = [self._clause(part.strip()) for part in text.split(",")]
 
-    def error(self, why: str) -> ClassifierError:
-        return ClassifierError(
-            f"the decision '{self.text}': {why}. The model's classes are: {', '.join(self.described)}; "
-            f"expected, for example, {EXAMPLES}, or nothing for the class of the largest logit"
-        )
+def log_likelihood(
+    rule: DecisionRule, outputs: Float[Tensor, "batch output"]
+) -> Float[Tensor, "batch label"]:
+    """The logarithm of each class's probability (batch, classes), whatever the thresholds.
 
-    def _clause(self, part: str) -> _Clause:
-        kinds = {"band": _BAND, "doubt": _DOUBT, "group": _GROUP, "threshold": _THRESHOLD}
-        for kind, pattern in kinds.items():
-            if found := pattern.fullmatch(part):
-                return _Clause(kind, found)
-        raise self.error(f"'{part}' cannot be read")
+    Of outputs that exclude each other the softmax, summed over a class's outputs. Of outputs with a
+    sigmoid each: that its class's output says yes and all others no.
+    """
+    if rule.exclusive:
+        likely = outputs.log_softmax(1)
+        if len(rule.classes) == len(rule.outputs):
+            return likely
+        return torch.stack([likely[:, list(mine)].logsumexp(1) for mine in rule.members], 1)
+    yes, no = nn.functional.logsigmoid(outputs), nn.functional.logsigmoid(-outputs)
+    none = no.sum(1)
+    columns = [none - no[:, mine[0]] + yes[:, mine[0]] if mine else none for mine in rule.members]
+    return torch.stack(columns, 1)
 
-    def of(self, *kinds: str) -> list[_Clause]:
-        return [clause for clause in self.clauses if clause.kind in kinds]
 
-    def decision(self) -> Decision:
-        by = {clause["by"] for clause in self.of("band", "threshold")}
-        exclusive = by <= {""}
-        if not exclusive and "" in by:
-            raise self.error(
-                "some classes go by sigmoid or logit and others by softmax; a network has one kind"
-            )
-        classes, members = self._groups() if exclusive else self._single()
-        bounds = self._thresholds(classes)
-        return Decision(
-            self.text,
-            self.described,
-            classes,
-            self.described
-            if exclusive
-            else tuple(each for each in self.described if each in self._single_outputs()),
-            members,
-            bounds,
-            exclusive,
-            self._band(classes, bounds),
-        )
-
-    def _groups(self) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
-        """The classes with their outputs: groups, in the place of their first member, and what is in none."""
-        group_of: dict[str, str] = {}
-        for clause in self.of("group"):
-            for member in map(str.strip, clause["members"].split("+")):
-                self._check_class(member, self.described)
-                if member in group_of:
-                    raise self.error(f"'{member}' stands in two groups")
-                group_of[member] = clause["group"]
-        alone = {name for name in self.described if name not in group_of}
-        if taken := alone & set(group_of.values()):
-            raise self.error(f"a group has the name of '{taken.pop()}', which is a class beside it")
-        members: dict[str, list[int]] = {}
-        for i, name in enumerate(self.described):
-            members.setdefault(group_of.get(name, name), []).append(i)
-        if len(members) < 2:
-            raise self.error("all classes are in one group, and nothing is left to decide")
-        return tuple(members), tuple(map(tuple, members.values()))
-
-    def _single_outputs(self) -> list[str]:
-        return [clause.term for clause in self.of("band", "threshold")]
-
-    def _single(self) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
-        """The classes of a network with an output for each that the rule names."""
-        if self.of("group", "doubt"):
-            raise self.error("groups and 'largest' go by softmax, not by sigmoid or logit")
-        named = self._single_outputs()
-        for name in named:
-            self._check_class(name, self.described)
-        outputs = [name for name in self.described if name in named]
-        if len(outputs) != len(self.described) - 1:
-            rest = [name for name in self.described if name not in named]
-            raise self.error(
-                "by sigmoid or logit, one class is what is left where no other is called, and the rule names "
-                f"all others; it leaves {', '.join(rest) or 'none'}"
-            )
-        return self.described, tuple((outputs.index(n),) if n in named else () for n in self.described)
-
-    def _thresholds(self, classes: tuple[str, ...]) -> tuple[float | None, ...]:
-        found: dict[str, float] = {}
-        for clause in self.of("group", "threshold"):
-            name = clause["group"] or clause.term
-            self._check_class(name, classes)
-            if clause["above"]:
-                if name in found:
-                    raise self.error(f"'{name}' has two thresholds")
-                found[name] = self._bound(clause["above"], clause["by"])
-        if len(found) == len(classes):
-            raise self.error("every class has a threshold; leave one without, for parts that pass none")
-        return tuple(found.get(name) for name in classes)
-
-    def _band(self, classes: tuple[str, ...], thresholds: tuple[float | None, ...]) -> Band | None:
-        clauses = self.of("band", "doubt")
-        if not clauses:
-            return None
-        if len(clauses) > 1 or any(each is not None for each in thresholds):
-            raise self.error("a band stands alone: it holds the threshold of its class, and needs no other")
-        clause, name = clauses[0], clauses[0]["band"]
-        if name in (*classes, *self.described):
-            raise self.error(f"the band has the name of the class '{name}'")
-        if clause.kind == "doubt":
-            least = self._bound(clause["least"], "")
-            return Band(name, None, least, least)
-        self._check_class(clause.term, classes)
-        low, high = (self._bound(clause[end], clause["by"]) for end in ("low", "high"))
-        if low >= high:
-            raise self.error(f"the band from {clause['low']} to {clause['high']} is empty")
-        return Band(name, classes.index(clause.term), low, high)
-
-    def _check_class(self, name: str, classes: Sequence[str]) -> None:
-        if name not in classes:
-            raise self.error(f"'{name}' is no class")
-
-    def _bound(self, text: str, by: str) -> float:
-        """In logits."""
-        value = float(text)
-        if by == "logit":
-            return value
-        if not 0 < value < 1:
-            raise self.error(f"{text} is no probability between 0 and 1")
-        return math.log(value / (1 - value))
+def log_answer(rule: DecisionRule, outputs: Float[Tensor, "batch output"]) -> Tensor:
+    """All that the outputs say, as logarithms of probabilities: what a teacher hands on."""
+    if rule.exclusive:
+        return outputs.log_softmax(1)
+    return torch.cat([nn.functional.logsigmoid(outputs), nn.functional.logsigmoid(-outputs)], 1)

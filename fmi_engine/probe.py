@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, fx, nn
 
 from fmi_engine.classifier import Classifier
+from fmi_engine.decision import decide
 from fmi_engine.errors import ClassifierError, UnknownLayerError
 from fmi_engine.layout import MAPS, Maps, Tokens, layout_of, noted
 from fmi_engine.types import FilterRef, Layer
@@ -371,7 +372,7 @@ class Resumption:
 def cut_at(classifier: Classifier, layer: str) -> Resumption:
     """A classifier's network cut at `layer`, whose tail decides as the classifier does."""
     cut = resumption(classifier.network, layer)
-    return Resumption(cut.head, lambda *values: classifier.decision(cut.tail(*values)))
+    return Resumption(cut.head, lambda *values: decide(classifier.decision, cut.tail(*values)))
 
 
 def resumption(network: nn.Module, layer: str) -> Resumption:

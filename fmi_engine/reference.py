@@ -122,12 +122,12 @@ def build_reference(
                 np.concatenate(energy[name]),
                 np.concatenate(spread[name]),
                 true,
-                len(classifier.class_names),
+                len(classifier.decision.classes),
                 minimum_per_class,
             )
             for name in names
         },
-        np.bincount(true, minlength=len(classifier.class_names)),
+        np.bincount(true, minlength=len(classifier.decision.classes)),
         np.concatenate(rights),
     )
 

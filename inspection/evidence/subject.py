@@ -15,6 +15,7 @@ from fmi_engine.reference import Reference
 from fmi_engine.types import FloatArray, Layer
 from inspection.evidence.look import Looks
 from inspection.evidence.normal import learn_normal
+from inspection.evidence.room import room_for, within
 from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.inputs.images import reading
 from inspection.inputs.labelled import Labelled, load_images
@@ -90,9 +91,12 @@ def open_subject(
     """
     settings = workspace.settings
     classifier = load_model(workspace.root, model, settings.compute.device)
+    room = room_for(settings, classifier, references)
+    workspace = within(workspace, room)
     layers = layers_of(classifier)
-    chosen = draw_references(references, settings.reference.images_per_class, settings.compute.seed)
-    paths, how = [Path(each.image_path) for each in chosen], reading(settings.images, model.bit_depth)
+    chosen = draw_references(references, room.per_class, settings.compute.seed)
+    paths = [Path(each.image_path) for each in chosen]
+    how = reading(settings.images, model.bit_depth, model.prepared)
     images = load_images(paths, classifier.preprocessing, progress, how)
     labels = np.array([model.class_names.index(each.label) for each in chosen], np.int64)
     labelled = Labelled(images, labels)

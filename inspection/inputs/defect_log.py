@@ -30,6 +30,7 @@ REASONS = (
     "conflicting",  # one image, two true labels, and none is the later one: every such row
     "superseded",  # a later verdict on the same image says otherwise
     "not_an_error",  # the predicted label is the true label
+    "undecided",  # the model left the part to a person: neither right nor wrong
     "duplicate",  # an earlier row says the same
     "not_reproduced",  # the model does not repeat the error (found by the caller, which has the model)
 )
@@ -140,6 +141,7 @@ class LogReading:
     images: Reading = AS_STORED
     tables: TableSettings = DEFAULT_TABLES
     sha256: str | None = None  # the content that the log has to have
+    undecided: str = ""  # the predicted label of a part that the model leaves to a person; empty: none is
 
 
 def read_defect_log(
@@ -166,14 +168,14 @@ def read_defect_log(
 
     Errors: LogError for a log that cannot be read as a whole, or that has another content than asked for.
     """
-    _check_label_map(how.label_map, class_names)
+    _check_label_map(how.label_map, [*class_names, *([how.undecided] if how.undecided else [])])
     folders = path_map(how.paths)
     table = read_table(path, how.query, Use(needed=_needed(column_map), limits=how.tables))
     found = sha256_of(path)
     if how.sha256 not in (None, found):
         raise LogError(_changed(path))
     root = how.images_root or path.absolute().parent
-    words = _Words(class_names, how.label_map)
+    words = _Words(class_names, how.label_map, how.undecided)
     labelled, set_aside = _split(
         _labelled(row, cells, root, words, folders) for row, cells in _ours(path, table, column_map)
     )
@@ -364,6 +366,7 @@ class _Words:
 
     class_names: Sequence[str]
     label_map: Mapping[str, str]
+    undecided: str = ""
     known: dict[str, Meaning] = field(default_factory=dict)
     otherwise: Counter[str] = field(default_factory=Counter)  # label -> rows
 
@@ -372,6 +375,11 @@ class _Words:
         if label not in self.known:
             self.known[label] = meaning(label, self.class_names, self.label_map)
         return self.known[label]
+
+    def leaves_open(self, label: str) -> bool:
+        """Whether a predicted label says that a person has to decide."""
+        names = [*self.class_names, self.undecided]
+        return bool(self.undecided) and meaning(label, names, self.label_map).class_name == self.undecided
 
     def count(self, labels: Iterable[str]) -> None:
         """Note the labels of a row that is used."""
@@ -395,6 +403,9 @@ def _labelled(number: int, cells: _Cells, root: Path, words: _Words, folders: Pa
             return SetAside(number, "malformed", f"{name} is empty", spelt or None)
     if not ours["true_label"]:
         return SetAside(number, "not_verified", "no label by an operator", spelt)
+    if words.leaves_open(ours["predicted_label"]):
+        detail = f"the model left the part to a person ('{words.undecided}'), who said {ours['true_label']}"
+        return SetAside(number, "undecided", detail, spelt)
     labels = {}
     for name in ("predicted_label", "true_label"):
         meant = words.meaning(ours[name])

@@ -1084,6 +1084,23 @@ MIGRATIONS: tuple[Migration, ...] = (
         "names of textures, recipes in parts, heat maps of errors",
         _NAMED + tuple(_comment(*item) for item in _COMMENTS_NAMED.items()),
     ),
+    (
+        18,
+        "models that decide and prepare images as the plant does",
+        (
+            "ALTER TABLE models ADD COLUMN decision VARCHAR DEFAULT ''",
+            "ALTER TABLE models ADD COLUMN described VARCHAR[] DEFAULT []",
+            "ALTER TABLE models ADD COLUMN prepared VARCHAR DEFAULT ''",
+            _comment("COLUMN models.prepared", "how an image fills the input; empty: stretched to its size"),
+            _comment(
+                "COLUMN models.decision", "the plant's rule, such as defect > 0.2; empty: the largest logit"
+            ),
+            _comment(
+                "COLUMN models.described",
+                "the class names that the rule speaks of; empty: class_names, of which it makes no others",
+            ),
+        ),
+    ),
 )
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS schema_version (

@@ -9,7 +9,8 @@ import torch
 
 from fmi_engine.blame import margins
 from fmi_engine.classifier import Classifier
-from fmi_engine.decision import Decision
+from fmi_engine.decision import decide, log_likelihood
+from fmi_engine.decision_rule import DecisionRule
 from fmi_engine.errors import ClassifierError
 from fmi_engine.probe import cut_at
 from tests.fmi_engine.tiny import Readout, plain
@@ -64,18 +65,18 @@ RULES: dict[str, tuple[tuple[str, ...], Rule]] = {
 @pytest.mark.parametrize("text", RULES)
 def test_the_largest_logit_is_what_the_plants_words_say(text: str) -> None:
     described, said = RULES[text]
-    rule = Decision.parse(text, described)
+    rule = DecisionRule.parse(text, described)
     outputs = 3 * torch.randn(1000, len(rule.outputs), generator=torch.Generator().manual_seed(0)).double()
     likely = outputs.softmax(1) if rule.exclusive else outputs.sigmoid()
-    found = [rule.names[i] for i in rule(outputs).argmax(1)]
+    found = [rule.names[i] for i in decide(rule, outputs).argmax(1)]
     assert found == [said(dict(zip(rule.outputs, each.tolist(), strict=True))) for each in likely]
     assert set(found) == set(rule.names)
 
 
 def test_without_a_rule_the_networks_logits_decide_as_they_are() -> None:
-    rule, outputs = Decision.parse("  ", THREE), torch.randn(5, 3)
-    assert rule(outputs) is outputs
-    assert rule == Decision.plain(THREE)
+    rule, outputs = DecisionRule.parse("  ", THREE), torch.randn(5, 3)
+    assert decide(rule, outputs) is outputs
+    assert rule == DecisionRule.plain(THREE)
     assert rule.names == rule.classes == rule.outputs == THREE
 
 
@@ -92,18 +93,18 @@ def test_with_a_band_the_margin_is_as_far_from_one_end_as_from_the_other() -> No
 
 def missed_by(text: str, probabilities: list[float]) -> list[float]:
     """The margins of defects of these probabilities that are called good."""
-    rule = Decision.parse(text, TWO)
+    rule = DecisionRule.parse(text, TWO)
     defect = torch.tensor(probabilities).logit()[:, None]
     outputs = torch.cat([torch.zeros_like(defect), defect], 1) if rule.exclusive else defect
     good = torch.zeros(len(probabilities), dtype=torch.int64)
-    found: list[float] = margins(rule(outputs), good, good + 1).tolist()
+    found: list[float] = margins(decide(rule, outputs), good, good + 1).tolist()
     return found
 
 
 def test_no_probability_is_too_near_one_to_be_told_from_its_threshold() -> None:
-    rule = Decision.parse("unknown = largest < 0.9999", TWO)
+    rule = DecisionRule.parse("unknown = largest < 0.9999", TWO)
     outputs = torch.tensor([[0.0, 9.0], [0.0, 9.3], [0.0, 40.0], [0.0, 80.0]])
-    decided = rule(outputs)
+    decided = decide(rule, outputs)
     assert decided.argmax(1).tolist() == [2, 1, 1, 1]
     assert (decided[2:, 1] - decided[2:, 2]).tolist() == pytest.approx(
         [40 - logit(0.9999), 80 - logit(0.9999)]
@@ -112,9 +113,9 @@ def test_no_probability_is_too_near_one_to_be_told_from_its_threshold() -> None:
 
 @pytest.mark.parametrize("text", RULES)
 def test_what_is_likely_knows_no_thresholds(text: str) -> None:
-    rule = Decision.parse(text, RULES[text][0])
+    rule = DecisionRule.parse(text, RULES[text][0])
     outputs = torch.randn(50, len(rule.outputs), generator=torch.Generator().manual_seed(1))
-    likely = rule.log_likelihood(outputs).exp()
+    likely = log_likelihood(rule, outputs).exp()
     assert likely.shape == (50, len(rule.classes))
     if rule.exclusive or len(rule.outputs) == 1:
         torch.testing.assert_close(likely.sum(1), torch.ones(50))
@@ -125,14 +126,14 @@ def test_what_is_likely_knows_no_thresholds(text: str) -> None:
 
 
 def test_of_sigmoids_it_is_likely_that_one_says_yes_and_the_others_no() -> None:
-    rule = Decision.parse("sigmoid(scratch) > .3, sigmoid(dent) > .5", THREE)
+    rule = DecisionRule.parse("sigmoid(scratch) > .3, sigmoid(dent) > .5", THREE)
     p = torch.tensor([[0.2, 0.9]])
     expected = torch.tensor([[0.8 * 0.1, 0.2 * 0.1, 0.8 * 0.9]])
-    torch.testing.assert_close(rule.log_likelihood(p.logit()).exp(), expected)
+    torch.testing.assert_close(log_likelihood(rule, p.logit()).exp(), expected)
 
 
 def test_a_label_of_a_group_is_its_class() -> None:
-    rule = Decision.parse("NG = scratch + dent > 0.3, OK = good", THREE)
+    rule = DecisionRule.parse("NG = scratch + dent > 0.3, OK = good", THREE)
     assert rule.classes == ("OK", "NG")
     assert [rule.class_of(each) for each in ("good", "dent", "NG", "OK", "crack")] == [
         "OK",
@@ -166,7 +167,7 @@ WRONG = {
 @pytest.mark.parametrize("text", WRONG)
 def test_what_is_wrong_with_a_rule_is_said_with_the_classes_and_examples(text: str) -> None:
     with pytest.raises(ClassifierError) as raised:
-        Decision.parse(text, THREE)
+        DecisionRule.parse(text, THREE)
     said = str(raised.value)
     assert WRONG[text] in said
     assert f"the decision '{text}'" in said
@@ -178,7 +179,7 @@ def test_a_classifier_decides_everywhere_by_its_rule() -> None:
     network = Readout([[1.0], [3.0]], [[1, 0], [0, 1]])
     images = np.array([40, 80], np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), np.uint8)
     bare = Classifier(network, TWO, plain(2, 1))
-    decided = Classifier(network, Decision.parse("defect > 0.7", TWO), plain(2, 1))
+    decided = Classifier(network, DecisionRule.parse("defect > 0.7", TWO), plain(2, 1))
     assert bare.predict(images).argmax(1).tolist() == [1, 1]
     assert decided.predict(images).argmax(1).tolist() == [0, 0]
     np.testing.assert_allclose(decided.probabilities(images), bare.predict(images), rtol=1e-6)
@@ -191,6 +192,6 @@ def test_a_classifier_decides_everywhere_by_its_rule() -> None:
 
 def test_a_network_of_one_output_is_no_network_of_two_classes() -> None:
     one = Readout([[1.0]], [[1.0]])
-    assert Classifier(one, Decision.parse("sigmoid(defect) > 0.5", TWO), plain(2, 1)).class_names == TWO
+    assert Classifier(one, DecisionRule.parse("sigmoid(defect) > 0.5", TWO), plain(2, 1)).class_names == TWO
     with pytest.raises(ClassifierError, match="expected one logit for each of the 2 classes"):
         Classifier(one, TWO, plain(2, 1))

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fmi_engine.classifier import Classifier, Preprocessing, build_network
+from fmi_engine.decision_rule import DecisionRule
 from fmi_engine.errors import ClassifierError
 from inspection.errors import ImageError, ModelError
 from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import read_image, write_image
 from inspection.models import registry as models
-from inspection.models.registry import ModelSpec, check_classes, check_references, reference_images
+from inspection.models.registry import ModelSpec, as_decided, check_classes, reference_images
 from inspection.workspace.folder import Workspace
 from inspection.workspace.settings import Settings
 from inspection.workspace.store import Store
@@ -103,8 +104,16 @@ def test_an_unknown_good_class_is_answered_with_the_classes_there_are() -> None:
 def test_a_reference_of_an_unknown_class() -> None:
     images = [LabelledImage(Path(f"/{label}.png"), label, None) for label in ("rust", "good", "burr", "rust")]
     with pytest.raises(ModelError, match=r"does not know: burr, rust\. .* are: good, pit"):
-        check_references(images, ("good", "pit"))
-    check_references(images[1:2], ("good", "pit"))
+        as_decided(images, DecisionRule.plain(("good", "pit")))
+    assert as_decided(images[1:2], DecisionRule.plain(("good", "pit"))) == images[1:2]
+
+
+def test_references_of_a_group_count_as_the_group() -> None:
+    rule = DecisionRule.parse("NG = rust + burr, OK = good", ("good", "rust", "burr"))
+    images = [ReferenceImage(f"/{label}.png", label, "train") for label in ("rust", "good", "burr", "NG")]
+    assert [each.label for each in as_decided(images, rule)] == ["NG", "OK", "NG", "NG"]
+    with pytest.raises(ModelError, match=r"does not know: pit\. .* are: OK, NG, good, rust, burr"):
+        as_decided([ReferenceImage("/a.png", "pit", "val")], rule)
 
 
 @pytest.mark.parametrize(
