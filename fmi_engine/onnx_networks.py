@@ -2,6 +2,7 @@
 
 import operator
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def _converter() -> Any:
         from onnx2torch import convert
     except ImportError as error:
         raise ClassifierError(f"onnx2torch cannot be imported ({first_line(error)}). {INSTALL}") from None
+    warnings.filterwarnings("ignore", module="onnx2torch")  # of what is to come in torch: see check_answers
     return convert
 
 
