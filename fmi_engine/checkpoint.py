@@ -146,8 +146,13 @@ def _saved_by_torch(path: Path) -> Any:
 
 def _refuse_programs(path: Path) -> None:
     """Raise ClassifierError for files that hold a program beside its weights, saying how to get these."""
+    if path.is_file() and not path.stat().st_size:
+        raise ClassifierError(f"{path} is empty. Expected a state dict: {SAVE}")
     if path.suffix == ".onnx":
-        raise ClassifierError(f"{path} is an ONNX file, which holds no state dict. Expected one: {SAVE}")
+        raise ClassifierError(
+            f"{path} is an ONNX file, which holds its network, too: register it with --architecture onnx. As "
+            f"weights of another architecture a state dict is expected: {SAVE}"
+        )
     if not path.is_file() or not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:

@@ -15,11 +15,15 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fmi_engine.answer import MARK, answering
 from fmi_engine.checkpoint import load_checkpoint
 from fmi_engine.decision import decide, log_likelihood
 from fmi_engine.decision_rule import DecisionRule
 from fmi_engine.errors import ClassifierError, first_line
+from fmi_engine.layout import noted
 from fmi_engine.memory import keep_freed_memory
+from fmi_engine.onnx_networks import ONNX, from_onnx
+from fmi_engine.timm_networks import TIMM, from_timm
 from fmi_engine.vision import torchvision
 
 
@@ -94,22 +98,26 @@ class Classifier:
     def _check_output(self) -> None:
         p = self.preprocessing
         try:
-            with torch.no_grad():
+            with torch.no_grad(), noted(self.network, (p.height, p.width)):
                 logits = self.network(torch.zeros(1, p.channels, p.height, p.width, device=self.device))
+        except ClassifierError:
+            raise
         except Exception as error:  # a user's network, or an assertion about the size, may raise anything
             size = f"{p.channels} x {p.height} x {p.width}"
             raise ClassifierError(
-                f"the network does not accept a {size} image: {first_line(error)}"
+                f"the network does not accept a {size} image: {first_line(error)}{_in_float32(self.network)}"
             ) from None
         if not isinstance(logits, Tensor):
             raise ClassifierError(
-                f"the network answers with a {type(logits).__name__}; expected one tensor of logits"
+                f"the network answers with a {type(logits).__name__}; expected one tensor of logits. Where "
+                f"they are a part of it, name that: --architecture module:function{MARK}NAME-or-NUMBER"
             )
         names = self.decision.outputs
         if logits.ndim != 2 or logits.shape[1] != len(names):
             raise ClassifierError(
                 f"the network answers with shape {tuple(logits.shape)}; expected one logit for each of the "
                 f"{len(names)} classes: {', '.join(names)}"
+                + (". Let its forward pass end with flatten(1)" if logits[0].numel() == len(names) else "")
             )
 
     @property
@@ -161,6 +169,13 @@ class Classifier:
         return np.concatenate(batches) if batches else np.zeros((0, columns), np.float32)
 
 
+def _in_float32(network: nn.Module) -> str:
+    """What to do about weights in half precision, where there are any."""
+    if all(weight.dtype.itemsize >= 4 for weight in network.parameters()):
+        return ""
+    return "; its weights are in half precision: let the module build it in float32 (network.float())"
+
+
 def freeze(network: nn.Module) -> nn.Module:
     """Put a network into inference mode: no weight gradients, no in-place activations."""
     for module in network.modules():
@@ -182,12 +197,24 @@ def hash_weights(state: Mapping[str, Any]) -> str:
 
 
 def build_network(architecture: str, classes: int, channels: int) -> nn.Module:
-    """Make an untrained network from a torchvision name or a `module:function` factory.
+    """Make a network from a torchvision name, timm:NAME, onnx:FILE or a `module:function` factory.
 
-    `classes` are its outputs. A factory is called with (classes, channels). A torchvision network for grey
-    images gets a first convolution with one input channel. Raises ClassifierError saying what exists.
+    It is untrained, but for that of a file. `classes` are its outputs. A factory is called with (classes,
+    channels). A torchvision network for grey images gets a first convolution with one input channel. Where
+    the name ends with `#PART`, that part of the network's answer becomes its answer. Raises ClassifierError
+    saying what exists.
     """
     keep_freed_memory()
+    name, _, part = architecture.partition(MARK)
+    network = _build(name, classes, channels)
+    return answering(network, part) if part else network
+
+
+def _build(architecture: str, classes: int, channels: int) -> nn.Module:
+    if architecture.startswith(TIMM):
+        return from_timm(architecture, classes, channels)
+    if architecture.startswith(ONNX):
+        return from_onnx(architecture, channels)
     if ":" in architecture:
         return _from_factory(architecture, classes, channels)
     models = torchvision().models

@@ -96,3 +96,8 @@ def _check_gradient(classifier: Classifier, x: Tensor, layers: Sequence[str]) ->
     without = [name for name, gradient in zip(codes, gradients, strict=True) if gradient is None]
     if len(without) == len(codes):
         raise ClassifierError(f"no gradient reaches any layer ({', '.join(without[:3])}, ...): {why}")
+    if not any(bool(gradient.any()) for gradient in gradients if gradient is not None):
+        raise ClassifierError(
+            "the gradient is 0 in every layer, so nothing in them can be blamed: the weights of the last "
+            "layer are 0, or a softmax at the end is sure of every image; let the forward pass end before it"
+        )

@@ -1,4 +1,7 @@
-"""The only module that hooks a network: codes, truncated and resumed forward passes."""
+"""Codes, truncated and resumed forward passes: with `layout` the only module that hooks a network.
+
+A code is (batch, channel, height, width), however its layer lays it out (`fmi_engine.layout`).
+"""
 
 import operator
 from collections import Counter
@@ -14,6 +17,7 @@ from torch import Tensor, fx, nn
 from fmi_engine.classifier import Classifier
 from fmi_engine.decision import decide
 from fmi_engine.errors import ClassifierError, UnknownLayerError
+from fmi_engine.layout import MAPS, Maps, Tokens, layout_of, noted
 from fmi_engine.types import FilterRef, Layer
 
 Measured = TypeVar("Measured")
@@ -31,6 +35,7 @@ ACTIVATIONS = (
     nn.Softplus,
     nn.Hardswish,
 )
+ROWS = (nn.Sequential, nn.ModuleList)  # of blocks
 OUT_OF_PLACE = {
     operator.iadd: operator.add,
     operator.isub: operator.sub,
@@ -50,8 +55,8 @@ def measured(
     found: dict[str, Measured] = {}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            found[name] = measure(output)
+        def hook(module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            found[name] = measure(layout_of(module).read(output))
 
         return hook
 
@@ -79,9 +84,10 @@ def recorded(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
     codes: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-            codes[name] = output
-            return output.clone()  # the network may go on to overwrite its own copy
+        def hook(module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+            layout = layout_of(module)
+            codes[name] = layout.read(output)
+            return layout.write(codes[name].clone(), output)  # the network may overwrite its own copy
 
         return hook
 
@@ -107,8 +113,8 @@ def tapped(
     modules = {name: find_module(network, name) for name in layers}  # before any hook: it may raise
 
     def keep(name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-            codes.setdefault(name, output)
+        def hook(module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+            codes.setdefault(name, layout_of(module).read(output))
             if len(codes) == len(modules):
                 raise _Reached
             return output.clone()  # the network may go on to overwrite its own copy
@@ -166,10 +172,11 @@ def silenced(network: nn.Module, layer: str, channels: Sequence[int]) -> Iterato
     Enter it before the layer is tapped: hooks run in the order in which they came.
     """
 
-    def silence(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-        quiet = output.clone()
+    def silence(module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        layout = layout_of(module)
+        quiet = layout.read(output).clone()
         quiet[:, list(channels)] = 0
-        return quiet
+        return layout.write(quiet, output)
 
     handle = find_module(network, layer).register_forward_hook(silence)
     try:
@@ -207,15 +214,51 @@ def find_layers(network: nn.Module, x: Float[Tensor, "batch channel height width
     """The layers whose output is a post-activation code, in the order of the forward pass.
 
     A layer is named by the outermost module that returns the code and runs once in a pass: `layer2` of a
-    ResNet, `features.3` of a VGG. Where a network has no such layer, its convolutions serve. Raises
-    ClassifierError where it has neither.
+    ResNet, `features.3` of a VGG. Where a network has no such layer, its convolutions serve, and the blocks
+    whose filters come last (of tokens, or of maps) beside either. Raises ClassifierError where it has none.
     """
     outputs, calls = _trace_outputs(network, x)
-    layers = [layer for output in outputs if (layer := _as_layer(output, calls)) is not None]
-    layers = layers or [layer for output in outputs if (layer := _as_convolution(output, calls)) is not None]
+    active = any(_as_layer(output, calls) for output in outputs)
+    as_code = _as_layer if active else _as_convolution
+    found = [as_code(output, calls) or _as_block(output, calls, network) for output in outputs]
+    layers = _in_order(network, x, [layer for layer in found if layer is not None])
     if not layers:
-        raise ClassifierError("the network has no layer with feature maps of more than one position")
-    return tuple(layers)
+        raise ClassifierError(
+            "the network has no layer with feature maps of more than one position, in which a night looks "
+            "for what went wrong. Register one with convolutions, or a transformer of blocks in a row"
+        )
+    return layers
+
+
+def _in_order(network: nn.Module, x: Tensor, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Without the layers whose tokens are not the image's positions row by row (Hiera sorts them).
+
+    One patch of the image is changed at a time: of the tokens, its own or a neighbour has to change most. The
+    first layer of each number of tokens stands for those after it.
+    """
+    tokens = {layer: layout for layer in layers if isinstance(layout := _layout(network, layer), Tokens)}
+    first = {layout: layer for layer, layout in reversed(tokens.items())}
+    kept = {layout for layout, layer in first.items() if _is_in_order(network, x, layer)}
+    return tuple(layer for layer in layers if layer not in tokens or tokens[layer] in kept)
+
+
+def _layout(network: nn.Module, layer: Layer) -> Maps:
+    return layout_of(network.get_submodule(layer.name))
+
+
+@torch.no_grad()
+def _is_in_order(network: nn.Module, x: Tensor, layer: Layer) -> bool:
+    high, wide = x.shape[2] // layer.height, x.shape[3] // layer.width
+    with truncated(network, layer.name) as code:
+        before = code(x)
+        for row, column in ((0, layer.width - 1), (layer.height // 2, layer.width // 4)):
+            changed = x.clone()
+            changed[:, :, row * high : (row + 1) * high, column * wide : (column + 1) * wide] += 1
+            most = (code(changed) - before).abs().sum((0, 1)).argmax().item()
+            found_row, found_column = divmod(int(most), layer.width)
+            if max(abs(found_row - row), abs(found_column - column)) > 1:
+                return False
+    return True
 
 
 def _trace_outputs(network: nn.Module, x: Tensor) -> tuple[list[_Output], Counter[str]]:
@@ -240,7 +283,7 @@ def _trace_outputs(network: nn.Module, x: Tensor) -> tuple[list[_Output], Counte
 
     handles = [module.register_forward_hook(watch(name)) for name, module in network.named_modules() if name]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), noted(network, (x.shape[2], x.shape[3])):
             network(x)
     finally:
         for handle in handles:
@@ -252,7 +295,7 @@ def _as_layer(output: _Output, calls: Counter[str]) -> Layer | None:
     is_leaf = not any(True for _ in output.module.children())
     if is_leaf and (not isinstance(output.module, ACTIVATIONS) or isinstance(output.before, nn.Linear)):
         return None
-    nonnegative = _is_code(output.tensor) and bool(output.tensor.min() >= 0)
+    nonnegative = _is_code(output) and bool(output.tensor.min() >= 0)
     return _named(output, calls, nonnegative) if is_leaf or nonnegative else None
 
 
@@ -260,16 +303,35 @@ def _as_convolution(output: _Output, calls: Counter[str]) -> Layer | None:
     return _named(output, calls, nonnegative=False) if isinstance(output.module, nn.Conv2d) else None
 
 
+def _as_block(output: _Output, calls: Counter[str], network: nn.Module) -> Layer | None:
+    """One of a row of blocks whose filters come last, as transformers have them."""
+    blocks = [name for name in output.names if _is_block(network, name)]
+    last = layout_of(output.module) != MAPS
+    return _named(output, calls, nonnegative=False) if blocks and last else None
+
+
+def _is_block(network: nn.Module, name: str) -> bool:
+    module, row = network.get_submodule(name), network.get_submodule(name.rpartition(".")[0])
+    return any(True for _ in module.children()) and isinstance(row, ROWS) and not isinstance(module, ROWS)
+
+
 def _named(output: _Output, calls: Counter[str], nonnegative: bool) -> Layer | None:
     names = [name for name in output.names if calls[name] == 1]
-    if not names or not _is_code(output.tensor):
+    if not names or not _is_code(output):
         return None
-    _, channels, height, width = output.tensor.shape
+    _, channels, height, width = _read(output).shape
     return Layer(min(names, key=lambda name: name.count(".")), channels, height, width, nonnegative)
 
 
-def _is_code(tensor: Tensor) -> bool:
-    return tensor.ndim == 4 and tensor.shape[2] * tensor.shape[3] > 1
+def _is_code(output: _Output) -> bool:
+    if output.tensor.ndim not in (3, 4) or not layout_of(output.module).clear:
+        return False
+    code = _read(output)
+    return code.ndim == 4 and code.shape[2] * code.shape[3] > 1
+
+
+def _read(output: _Output) -> Tensor:
+    return layout_of(output.module).read(output.tensor)
 
 
 def stages_of(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -322,9 +384,25 @@ def resumption(network: nn.Module, layer: str) -> Resumption:
     find_module(network, layer)
     try:
         graph = _trace_with_leaf(network, layer)
-        return _checked(network, _cut(network, graph, layer), layer)
+        cut = _laid_out(_cut(network, graph, layer), layout_of(find_module(network, layer)))
+        return _checked(network, cut, layer)
     except _CannotCut:
         return _replaying(network, layer)
+
+
+def _laid_out(cut: Resumption, layout: Maps) -> Resumption:
+    """A cut at what a layer answers, as a cut at its maps."""
+    if layout == MAPS:
+        return cut
+
+    def head(x: Tensor) -> tuple[Tensor, ...]:
+        output, *values = cut.head(x)
+        return layout.read(output), output, *values
+
+    def tail(code: Tensor, output: Tensor, *values: Tensor) -> Tensor:
+        return cut.tail(layout.write(code, output), *values)
+
+    return Resumption(head, tail)
 
 
 def _checked(network: nn.Module, cut: Resumption, layer: str) -> Resumption:
@@ -432,7 +510,10 @@ def _replaying(network: nn.Module, layer: str) -> Resumption:
             return code(x), x
 
     def tail(code: Tensor, x: Tensor) -> Tensor:
-        handle = find_module(network, layer).register_forward_hook(lambda *_: code.clone())
+        def hook(module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+            return layout_of(module).write(code.clone(), output)
+
+        handle = find_module(network, layer).register_forward_hook(hook)
         try:
             return cast(Tensor, network(x))
         finally:

@@ -686,7 +686,7 @@ class RegisteredModel:
     """A model that the workspace knows, by the hash of its weights."""
 
     model_hash: str  # SHA-256 of the weights and, where there is one, of the rule, hexadecimal
-    architecture: str  # a torchvision name, or module:function
+    architecture: str  # a torchvision name, timm:NAME, onnx:FILE or module:function, with #PART of its answer
     class_names: tuple[str, ...]  # between which it decides
     good_classes: tuple[str, ...]  # classes that mean "this part is good"
     channels: int  # 1 or 3

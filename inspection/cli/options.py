@@ -37,7 +37,8 @@ ArchitectureOption = Annotated[
     typer.Option(
         "--architecture",
         "-a",
-        help="A torchvision name, or your own module:function. Goes with --checkpoint and --classes.",
+        help="A torchvision name, timm:NAME, or your own module:function. Goes with --checkpoint and "
+        "--classes.",
         rich_help_panel=_DESCRIBED,
     ),
 ]
@@ -71,7 +72,10 @@ NormalisationOption = Annotated[
 OwnArchitectureOption = Annotated[
     str,
     typer.Option(
-        "--architecture", "-a", help="A torchvision name such as resnet18, or your own module:function."
+        "--architecture",
+        "-a",
+        help="A torchvision name such as resnet18, timm:NAME, your own module:function, or onnx: the file "
+        "is the network, too.",
     ),
 ]
 OwnClassesOption = Annotated[
@@ -113,6 +117,14 @@ WeightsOption = Annotated[
         show_default=False,
     ),
 ]
+AnswerOption = Annotated[
+    str,
+    typer.Option(
+        help="Which part of the network's answer are the logits, where it is no tensor and nothing tells: a "
+        "key (logits) or a number (0).",
+        show_default=False,
+    ),
+]
 NameOption = Annotated[
     str, typer.Option(help="What the line's models are called, with a version: line1 v1. Default: model.")
 ]
@@ -147,6 +159,11 @@ def settings_at_hand(given: Path | None) -> Settings:
         if given or any((folder / SETTINGS_FILE).exists() for folder in (Path.cwd(), *Path.cwd().parents)):
             raise
         return Settings()
+
+
+def with_part(architecture: str, answer: str) -> str:
+    """The name of an architecture with the part of its answer that is read."""
+    return f"{architecture}#{answer}" if answer else architecture
 
 
 def names_of(text: str) -> tuple[str, ...]:

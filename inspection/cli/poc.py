@@ -12,6 +12,7 @@ from fmi_engine.errors import EngineError
 from inspection.cli.app import app, console, errors
 from inspection.cli.options import (
     REFERENCE,
+    AnswerOption,
     DecisionOption,
     GoodOption,
     JsonOption,
@@ -73,6 +74,7 @@ def poc(
     decision: DecisionOption = "",
     name: NameOption = "",
     weights: WeightsOption = "",
+    answer: AnswerOption = "",
     where: WhereOption = None,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = None,
@@ -121,6 +123,7 @@ def poc(
             decision=decision,
             name=name,
             weights=weights,
+            answer=answer,
             where=where,
             workspace=site.root,
         )

@@ -10,6 +10,7 @@ from inspection.cli.app import app, console, errors
 from inspection.cli.described import DescribedModel
 from inspection.cli.options import (
     REFERENCE,
+    AnswerOption,
     DecisionOption,
     GoodOption,
     MeanOption,
@@ -28,6 +29,7 @@ from inspection.cli.options import (
     names_of,
     open_given,
     size_of,
+    with_part,
 )
 from inspection.errors import InspectionError
 from inspection.findings import ReferenceImage, RegisteredModel
@@ -48,7 +50,8 @@ def init(folder: Annotated[Path, typer.Argument(help="The folder to make a works
 @app.command()
 def register(
     checkpoint: Annotated[
-        Path, typer.Argument(help="The weights: a state dict saved by torch.save, or safetensors.")
+        Path,
+        typer.Argument(help="The weights: a state dict saved by torch.save, safetensors, or an ONNX file."),
     ],
     architecture: OwnArchitectureOption,
     classes: OwnClassesOption,
@@ -62,6 +65,7 @@ def register(
     decision: DecisionOption = "",
     name: NameOption = "",
     weights: WeightsOption = "",
+    answer: AnswerOption = "",
     where: WhereOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -77,7 +81,8 @@ def register(
 
     site = open_given(workspace)
     site.check_writable()
-    given = DescribedModel(architecture, checkpoint, classes, input_size, channels, mean, std)
+    named = with_part(architecture, answer)
+    given = DescribedModel(named, checkpoint, classes, input_size, channels, mean, std)
     spec = given.spec(good, decision, preprocess)
     labelled = read_image_set(reference, where, tell=remark, limits=site.settings.tables)
     references = models.reference_images(labelled)
@@ -142,9 +147,9 @@ def _keep_registered(workspace: Workspace, record: RegisteredModel, references: 
     console.print(f"  {len(layers)} layers with filters; the last of each size: {', '.join(maps)}")
     if len(layers) < FEW:
         errors.print(
-            "Blame looks at feature maps of channels first, of which this network has few (transformers have "
-            "none but those of their patches): it will say little about where in it an error arises. The "
-            "causes, which also go by the look of the images, are named all the same.",
+            "Blame looks at layers whose code is maps of the image's positions, of which this network has "
+            "few: it will say little about where in it an error arises. The causes, which also go by the "
+            "look of the images, are named all the same.",
             style="yellow",
         )
     if record.bit_depth and record.bit_depth < 16:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from fmi_engine.answer import MARK
 from fmi_engine.classifier import Classifier
 from inspection.errors import ModelError
 from inspection.findings import RegisteredModel
@@ -18,6 +19,7 @@ from inspection.inputs.fitting import Fitting
 from inspection.inputs.images import reading
 from inspection.inputs.labelled import load_images
 from inspection.models.model_card import CARD, LARGEST_LOGIT, model_card
+from inspection.models.onnx_file import FILE
 from inspection.models.promotion import references_of
 from inspection.models.registry import load_model, spec_of
 from inspection.workspace.files import replacing, write_whole
@@ -25,6 +27,7 @@ from inspection.workspace.folder import Workspace
 from inspection.workspace.store import Store
 
 WEIGHTS, LOADER, ONNX = "weights.pt", "load_model.py", "model.onnx"
+NETWORK = "network.onnx"  # as it was registered: of a model that is an ONNX file
 AGREES = 1e-4  # logits: the largest difference between ONNX Runtime and torch that is accepted
 TRIED = 16  # reference images on which they are compared
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
@@ -55,6 +58,10 @@ def export(workspace: Workspace, store: Store, model: RegisteredModel, folder: P
         write_whole(folder / LOADER, _loader(model).encode())
         write_whole(folder / CARD, model_card(store, model).encode())
         files = [folder / WEIGHTS, folder / LOADER, folder / CARD]
+        if file := _file_of(model):
+            with replacing(folder / NETWORK) as partial:
+                shutil.copyfile(workspace.root / file, partial)
+            files.append(folder / NETWORK)
         if lacking:
             return Exported(tuple(files), None, MISSING.format(", ".join(lacking)))
         difference = _write_onnx(classifier, model, _some_images(workspace, store, model), folder / ONNX)
@@ -160,11 +167,24 @@ def _difference(classifier: Classifier, x: torch.Tensor, path: Path) -> float:
         return float(np.abs(found - classifier.network(x).numpy()).max())
 
 
+def _file_of(model: RegisteredModel) -> str:
+    """The ONNX file that is a model's network, relative to the workspace; empty where it has none."""
+    kind, _, file = model.architecture.partition(MARK)[0].partition(":")
+    return file if kind == FILE else ""
+
+
 def _loader(model: RegisteredModel) -> str:
     """Ten lines of Python that load the weights and prepare an image."""
     module, colon, function = model.architecture.partition(":")
     count = len(model.rule.outputs)
-    if colon:
+    if MARK in model.architecture or module == FILE:
+        wanted = "from fmi_engine.classifier import build_network  # reads the logits of what it answers"
+        named = model.architecture.replace(_file_of(model), NETWORK) if module == FILE else model.architecture
+        network = f'build_network("{named}", {count}, {model.channels})'
+    elif module == "timm":
+        wanted = "import timm"
+        network = f'timm.create_model("{function}", num_classes={count}, in_chans={model.channels})'
+    elif colon:
         wanted, network = f"from {module} import {function}", f"{function}({count}, {model.channels})"
     elif model.channels == 3:
         wanted = "import torchvision"

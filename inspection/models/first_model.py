@@ -15,7 +15,7 @@ from inspection.findings import ReferenceImage
 from inspection.inputs.image_sets import LabelledImage, class_names
 from inspection.inputs.images import Reading, measured_bit_depth, read_image, reading
 from inspection.inputs.labelled import Labelled, load_images
-from inspection.models.registry import ModelSpec, check_classes, reference_images
+from inspection.models.registry import ModelSpec, check_classes, reference_images, with_answer
 from inspection.models.training import Training, fit, unfinished_training
 from inspection.progress import Progress
 from inspection.provenance import code_of
@@ -142,10 +142,12 @@ def train(
     )
     torch.manual_seed(settings.compute.seed)
     network = build_network(plan.architecture, len(plan.class_names), plan.channels)
+    spec = ModelSpec(
+        plan.architecture, plan.class_names, plan.good_classes, preprocessing, plan.how.bit_depth
+    )
+    spec = with_answer(network, spec, len(plan.class_names))
     training = Training.first(settings, plan.epochs)
     made_of = [plan.architecture, *plan.class_names, *code_of(plan.architecture)]
     path = unfinished and unfinished_training(unfinished, UNFINISHED, data[0], training, made_of)
     fit(network, preprocessing, data[0], training, progress, path)
-    return network, ModelSpec(
-        plan.architecture, plan.class_names, plan.good_classes, preprocessing, plan.how.bit_depth
-    )
+    return network, spec

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fmi_engine.answer import settled
 from fmi_engine.checkpoint import load_checkpoint
 from fmi_engine.classifier import (
     Classifier,
@@ -23,6 +24,7 @@ from fmi_engine.classifier import (
     load_classifier,
 )
 from fmi_engine.decision_rule import DecisionRule
+from fmi_engine.expected import remarks
 from fmi_engine.fitness import examine
 from fmi_engine.types import Layer
 from inspection.errors import ModelError
@@ -31,6 +33,7 @@ from inspection.inputs.fitting import Fitting
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import measured_bit_depth, reading
 from inspection.inputs.labelled import load_images, sample
+from inspection.models import onnx_file
 from inspection.workspace.files import replacing
 from inspection.workspace.folder import Workspace
 
@@ -43,7 +46,7 @@ VALIDATION_SHARE = 5  # one reference image in five, where the reference set has
 class ModelSpec:
     """What a plant says of its model."""
 
-    architecture: str  # a torchvision name, or module:function
+    architecture: str  # as `build_network` takes it, or onnx: the file is the network, too
     class_names: tuple[str, ...]  # with a rule: that the rule speaks of
     good_classes: tuple[str, ...]
     preprocessing: Preprocessing
@@ -150,7 +153,7 @@ def register(
     weights: str = "",
     tell: Callable[[str], None] | None = None,
 ) -> RegisteredModel:
-    """Check a plant's checkpoint against its description and copy it into the workspace.
+    """Check a plant's checkpoint, or ONNX file, against its description and copy it into the workspace.
 
     `weights` says which of several sets in the checkpoint, by its key; `tell` hears what was adapted to fit.
     Returns the record; the caller stores it with its references. Raises ModelError or EngineError.
@@ -160,13 +163,38 @@ def register(
     check_classes(rule.classes, spec.good_classes)
     _check_distinct(rule.names)
     as_decided(references, rule)
+    whole = spec.architecture == onnx_file.FILE  # the network and its weights
+    if whole:
+        spec = replace(spec, architecture=onnx_file.named(checkpoint))
     network = build_network(spec.architecture, len(rule.outputs), spec.preprocessing.channels)
-    for note in load_checkpoint(network, checkpoint, weights):
+    for note in () if whole else load_checkpoint(network, checkpoint, weights):
         if tell:
             tell(note)
+    spec = with_answer(network, spec, len(rule.outputs), tell)
+    if whole:
+        p = spec.preprocessing
+        onnx_file.checked(network, checkpoint, torch.rand(1, p.channels, p.height, p.width), tell)
     paths = (Path(each.image_path) for each in references)
     bit_depth = measured_bit_depth(paths, workspace.settings.images)
+    if whole:
+        lies = onnx_file.kept_file(workspace, checkpoint)
+        spec = replace(spec, architecture=spec.architecture.replace(str(checkpoint.absolute()), lies))
     return keep(workspace, network, replace(spec, bit_depth=bit_depth), origin)
+
+
+def with_answer(
+    network: nn.Module, spec: ModelSpec, outputs: int, tell: Callable[[str], None] | None = None
+) -> ModelSpec:
+    """The description with the part of the network's answer that is read; `tell` hears what to look at."""
+    p = spec.preprocessing
+    x = torch.zeros(2, p.channels, p.height, p.width)  # batch normalisation is trained on two at least
+    architecture = settled(spec.architecture, network, x, outputs)
+    if tell and architecture != spec.architecture:
+        tell(f"the network's answer holds more than the logits; what is read of it is kept as {architecture}")
+    if tell:
+        for remark in remarks(network, p):
+            tell(remark)
+    return replace(spec, architecture=architecture)
 
 
 def keep(

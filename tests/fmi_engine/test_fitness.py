@@ -70,6 +70,13 @@ def test_half_precision_is_refused() -> None:
         examine(classifier, noise(2, 8, 1))
 
 
+def test_one_that_nothing_moves_is_refused() -> None:
+    network = seeded(Odd())
+    torch.nn.init.zeros_(network.get_parameter("head.weight"))
+    with pytest.raises(ClassifierError, match="the gradient is 0 in every layer"):
+        examine(Classifier(network, ("good", "bad"), plain(8, 1)), noise(2, 8, 1))
+
+
 @pytest.mark.filterwarnings("ignore:.* is deprecated:DeprecationWarning")  # plants have them nevertheless
 def test_programs_are_refused() -> None:
     scripted = torch.jit.trace(seeded(Odd()).eval(), torch.zeros(1, 1, 8, 8))  # type: ignore[no-untyped-call]

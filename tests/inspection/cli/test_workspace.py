@@ -6,6 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
+from fmi_engine.classifier import build_network
 from inspection.workspace.settings import default_toml
 from inspection.workspace.store import Store
 from tests.conftest import Answer, Diagnosed
@@ -53,6 +56,24 @@ def test_register_says_how_often_the_model_is_right(fmi: Fmi, fresh: Path, plant
     answer = fmi(*described, "--mean", "0.9", "--std", "0.01")
     assert answer.returncode == 0
     assert "hardly better than guessing: check the order of --classes" in answer.stderr
+
+
+def test_a_part_of_the_answer_can_be_named(fmi: Fmi, fresh: Path, plant: Plant, tmp_path: Path) -> None:
+    name = "tests.inspection.tiny_network:tiny_telling"
+    path = tmp_path / "theirs.pt"
+    torch.save(build_network(name, len(plant.model.class_names), 1).state_dict(), path)
+    described = (
+        *("register", path, "--workspace", fresh, "--architecture", name, "--input-size", SIZE),
+        *("--classes", ",".join(plant.model.class_names), "--reference", plant.images / "commissioned"),
+        *("--channels", 1),
+    )
+    assert fmi(*described, "--answer", "likely").returncode == 0
+    assert Store(fresh / "fmi.duckdb").model().architecture == f"{name}#likely"
+    answer = fmi(*described, "--answer", "certain")
+    assert answer.returncode != 0
+    assert "no part 'certain'; it has likely (1, 5), logits (1, 5)" in " ".join(answer.stderr.split())
+    assert fmi(*described).returncode == 0
+    assert Store(fresh / "fmi.duckdb").model().architecture == f"{name}#logits"
 
 
 def test_what_a_folder_of_images_holds_besides_is_told(

@@ -21,7 +21,7 @@ from inspection.models import export as exports
 from inspection.models.export import AGREES, LOADER, ONNX, WEIGHTS, Exported, export
 from inspection.models.model_card import CARD, model_card
 from inspection.models.promotion import promote
-from inspection.models.registry import ModelSpec, keep, load_model
+from inspection.models.registry import ModelSpec, keep, load_model, spec_of
 from tests.inspection.conftest import Plant
 from tests.inspection.workspace.records import a_retraining
 
@@ -96,13 +96,17 @@ def test_the_loader_is_ten_lines_and_gives_the_same_verdicts(mine: Plant, export
     assert verdicts == [mine.model.class_names[each] for each in logits(mine, pixels).argmax(1)]
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_the_loader_of_a_torchvision_network(plant: Plant, tmp_path: Path, channels: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "channels"), [("resnet18", 1), ("resnet18", 3), ("timm:resnet18", 1), ("timm:resnet18", 3)]
+)
+def test_the_loader_of_a_network_by_name(plant: Plant, tmp_path: Path, name: str, channels: int) -> None:
+    if name.startswith("timm"):
+        pytest.importorskip("timm", reason="the extra timm is not installed")
     mine = plant.copied(tmp_path / "workspace")
     torch.manual_seed(0)
-    network = build_network("resnet18", 2, channels).eval()
+    network = build_network(name, 2, channels).eval()
     spec = ModelSpec(
-        "resnet18",
+        name,
         ("good", "pit"),
         ("good",),
         Preprocessing(32, 32, channels, (0.5,) * channels, (0.2,) * channels),
@@ -117,6 +121,24 @@ def test_the_loader_of_a_torchvision_network(plant: Plant, tmp_path: Path, chann
         expected = classifier.logits(classifier.prepare(image[None]))
     torch.testing.assert_close(found, expected)
     assert done.difference is not None
+
+
+def test_a_network_that_answers_with_more_than_logits(plant: Plant, tmp_path: Path) -> None:
+    mine = plant.copied(tmp_path / "workspace")
+    torch.manual_seed(0)
+    name = "tests.inspection.tiny_network:tiny_telling#logits"
+    spec = replace(spec_of(mine.model), architecture=name)
+    network = build_network(name, len(spec.class_names), 1)
+    model = mine.store.add_model(keep(mine.workspace, network, spec), [])
+    done = export(mine.workspace, mine.store, model, tmp_path / "out")
+    assert done.difference is not None
+    assert done.difference <= AGREES
+    loaded = runpy.run_path(f"{tmp_path / 'out' / LOADER}")
+    image = images(mine, 1)[0]
+    classifier = load_model(mine.workspace.root, model, "cpu")
+    with torch.no_grad():
+        found = loaded["load"](tmp_path / "out" / WEIGHTS)(loaded["prepare"](image))
+        torch.testing.assert_close(found, classifier.logits(classifier.prepare(image[None])))
 
 
 def test_the_card_says_what_it_is_where_it_comes_from_and_how_it_was_judged(

@@ -49,6 +49,23 @@ def logits(classifier: Classifier) -> torch.Tensor:
     return classifier.logits(classifier.prepare(pictures(4)))
 
 
+def test_the_part_of_an_answer_that_is_read_is_told_and_kept(workspace: Workspace, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    telling = build_network("tests.inspection.tiny_network:tiny_telling", 3, 1)
+    path, told = tmp_path / "theirs.pt", list[str]()
+    torch.save(telling.state_dict(), path)
+    spec = replace(SPEC, architecture="tests.inspection.tiny_network:tiny_telling")
+    record = models.register(workspace, spec, path, [], tell=told.append)
+    assert record.architecture == "tests.inspection.tiny_network:tiny_telling#logits"
+    assert told == [
+        "the network's answer holds more than the logits; what is read of it is kept as "
+        "tests.inspection.tiny_network:tiny_telling#logits"
+    ]
+    classifier = models.load_model(workspace.root, record, "cpu")
+    x = classifier.prepare(pictures(4))
+    torch.testing.assert_close(logits(classifier), telling.eval()(x)["logits"])
+
+
 # --- what is refused ---
 
 

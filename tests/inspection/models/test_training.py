@@ -457,3 +457,13 @@ def test_the_same_seed_mixes_alike() -> None:
     one, same, other = (mixed(train, logged, 0.2, seed).images.tolist() for seed in (0, 0, 1))
     assert one == same
     assert one != other
+
+
+def test_a_network_that_answers_with_more_than_logits_is_trained_by_these() -> None:
+    torch.manual_seed(0)
+    network = build_network("tests.inspection.tiny_network:tiny_telling#logits", 2, 1)
+    torch.manual_seed(0)
+    plainly = build_network("tests.inspection.tiny_network:tiny_network", 2, 1)
+    told, plain = (fitted(grey_set(32), each) for each in (network, plainly))
+    of_both = zip(told.parameters(), plain.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in of_both)
