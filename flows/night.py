@@ -21,6 +21,7 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 from prefect.tasks import Task
 
+from flows.followed import show_night
 from flows.progress import remark, step
 from flows.scope import Errors, Scope
 from fmi_engine.blame import join
@@ -59,18 +60,23 @@ NAMED = 3  # missing files that a message names
 
 @flow(name="night", validate_parameters=False)
 def night(
-    workspace: str, log: str, model_hash: str | None = None, query: str | None = None, again: bool = False
+    workspace: str,
+    log: str,
+    model_hash: str | None = None,
+    query: str | None = None,
+    again: bool = False,
+    line: str = "",
 ) -> str:
-    """Diagnose one defect log; returns the night's id.
+    """Diagnose one defect log, with the settings of a line where one is named; returns the night's id.
 
     A night that fails is marked as failed with the reason, and goes on from there when started again. Of one
     that is finished, files that are missing are made again.
     """
-    site = nights.open_site(workspace)
+    site = nights.open_site(workspace, line)
     with nights.turn(site, Path(log), _say_who_runs_it):
         nights.settle(site)
         begun = nights.begin(site, Path(log), model_hash, query, again)
-        scope = Scope(str(site.workspace.root), begun.night_id, begun.model_hash)
+        scope = Scope(str(site.workspace.root), begun.night_id, begun.model_hash, line=line)
         leases, mine = site.workspace.leases, nights.lease_of(begun.log_sha256)
         with announced(leases, mine, "night", (begun.night_id,), str(flow_run.id or "")):
             if begun.state is NightState.FINISHED:
@@ -78,6 +84,7 @@ def night(
             else:
                 _run_or_fail(site, scope, query)
         _forget_finished(site.store.states())
+    show_night(site.workspace, site.store.night(begun.night_id))
     return begun.night_id
 
 
@@ -249,7 +256,7 @@ night_task = task(
 @night_task
 def read_log(scope: Scope, query: str | None) -> DefectLog:
     """Read the log and check every row."""
-    site = nights.open_site(scope.root)
+    site = nights.open_site(scope.root, scope.line)
     with step("Checking the log", None) as advance:
         return nights.read_log(site, site.store.night(scope.night_id), query, advance)
 
@@ -366,7 +373,7 @@ def finish(
     note: str = "",
 ) -> Night:
     """Write the report and the findings."""
-    site = nights.open_site(scope.root)
+    site = nights.open_site(scope.root, scope.line)
     results = nights.Results(
         rows_read=len(log.rows) + len(log.set_aside),
         errors_read=len(found.errors),
@@ -376,5 +383,6 @@ def finish(
         seconds=seconds,
         notes=(*log.notes, *filter(None, [note])),
         right=log.right,
+        parts_logged=nights.parts_logged(log),
     )
     return nights.finish(site, site.store.night(scope.night_id), results)

@@ -22,6 +22,7 @@ from inspection.findings import (
     Judgement,
     KnownMode,
     LoggedError,
+    LogSetAside,
     Night,
     NightState,
     Promotion,
@@ -74,7 +75,7 @@ WITH RECURSIVE before AS (
 _KNOWN_MODES = f"""
 {_FAMILY}, earlier AS (
     SELECT
-        night_id, started_at, gone,
+        night_id, started_at, gone, parts,
         row_number() OVER (ORDER BY started_at DESC, night_id DESC)::INTEGER AS nights_ago,
         (
             SELECT count(*) FROM set_aside AS s
@@ -82,6 +83,7 @@ _KNOWN_MODES = f"""
         ) AS lost
     FROM nights AS night
     WHERE model_hash IN (SELECT model_hash FROM family) AND started_at < ? AND state = 'finished'
+        AND of_line IN ('', ?)
 )
 SELECT
     mode.lineage,
@@ -90,6 +92,7 @@ SELECT
     earlier.started_at,
     earlier.nights_ago,
     earlier.lost,
+    earlier.parts,
     EXISTS (FROM earlier AS e WHERE e.nights_ago < earlier.nights_ago AND e.lost > 0)
     AND NOT EXISTS (
         FROM earlier AS e WHERE e.nights_ago < earlier.nights_ago AND list_contains(e.gone, mode.lineage)
@@ -202,9 +205,36 @@ WHERE right_read > 0
 
 _STATES_OF_LOGS = """
 SELECT log_sha256, state, log_path, started_at FROM nights
+WHERE $1::VARCHAR IS NULL OR of_line IN ('', $1)
 QUALIFY row_number() OVER (
     PARTITION BY log_sha256 ORDER BY state = 'finished' DESC, started_at DESC, night_id DESC
 ) = 1
+"""
+
+_PRUNED_LOGS = "SELECT log_sha256 FROM pruned_nights WHERE line IN ('', ?)"
+
+_LOGS_SET_ASIDE = """
+FROM logs_set_aside WHERE line = ?
+QUALIFY row_number() OVER (PARTITION BY log_sha256 ORDER BY set_aside_at DESC, rowid DESC) = 1
+ORDER BY set_aside_at, log_path
+"""
+
+_RETURNED = f"""
+{_FAMILY}, mine AS (SELECT * FROM nights WHERE night_id = ?)
+SELECT mode.mode_id
+FROM failure_modes AS mode, mine
+WHERE mode.night_id = mine.night_id AND EXISTS (
+    FROM nights AS night
+    WHERE night.state = 'finished' AND night.started_at < mine.started_at
+        AND night.model_hash IN (SELECT model_hash FROM family) AND night.of_line IN ('', mine.of_line)
+        AND list_contains(night.gone, mode.lineage)
+        AND NOT EXISTS (
+            FROM nights AS later JOIN failure_modes AS seen USING (night_id)
+            WHERE seen.lineage = mode.lineage AND later.started_at > night.started_at
+                AND later.started_at < mine.started_at
+        )
+)
+ORDER BY mode.position
 """
 
 _CONFUSIONS = """
@@ -247,6 +277,12 @@ ORDER BY started_at DESC, rowid DESC
 _LAST_RETRAINING_TOOK = """
 SELECT epoch(finished_at - started_at) AS seconds
 FROM retrainings ORDER BY started_at DESC, rowid DESC LIMIT 1
+"""
+
+_DEPLOYED_AS = """
+SELECT model_hash FROM promotions JOIN models USING (model_hash)
+WHERE lower(models.name) = lower(?)
+ORDER BY promotions.rowid DESC LIMIT 1
 """
 
 _CALLED = "SELECT model_hash FROM models WHERE lower($1) IN (lower(name || ' v' || version), 'v' || version)"
@@ -459,7 +495,10 @@ class Reader(ABC):
         """Lend a connection to the findings, of one moment."""
 
     def model(self, wanted: str | None = None) -> RegisteredModel:
-        """Return the model whose hash begins so, or that is called so (`v3`); None: the deployed one."""
+        """Return the model whose hash begins so, or that is called so (`v3`, `front`, `front v3`).
+
+        None: the deployed one.
+        """
         with self._reading() as connection:
             chosen = read_deployed(connection) if wanted is None else _named_model(connection, wanted)
             if chosen is None:
@@ -547,14 +586,15 @@ class Reader(ABC):
             require(connection, MODE_IDS, mode_id)
             return read_modes(connection, "mode_id", mode_id)[0]
 
-    def known_modes(self, model_hash: str, before: datetime) -> list[KnownMode]:
+    def known_modes(self, model_hash: str, before: datetime, line: str = "") -> list[KnownMode]:
         """Return each lineage of a model's finished nights before a moment, as the latest of them saw it.
 
-        So are those of the models that it was retrained from or that were retrained from it. The last 30 such
-        nights count, and only failure modes with a signature; newest first.
+        Nights of the line count, and those of none in particular. So do those of the models that it was
+        retrained from or that were retrained from it. The last 30 such nights count, and only failure modes
+        with a signature; newest first.
         """
         with self._reading() as connection:
-            rows = fetch(connection, _KNOWN_MODES, model_hash, list(LOST), before, REMEMBERED)
+            rows = fetch(connection, _KNOWN_MODES, model_hash, list(LOST), before, line, REMEMBERED)
         return [record_of(KnownMode, row) for row in rows]
 
     def error(self, mode_id: str, row: int) -> LoggedError:
@@ -626,10 +666,29 @@ class Reader(ABC):
             (row,) = fetch(connection, _PARTS_SINCE, moment)
         return row["errors"], row["went_right"]
 
-    def logs(self) -> dict[str, ReadLog]:
-        """Return what became of every log that a night began to read, by the SHA-256 of its content."""
+    def returned(self, night: Night) -> list[str]:
+        """Return the ids of a night's failure modes that were gone before it and are back."""
         with self._reading() as connection:
-            rows = fetch(connection, _STATES_OF_LOGS)
+            rows = fetch(connection, _RETURNED, night.model_hash, night.night_id)
+        return [row["mode_id"] for row in rows]
+
+    def pruned_logs(self, line: str) -> set[str]:
+        """Return the SHA-256 of logs of a line whose nights were removed."""
+        with self._reading() as connection:
+            return {row["log_sha256"] for row in fetch(connection, _PRUNED_LOGS, line)}
+
+    def logs_set_aside(self, line: str) -> list[LogSetAside]:
+        """Return the logs of a line that no night could read, the first first."""
+        with self._reading() as connection:
+            return [record_of(LogSetAside, row) for row in fetch(connection, _LOGS_SET_ASIDE, line)]
+
+    def logs(self, line: str | None = None) -> dict[str, ReadLog]:
+        """Return what became of every log that a night began to read, by the SHA-256 of its content.
+
+        Of a line: of nights of that line, and of none in particular.
+        """
+        with self._reading() as connection:
+            rows = fetch(connection, _STATES_OF_LOGS, line)
         return {row["log_sha256"]: record_of(ReadLog, row, state=NightState(row["state"])) for row in rows}
 
     def errors_of_nights(self, model_hash: str, lineage: str, most: int = REMEMBERED) -> list[NightCount]:
@@ -717,7 +776,13 @@ def require(connection: DuckDBPyConnection, ids: Ids, given: str) -> None:
 
 
 def _named_model(connection: DuckDBPyConnection, wanted: str) -> str:
-    """Return the hash of the one model that is called so, or whose hash begins so."""
+    """Return the hash of the one model that is called so, or whose hash begins so.
+
+    Of a name without a version it is the newest of that name that was deployed.
+    """
+    deployed = fetch(connection, _DEPLOYED_AS, wanted)
+    if deployed:
+        return str(deployed[0]["model_hash"])
     called = fetch(connection, _CALLED, wanted)
     return called[0]["model_hash"] if len(called) == 1 else _resolve(connection, MODEL_IDS, wanted)
 

@@ -25,6 +25,7 @@ from inspection.errors import StoreBusyError, StoreError
 from inspection.findings import (
     FilterName,
     JudgedImage,
+    LogSetAside,
     Night,
     NightState,
     Promotion,
@@ -149,6 +150,16 @@ class Store(Reader):
                 "UPDATE nights SET state = ?, message = ?, finished_at = ? WHERE night_id = ?",
                 [NightState.FAILED.value, message, datetime.now(UTC), night_id],
             )
+
+    def set_log_aside(self, log: LogSetAside) -> None:
+        """Say that no night could read a log of a line, and why."""
+        with self._transaction() as connection:
+            insert(connection, "logs_set_aside", [row_of(log)])
+
+    def take_up_logs(self, line: str) -> None:
+        """Forget what was set aside of a line's logs: they are read again."""
+        with self._transaction() as connection:
+            delete(connection, ("logs_set_aside",), "line", line)
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Add a reviewer's verdict; earlier ones on the same failure mode stay."""

@@ -235,7 +235,8 @@ def _found(night_id: str, days: int, *lineages: str, **more: Any) -> Night:
         )
         for number, lineage in enumerate(lineages, 1)
     )  # fmt: skip
-    return replace(a_night(night_id, STARTED + days * 24 * HOUR), modes=modes, unclustered=(), **more)
+    night = replace(a_night(night_id, STARTED + days * 24 * HOUR), of_line="", parts=None)
+    return replace(night, modes=modes, unclustered=(), **more)
 
 
 def test_a_known_mode_is_as_its_latest_night_saw_it(store: Store) -> None:

@@ -1,0 +1,50 @@
+"""The logs of a line that are due, a night each, as a Prefect flow: by a clock, or as they come."""
+
+from prefect import flow
+
+from flows.night import night
+from flows.progress import remark
+from inspection.errors import StoreBusyError, interrupted
+from inspection.findings import Night, NightState
+from inspection.nights import lines
+from inspection.nights import night as nights
+from inspection.nights.lines import WaitingLog
+from inspection.nights.night import Site
+from inspection.nights.notify import of_night, refuse, tell
+from inspection.workspace.lease import lease
+
+
+@flow(name="line", flow_run_name="{name}", validate_parameters=False)
+def line(workspace: str, name: str) -> list[str]:
+    """Read the logs of a line that are due and whole; returns the ids of the nights that came to an end.
+
+    A log that cannot be read is set aside with its reason, and the next is read.
+    """
+    site = nights.open_site(workspace, name)
+    with lease(site.workspace.leases, f"line-{name}", _say_who_reads):
+        found = [_read(site, log) for log in lines.whole(site)]
+    return [each.night_id for each in found if each]
+
+
+def _say_who_reads(holder: str) -> None:
+    remark(f"The logs of this line are being read by {holder}; waiting until that has ended.")
+
+
+def _read(site: Site, log: WaitingLog) -> Night | None:
+    """Read one log, and tell what came of it; None where no night could."""
+    done, reason = None, log.why
+    if not reason:
+        try:
+            done = site.store.night(night(str(site.workspace.root), str(log.path), line=site.workspace.line))
+        except StoreBusyError as error:  # it may come free: the log is still due
+            remark(f"{log.path} is read later: {error}")
+            return None
+        except Exception as error:
+            if interrupted(error):
+                raise
+            reason = f"{error}"
+    if done and done.state is NightState.FINISHED:
+        tell(site.workspace.settings.notify, of_night(site, done), remark)
+        return done
+    refuse(site, log, done.message if done else reason, remark)
+    return None
