@@ -1,5 +1,7 @@
 """The logs of a line that are due, a night each, as a Prefect flow: by a clock, or as they come."""
 
+from datetime import datetime
+
 from prefect import flow
 
 from flows.night import night
@@ -34,6 +36,7 @@ def _read(site: Site, log: WaitingLog) -> Night | None:
     """Read one log, and tell what came of it; None where no night could."""
     done, reason = None, log.why
     if not reason:
+        remark(f"Line {site.workspace.line}, {datetime.now():%Y-%m-%d %H:%M}: reading {log.path}")
         try:
             done = site.store.night(night(str(site.workspace.root), str(log.path), line=site.workspace.line))
         except StoreBusyError as error:  # it may come free: the log is still due

@@ -483,6 +483,16 @@ class Night:
 
 
 @dataclass(frozen=True, slots=True)
+class OldNight:
+    """A night that is old enough to be removed, and what rests on it."""
+
+    night_id: str
+    started_at: datetime  # UTC
+    log_path: str
+    rests: str  # what rests on it, in words; empty: nothing, so it may go
+
+
+@dataclass(frozen=True, slots=True)
 class LogSetAside:
     """A log of a line that no night could read."""
 

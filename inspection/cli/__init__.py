@@ -1,6 +1,6 @@
 """The command line, `fmi`: one command for each thing a plant does.
 
-- workspace: init, register, train, evaluate, sql
+- workspace: init, register, train, evaluate, sql, prune
 - answer: what sql answers, as people or programs read it
 - night: night, retrain, table, demo
 - schedule: schedule, nights that nobody starts

@@ -25,6 +25,7 @@ from inspection.findings import (
     LogSetAside,
     Night,
     NightState,
+    OldNight,
     Promotion,
     ReferenceImage,
     RegisteredModel,
@@ -235,6 +236,43 @@ WHERE mode.night_id = mine.night_id AND EXISTS (
         )
 )
 ORDER BY mode.position
+"""
+
+# What may not be removed: what people said of, what models were retrained for, what the next night is
+# compared with, and what runs.
+_OLD_NIGHTS = """
+SELECT
+    night_id,
+    started_at,
+    log_path,
+    CASE
+        WHEN state = 'running' THEN 'it runs, or goes on when it is started again'
+        WHEN EXISTS (
+            FROM failure_modes AS mode JOIN verdicts USING (mode_id) WHERE mode.night_id = night.night_id
+        ) THEN 'a reviewer gave a verdict'
+        WHEN EXISTS (
+            FROM failure_modes AS mode JOIN relabels USING (mode_id) WHERE mode.night_id = night.night_id
+        ) THEN 'a reviewer relabelled its images'
+        WHEN EXISTS (
+            FROM failure_modes AS mode JOIN retrained_modes USING (mode_id)
+            WHERE mode.night_id = night.night_id
+        ) THEN 'a model was retrained for it'
+        WHEN state = 'finished' AND NOT EXISTS (
+            FROM nights AS later
+            WHERE later.state = 'finished' AND later.started_at > night.started_at
+                AND later.model_hash = night.model_hash AND later.of_line = night.of_line
+        ) THEN 'it is the last of its model: the next is compared with it'
+        ELSE ''
+    END AS rests
+FROM nights AS night
+WHERE started_at < ?
+ORDER BY started_at, night_id
+"""
+
+_PRUNED_NIGHTS = """
+SELECT DISTINCT night_id FROM pruned_nights
+WHERE night_id NOT IN (SELECT night_id FROM nights)
+ORDER BY night_id
 """
 
 _CONFUSIONS = """
@@ -677,6 +715,16 @@ class Reader(ABC):
         with self._reading() as connection:
             return {row["log_sha256"] for row in fetch(connection, _PRUNED_LOGS, line)}
 
+    def pruned_nights(self) -> list[str]:
+        """Return the ids of nights that were removed, and not made again since."""
+        with self._reading() as connection:
+            return [row["night_id"] for row in fetch(connection, _PRUNED_NIGHTS)]
+
+    def old_nights(self, before: datetime) -> list[OldNight]:
+        """Return the nights that started before a moment, the oldest first, with what rests on them."""
+        with self._reading() as connection:
+            return read_old_nights(connection, before)
+
     def logs_set_aside(self, line: str) -> list[LogSetAside]:
         """Return the logs of a line that no night could read, the first first."""
         with self._reading() as connection:
@@ -767,6 +815,11 @@ class Reader(ABC):
 
 
 # Which ids there are, and what to say about one that is not among them.
+
+
+def read_old_nights(connection: DuckDBPyConnection, before: datetime) -> list[OldNight]:
+    """The nights that started before a moment, the oldest first, with what rests on them."""
+    return [record_of(OldNight, row) for row in fetch(connection, _OLD_NIGHTS, before)]
 
 
 def require(connection: DuckDBPyConnection, ids: Ids, given: str) -> None:

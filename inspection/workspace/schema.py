@@ -1042,11 +1042,11 @@ _DAILY = (
         model.called AS candidate,
         model.state AS candidate_is,
         promoted.decided_at AS promoted_at,
-        (
+        CASE WHEN promoted.decided_at IS NOT NULL THEN (
             SELECT count(*) FROM failure_modes AS later JOIN nights AS seen USING (night_id)
             WHERE later.lineage = mode.lineage AND seen.state = 'finished'
                 AND seen.started_at > promoted.decided_at
-        ) AS nights_with_it_since
+        ) END AS nights_with_it_since
     FROM recipes AS recipe
     JOIN failure_modes AS mode USING (mode_id)
     JOIN nights AS night ON night.night_id = mode.night_id
@@ -1283,6 +1283,8 @@ MIGRATIONS: tuple[Migration, ...] = (
     (19, "daily questions", _DAILY + tuple(_comment(*item) for item in _COMMENTS_DAILY.items())),
 )
 
+LATEST = MIGRATIONS[-1][0]  # the schema's number
+
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS schema_version (
     number INTEGER NOT NULL,
     name VARCHAR NOT NULL,
@@ -1314,7 +1316,7 @@ def applied(connection: duckdb.DuckDBPyConnection) -> int:
 
 def check_schema(connection: duckdb.DuckDBPyConnection) -> None:
     """Raise StoreError where the store's schema is not the one that this version works with."""
-    found, known = applied(connection), MIGRATIONS[-1][0]
+    found, known = applied(connection), LATEST
     _refuse_newer(found, MIGRATIONS)
     if found < known:
         raise StoreError(
