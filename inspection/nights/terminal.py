@@ -70,7 +70,7 @@ def print_line(console: Console, line: LineState) -> None:
     for log in line.waiting[:NAMED]:
         console.print(f"  waits: {log.path}")
     for refused in line.set_aside:
-        console.print(f"  set aside: {refused.log_path}: {refused.reason}")
+        console.print(f"  set aside: {refused.log_path}: {refused.reason.splitlines()[0]}")
 
 
 def print_mode(console: Console, mode: FailureMode) -> None:

@@ -6,6 +6,7 @@ nested row carries the night_id and mode_id it belongs to, so that a query needs
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import duckdb
 
@@ -1342,3 +1343,33 @@ def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
         connection.execute(statement)
     connection.execute("INSERT INTO schema_version VALUES (?, ?, now())", [number, name])
     connection.commit()
+
+
+_DESCRIBED = """
+SELECT name, kind, meaning FROM (
+    SELECT table_name AS name, 'table' AS kind, comment AS meaning, table_name, -1 AS place, false AS view
+    FROM duckdb_tables() WHERE NOT internal
+    UNION ALL
+    SELECT view_name, 'view', comment, view_name, -1, true FROM duckdb_views() WHERE NOT internal
+    UNION ALL
+    SELECT
+        c.table_name || '.' || c.column_name, c.data_type, c.comment, c.table_name, c.column_index,
+        c.table_name IN (SELECT view_name FROM duckdb_views() WHERE NOT internal)
+    FROM duckdb_columns() AS c WHERE NOT c.internal
+)
+ORDER BY view, table_name, place
+"""
+
+
+@cache
+def schema_table() -> str:
+    """Every table, view and column with its type and meaning, as the table that stands in the guide."""
+    with duckdb.connect() as connection:
+        migrate(connection)
+        found = connection.execute(_DESCRIBED).fetchall()
+    rows = [f"| `{name}` | {kind} | {_cell(meaning)} |" for name, kind, meaning in found]
+    return "\n".join(("| name | type | meaning |", "| --- | --- | --- |", *rows))
+
+
+def _cell(meaning: str | None) -> str:
+    return (meaning or "").replace("|", "\\|")
