@@ -152,7 +152,8 @@ def state_of(site: Site, now: datetime | None = None) -> LineState:
 
 def set_aside(site: Site, log: WaitingLog, reason: str) -> LogSetAside:
     """Set a log aside: it is not read again until that is asked for."""
-    refused = LogSetAside(site.workspace.line, log.sha256, str(log.path), reason, datetime.now(UTC))
+    why, now = reason.removeprefix(f"{log.path}: "), datetime.now(UTC)
+    refused = LogSetAside(site.workspace.line, log.sha256, str(log.path), why, now)
     site.store.set_log_aside(refused)
     return refused
 
