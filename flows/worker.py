@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -21,7 +21,7 @@ from flows.retrain import retrain
 from inspection.errors import InspectionError
 from inspection.nights.lines import due
 from inspection.nights.night import open_site
-from inspection.workspace.lease import holder, lease_if_free
+from inspection.workspace.lease import holder, lease
 from inspection.workspace.settings import LineSettings, Settings
 
 LEAVING = 10  # seconds in which a worker whose parent has ended may clear up
@@ -51,8 +51,9 @@ def work(workspace: Path, parent: int | None = None) -> None:
         Thread(target=_end_after, args=(parent,), daemon=True).start()
     site = open_site(workspace).workspace
     deployments = [cast(RunnerDeployment, each.to_deployment("fmi")) for each in (night, retrain)]
-    with lease_if_free(site.leases, "schedule") as mine:  # else `fmi schedule` reads the lines
-        if mine and site.settings.lines:
+    mine = site.settings.lines and holder(site.leases, "schedule") is None  # else others read the lines
+    with lease(site.leases, "schedule") if mine else nullcontext():
+        if mine:
             deployments += [_deployment(workspace, name, each) for name, each in site.settings.lines.items()]
             Thread(target=_watch, args=(workspace, site.settings), daemon=True).start()
         prefect.serve(*deployments, limit=1)  # one at a time: a night and a retraining share the processor
