@@ -446,6 +446,8 @@ class NightOverview:
     modes: tuple[ModeOverview, ...]
     retrainings: int  # over all its modes
     accepted: int
+    of_line: str = ""  # the line whose settings it has; empty: none in particular
+    parts: int | None = None  # inspected for its log; None: not known
 
 
 @dataclass(frozen=True, slots=True)
