@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from inspection.nights.night import Site
 
 SLOWLY = 10.0  # times as long as a look through the folders takes: the pause after it
+SHORT_PAUSE = 5.0  # seconds between looks where a line has trouble
 LONG_PAUSE = 60.0  # seconds after trouble that is no log's
 TRIES = 2  # times that a log may end the process that reads it
 USERS_ERROR = 2  # exit code
@@ -135,7 +136,7 @@ class _Watch:
         self.root, self.names = site.root, names
         self.seen: dict[str, set[str]] = {}  # by line: contents that were due at the last look
         self.ended = Counter[str]()  # by content: how often reading it ended the process
-        self.trouble = ""  # as it was told last
+        self.trouble = dict[str, str]()  # by line: as it was told last
         self.looked = 0.0  # seconds that the last looks took
         self.pause = 0.0  # seconds before the next look
 
@@ -158,12 +159,12 @@ class _Watch:
             self.seen[name] = {log.sha256 for log in self._due(site)}
             if before & self.seen[name]:
                 self._read(site)
-            self.trouble = ""
+            self.trouble.pop(name, None)
         except (InspectionError, OSError) as error:  # a share that is away, a store that is busy: it may pass
-            self.pause = LONG_PAUSE
-            if f"{error}" != self.trouble:
-                self.trouble = f"{error}"
-                errors.print(self.trouble, style="yellow")
+            self.pause = max(self.pause, SHORT_PAUSE)
+            if f"{error}" != self.trouble.get(name):
+                self.trouble[name] = f"{error}"
+                errors.print(f"{error}. It is looked for again and again.", style="yellow")
 
     def _due(self, site: "Site") -> "list[WaitingLog]":
         from inspection.nights.lines import due

@@ -5,7 +5,7 @@ a log that is dropped twice is read once, and what was missed is simply still du
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from inspection.errors import WorkspaceError
+from inspection.errors import InspectionError, WorkspaceError
 from inspection.findings import LogSetAside, NightState
 from inspection.inputs.log_folder import find_logs
 from inspection.nights.night import Site
@@ -60,6 +60,7 @@ class LineState:
     due: int  # of them
     set_aside: tuple[LogSetAside, ...]
     read: int  # logs
+    trouble: str = ""  # why its logs cannot be looked for; empty: they can
 
 
 # --- logs ---
@@ -68,8 +69,9 @@ class LineState:
 def waiting(site: Site) -> list[WaitingLog]:
     """The logs of a site's line that no night has read and that were not set aside, the first to come first.
 
-    Raises WorkspaceError where the folder is not there.
+    Raises WorkspaceError where the folder is not there, and StoreError where the line's model is not.
     """
+    site.store.model(site.workspace.lines_model)  # else every log would be set aside for it
     line, name = site.workspace.line_settings, site.workspace.line
     place = Path(line.logs).expanduser()
     if not place.exists():
@@ -116,8 +118,12 @@ def due(site: Site, now: datetime | None = None) -> list[WaitingLog]:
     So a log whose night was missed is due until it is read, and several nights that were missed are caught up
     by one.
     """
-    last = last_firing(site.workspace.line_settings, now or datetime.now(UTC))
-    return [log for log in waiting(site) if last is None or log.arrived <= last]
+    return _due(site.workspace.line_settings, waiting(site), now or datetime.now(UTC))
+
+
+def _due(line: LineSettings, logs: Sequence[WaitingLog], now: datetime) -> list[WaitingLog]:
+    last = last_firing(line, now)
+    return [log for log in logs if last is None or log.arrived <= last]
 
 
 def whole(site: Site) -> list[WaitingLog]:
@@ -130,11 +136,15 @@ def whole(site: Site) -> list[WaitingLog]:
 
 
 def state_of(site: Site, now: datetime | None = None) -> LineState:
-    """Where a site's line stands. Raises WorkspaceError where its folder is not there."""
+    """Where a site's line stands."""
     line, name, moment = site.workspace.line_settings, site.workspace.line, now or datetime.now(UTC)
     logs = site.store.logs(name)
     read = {content for content, log in logs.items() if log.state in DONE}
     aside = [log for log in site.store.logs_set_aside(name) if log.log_sha256 not in read]
+    try:
+        logs_now, trouble = waiting(site), ""
+    except InspectionError as error:
+        logs_now, trouble = [], f"{error}"
     return LineState(
         name=name,
         logs=line.logs,
@@ -143,10 +153,11 @@ def state_of(site: Site, now: datetime | None = None) -> LineState:
         timezone=f"{line.zone}",
         next_firing=next_firing(line, moment),
         shifted=tuple(shifted(line, moment)),
-        waiting=tuple(waiting(site)),
-        due=len(due(site, moment)),
+        waiting=tuple(logs_now),
+        due=len(_due(line, logs_now, moment)),
         set_aside=tuple(aside),
         read=len(read),
+        trouble=trouble,
     )
 
 

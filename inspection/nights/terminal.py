@@ -67,6 +67,8 @@ def print_line(console: Console, line: LineState) -> None:
         runs = f"{each.runs:%H:%M} (UTC{each.runs:%z}), once"
         console.print(f"  on {each.day} the night of {each.usually}, {why}, runs at {runs}")
     console.print(f"  {line.read} logs read, {len(line.waiting)} wait, {line.due} of them due")
+    if line.trouble:
+        console.print(f"  {line.trouble}", style="yellow")
     for log in line.waiting[:NAMED]:
         console.print(f"  waits: {log.path}")
     for refused in line.set_aside:

@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 from cronsim import CronSim
 
-from inspection.errors import WorkspaceError
+from inspection.errors import StoreError, WorkspaceError
 from inspection.findings import Night, NightState
 from inspection.nights import lines
 from inspection.nights.lines import due, last_firing, next_firing, shifted, state_of, waiting, whole
@@ -19,7 +19,7 @@ from inspection.workspace.files import sha256_of
 from inspection.workspace.folder import Workspace
 from inspection.workspace.settings import LineSettings
 from inspection.workspace.store import Store
-from tests.inspection.workspace.records import a_night
+from tests.inspection.workspace.records import a_model, a_night
 
 HEADER = "image_path,predicted_label,true_label\n"
 ROW = "a.png,good,pit\n"
@@ -35,6 +35,11 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def site(workspace: Workspace, store: Store, folder: Path) -> Site:
     return of_line(workspace, folder)
+
+
+@pytest.fixture(autouse=True)
+def _model(store: Store) -> None:
+    store.add_model(a_model(), [])
 
 
 def of_line(workspace: Workspace, folder: Path, more: str = "") -> Site:
@@ -120,6 +125,17 @@ def test_a_folder_that_is_not_there_is_told(workspace: Workspace, store: Store, 
     site = of_line(workspace, tmp_path / "unmounted")
     with pytest.raises(WorkspaceError, match=r"line 'front': .*unmounted is not there; mount it"):
         waiting(site)
+
+
+def test_a_model_that_is_not_there_is_told_of_the_line_and_costs_no_log(
+    workspace: Workspace, folder: Path
+) -> None:
+    site = of_line(workspace, folder, "model = 'rear'\n")
+    dropped(folder / "a.csv")
+    with pytest.raises(StoreError, match="no model 'rear'"):
+        waiting(site)
+    state = state_of(site)
+    assert (state.trouble.split(";")[0], state.waiting, state.due) == ("no model 'rear'", (), 0)
 
 
 def test_a_log_that_is_being_copied_is_waited_for(site: Site, folder: Path) -> None:
