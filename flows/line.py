@@ -15,6 +15,8 @@ from inspection.nights.night import Site
 from inspection.nights.notify import of_night, refuse, tell
 from inspection.workspace.lease import lease
 
+TRIES = 2  # times that a log may end the process that reads it
+
 
 @flow(name="line", flow_run_name="{name}", validate_parameters=False)
 def line(workspace: str, name: str) -> list[str]:
@@ -34,11 +36,13 @@ def _say_who_reads(holder: str) -> None:
 
 def _read(site: Site, log: WaitingLog) -> Night | None:
     """Read one log, and tell what came of it; None where no night could."""
-    done, reason = None, log.why
+    done, reason = None, log.why or _ended(site, log)
     if not reason:
         remark(f"Line {site.workspace.line}, {datetime.now():%Y-%m-%d %H:%M}: reading {log.path}")
         try:
-            done = site.store.night(night(str(site.workspace.root), str(log.path), line=site.workspace.line))
+            with lines.tried(site, log):
+                night_id = night(str(site.workspace.root), str(log.path), line=site.workspace.line)
+            done = site.store.night(night_id)
         except StoreBusyError as error:  # it may come free: the log is still due
             remark(f"{log.path} is read later: {error}")
             return None
@@ -51,3 +55,10 @@ def _read(site: Site, log: WaitingLog) -> Night | None:
         return done
     refuse(site, log, done.message if done else reason, remark)
     return None
+
+
+def _ended(site: Site, log: WaitingLog) -> str:
+    """Why a log is not tried any more; empty: it is."""
+    count = lines.tries(site, log)
+    told = f"the process that read it was ended {count} times, perhaps for lack of memory"
+    return told if count >= TRIES else ""

@@ -7,7 +7,7 @@ pickled, so that they may run as they are called or be submitted to any of Prefe
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -52,6 +52,7 @@ from inspection.nights import night as nights
 from inspection.nights.affected import Origins
 from inspection.nights.phrases import all_errors
 from inspection.workspace.jobs import announced
+from inspection.workspace.store import Store
 
 BATCH = 256  # errors screened in one task
 RESULT = re.compile(r"(\d{8}-[0-9a-f]{8}(?:-\d+)?)-[a-z_]+-")  # the name of what a step of a night kept
@@ -83,7 +84,7 @@ def night(
                 _mend(site, begun, scope, query)
             else:
                 _run_or_fail(site, scope, query)
-        _forget_finished(site.store.states())
+        _forget_ended(site.store)
     show_night(site.workspace, site.store.night(begun.night_id))
     return begun.night_id
 
@@ -101,8 +102,9 @@ def _say_who_runs_it(holder: str) -> None:
     remark(f"This night is being run by {holder}; waiting until it has ended.")
 
 
-def _forget_finished(states: Mapping[str, NightState]) -> None:
-    """Remove what the steps of finished nights kept: nobody goes on there."""
+def _forget_ended(store: Store) -> None:
+    """Remove what the steps of finished and of removed nights kept: nobody goes on there."""
+    states = store.states() | dict.fromkeys(store.pruned_nights(), NightState.FINISHED)
     for path in PREFECT_LOCAL_STORAGE_PATH.value().glob("*"):
         known = RESULT.match(path.name)
         if known and states.get(known[1]) in (NightState.FINISHED, NightState.UNREADABLE):

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from collections import Counter
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 SLOWLY = 10.0  # times as long as a look through the folders takes: the pause after it
 SHORT_PAUSE = 5.0  # seconds between looks where a line has trouble
 LONG_PAUSE = 60.0  # seconds after trouble that is no log's
-TRIES = 2  # times that a log may end the process that reads it
 USERS_ERROR = 2  # exit code
 
 
@@ -135,7 +133,6 @@ class _Watch:
     def __init__(self, site: Workspace, names: list[str]) -> None:
         self.root, self.names = site.root, names
         self.seen: dict[str, set[str]] = {}  # by line: contents that were due at the last look
-        self.ended = Counter[str]()  # by content: how often reading it ended the process
         self.trouble = dict[str, str]()  # by line: as it was told last
         self.looked = 0.0  # seconds that the last looks took
         self.pause = 0.0  # seconds before the next look
@@ -175,24 +172,10 @@ class _Watch:
         return found
 
     def _read(self, site: "Site") -> None:
-        """Have a process read what is due; see to the log that ended it, where one did."""
+        """Have a process read what is due. Where it fails as a whole, it has said why."""
         command = ["inspection.cli", "schedule", site.workspace.line, "--once", "--workspace", str(self.root)]
-        code = subprocess.run([sys.executable, "-P", "-m", *command]).returncode
-        left = self._due(site) if code else []
-        if code in (USERS_ERROR, INTERRUPTED):  # it has said what is wrong; that is no matter of the log
+        if subprocess.run([sys.executable, "-P", "-m", *command]).returncode in (USERS_ERROR, INTERRUPTED):
             self.pause = LONG_PAUSE
-        elif left:
-            self._blame(site, left[0], code)
-
-    def _blame(self, site: "Site", log: "WaitingLog", code: int) -> None:
-        """Set a log aside that ends the process again and again: logs are read in order, so it is this."""
-        from inspection.nights.notify import refuse
-
-        self.ended[log.sha256] += 1
-        if self.ended[log.sha256] >= TRIES:
-            how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-            reason = f"the process that read it ended {how}, {TRIES} times: perhaps for lack of memory"
-            refuse(site, log, reason, lambda said: errors.print(said, style="yellow"))
 
 
 # --- showing ---

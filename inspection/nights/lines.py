@@ -4,8 +4,10 @@ What was read is known by its content: the store has the nights over it. So noth
 a log that is dropped twice is read once, and what was missed is simply still due.
 """
 
+import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +19,7 @@ from inspection.errors import InspectionError, WorkspaceError
 from inspection.findings import LogSetAside, NightState
 from inspection.inputs.log_folder import find_logs
 from inspection.nights.night import Site
-from inspection.workspace.files import sha256_of
+from inspection.workspace.files import sha256_of, write_whole
 from inspection.workspace.settings import LineSettings
 
 TOLD_AHEAD = 366  # days: changes of the clock that are told beforehand
@@ -166,7 +168,31 @@ def set_aside(site: Site, log: WaitingLog, reason: str) -> LogSetAside:
     why, now = reason.removeprefix(f"{log.path}: "), datetime.now(UTC)
     refused = LogSetAside(site.workspace.line, log.sha256, str(log.path), why, now)
     site.store.set_log_aside(refused)
+    _note(site).unlink(missing_ok=True)
     return refused
+
+
+@contextmanager
+def tried(site: Site, log: WaitingLog) -> Iterator[None]:
+    """Note for the block that a log is being read: what ends the process leaves the note, and it alone."""
+    note, before = _note(site), tries(site, log)
+    write_whole(note, json.dumps({log.sha256: before + 1}).encode())
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+
+
+def tries(site: Site, log: WaitingLog) -> int:
+    """How often reading a log has ended the process that read it, one after the other."""
+    try:
+        return int(json.loads(_note(site).read_bytes()).get(log.sha256, 0))
+    except (OSError, ValueError, AttributeError, TypeError):  # there is none, or it is damaged
+        return 0
+
+
+def _note(site: Site) -> Path:
+    return site.workspace.leases / f"line-{site.workspace.line}.reading"
 
 
 # --- the clock ---
