@@ -142,7 +142,6 @@ def state_of(site: Site, now: datetime | None = None) -> LineState:
     line, name, moment = site.workspace.line_settings, site.workspace.line, now or datetime.now(UTC)
     logs = site.store.logs(name)
     read = {content for content, log in logs.items() if log.state in DONE}
-    aside = [log for log in site.store.logs_set_aside(name) if log.log_sha256 not in read]
     try:
         logs_now, trouble = waiting(site), ""
     except InspectionError as error:
@@ -157,7 +156,7 @@ def state_of(site: Site, now: datetime | None = None) -> LineState:
         shifted=tuple(shifted(line, moment)),
         waiting=tuple(logs_now),
         due=len(_due(line, logs_now, moment)),
-        set_aside=tuple(aside),
+        set_aside=tuple(site.store.logs_set_aside(name)),
         read=len(read),
         trouble=trouble,
     )

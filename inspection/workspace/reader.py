@@ -215,8 +215,12 @@ QUALIFY row_number() OVER (
 _PRUNED_LOGS = "SELECT log_sha256 FROM pruned_nights WHERE line IN ('', ?)"
 
 _LOGS_SET_ASIDE = """
-FROM logs_set_aside WHERE line = ?
-QUALIFY row_number() OVER (PARTITION BY log_sha256 ORDER BY set_aside_at DESC, rowid DESC) = 1
+FROM logs_set_aside AS aside
+WHERE ($1::VARCHAR IS NULL OR line = $1) AND NOT EXISTS (
+    FROM nights
+    WHERE nights.log_sha256 = aside.log_sha256 AND state = 'finished' AND of_line IN ('', aside.line)
+)
+QUALIFY row_number() OVER (PARTITION BY line, log_sha256 ORDER BY set_aside_at DESC, rowid DESC) = 1
 ORDER BY set_aside_at, log_path
 """
 
@@ -727,8 +731,8 @@ class Reader(ABC):
         with self._reading() as connection:
             return read_old_nights(connection, before)
 
-    def logs_set_aside(self, line: str) -> list[LogSetAside]:
-        """Return the logs of a line that no night could read, the first first."""
+    def logs_set_aside(self, line: str | None = None) -> list[LogSetAside]:
+        """Return the logs of a line, or of all, that no night could read until now, the first first."""
         with self._reading() as connection:
             return [record_of(LogSetAside, row) for row in fetch(connection, _LOGS_SET_ASIDE, line)]
 
