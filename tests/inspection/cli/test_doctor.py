@@ -107,7 +107,9 @@ def test_of_a_line_it_tells_what_was_set_aside_and_what_is_not_there(
     diagnosed: Diagnosed, tmp_path: Path
 ) -> None:
     folder = tmp_path / "logs"
-    site = diagnosed.copied(tmp_path / "workspace", f"[lines.front]\nlogs = '{folder}'\n")
+    site = diagnosed.copied(tmp_path / "workspace")
+    with (site.root / "fmi.toml").open("a", encoding="utf-8") as settings:
+        settings.write(f"[lines.front]\nlogs = '{folder}'\n")
     workspace = open_site(site.root).workspace
     missing = examine_workspace(workspace)[-1]
     assert (missing.subject, missing.fine) == ("line front", False)
