@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from dashboards.desk import AtDesk, Findings
-from inspection.findings import Decision, NightState, Retraining
+from inspection.findings import Decision, LogSetAside, NightState, Retraining
 from inspection.models.promotion import deployed_in_turn
 from inspection.workspace.jobs import jobs_now
 from inspection.workspace.reader import REMEMBERED, NightOverview, Reader, WaitingMode
@@ -22,9 +22,10 @@ class Inbox:
     modes: list[WaitingMode]  # without a verdict on their newest night
     candidates: list[Retraining]  # judged and not promoted, from the deployed model
     nights: list[NightOverview]  # that failed or could read nothing, and were followed by none that could
+    logs: list[LogSetAside]  # of lines, that no night could read
 
     def __len__(self) -> int:
-        return len(self.modes) + len(self.candidates) + len(self.nights)
+        return len(self.modes) + len(self.candidates) + len(self.nights) + len(self.logs)
 
 
 @router.get("/")
@@ -58,7 +59,10 @@ def waiting(findings: Reader, nights: list[NightOverview]) -> Inbox:
         for each in findings.newest_of_lineages()
         if each.overview.judgement is None and each.overview.mode_id.rpartition("-")[0] in recent
     ]
-    return Inbox(modes, _candidates(findings), _failed(nights))
+    failed = _failed(nights)
+    told = {night.log_path for night in failed}
+    aside = [log for log in findings.logs_set_aside() if log.log_path not in told]
+    return Inbox(modes, _candidates(findings), failed, aside)
 
 
 def _candidates(findings: Reader) -> list[Retraining]:
@@ -76,11 +80,11 @@ def _candidates(findings: Reader) -> list[Retraining]:
 
 
 def _failed(nights: list[NightOverview]) -> list[NightOverview]:
-    """The newest nights as long as none of them finished."""
-    found = []
+    """The newest nights of each line as long as none of them finished."""
+    found, fine = list[NightOverview](), set[str]()
     for night in nights:
         if night.state is NightState.FINISHED:
-            break
-        if night.state in (NightState.FAILED, NightState.UNREADABLE):
+            fine.add(night.of_line)
+        elif night.of_line not in fine and night.state in (NightState.FAILED, NightState.UNREADABLE):
             found.append(night)
     return found

@@ -2,9 +2,11 @@
 
 - night: the night, its order first, then its steps
 - scope: what the steps hand to each other
+- line: the logs of a line that are due, a night each
 - retrain, demo: targeted retraining; the demo
 - server, worker: Prefect's server and a worker as child processes
 - progress: progress on the terminal
+- followed: what a plant's own Prefect shows of a night
 
 A night runs on one machine: its steps are called one after the other, and a task runner given to the flow
 (`night.with_options(task_runner=...)`) changes nothing by itself, for it serves only what is submitted. To

@@ -7,7 +7,7 @@ pickled, so that they may run as they are called or be submitted to any of Prefe
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 from prefect.tasks import Task
 
+from flows.followed import show_night
 from flows.progress import remark, step
 from flows.scope import Errors, Scope
 from fmi_engine.blame import join
@@ -51,6 +52,7 @@ from inspection.nights import night as nights
 from inspection.nights.affected import Origins
 from inspection.nights.phrases import all_errors
 from inspection.workspace.jobs import announced
+from inspection.workspace.store import Store
 
 BATCH = 256  # errors screened in one task
 RESULT = re.compile(r"(\d{8}-[0-9a-f]{8}(?:-\d+)?)-[a-z_]+-")  # the name of what a step of a night kept
@@ -59,25 +61,31 @@ NAMED = 3  # missing files that a message names
 
 @flow(name="night", validate_parameters=False)
 def night(
-    workspace: str, log: str, model_hash: str | None = None, query: str | None = None, again: bool = False
+    workspace: str,
+    log: str,
+    model_hash: str | None = None,
+    query: str | None = None,
+    again: bool = False,
+    line: str = "",
 ) -> str:
-    """Diagnose one defect log; returns the night's id.
+    """Diagnose one defect log, with the settings of a line where one is named; returns the night's id.
 
     A night that fails is marked as failed with the reason, and goes on from there when started again. Of one
     that is finished, files that are missing are made again.
     """
-    site = nights.open_site(workspace)
+    site = nights.open_site(workspace, line)
     with nights.turn(site, Path(log), _say_who_runs_it):
         nights.settle(site)
         begun = nights.begin(site, Path(log), model_hash, query, again)
-        scope = Scope(str(site.workspace.root), begun.night_id, begun.model_hash)
+        scope = Scope(str(site.workspace.root), begun.night_id, begun.model_hash, line=line)
         leases, mine = site.workspace.leases, nights.lease_of(begun.log_sha256)
         with announced(leases, mine, "night", (begun.night_id,), str(flow_run.id or "")):
             if begun.state is NightState.FINISHED:
                 _mend(site, begun, scope, query)
             else:
                 _run_or_fail(site, scope, query)
-        _forget_finished(site.store.states())
+        _forget_ended(site.store)
+    show_night(site.workspace, site.store.night(begun.night_id))
     return begun.night_id
 
 
@@ -94,8 +102,9 @@ def _say_who_runs_it(holder: str) -> None:
     remark(f"This night is being run by {holder}; waiting until it has ended.")
 
 
-def _forget_finished(states: Mapping[str, NightState]) -> None:
-    """Remove what the steps of finished nights kept: nobody goes on there."""
+def _forget_ended(store: Store) -> None:
+    """Remove what the steps of finished and of removed nights kept: nobody goes on there."""
+    states = store.states() | dict.fromkeys(store.pruned_nights(), NightState.FINISHED)
     for path in PREFECT_LOCAL_STORAGE_PATH.value().glob("*"):
         known = RESULT.match(path.name)
         if known and states.get(known[1]) in (NightState.FINISHED, NightState.UNREADABLE):
@@ -249,7 +258,7 @@ night_task = task(
 @night_task
 def read_log(scope: Scope, query: str | None) -> DefectLog:
     """Read the log and check every row."""
-    site = nights.open_site(scope.root)
+    site = nights.open_site(scope.root, scope.line)
     with step("Checking the log", None) as advance:
         return nights.read_log(site, site.store.night(scope.night_id), query, advance)
 
@@ -366,7 +375,7 @@ def finish(
     note: str = "",
 ) -> Night:
     """Write the report and the findings."""
-    site = nights.open_site(scope.root)
+    site = nights.open_site(scope.root, scope.line)
     results = nights.Results(
         rows_read=len(log.rows) + len(log.set_aside),
         errors_read=len(found.errors),
@@ -376,5 +385,6 @@ def finish(
         seconds=seconds,
         notes=(*log.notes, *found.notes, *filter(None, [note])),
         right=log.right,
+        parts_logged=nights.parts_logged(log),
     )
     return nights.finish(site, site.store.night(scope.night_id), results)

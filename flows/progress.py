@@ -1,7 +1,8 @@
 """What a long command says while it works: progress, on a terminal and to who looks on, and remarks."""
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich.progress import (
     BarColumn,
@@ -37,13 +38,26 @@ def step(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
         TimeElapsedColumn(),
         *([] if total is None else [TextColumn("left"), TimeRemainingColumn()]),
     )
-    with Progress(*columns, console=_console, disable=not _console.is_terminal) as bars:
+    with (
+        _followed(name, total) as follow,
+        Progress(*columns, console=_console, disable=not _console.is_terminal) as bars,
+    ):
         bar, tell = bars.add_task(name, total=total), begin_step(name, total)
 
         def advance(count: int) -> None:
             bars.advance(bar, count)
             tell(count)
+            follow(count)
 
         yield advance
         if total is not None:
             bars.update(bar, completed=total)
+
+
+def _followed(name: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
+    """Show a step in Prefect where it is part of a run: Prefect is loaded then, and is not loaded for it."""
+    if "prefect" not in sys.modules:
+        return nullcontext(lambda _: None)
+    from flows.followed import shown
+
+    return shown(name, total)

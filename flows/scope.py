@@ -26,6 +26,7 @@ class Scope:
     number: int = 0  # of the failure mode; 0: the whole night
     within: str = ""  # a batch of the night's errors, or a layer of the mode
     making: str = ""  # tells a night that is made again from the first time
+    line: str = ""  # whose settings it has; empty: those of the workspace
 
     def mode(self, number: int) -> "Scope":
         """A failure mode of the night; they count from 1."""
@@ -47,7 +48,7 @@ class Scope:
 
     def subject(self, progress: Progress = None) -> Subject:
         """The model under diagnosis; opened once in a process."""
-        return subject_of(Path(self.root), self.model_hash, progress)
+        return subject_of(Path(self.root), self.model_hash, progress, self.line)
 
     def case(self, errors: "Errors") -> Case:
         """The errors with all that they are compared with."""

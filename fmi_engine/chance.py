@@ -14,9 +14,13 @@ def at_least(successes: int, trials: int, probability: float) -> float:
     return float(bdtrc(successes - 1, trials, probability)) if successes > 0 else 1.0
 
 
-def as_uneven(one: int, other: int) -> float:
-    """The p-value of two counts as uneven as these, where both are as likely (sign test, two-sided)."""
-    return min(1.0, 2 * float(bdtr(min(one, other), one + other, 0.5)))
+def as_uneven(one: int, other: int, share: float = 0.5) -> float:
+    """The p-value of two counts as uneven as these, where the first is to have this share of both.
+
+    An exact binomial test, two-sided: twice the smaller tail. Of 0.5 it is the sign test.
+    """
+    fewer = float(bdtr(one, one + other, share))
+    return min(1.0, 2 * min(fewer, at_least(one, one + other, share)))
 
 
 def share_interval(successes: int, trials: int) -> tuple[float, float]:

@@ -444,6 +444,7 @@ class KnownMode:
     started_at: datetime  # of that night, UTC
     nights_ago: int  # 1 is the model's last finished night
     lost: int = 0  # rows of that night that are or may be errors and could not be read
+    parts: int | None = None  # inspected for that night's log; None: not known
     missed: bool = False  # nights after it did not find it, and lost too many rows to call it gone
 
 
@@ -479,6 +480,29 @@ class Night:
     unclustered: tuple[LoggedError, ...] = ()  # errors that belong to no failure mode
     gone: tuple[str, ...] = ()  # lineages that the model's last finished night had and this one has not
     right: tuple[RightPart, ...] = ()  # parts whose verdict was right: some of them, which judge candidates
+    of_line: str = ""  # the line whose settings it has; empty: none in particular
+    parts: int | None = None  # inspected for its log, as far as that is known
+
+
+@dataclass(frozen=True, slots=True)
+class OldNight:
+    """A night that is old enough to be removed, and what rests on it."""
+
+    night_id: str
+    started_at: datetime  # UTC
+    log_path: str
+    rests: str  # what rests on it, in words; empty: nothing, so it may go
+
+
+@dataclass(frozen=True, slots=True)
+class LogSetAside:
+    """A log of a line that no night could read."""
+
+    line: str
+    log_sha256: str
+    log_path: str
+    reason: str
+    set_aside_at: datetime  # UTC
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from inspection.nights import phrases, poc, review
 from inspection.operations.catalogue import CATALOGUE
 from inspection.operations.operation import FAMILIES
 from inspection.retraining import retrain
-from inspection.workspace.settings import settings_rows
+from inspection.workspace.settings import line_rows, settings_rows
 from tests.conftest import REPOSITORY
 
 LOCALES = REPOSITORY / "inspection" / "locales"
@@ -97,7 +97,7 @@ def _in_tables() -> Iterable[str | tuple[str, ...]]:
     yield from (*phrases.NOUNS.values(), *phrases.COUNTED.values())
     yield from phrases.DOUBTS.values()
     yield from (text for text, _ in phrases.SAID.values())
-    yield from (meaning for _, _, _, meaning in settings_rows())
+    yield from (meaning for _, _, _, meaning in (*settings_rows(), *line_rows()))
     yield from (phrases.ADVICE_UNKNOWN, phrases.SUSPECTS, phrases.SUSPECTS_UNTESTED)
     yield from (name.replace("_", " ") for name in (*findings.ORIGINS, "serial"))
     yield from MEASURED

@@ -1,8 +1,9 @@
 """The command line, `fmi`: one command for each thing a plant does.
 
-- workspace: init, register, train, evaluate, sql
+- workspace: init, register, train, evaluate, sql, prune
 - answer: what sql answers, as people or programs read it
 - night: night, retrain, table, demo
+- schedule: schedule, nights that nobody starts
 - poc: poc, a plant's first month
 - engine: invert, style, bench paper
 - recipe: recipe show, recipe check
@@ -19,7 +20,8 @@
 """
 
 # In the order in which --help lists them.
-from inspection.cli import workspace, night, poc, models, engine, recipe, serving, access, doctor, help  # noqa: F401, I001
+from inspection.cli import workspace, night, schedule, poc, models, engine, recipe, serving  # noqa: F401, I001
+from inspection.cli import access, doctor, help  # noqa: F401
 from inspection.cli.entry import main
 
 __all__ = ["main"]

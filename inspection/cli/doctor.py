@@ -14,6 +14,7 @@ from inspection.cli.app import app, console
 from inspection.cli.options import WorkspaceOption, open_given
 from inspection.errors import WorkspaceError
 from inspection.findings import NightState
+from inspection.nights.lines import state_of
 from inspection.nights.night import INTERRUPTED, Site, open_site, runs_now
 from inspection.workspace.folder import Workspace
 
@@ -65,7 +66,16 @@ def examine_workspace(workspace: Workspace) -> list[Finding]:
     largest = sorted(sizes.items(), key=lambda item: -item[1])[:MOST_FOLDERS]
     told = ", ".join(f"{name} {_readable(size)}" for name, size in largest)
     space = f"{workspace.root} takes {_readable(sum(sizes.values()))}: {told}"
-    return [Finding("workspace", space, True), *_running(open_site(workspace.root))]
+    running = _running(open_site(workspace.root))
+    return [Finding("workspace", space, True), *running, *_lines(workspace)]
+
+
+def _lines(workspace: Workspace) -> Iterator[Finding]:
+    for name in workspace.settings.lines:
+        state = state_of(open_site(workspace.root, name))
+        told = f"{state.read} logs read, {len(state.waiting)} wait, {len(state.set_aside)} set aside"
+        detail = state.trouble or f"{told}; fmi schedule --show tells more"
+        yield Finding(f"line {name}", detail, not state.trouble and not state.set_aside)
 
 
 def _running(site: Site) -> Iterator[Finding]:
@@ -73,7 +83,9 @@ def _running(site: Site) -> Iterator[Finding]:
         if state is NightState.RUNNING:
             night = site.store.night(night_id)
             process = runs_now(site.workspace, night)
-            detail = f"is being run by {process}" if process else f"{INTERRUPTED}: fmi night {night.log_path}"
+            line = f" --line {night.of_line}" if night.of_line else ""
+            again = f"{INTERRUPTED}: fmi night {night.log_path}{line}"
+            detail = f"is being run by {process}" if process else again
             yield Finding(f"night {night_id}", detail, process is not None)
 
 

@@ -44,6 +44,9 @@ def night(
     ] = None,
     model: ModelOption = None,
     again: Annotated[bool, typer.Option(help="Run anew although this night is finished already.")] = False,
+    line: Annotated[
+        str, typer.Option(help="A line of fmi.toml, whose settings and model it has.", show_default=False)
+    ] = "",
     as_json: JsonOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -58,13 +61,13 @@ def night(
     from inspection.nights.summary import summary
 
     site, log = open_given(workspace), log.absolute()  # Prefect runs in a folder of its own
-    opened = open_site(site.root)
+    opened = open_site(site.root, line)
     done = finished(opened, log, model, query)
     if done is None or again or missing_files(opened, done):
         with prefect_at_hand(site):
             from flows.night import night as night_flow
 
-            night_id = night_flow(str(site.root), str(log), model, query, again)
+            night_id = night_flow(str(site.root), str(log), model, query, again, line)
         done = opened.store.night(night_id)
     if as_json:
         typer.echo(json.dumps(summary(done, site), ensure_ascii=False, indent=2))

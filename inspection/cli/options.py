@@ -1,13 +1,17 @@
 """Options and arguments that several commands share, and how their text is read."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from inspection.cli.app import errors
 from inspection.errors import InspectionError, WorkspaceError
 from inspection.workspace.folder import SETTINGS_FILE, Workspace, find_workspace
 from inspection.workspace.settings import LARGEST_INPUT, Settings
+
+if TYPE_CHECKING:  # it loads DuckDB
+    from inspection.workspace.store import Store
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -146,6 +150,19 @@ def open_given(given: Path | None) -> Workspace:
     if given and not given.is_dir():
         raise WorkspaceError(f"--workspace {given}: there is no such folder; make it with `fmi init {given}`")
     return find_workspace(given or Path.cwd())
+
+
+def store_made(workspace: Workspace) -> "Store":
+    """The workspace's store, made or brought up to date; says where it lies as it was before."""
+    from inspection.workspace.store import Store
+
+    store = Store(workspace.store_path)
+    backup = store.create()
+    if backup:
+        errors.print(
+            f"The store is brought up to date. As it was before it is kept: {backup}", style="yellow"
+        )
+    return store
 
 
 def settings_at_hand(given: Path | None) -> Settings:

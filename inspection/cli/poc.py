@@ -28,6 +28,7 @@ from inspection.cli.options import (
     WhereOption,
     WorkspaceOption,
     open_given,
+    store_made,
 )
 from inspection.cli.serving import prefect_at_hand
 from inspection.cli.workspace import register
@@ -164,10 +165,8 @@ def _folder(given: Path) -> Path:
 
 def _workspace(given: Path | None, *, new: bool) -> Workspace:
     """The workspace given or the nearest; where a model is given, one that is made if there is none."""
-    from inspection.workspace.store import Store
-
     site = _made(given) if new else open_given(given)
-    Store(site.store_path).create()
+    store_made(site)
     return site
 
 

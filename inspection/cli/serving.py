@@ -137,4 +137,4 @@ def worker(
     with prefect_at_hand(site, own_server=False):
         from flows.worker import work
 
-        work(parent)
+        work(site.root, parent)

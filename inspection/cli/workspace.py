@@ -1,8 +1,11 @@
-"""Commands that fill a workspace and ask it: init, register, train, evaluate, sql."""
+"""Commands that fill a workspace, ask it and empty it: init, register, train, evaluate, sql, prune."""
 
+import json
 from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +16,7 @@ from inspection.cli.options import (
     AnswerOption,
     DecisionOption,
     GoodOption,
+    JsonOption,
     MeanOption,
     ModelOption,
     NameOption,
@@ -29,20 +33,22 @@ from inspection.cli.options import (
     names_of,
     open_given,
     size_of,
+    store_made,
     with_part,
 )
 from inspection.errors import InspectionError
 from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.workspace.folder import Workspace, create_workspace
 
+if TYPE_CHECKING:
+    from inspection.workspace.store import Store
+
 
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(help="The folder to make a workspace of.")]) -> None:
     """Make a workspace: settings, the DuckDB store, and folders for artifacts, reports and models."""
-    from inspection.workspace.store import Store
-
     workspace = create_workspace(folder)
-    Store(workspace.store_path).create()
+    store_made(workspace)
     console.print(f"Workspace {workspace.root} is ready. Settings: {workspace.root / 'fmi.toml'}")
     console.print("Next: fmi register (you have a model) or fmi train IMAGES (you have labelled images).")
 
@@ -133,10 +139,8 @@ def _keep_registered(workspace: Workspace, record: RegisteredModel, references: 
     from fmi_engine.probe import stages_of
     from inspection.evidence.room import room_for
     from inspection.models.registry import examined, load_model, reference_accuracy
-    from inspection.workspace.store import Store
 
-    store = Store(workspace.store_path)
-    store.create()
+    store = store_made(workspace)
     device = workspace.settings.compute.device
     layers = examined(workspace, record, references)
     accuracies = reference_accuracy(workspace, record, references)
@@ -226,11 +230,20 @@ def evaluate(
 
 @app.command()
 def sql(
-    query: Annotated[str, typer.Argument(help="A SELECT on the store; try: SHOW TABLES")],
+    query: Annotated[
+        str, typer.Argument(help="A SELECT on the store; try: SHOW TABLES", show_default=False)
+    ] = "",
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV, as a pipe or a file gets it by itself.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object for each row.")] = False,
+    parquet: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the rows into this Parquet file; without a SELECT every table and view, a file each, "
+            "into this folder."
+        ),
+    ] = None,
     files: Annotated[
         bool,
         typer.Option(
@@ -258,6 +271,11 @@ def sql(
 
     if as_csv and as_json:
         raise InspectionError("--csv and --json are two forms of one answer; give one of them")
+    if parquet:
+        _write_parquet(Store(open_given(workspace).store_path), query, parquet)
+        return
+    if not query:
+        raise InspectionError('give a SELECT, as fmi sql "SHOW TABLES"; fmi help store says what there is')
     store, drawn = Store(open_given(workspace).store_path), console.is_terminal and not (as_csv or as_json)
     if drawn:
         answer.show(console, errors, *store.query(query, files=files, most=answer.MOST_ROWS))
@@ -268,3 +286,52 @@ def sql(
             text = held.enter_context(answer.kept(written(*found)))
         for piece in text:
             typer.echo(piece, nl=False)
+
+
+def _write_parquet(store: "Store", query: str, path: Path) -> None:
+    """Write an answer, or all of the store, as Parquet."""
+    if not query:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InspectionError(f"--parquet {path} cannot be a folder: {error.strerror}") from None
+    wanted = {path: query} if query else {path / f"{name}.parquet": f"FROM {name}" for name in store.names()}
+    for target, sql_of in wanted.items():
+        console.print(f"{target}: {store.write_parquet(sql_of, target)} rows")
+
+
+@app.command()
+def prune(
+    older_than: Annotated[int, typer.Option(min=1, help="Days since a night began.", show_default=False)],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would go, and how many bytes.")
+    ] = False,
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Remove old nights with their pictures and reports, but none that anything rests on.
+
+    What stays, however old: nights of which a reviewer has said something, for which a model was retrained,
+    and the last of each model and line, with which the next is compared. Models, recipes of retrainings,
+    verdicts, defect logs and images of the plant are never touched.
+    """
+    from inspection.nights import prune as retention
+    from inspection.nights.night import open_site, settle
+
+    site = open_site(open_given(workspace).root)
+    settle(site)
+    before = datetime.now(UTC) - timedelta(days=older_than)
+    done = (retention.plan if dry_run else retention.prune)(site, before)
+    if as_json:
+        typer.echo(
+            json.dumps(asdict(done) | {"bytes": done.bytes}, ensure_ascii=False, indent=2, default=str)
+        )
+        return
+    for each in done.goes:
+        console.print(f"{each.night_id}: {done.bytes_of[each.night_id] / 1e6:.1f} MB, {each.log_path}")
+    for night_id in done.left:
+        console.print(f"{night_id}: {done.bytes_of[night_id] / 1e6:.1f} MB, left when it was removed")
+    for each in done.stays:
+        console.print(f"{each.night_id} stays: {each.rests}")
+    told = "would go" if dry_run else "are gone"
+    console.print(f"{len(done.goes)} nights and {done.bytes / 1e6:.1f} MB of files {told}")

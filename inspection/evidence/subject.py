@@ -133,9 +133,9 @@ _found: dict[tuple[str, Stamp], Subject] = {}  # the same, by what was asked for
 _OPENING = Lock()  # several steps of a night may run in threads
 
 
-def subject_of(root: Path, model_hash: str, progress: Progress = None) -> Subject:
+def subject_of(root: Path, model_hash: str, progress: Progress = None, line: str = "") -> Subject:
     """The subject of a workspace's model; opened once in a process for the same settings and registration."""
-    workspace = open_workspace(root)
+    workspace = open_workspace(root, line)
     store = Store(workspace.store_path)
     seen = (repr((root, model_hash, workspace.settings)), store.stamp())
     with _OPENING:

@@ -21,11 +21,19 @@ from inspection.workspace.settings import settings_table
 # In the order in which they are listed: the work first, then what stands behind it.
 TOPICS = (
     *("night", "logs", "images", "models", "decisions", "preprocessing", "recipes", "retraining"),
-    *("dashboard", "poc", "scripts", "settings", "trust", "limits", "primitives", "benchmarks"),
-    *("parts", "code"),
+    *("dashboard", "schedule", "poc", "scripts", "store", "settings", "trust", "limits"),
+    *("primitives", "benchmarks", "parts", "code"),
 )
 LINK = re.compile(r"\[([^\]]+)\]\(([a-z]+)\)")  # its text, and the topic that it leads to
-_SETTINGS = "{settings}"  # stands in a text where the table of settings belongs
+
+
+def _schema() -> str:
+    from inspection.workspace.schema import schema_table  # it loads DuckDB, which one topic needs
+
+    return schema_table()
+
+
+_TABLES = {"{settings}": settings_table, "{schema}": _schema}  # where a generated table stands in a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,9 @@ def topic(name: str) -> Topic:
                 name=name, hint=hint, topics=", ".join(TOPICS)
             )
         )
-    text = _text(language(), name).replace(_SETTINGS, settings_table())
+    text = _text(language(), name)
+    for place, table in _TABLES.items():
+        text = text.replace(place, table()) if place in text else text
     title, _blank, summary = text.split("\n", 3)[:3]
     return Topic(name, title.removeprefix("# "), summary, text)
 

@@ -66,6 +66,7 @@ COLUMNS = (
     LogColumn("verified_at", False, "date and time of the operator's label"),
     LogColumn("lighting", False, "lighting in use"),
     LogColumn("exposure", False, "exposure in use"),
+    LogColumn("parts_inspected", False, "parts inspected for this log, right ones too: the same in each row"),
 )
 _NAMES = tuple(column.name for column in COLUMNS)
 _CONTEXT = (

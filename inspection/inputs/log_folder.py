@@ -36,6 +36,8 @@ class LogFolder:
 def find_logs(folders: tuple[Path, ...], settings: Settings) -> LogFolder:
     """Look through folders and the folders in them; workspaces and hidden folders are left out.
 
+    A file in place of a folder is looked at by itself.
+
     A file whose columns are those of a defect log, by the workspace's map, is one.
     """
     columns = tuple(sorted(settings.defect_log.columns.items()))
@@ -55,6 +57,8 @@ def find_logs(folders: tuple[Path, ...], settings: Settings) -> LogFolder:
 
 
 def _tables(folder: Path) -> Iterator[Path]:
+    if folder.is_file():
+        yield folder
     for place, folders, names in os.walk(folder):
         if SETTINGS_FILE in names:
             folders.clear()

@@ -2,6 +2,9 @@
 
 - night: a night from its first to its last line
 - lineage: a failure mode from night to night
+- lines: which logs of lines are due, and when
+- notify: who is told what unattended nights come to
+- prune: old nights are removed
 - affected: whom a failure mode affects: line, camera, shift and the like, and since when
 - summary: what a script reads
 - report: the HTML report, and what the dashboard shares with it (templates/)

@@ -38,6 +38,7 @@ from inspection.workspace.lease import holder, lease, lease_if_free
 from inspection.workspace.settings import as_now, of_a_night
 from inspection.workspace.store import Store
 
+PARTS = "parts_inspected"  # column of a defect log
 MOST_RIGHT = 500  # parts that went right: of a night that the store keeps, and that judge a candidate
 INTERRUPTED = (
     "its process was ended before the night was; the same command goes on after the last finished step"
@@ -52,9 +53,9 @@ class Site:
     store: Store
 
 
-def open_site(root: str | Path) -> Site:
-    """Open a workspace and its store."""
-    workspace = open_workspace(Path(root))
+def open_site(root: str | Path, line: str = "") -> Site:
+    """Open a workspace and its store, for one of its lines where one is named."""
+    workspace = open_workspace(Path(root), line)
     return Site(workspace, Store(workspace.store_path))
 
 
@@ -83,6 +84,7 @@ def begin(site: Site, log: Path, model_hash: str | None, query: str | None, agai
             finished_at=None,
             state=NightState.RUNNING,
             settings=asked.settings,
+            of_line=site.workspace.line,
         )
     site.store.start_night(night)
     return night
@@ -173,7 +175,7 @@ def check_start(site: Site, log: Path, model_hash: str | None) -> RegisteredMode
         raise LogError(f"no defect log at {log}; give a CSV, Parquet, JSON lines or DuckDB file")
     if log.stat().st_size == 0:
         raise LogError(f"{log}: the defect log is empty (0 bytes); export it again from its source")
-    return site.store.model(model_hash)
+    return site.store.model(model_hash or site.workspace.lines_model)
 
 
 def fingerprint(
@@ -258,6 +260,7 @@ class Results:
     seconds: dict[str, float] = field(default_factory=dict)  # wall time by step
     notes: tuple[str, ...] = ()  # what a person should know of how it was read
     right: tuple[LogRow, ...] = ()  # of parts whose verdict was right
+    parts_logged: int | None = None  # inspected, as the log says it
 
     @property
     def state(self) -> NightState:
@@ -277,6 +280,21 @@ class Results:
         return count_lost(self.set_aside)
 
 
+def parts_logged(log: DefectLog) -> int | None:
+    """How many parts were inspected, as the log says in every row that says it; None: it does not."""
+    said = {row.more[PARTS] for row in (*log.rows, *log.right) if PARTS in row.more}
+    told = said.pop() if len(said) == 1 else ""
+    return int(told) if told.isdecimal() and int(told) else None
+
+
+def _parts(site: Site, results: Results) -> int | None:
+    """How many parts were inspected: as the log says, or holds them all, or as the line's setting says."""
+    if results.parts_logged or not results.right:
+        set_of_line = site.workspace.line_settings.parts if site.workspace.line else 0
+        return results.parts_logged or set_of_line or None
+    return results.errors_read + results.lost + len(results.right)
+
+
 def count_lost(set_aside: Sequence[SetAside]) -> int:
     """How many rows that were set aside are or may be errors."""
     return sum(each.lost for each in set_aside)
@@ -284,8 +302,9 @@ def count_lost(set_aside: Sequence[SetAside]) -> int:
 
 def finish(site: Site, night: Night, results: Results) -> Night:
     """Follow the failure modes from earlier nights, tell whom they affect, write the report and store it."""
-    known = site.store.known_modes(night.model_hash, night.started_at)
-    followed, gone = follow(results.modes, known, results.lost, results.errors_read)
+    known = site.store.known_modes(night.model_hash, night.started_at, night.of_line)
+    parts = _parts(site, results)
+    followed, gone = follow(results.modes, known, results.lost, results.errors_read, parts)
     report = site.workspace.report_path(night.night_id)
     done = replace(
         night,
@@ -295,6 +314,7 @@ def finish(site: Site, night: Night, results: Results) -> Night:
         rows_read=results.rows_read,
         errors_read=results.errors_read,
         right_read=len(results.right),
+        parts=parts,
         seconds={**night.seconds, **results.seconds},
         report_path=site.workspace.relative(report),
         set_aside=results.set_aside,

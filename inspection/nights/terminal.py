@@ -10,6 +10,7 @@ from rich.text import Text
 from inspection.console import Console, Table
 from inspection.errors import StoreError
 from inspection.findings import Accuracy, Decision, ErrorKind, FailureMode, Night, Retraining
+from inspection.nights.lines import LineState
 from inspection.nights.phrases import (
     affected_in_words,
     filters_in_words,
@@ -53,6 +54,25 @@ def print_night(console: Console, night: Night, workspace: Workspace) -> None:
             console.print(f"  {mode.recipe.summary}")
     if night.report_path:
         console.print(f"Report: {workspace.root / night.report_path}")
+
+
+def print_line(console: Console, line: LineState) -> None:
+    """Print when a line is read, what waits, and what was set aside."""
+    when = f"as they come from {line.logs}"
+    if line.next_firing:
+        when = f"at '{line.cron}' ({line.timezone}), next {line.next_firing:%Y-%m-%d %H:%M} from {line.logs}"
+    console.print(Text.assemble((f"Line {line.name}", "bold"), f": logs are read {when}"))
+    for each in line.shifted:
+        why = "which the clock skips" if each.skipped else "which comes twice"
+        runs = f"{each.runs:%H:%M} (UTC{each.runs:%z}), once"
+        console.print(f"  on {each.day} the night of {each.usually}, {why}, runs at {runs}")
+    console.print(f"  {line.read} logs read, {len(line.waiting)} wait, {line.due} of them due")
+    if line.trouble:
+        console.print(f"  {line.trouble}", style="yellow")
+    for log in line.waiting[:NAMED]:
+        console.print(f"  waits: {log.path}")
+    for refused in line.set_aside:
+        console.print(f"  set aside: {refused.log_path}: {refused.reason.splitlines()[0]}")
 
 
 def print_mode(console: Console, mode: FailureMode) -> None:

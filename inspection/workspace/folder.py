@@ -7,7 +7,7 @@ from pathlib import Path
 
 from inspection.errors import WorkspaceError
 from inspection.workspace.files import write_whole
-from inspection.workspace.settings import Settings, default_toml, load_settings
+from inspection.workspace.settings import LineSettings, Settings, default_toml, load_settings
 
 SETTINGS_FILE = "fmi.toml"
 FOLDERS = ("artifacts", "reports", "models")
@@ -18,7 +18,18 @@ class Workspace:
     """The paths of one workspace and its settings."""
 
     root: Path
-    settings: Settings
+    settings: Settings  # those of the line, where it is opened for one
+    line: str = ""  # of [lines] in fmi.toml; empty: none in particular
+
+    @property
+    def line_settings(self) -> LineSettings:
+        """What is set of the line that it is opened for."""
+        return self.settings.lines[self.line]
+
+    @property
+    def lines_model(self) -> str | None:
+        """The model that the line names; None: the deployed one."""
+        return (self.line_settings.model if self.line else "") or None
 
     @property
     def store_path(self) -> Path:
@@ -92,8 +103,10 @@ def create_workspace(root: Path, settings_text: str | None = None) -> Workspace:
     return open_workspace(root)
 
 
-def open_workspace(root: Path) -> Workspace:
-    """Open the workspace at `root`. Raises WorkspaceError where there is none.
+def open_workspace(root: Path, line: str = "") -> Workspace:
+    """Open the workspace at `root`, for one of its lines where one is named.
+
+    Raises WorkspaceError where there is none.
 
     A workspace is code: the `module:function` of its models is looked for in its folder, after everything
     that is installed.
@@ -107,7 +120,8 @@ def open_workspace(root: Path) -> Workspace:
         )
     if str(root) not in sys.path:
         sys.path.append(str(root))
-    return Workspace(root, load_settings(settings))
+    loaded = load_settings(settings)
+    return Workspace(root, loaded.of_line(line) if line else loaded, line)
 
 
 def find_workspace(start: Path) -> Workspace:

@@ -22,8 +22,10 @@ from inspection.findings import (
     Judgement,
     KnownMode,
     LoggedError,
+    LogSetAside,
     Night,
     NightState,
+    OldNight,
     Promotion,
     ReferenceImage,
     RegisteredModel,
@@ -74,7 +76,7 @@ WITH RECURSIVE before AS (
 _KNOWN_MODES = f"""
 {_FAMILY}, earlier AS (
     SELECT
-        night_id, started_at, gone,
+        night_id, started_at, gone, parts,
         row_number() OVER (ORDER BY started_at DESC, night_id DESC)::INTEGER AS nights_ago,
         (
             SELECT count(*) FROM set_aside AS s
@@ -82,6 +84,7 @@ _KNOWN_MODES = f"""
         ) AS lost
     FROM nights AS night
     WHERE model_hash IN (SELECT model_hash FROM family) AND started_at < ? AND state = 'finished'
+        AND of_line IN ('', ?)
 )
 SELECT
     mode.lineage,
@@ -90,6 +93,7 @@ SELECT
     earlier.started_at,
     earlier.nights_ago,
     earlier.lost,
+    earlier.parts,
     EXISTS (FROM earlier AS e WHERE e.nights_ago < earlier.nights_ago AND e.lost > 0)
     AND NOT EXISTS (
         FROM earlier AS e WHERE e.nights_ago < earlier.nights_ago AND list_contains(e.gone, mode.lineage)
@@ -202,9 +206,77 @@ WHERE right_read > 0
 
 _STATES_OF_LOGS = """
 SELECT log_sha256, state, log_path, started_at FROM nights
+WHERE $1::VARCHAR IS NULL OR of_line IN ('', $1)
 QUALIFY row_number() OVER (
     PARTITION BY log_sha256 ORDER BY state = 'finished' DESC, started_at DESC, night_id DESC
 ) = 1
+"""
+
+_PRUNED_LOGS = "SELECT log_sha256 FROM pruned_nights WHERE line IN ('', ?)"
+
+_LOGS_SET_ASIDE = """
+FROM logs_set_aside AS aside
+WHERE ($1::VARCHAR IS NULL OR line = $1) AND NOT EXISTS (
+    FROM nights
+    WHERE nights.log_sha256 = aside.log_sha256 AND state = 'finished' AND of_line IN ('', aside.line)
+)
+QUALIFY row_number() OVER (PARTITION BY line, log_sha256 ORDER BY set_aside_at DESC, rowid DESC) = 1
+ORDER BY set_aside_at, log_path
+"""
+
+_RETURNED = f"""
+{_FAMILY}, mine AS (SELECT * FROM nights WHERE night_id = ?)
+SELECT mode.mode_id
+FROM failure_modes AS mode, mine
+WHERE mode.night_id = mine.night_id AND EXISTS (
+    FROM nights AS night
+    WHERE night.state = 'finished' AND night.started_at < mine.started_at
+        AND night.model_hash IN (SELECT model_hash FROM family) AND night.of_line IN ('', mine.of_line)
+        AND list_contains(night.gone, mode.lineage)
+        AND NOT EXISTS (
+            FROM nights AS later JOIN failure_modes AS seen USING (night_id)
+            WHERE seen.lineage = mode.lineage AND later.started_at > night.started_at
+                AND later.started_at < mine.started_at
+        )
+)
+ORDER BY mode.position
+"""
+
+# What may not be removed: what people said of, what models were retrained for, what the next night is
+# compared with, and what runs.
+_OLD_NIGHTS = """
+SELECT
+    night_id,
+    started_at,
+    log_path,
+    CASE
+        WHEN state = 'running' THEN 'it runs, or goes on when it is started again'
+        WHEN EXISTS (
+            FROM failure_modes AS mode JOIN verdicts USING (mode_id) WHERE mode.night_id = night.night_id
+        ) THEN 'a reviewer gave a verdict'
+        WHEN EXISTS (
+            FROM failure_modes AS mode JOIN relabels USING (mode_id) WHERE mode.night_id = night.night_id
+        ) THEN 'a reviewer relabelled its images'
+        WHEN EXISTS (
+            FROM failure_modes AS mode JOIN retrained_modes USING (mode_id)
+            WHERE mode.night_id = night.night_id
+        ) THEN 'a model was retrained for it'
+        WHEN state = 'finished' AND NOT EXISTS (
+            FROM nights AS later
+            WHERE later.state = 'finished' AND later.started_at > night.started_at
+                AND later.model_hash = night.model_hash AND later.of_line = night.of_line
+        ) THEN 'it is the last of its model: the next is compared with it'
+        ELSE ''
+    END AS rests
+FROM nights AS night
+WHERE started_at < ?
+ORDER BY started_at, night_id
+"""
+
+_PRUNED_NIGHTS = """
+SELECT DISTINCT night_id FROM pruned_nights
+WHERE night_id NOT IN (SELECT night_id FROM nights)
+ORDER BY night_id
 """
 
 _CONFUSIONS = """
@@ -247,6 +319,12 @@ ORDER BY started_at DESC, rowid DESC
 _LAST_RETRAINING_TOOK = """
 SELECT epoch(finished_at - started_at) AS seconds
 FROM retrainings ORDER BY started_at DESC, rowid DESC LIMIT 1
+"""
+
+_DEPLOYED_AS = """
+SELECT model_hash FROM promotions JOIN models USING (model_hash)
+WHERE lower(models.name) = lower(?)
+ORDER BY promotions.rowid DESC LIMIT 1
 """
 
 _CALLED = "SELECT model_hash FROM models WHERE lower($1) IN (lower(name || ' v' || version), 'v' || version)"
@@ -372,6 +450,8 @@ class NightOverview:
     modes: tuple[ModeOverview, ...]
     retrainings: int  # over all its modes
     accepted: int
+    of_line: str = ""  # the line whose settings it has; empty: none in particular
+    parts: int | None = None  # inspected for its log; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -459,7 +539,10 @@ class Reader(ABC):
         """Lend a connection to the findings, of one moment."""
 
     def model(self, wanted: str | None = None) -> RegisteredModel:
-        """Return the model whose hash begins so, or that is called so (`v3`); None: the deployed one."""
+        """Return the model whose hash begins so, or that is called so (`v3`, `front`, `front v3`).
+
+        None: the deployed one.
+        """
         with self._reading() as connection:
             chosen = read_deployed(connection) if wanted is None else _named_model(connection, wanted)
             if chosen is None:
@@ -547,14 +630,15 @@ class Reader(ABC):
             require(connection, MODE_IDS, mode_id)
             return read_modes(connection, "mode_id", mode_id)[0]
 
-    def known_modes(self, model_hash: str, before: datetime) -> list[KnownMode]:
+    def known_modes(self, model_hash: str, before: datetime, line: str = "") -> list[KnownMode]:
         """Return each lineage of a model's finished nights before a moment, as the latest of them saw it.
 
-        So are those of the models that it was retrained from or that were retrained from it. The last 30 such
-        nights count, and only failure modes with a signature; newest first.
+        Nights of the line count, and those of none in particular. So do those of the models that it was
+        retrained from or that were retrained from it. The last 30 such nights count, and only failure modes
+        with a signature; newest first.
         """
         with self._reading() as connection:
-            rows = fetch(connection, _KNOWN_MODES, model_hash, list(LOST), before, REMEMBERED)
+            rows = fetch(connection, _KNOWN_MODES, model_hash, list(LOST), before, line, REMEMBERED)
         return [record_of(KnownMode, row) for row in rows]
 
     def error(self, mode_id: str, row: int) -> LoggedError:
@@ -626,10 +710,39 @@ class Reader(ABC):
             (row,) = fetch(connection, _PARTS_SINCE, moment)
         return row["errors"], row["went_right"]
 
-    def logs(self) -> dict[str, ReadLog]:
-        """Return what became of every log that a night began to read, by the SHA-256 of its content."""
+    def returned(self, night: Night) -> list[str]:
+        """Return the ids of a night's failure modes that were gone before it and are back."""
         with self._reading() as connection:
-            rows = fetch(connection, _STATES_OF_LOGS)
+            rows = fetch(connection, _RETURNED, night.model_hash, night.night_id)
+        return [row["mode_id"] for row in rows]
+
+    def pruned_logs(self, line: str) -> set[str]:
+        """Return the SHA-256 of logs of a line whose nights were removed."""
+        with self._reading() as connection:
+            return {row["log_sha256"] for row in fetch(connection, _PRUNED_LOGS, line)}
+
+    def pruned_nights(self) -> list[str]:
+        """Return the ids of nights that were removed, and not made again since."""
+        with self._reading() as connection:
+            return [row["night_id"] for row in fetch(connection, _PRUNED_NIGHTS)]
+
+    def old_nights(self, before: datetime) -> list[OldNight]:
+        """Return the nights that started before a moment, the oldest first, with what rests on them."""
+        with self._reading() as connection:
+            return read_old_nights(connection, before)
+
+    def logs_set_aside(self, line: str | None = None) -> list[LogSetAside]:
+        """Return the logs of a line, or of all, that no night could read until now, the first first."""
+        with self._reading() as connection:
+            return [record_of(LogSetAside, row) for row in fetch(connection, _LOGS_SET_ASIDE, line)]
+
+    def logs(self, line: str | None = None) -> dict[str, ReadLog]:
+        """Return what became of every log that a night began to read, by the SHA-256 of its content.
+
+        Of a line: of nights of that line, and of none in particular.
+        """
+        with self._reading() as connection:
+            rows = fetch(connection, _STATES_OF_LOGS, line)
         return {row["log_sha256"]: record_of(ReadLog, row, state=NightState(row["state"])) for row in rows}
 
     def errors_of_nights(self, model_hash: str, lineage: str, most: int = REMEMBERED) -> list[NightCount]:
@@ -710,6 +823,11 @@ class Reader(ABC):
 # Which ids there are, and what to say about one that is not among them.
 
 
+def read_old_nights(connection: DuckDBPyConnection, before: datetime) -> list[OldNight]:
+    """The nights that started before a moment, the oldest first, with what rests on them."""
+    return [record_of(OldNight, row) for row in fetch(connection, _OLD_NIGHTS, before)]
+
+
 def require(connection: DuckDBPyConnection, ids: Ids, given: str) -> None:
     """Raise UnknownIdError where there is no such id."""
     if not fetch(connection, f"SELECT 1 FROM {ids.table} WHERE {ids.column} = ? LIMIT 1", given):
@@ -717,7 +835,13 @@ def require(connection: DuckDBPyConnection, ids: Ids, given: str) -> None:
 
 
 def _named_model(connection: DuckDBPyConnection, wanted: str) -> str:
-    """Return the hash of the one model that is called so, or whose hash begins so."""
+    """Return the hash of the one model that is called so, or whose hash begins so.
+
+    Of a name without a version it is the newest of that name that was deployed.
+    """
+    deployed = fetch(connection, _DEPLOYED_AS, wanted)
+    if deployed:
+        return str(deployed[0]["model_hash"])
     called = fetch(connection, _CALLED, wanted)
     return called[0]["model_hash"] if len(called) == 1 else _resolve(connection, MODEL_IDS, wanted)
 

@@ -6,6 +6,7 @@ nested row carries the night_id and mode_id it belongs to, so that a query needs
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import duckdb
 
@@ -888,6 +889,197 @@ _COMMENTS_NAMED = {
     "COLUMN recipes.share": "of the training images that it changes; NULL: made by an earlier version",
 }
 
+# Nights that nobody starts: of which line each is, what became of logs that none could read, and nights that
+# were removed, whose logs are not to be read again.
+_LINES = (
+    "DROP VIEW night_overview",
+    "ALTER TABLE nights ADD COLUMN of_line VARCHAR DEFAULT ''",
+    "ALTER TABLE nights ADD COLUMN parts BIGINT",
+    """CREATE TABLE logs_set_aside (
+        line VARCHAR NOT NULL,
+        log_sha256 VARCHAR NOT NULL,
+        log_path VARCHAR NOT NULL,
+        reason VARCHAR NOT NULL,
+        set_aside_at TIMESTAMPTZ NOT NULL
+    )""",
+    """CREATE TABLE pruned_nights (
+        night_id VARCHAR NOT NULL,
+        model_hash VARCHAR NOT NULL,
+        line VARCHAR NOT NULL,
+        log_path VARCHAR NOT NULL,
+        log_sha256 VARCHAR NOT NULL,
+        started_at TIMESTAMPTZ NOT NULL,
+        pruned_at TIMESTAMPTZ NOT NULL
+    )""",
+    """CREATE VIEW night_overview AS
+    SELECT
+        night.night_id,
+        night.started_at,
+        night.finished_at,
+        night.state,
+        night.message,
+        night.of_line,
+        night.log_path,
+        night.model_hash,
+        night.rows_read,
+        night.errors_read,
+        night.parts,
+        (SELECT count(*) FROM set_aside AS s WHERE s.night_id = night.night_id) AS set_aside,
+        coalesce(total.modes, 0) AS modes,
+        coalesce(total.retrainings, 0) AS retrainings,
+        coalesce(total.accepted, 0) AS accepted
+    FROM nights AS night
+    LEFT JOIN (
+        SELECT
+            night_id,
+            count(*) AS modes,
+            sum(retrainings)::BIGINT AS retrainings,
+            sum(accepted)::BIGINT AS accepted
+        FROM mode_overview
+        GROUP BY night_id
+    ) AS total ON total.night_id = night.night_id""",
+)
+_COMMENTS_LINES = {
+    "COLUMN nights.of_line": "the line of fmi.toml whose settings it has; empty: none in particular",
+    "COLUMN nights.parts": "inspected for its log, as the log or the line's setting says; NULL: not known",
+    "TABLE logs_set_aside": "logs of lines that no night could read, and why",
+    "TABLE pruned_nights": "nights that `fmi prune` removed: their logs are not read again",
+    "VIEW night_overview": "one line per night",
+}
+
+
+def _by(column: str) -> str:
+    """A view of the failure modes by what is said of each of their errors."""
+    return f"""CREATE VIEW modes_by_{column} AS
+    SELECT
+        {column},
+        lineage,
+        last(cause ORDER BY started_at) AS cause,
+        count(*) AS errors,
+        count(*) FILTER (kind = 'escape') AS escapes,
+        count(*) FILTER (kind = 'overkill') AS overkills,
+        count(*) / sum(count(*)) OVER (PARTITION BY {column}) AS share,
+        count(DISTINCT night_id) AS nights,
+        min(started_at) AS first_night,
+        max(started_at) AS last_night
+    FROM counted_errors
+    WHERE {column} IS NOT NULL
+    GROUP BY {column}, lineage
+    ORDER BY {column}, errors DESC, lineage"""
+
+
+# What is asked of the store day by day. A log that was run again counts once, by its newest night.
+_DAILY = (
+    """CREATE VIEW counted_errors AS
+    WITH counted AS (
+        SELECT * FROM nights WHERE state = 'finished'
+        QUALIFY row_number() OVER (PARTITION BY log_sha256 ORDER BY started_at DESC, night_id DESC) = 1
+    )
+    SELECT
+        error.night_id,
+        counted.started_at,
+        CAST(
+            date_trunc('week', coalesce(error.captured_at, counted.started_at) AT TIME ZONE 'UTC') AS DATE
+        ) AS week,
+        coalesce(nullif(error.line, ''), nullif(counted.of_line, '')) AS line,
+        nullif(error.camera, '') AS camera,
+        nullif(error.lot, '') AS lot,
+        error.kind,
+        error.true_label,
+        error.predicted_label,
+        error.mode_id,
+        mode.lineage,
+        CASE WHEN mode.claimed THEN coalesce(mode.operation, mode.measured, mode.family) ELSE mode.cause END
+            AS cause,
+        error.row
+    FROM errors AS error
+    JOIN counted USING (night_id)
+    LEFT JOIN failure_modes AS mode USING (mode_id)""",
+    *(_by(column) for column in ("week", "line", "camera", "lot")),
+    """CREATE VIEW recurring_filters AS
+    WITH RECURSIVE rooted AS (
+        SELECT model_hash, model_hash AS root FROM models
+        WHERE parent_hash IS NULL OR parent_hash NOT IN (SELECT model_hash FROM models)
+        UNION ALL
+        SELECT model.model_hash, rooted.root
+        FROM models AS model JOIN rooted ON model.parent_hash = rooted.model_hash
+    ), called AS (
+        SELECT root, layer, channel, name FROM filter_names JOIN rooted USING (model_hash)
+        QUALIFY row_number() OVER (
+            PARTITION BY root, layer, channel ORDER BY given_at DESC, filter_names.rowid DESC
+        ) = 1
+    )
+    SELECT
+        rooted.root AS family,
+        blamed.layer,
+        blamed.channel,
+        any_value(nullif(called.name, '')) AS name,
+        count(DISTINCT blamed.night_id) AS nights,
+        count(DISTINCT mode.lineage) AS lineages,
+        avg(blamed.blame) AS blame,
+        min(night.started_at) AS first_night,
+        max(night.started_at) AS last_night
+    FROM blamed_filters AS blamed
+    JOIN nights AS night USING (night_id)
+    JOIN failure_modes AS mode USING (mode_id)
+    JOIN rooted ON rooted.model_hash = night.model_hash
+    LEFT JOIN called
+        ON called.root = rooted.root AND called.layer = blamed.layer AND called.channel = blamed.channel
+    WHERE night.state = 'finished'
+    GROUP BY rooted.root, blamed.layer, blamed.channel
+    HAVING count(DISTINCT blamed.night_id) > 1
+    ORDER BY nights DESC, blame DESC""",
+    """CREATE VIEW recipe_outcomes AS
+    SELECT
+        recipe.mode_id,
+        night.started_at AS written_at,
+        mode.lineage,
+        recipe.summary,
+        recipe.path,
+        verdict.judgement,
+        retrained.retraining_id,
+        retrained.decision,
+        retrained.arm,
+        model.called AS candidate,
+        model.state AS candidate_is,
+        promoted.decided_at AS promoted_at,
+        CASE WHEN promoted.decided_at IS NOT NULL THEN (
+            SELECT count(*) FROM failure_modes AS later JOIN nights AS seen USING (night_id)
+            WHERE later.lineage = mode.lineage AND seen.state = 'finished'
+                AND seen.started_at > promoted.decided_at
+        ) END AS nights_with_it_since
+    FROM recipes AS recipe
+    JOIN failure_modes AS mode USING (mode_id)
+    JOIN nights AS night ON night.night_id = mode.night_id
+    LEFT JOIN latest_verdicts AS verdict ON verdict.mode_id = recipe.mode_id
+    LEFT JOIN (
+        SELECT of_mode.mode_id, retraining.*
+        FROM retrained_modes AS of_mode JOIN retrainings AS retraining USING (retraining_id)
+        QUALIFY row_number() OVER (
+            PARTITION BY of_mode.mode_id ORDER BY retraining.finished_at DESC, retraining.rowid DESC
+        ) = 1
+    ) AS retrained ON retrained.mode_id = recipe.mode_id
+    LEFT JOIN model_overview AS model ON model.model_hash = retrained.candidate_hash
+    LEFT JOIN (
+        SELECT model_hash, min(decided_at) AS decided_at FROM promotions GROUP BY model_hash
+    ) AS promoted ON promoted.model_hash = retrained.candidate_hash
+    WHERE night.state = 'finished'
+    ORDER BY written_at DESC, recipe.mode_id""",
+)
+_COMMENTS_DAILY = {
+    "VIEW counted_errors": "every error once, with its failure mode's lineage and cause: of a log that was "
+    "run again the newest night counts",
+    "VIEW modes_by_week": "failure modes by the week (its Monday, UTC) in which images were taken or read; "
+    "share: of that week's errors; lineage NULL: errors of no failure mode",
+    "VIEW modes_by_line": "the same by production line, as logged, or as the night was read for it",
+    "VIEW modes_by_camera": "the same by camera, as logged",
+    "VIEW modes_by_lot": "the same by lot, as logged",
+    "VIEW recurring_filters": "filters that were to blame on more than one night, of a model and all that "
+    "were retrained from it; family: the hash of the first; name: what experts call its texture",
+    "VIEW recipe_outcomes": "every recipe and what became of it: its newest retraining, whether that was "
+    "promoted, and how many nights found the failure mode since",
+}
+
 MIGRATIONS: tuple[Migration, ...] = (
     (1, "findings", _TABLES),
     (2, "overviews and comments", _VIEWS + tuple(_comment(*item) for item in _COMMENTS.items())),
@@ -1101,7 +1293,15 @@ MIGRATIONS: tuple[Migration, ...] = (
             ),
         ),
     ),
+    (
+        19,
+        "lines, logs set aside, nights removed",
+        _LINES + tuple(_comment(*item) for item in _COMMENTS_LINES.items()),
+    ),
+    (20, "daily questions", _DAILY + tuple(_comment(*item) for item in _COMMENTS_DAILY.items())),
 )
+
+LATEST = MIGRATIONS[-1][0]  # the schema's number
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS schema_version (
     number INTEGER NOT NULL,
@@ -1134,7 +1334,7 @@ def applied(connection: duckdb.DuckDBPyConnection) -> int:
 
 def check_schema(connection: duckdb.DuckDBPyConnection) -> None:
     """Raise StoreError where the store's schema is not the one that this version works with."""
-    found, known = applied(connection), MIGRATIONS[-1][0]
+    found, known = applied(connection), LATEST
     _refuse_newer(found, MIGRATIONS)
     if found < known:
         raise StoreError(
@@ -1160,3 +1360,33 @@ def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
         connection.execute(statement)
     connection.execute("INSERT INTO schema_version VALUES (?, ?, now())", [number, name])
     connection.commit()
+
+
+_DESCRIBED = """
+SELECT name, kind, meaning FROM (
+    SELECT table_name AS name, 'table' AS kind, comment AS meaning, table_name, -1 AS place, false AS view
+    FROM duckdb_tables() WHERE NOT internal
+    UNION ALL
+    SELECT view_name, 'view', comment, view_name, -1, true FROM duckdb_views() WHERE NOT internal
+    UNION ALL
+    SELECT
+        c.table_name || '.' || c.column_name, c.data_type, c.comment, c.table_name, c.column_index,
+        c.table_name IN (SELECT view_name FROM duckdb_views() WHERE NOT internal)
+    FROM duckdb_columns() AS c WHERE NOT c.internal
+)
+ORDER BY view, table_name, place
+"""
+
+
+@cache
+def schema_table() -> str:
+    """Every table, view and column with its type and meaning, as the table that stands in the guide."""
+    with duckdb.connect() as connection:
+        migrate(connection)
+        found = connection.execute(_DESCRIBED).fetchall()
+    rows = [f"| `{name}` | {kind} | {_cell(meaning)} |" for name, kind, meaning in found]
+    return "\n".join(("| name | type | meaning |", "| --- | --- | --- |", *rows))
+
+
+def _cell(meaning: str | None) -> str:
+    return (meaning or "").replace("|", "\\|")

@@ -1,12 +1,17 @@
 """Every default, once: the settings of a workspace, kept in `fmi.toml` and stored with every run."""
 
 import json
+import os
+import shlex
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -20,6 +25,8 @@ from inspection.language import gettext
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
+NotifiedOf = Literal["findings", "failure", "return"]
+LineName = Annotated[str, Field(pattern=r"^[\w-]+$")]
 
 BIT_DEPTHS = (10, 12, 14, 16)  # of industrial cameras, where values are kept in 16 bits
 LARGEST_INPUT = (
@@ -250,6 +257,95 @@ class ReportSettings(Section):
     language: Literal["en", "ja"] = Field("en", description="of the reports: en or ja")
 
 
+class ScheduleSettings(Section):
+    """How the logs of lines are taken up, unattended: see `fmi schedule --help`."""
+
+    quiet_seconds: float = Field(
+        10.0, gt=0, description="a log is read once it has not changed for so long: until then it is copied"
+    )
+
+
+class NotifySettings(Section):
+    """Who is told what unattended nights come to."""
+
+    command: str = Field(
+        "", description="a program with its arguments; what is told stands on its input, as JSON"
+    )
+    webhook: str = Field("", description="an address to which the same is sent by POST: https://...")
+    on: tuple[NotifiedOf, ...] = Field(
+        ("findings", "failure", "return"),
+        description="of what: failure modes found, a log that could not be read, a failure mode that was "
+        "gone and is back",
+    )
+
+    @field_validator("command")
+    @classmethod
+    def _splits(cls, command: str) -> str:
+        shlex.split(command)  # its ValueError says what is wrong
+        return command
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_address(cls, webhook: str) -> str:
+        if webhook and not webhook.startswith(("https://", "http://")):
+            raise ValueError("expected an address such as https://chat.plant.example/hook")
+        return webhook
+
+
+class LineSettings(BaseModel):
+    """A line whose logs are read unattended; other tables of this file may stand beneath it, for it alone."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    logs: str = Field(description="folder of its defect logs, with the folders in it; or one file")
+    model: str = Field(
+        "",
+        description="a name, for the newest deployed model that is called so; or a model as `--model` takes "
+        "it; empty: the deployed one",
+    )
+    cron: str = Field(
+        "", description="when its logs are read, as '30 2 * * *' for 02:30 every night; empty: as they come"
+    )
+    timezone: str = Field("", description="of cron, as Europe/Berlin; empty: this machine's")
+    parts: int = Field(
+        0, ge=0, description="parts inspected for a log that does not say it itself; 0: not known"
+    )
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The tables that stand beneath it."""
+        return self.model_extra or {}
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of its cron expression."""
+        return ZoneInfo(self.timezone or machines_timezone())
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone or "UTC")
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("there is no such time zone; expected a name such as Europe/Berlin") from None
+        return timezone
+
+    @field_validator("cron")
+    @classmethod
+    def _is_cron(cls, cron: str) -> str:
+        from cronsim import CronSim, CronSimError
+
+        try:
+            if cron:
+                next(CronSim(cron, datetime.now()))
+        except (CronSimError, StopIteration) as error:
+            raise ValueError(
+                f"not a cron expression ({error or 'it never comes'}); expected minute, hour, day, month and "
+                "weekday, as '30 2 * * *'"
+            ) from None
+        return cron
+
+
 class ServeSettings(Section):
     """The dashboard: as it stands for this machine only; for others with accounts, see `fmi serve --help`."""
 
@@ -290,6 +386,22 @@ class Settings(BaseSettings):
     mlflow: MlflowSettings = MlflowSettings()
     report: ReportSettings = ReportSettings()
     serve: ServeSettings = ServeSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    notify: NotifySettings = NotifySettings()
+    lines: dict[LineName, LineSettings] = {}
+
+    def of_line(self, name: str) -> "Settings":
+        """The settings with those that stand beneath a line in place of the common ones.
+
+        Raises WorkspaceError where there is no such line, or ValidationError.
+        """
+        if name not in self.lines:
+            known = ", ".join(self.lines) or "none: write [lines.NAME] with logs = 'FOLDER' into fmi.toml"
+            raise WorkspaceError(f"there is no line '{name}' in {known and 'fmi.toml; there are'}: {known}")
+        merged = self.model_dump()
+        for table, rows in self.lines[name].own.items():
+            merged[table] = merged[table] | rows
+        return type(self)(**merged)
 
     @classmethod
     def settings_customise_sources(
@@ -309,6 +421,9 @@ NO_NIGHTS = (
     "mlflow",
     "report",
     "serve",
+    "schedule",
+    "notify",
+    "lines",
 )  # tables that decide nothing of a night: it is the same whatever they hold
 TWICE = ("Cannot declare", "Cannot overwrite", "immutable namespace")  # tomllib's words
 RETIRED = (
@@ -342,16 +457,47 @@ def load_settings(path: Path) -> Settings:
             "all else."
         ) from None
     try:
-        return Settings(**current_names(values))
-    except ValidationError as error:
+        return _with_lines(Settings(**current_names(values)))
+    except (ValidationError, _LineError) as error:
+        told = f"{error}" if isinstance(error, _LineError) else _complaints(error)
         raise WorkspaceError(
-            f"{path}, or the environment (FMI_...), holds settings that cannot be used:\n{_complaints(error)}"
+            f"{path}, or the environment (FMI_...), holds settings that cannot be used:\n{told}"
         ) from None
     except SettingsError as error:
         raise WorkspaceError(
             f"an environment variable FMI_... cannot be used: {error}. "
             "Name one key, as in FMI_BLAME__FILTERS=20."
         ) from None
+
+
+class _LineError(Exception):
+    """A line holds settings that cannot be used."""
+
+
+def _with_lines(settings: Settings) -> Settings:
+    """The settings, once those of every line are found to be sound."""
+    tables = [name for name in Settings.model_fields if name not in NO_NIGHTS]
+    for name, line in settings.lines.items():
+        place = f"lines.{name}."
+        for key, value in line.own.items():
+            if key not in tables or not isinstance(value, dict):
+                known = ", ".join((*LineSettings.model_fields, *tables))
+                raise _LineError(
+                    f"  {place}{key} = {value!r}: there is no such name here; there are: {known}"
+                )
+        try:
+            settings.of_line(name)
+        except ValidationError as error:
+            raise _LineError(_complaints(error, place)) from None
+    return settings
+
+
+def machines_timezone() -> str:
+    """The name of this machine's time zone; UTC where it tells none."""
+    named = os.environ.get("TZ", "").removeprefix(":")
+    with suppress(OSError, IndexError):
+        named = named or f"{Path('/etc/localtime').resolve()}".split("zoneinfo/")[1]
+    return named if named in available_timezones() else "UTC"
 
 
 def current_names(values: dict[str, Any]) -> dict[str, Any]:
@@ -383,9 +529,9 @@ def as_now(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _complaints(error: ValidationError) -> str:
+def _complaints(error: ValidationError, place: str = "") -> str:
     return "\n".join(
-        f"  {'.'.join(str(part) for part in item['loc'])} = {item['input']!r}: "
+        f"  {place}{'.'.join(str(part) for part in item['loc'])} = {item['input']!r}: "
         f"{_unknown(item['loc']) if item['type'] == 'extra_forbidden' else item['msg']}"
         for item in error.errors()
     )
@@ -399,10 +545,19 @@ def _unknown(place: tuple[int | str, ...]) -> str:
 def settings_rows() -> Iterator[tuple[str, str, Any, str]]:
     """Yield (table, key, default, meaning) of every setting, in the order of fmi.toml."""
     for table, section in Settings.model_fields.items():
+        if table == "lines":
+            continue  # of which there may be many: see `line_rows`
         assert isinstance(section.annotation, type)
         assert issubclass(section.annotation, Section)
         for key, setting in section.annotation.model_fields.items():
             yield table, key, setting.default, setting.description or ""
+
+
+def line_rows() -> Iterator[tuple[str, str, Any, str]]:
+    """The same of a line's own settings."""
+    for key, setting in LineSettings.model_fields.items():
+        default = "" if setting.is_required() else setting.default
+        yield "lines.NAME", key, default, setting.description or ""
 
 
 def settings_table() -> str:
@@ -411,7 +566,7 @@ def settings_table() -> str:
     rows = [f"| {' | '.join(columns)} |", "| --- | --- | --- |"]
     rows += [
         f"| `{table}.{key}` | `{_toml(default)}` | {gettext(meaning)} |"
-        for table, key, default, meaning in settings_rows()
+        for table, key, default, meaning in (*settings_rows(), *line_rows())
     ]
     return "\n".join(rows)
 
@@ -428,6 +583,8 @@ def default_toml() -> str:
         # A table of the user's may stand below it only where the key is not set: TOML takes no name twice.
         off = "# " if isinstance(default, dict) else ""
         lines.append(f"{off}{key} = {_toml(default)}  # {meaning}")
+    lines += ["", f"# {(LineSettings.__doc__ or '').strip()}", "#[lines.NAME]"]
+    lines += [f"#{key} = {_toml(default)}  # {meaning}" for _, key, default, meaning in line_rows()]
     return "\n".join(lines) + "\n"
 
 
@@ -441,4 +598,6 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, tuple):
+        return json.dumps(value)
     return repr(value) if not isinstance(value, dict) else "{}"

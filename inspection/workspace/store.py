@@ -25,6 +25,7 @@ from inspection.errors import StoreBusyError, StoreError
 from inspection.findings import (
     FilterName,
     JudgedImage,
+    LogSetAside,
     Night,
     NightState,
     Promotion,
@@ -36,8 +37,9 @@ from inspection.findings import (
     Verdict,
 )
 from inspection.workspace.files import replacing
-from inspection.workspace.reader import MODE_IDS, MODEL_IDS, NIGHT_IDS, Reader, require
+from inspection.workspace.reader import MODE_IDS, MODEL_IDS, NIGHT_IDS, Reader, read_old_nights, require
 from inspection.workspace.rows import (
+    NIGHT_TABLES,
     delete,
     insert,
     read_deployed,
@@ -49,9 +51,10 @@ from inspection.workspace.rows import (
     write_promotion,
     write_retraining,
 )
-from inspection.workspace.schema import check_schema, migrate
+from inspection.workspace.schema import LATEST, applied, check_schema, migrate
 from inspection.workspace.turns import Turns
 
+BACKUPS = "backups"  # folder beside the store
 FETCHED = 2048  # rows at a time
 WAIT_SECONDS = 10.0  # how long a method waits for a file that others hold
 
@@ -63,6 +66,12 @@ _CONFINED: Config = _CONFIG | {"enable_external_access": False, "temp_directory"
 _BUSY = ("Could not set lock", "File is already open")  # DuckDB's words on POSIX and on Windows
 _BEYOND = ("disabled by configuration", "disabled through configuration", "configuration has been locked")
 _HOLDER = re.compile(r"(?:held in|open in)\s+(.+?\(PID \d+\))", re.DOTALL)
+
+_NOTE_PRUNED = """
+INSERT INTO pruned_nights BY NAME
+SELECT night_id, model_hash, of_line AS line, log_path, log_sha256, started_at, ?::TIMESTAMPTZ AS pruned_at
+FROM nights WHERE night_id = ?
+"""
 
 # In one process DuckDB refuses to open a file for reading while it is open for writing.
 _TURNS = Turns()
@@ -80,8 +89,12 @@ class Store(Reader):
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def create(self) -> None:
-        """Make the file, or bring an older one up to date; what is in it is kept."""
+    def create(self) -> Path | None:
+        """Make the file, or bring an older one up to date; what is in it is kept.
+
+        Before an older one is changed it is copied into the folder `backups` beside it, and the copy is
+        returned: the version of this software that wrote it reads it.
+        """
         folder = self.path.parent
         if not folder.is_dir():
             raise StoreError(f"no folder {folder} for the store {self.path.name}. Make it with `fmi init`.")
@@ -90,8 +103,22 @@ class Store(Reader):
                 f"the folder {folder} is read-only for this user, so no store can be kept in it. "
                 "Give the folder to the user who runs fmi, or name another workspace."
             )
+        backup = self._backed_up() if self.path.is_file() else None
         with self._connection() as connection:
             migrate(connection)
+        return backup
+
+    def _backed_up(self) -> Path | None:
+        """Copy a store that an earlier version wrote; None: this version's schema is its own."""
+        with self._connection(read_only=True) as connection:
+            found = applied(connection)
+        if not found or found >= LATEST:
+            return None
+        now = datetime.now(UTC)
+        backup = self.path.parent / BACKUPS / f"{self.path.stem}-schema-{found}-{now:%Y%m%dT%H%M%SZ}.duckdb"
+        backup.parent.mkdir(exist_ok=True)
+        self.snapshot(backup)
+        return backup
 
     def add_model(
         self, model: RegisteredModel, references: Sequence[ReferenceImage], author: str = ""
@@ -149,6 +176,57 @@ class Store(Reader):
                 "UPDATE nights SET state = ?, message = ?, finished_at = ? WHERE night_id = ?",
                 [NightState.FAILED.value, message, datetime.now(UTC), night_id],
             )
+
+    def set_log_aside(self, log: LogSetAside) -> None:
+        """Say that no night could read a log of a line, and why."""
+        with self._transaction() as connection:
+            insert(connection, "logs_set_aside", [row_of(log)])
+
+    def take_up_logs(self, line: str) -> None:
+        """Forget what was set aside of a line's logs: they are read again."""
+        with self._transaction() as connection:
+            delete(connection, ("logs_set_aside",), "line", line)
+
+    def prune(self, night_ids: Sequence[str], before: datetime) -> list[str]:
+        """Remove nights that started before a moment and that nothing rests on, all or none; return which.
+
+        That they were there is kept, so that their logs are not read again by themselves.
+        """
+        with self._transaction() as connection:
+            free = {each.night_id for each in read_old_nights(connection, before) if not each.rests}
+            gone = [each for each in night_ids if each in free]
+            for night_id in gone:
+                connection.execute(_NOTE_PRUNED, [datetime.now(UTC), night_id])
+                delete(connection, NIGHT_TABLES, "night_id", night_id)
+        return gone
+
+    def write_parquet(self, sql: str, target: Path) -> int:
+        """Write what SQL answers as a Parquet file, whole or not at all; return how many rows.
+
+        It reaches nothing but the store: see `answer`.
+        """
+        from pyarrow import parquet
+
+        self._existing()
+        with self._connection(read_only=True, config=_CONFINED) as connection:
+            check_schema(connection)
+            _check_statements(connection, sql, files=False)
+            connection.execute("SET lock_configuration = true")
+            found = _interruptible(connection, lambda: connection.cursor().sql(sql))
+            if found is None:
+                raise StoreError(f"{sql!r} answers nothing that could be written; give a SELECT")
+            table = _interruptible(connection, found.to_arrow_table)
+        try:
+            with replacing(target) as unfinished:
+                parquet.write_table(table, unfinished)
+        except OSError as error:
+            raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
+        return int(table.num_rows)
+
+    def names(self) -> list[str]:
+        """Return the names of all tables and views."""
+        with self._reading() as connection:
+            return [name for (name,) in connection.execute("SHOW TABLES").fetchall()]
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Add a reviewer's verdict; earlier ones on the same failure mode stay."""

@@ -20,7 +20,16 @@ from dashboards import modes as modes_pages
 from dashboards import nights as nights_pages
 from dashboards.app import create_app
 from dashboards.retraining import RetrainingRun
-from inspection.findings import Accuracy, Decision, Judgement, NightState, RecipeStep, Retraining, Verdict
+from inspection.findings import (
+    Accuracy,
+    Decision,
+    Judgement,
+    LogSetAside,
+    NightState,
+    RecipeStep,
+    Retraining,
+    Verdict,
+)
 from inspection.inputs.images import write_image
 from inspection.language import gettext, speaking
 from inspection.models.promotion import promote
@@ -437,6 +446,25 @@ def test_the_inbox_holds_what_waits_by_consequence(visitor: Visitor, reviewed: S
     for mode_id in (MODE_ID, WITHHELD_ID):
         reviewed.add_verdict(Verdict(mode_id, Judgement.CONFIRM, "", "Sato", BEGUN))
     assert "Nothing waits for you" in visitor.get("/").text
+
+
+def test_a_log_that_is_set_aside_waits_until_a_night_has_read_it(visitor: Visitor, reviewed: Store) -> None:
+    log = LogSetAside("front", "0c" * 32, "/plant/<b>.csv", "no column image_path", BEGUN)
+    reviewed.set_log_aside(log)
+    assert "Line front: a log is set aside /plant/<b>.csv" in words(visitor.get("/").text)
+    night = replace(reviewed.night(), night_id="20260705-00000000", log_sha256=log.log_sha256, modes=())
+    reviewed.finish_night(replace(night, of_line="front"))
+    assert "is set aside" not in visitor.get("/").text
+
+
+def test_the_night_of_another_line_hides_no_failed_one(visitor: Visitor, reviewed: Store) -> None:
+    now = reviewed.night()
+    failed = replace(now, night_id="20260705-00000000", of_line="rear", modes=(), state=NightState.FAILED)
+    reviewed.finish_night(replace(failed, started_at=now.started_at - timedelta(hours=1), message="no disk"))
+    assert "no disk" in words(visitor.get("/").text)
+    mended = replace(failed, night_id="20260705-00000001", state=NightState.FINISHED)
+    reviewed.finish_night(mended)
+    assert "no disk" not in words(visitor.get("/").text)
 
 
 def test_a_candidate_of_no_failure_mode_waits_too(visitor: Visitor, reviewed: Store) -> None:

@@ -39,7 +39,7 @@ BEFORE_PRIMITIVES = (
 def kept_results() -> Iterator[None]:
     """What the steps of a finished night kept, which goes at its end, stays here to be looked at."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flows.night, "_forget_finished", lambda _: None)
+        patch.setattr(flows.night, "_forget_ended", lambda _: None)
         yield
 
 

@@ -22,6 +22,13 @@ def test_as_uneven_as_these(trials: int) -> None:
     assert as_uneven(0, 0) == 1
 
 
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.75])
+def test_as_uneven_for_a_share_is_twice_the_smaller_tail(share: float) -> None:
+    for one in range(13):
+        tails = [binomtest(one, 12, share, side).pvalue for side in ("less", "greater")]
+        assert as_uneven(one, 12 - one, share) == pytest.approx(min(1, 2 * min(tails)), abs=1e-12)
+
+
 def test_three_of_three_by_hand() -> None:
     assert at_least(3, 3, 0.5) == pytest.approx(1 / 8)
     assert as_uneven(3, 0) == pytest.approx(2 / 8)

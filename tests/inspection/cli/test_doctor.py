@@ -101,3 +101,19 @@ def test_doctor_finds_this_installation_fine(fmi: Fmi) -> None:
     assert "bad" not in answer.stdout
     for part in ("torch", "prefect", "duckdb", "opencv builds", "compute device"):
         assert re.search(rf"^ok +{part}: ", answer.stdout, re.MULTILINE)
+
+
+def test_of_a_line_it_tells_what_was_set_aside_and_what_is_not_there(
+    diagnosed: Diagnosed, tmp_path: Path
+) -> None:
+    folder = tmp_path / "logs"
+    site = diagnosed.copied(tmp_path / "workspace")
+    with (site.root / "fmi.toml").open("a", encoding="utf-8") as settings:
+        settings.write(f"[lines.front]\nlogs = '{folder}'\n")
+    workspace = open_site(site.root).workspace
+    missing = examine_workspace(workspace)[-1]
+    assert (missing.subject, missing.fine) == ("line front", False)
+    assert f"{folder} is not there; mount it" in missing.detail
+    folder.mkdir()
+    told = "1 logs read, 0 wait, 0 set aside; fmi schedule --show tells more"
+    assert examine_workspace(workspace)[-1] == Finding("line front", told, True)

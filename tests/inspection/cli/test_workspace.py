@@ -1,14 +1,19 @@
-"""init, register, train, evaluate and sql: what each does, says and leaves behind."""
+"""init, register, train, evaluate, sql and prune: what each does, says and leaves behind."""
 
 import csv
+import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import torch
 
 from fmi_engine.classifier import build_network
+from inspection.workspace.schema import MIGRATIONS, migrate
 from inspection.workspace.settings import default_toml
 from inspection.workspace.store import Store
 from tests.conftest import Answer, Diagnosed
@@ -120,3 +125,48 @@ def test_sql_answers_of_a_real_night(fmi: Fmi, site: Diagnosed) -> None:
     answer = fmi("sql", "SELECT count(*) AS wrong, '[x]' AS text FROM errors", "--workspace", site.root)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout == f"wrong,text\n{len(site.rows)},[x]\n"
+
+
+def test_sql_without_a_select_says_what_to_give_or_writes_everything_as_parquet(
+    fmi: Fmi, site: Diagnosed, tmp_path: Path
+) -> None:
+    answer = fmi("sql", "--workspace", site.root)
+    assert answer.returncode == 2
+    assert "give a SELECT" in answer.stderr
+    folder = tmp_path / "for others"
+    answer = fmi("sql", "--parquet", folder, "--workspace", site.root)
+    assert f"{folder / 'errors.parquet'}: {len(site.rows)} rows" in answer.stdout
+    assert (folder / "modes_by_week.parquet").is_file()
+    one = fmi("sql", "FROM nights", "--parquet", tmp_path / "nights.parquet", "--workspace", site.root)
+    assert one.stdout == f"{tmp_path / 'nights.parquet'}: 1 rows\n"
+
+
+def test_prune_says_what_would_go_and_does_it(fmi: Fmi, site: Diagnosed) -> None:
+    night = site.store.night(site.night_id)
+    old = replace(night, night_id="20250101-0a0b0c0d", started_at=datetime(2025, 1, 1, tzinfo=UTC), modes=())
+    site.store.finish_night(old)
+    report = site.plant.workspace.report_path(old.night_id)
+    report.write_bytes(b"r" * 1_500_000)
+    dry = fmi("prune", "--older-than", 100, "--dry-run", "--workspace", site.root)
+    assert dry.stdout.splitlines() == [
+        f"20250101-0a0b0c0d: 1.5 MB, {old.log_path}",
+        "1 nights and 1.5 MB of files would go",
+    ]
+    assert report.is_file()
+    told = json.loads(fmi("prune", "--older-than", 100, "--json", "--workspace", site.root).stdout)
+    assert ([each["night_id"] for each in told["goes"]], told["bytes"]) == ([old.night_id], 1_500_000)
+    assert not report.exists()
+    assert set(site.store.states()) == {site.night_id}
+
+
+def test_an_older_store_is_brought_up_to_date_and_its_copy_is_named(fmi: Fmi, tmp_path: Path) -> None:
+    root = tmp_path / "plant"
+    fmi("init", root)
+    (root / "fmi.duckdb").unlink()
+    with duckdb.connect(root / "fmi.duckdb") as connection:
+        migrate(connection, MIGRATIONS[:17])
+    answer = fmi("init", root)
+    (backup,) = (root / "backups").iterdir()
+    assert answer.stderr.replace("\n", "") == (
+        f"The store is brought up to date. As it was before it is kept: {backup}"
+    )

@@ -69,7 +69,8 @@ def test_only_three_columns_are_needed(plant: Path) -> None:
 def test_the_columns_are_the_design_s() -> None:
     names = (
         "inspection_id captured_at line station camera part_number lot shift serial image_path image_sha256 "
-        "model_version predicted_label score verdict true_label verified_by verified_at lighting exposure"
+        "model_version predicted_label score verdict true_label verified_by verified_at lighting exposure "
+        "parts_inspected"
     )
     assert sorted(column.name for column in COLUMNS) == sorted(names.split())
     assert [column.name for column in COLUMNS if column.required] == HEADER.split(",")

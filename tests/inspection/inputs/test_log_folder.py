@@ -61,7 +61,9 @@ def test_a_log_that_changes_is_another_one(tmp_path: Path) -> None:
     assert before.sha256 != after.sha256
 
 
-@pytest.mark.parametrize("folder", ["nothing", "log.csv"])
-def test_where_there_is_no_folder_there_is_no_log(tmp_path: Path, folder: str) -> None:
+@pytest.mark.parametrize(("place", "found"), [("nothing", 0), ("log.csv", 1)])
+def test_where_there_is_no_folder_there_is_no_log_and_a_file_is_one(
+    tmp_path: Path, place: str, found: int
+) -> None:
     written(tmp_path / "log.csv", LOG)
-    assert find_logs((tmp_path / folder,), Settings()).logs == ()
+    assert len(find_logs((tmp_path / place,), Settings()).logs) == found

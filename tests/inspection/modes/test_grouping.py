@@ -15,7 +15,7 @@ from inspection.inputs.image_sets import read_image_set
 from inspection.inputs.labelled import load_images
 from inspection.inputs.sample_line import Camera, SampleLine, write_images
 from inspection.modes.grouping import sign
-from inspection.nights.lineage import follow, recognise, signature, trend
+from inspection.nights.lineage import follow, recognise, share_of, signature, trend
 from tests.inspection.conftest import SIZE
 
 if TYPE_CHECKING:
@@ -165,6 +165,23 @@ def test_lost_rows_may_all_be_errors_of_the_mode(
     now: int, before: int, lost: int, lost_before: int, expected: Trend
 ) -> None:
     assert trend(now, before, lost, lost_before) is expected
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "parts", "parts_before", "expected"),
+    [
+        pytest.param(31, 12, 1000, 1000, Trend.GROWING, id="of as many parts"),
+        pytest.param(31, 12, 2600, 1000, Trend.STEADY, id="as their parts grew"),
+        pytest.param(12, 12, 300, 1000, Trend.GROWING, id="as many of fewer parts"),
+        pytest.param(12, 12, 3000, 1000, Trend.SHRINKING, id="as many of more parts"),
+        pytest.param(31, 12, 2600, None, Trend.GROWING, id="not known of the night before"),
+        pytest.param(31, 12, None, 1000, Trend.GROWING, id="not known of this night"),
+    ],
+)
+def test_a_trend_is_by_the_parts_inspected_where_both_nights_know_them(
+    now: int, before: int, parts: int | None, parts_before: int | None, expected: Trend
+) -> None:
+    assert trend(now, before, share=share_of(parts, parts_before)) is expected
 
 
 @pytest.mark.parametrize(

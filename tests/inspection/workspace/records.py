@@ -176,6 +176,8 @@ def a_night(night_id: str = "2026-03-01", started_at: datetime = STARTED) -> Nig
         modes=(a_mode(night_id, 2), a_mode(night_id, 1), a_bare_mode(night_id, 10)),
         unclustered=(an_error(8), an_error(6)),
         gone=("2026-02-27-3", "2026-02-28-1"),
+        of_line="front",
+        parts=12_000,
         right=(RightPart(12, "/z.png", "good"), RightPart(3, "/傷.png", "傷")),
     )
 

@@ -48,6 +48,8 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
             "night_overview",
             "model_overview",
         ),
+        *("logs_set_aside", "pruned_nights", "counted_errors", "recurring_filters", "recipe_outcomes"),
+        *("modes_by_week", "modes_by_line", "modes_by_camera", "modes_by_lot"),
     }
     rows = connection.execute("SELECT number, name FROM schema_version ORDER BY number").fetchall()
     assert rows == [
@@ -69,6 +71,8 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (16, "verdicts in the field's words, and images that a reviewer relabels"),
         (17, "names of textures, recipes in parts, heat maps of errors"),
         (18, "models that decide and prepare images as the plant does"),
+        (19, "lines, logs set aside, nights removed"),
+        (20, "daily questions"),
     ]
 
 
@@ -220,11 +224,15 @@ def test_errors_of_before_have_no_context_and_nights_of_before_keep_all(
 
     migrate(connection)
 
-    assert connection.execute("SELECT * EXCLUDE right_read FROM nights").fetchall() == before
+    assert (
+        connection.execute("SELECT * EXCLUDE (right_read, of_line, parts) FROM nights").fetchall() == before
+    )
     assert connection.execute("SELECT right_read FROM nights").fetchall() == [(0,), (0,)]
     assert dict(connection.execute(comments).fetchall()) == said | {
         "state": "unreadable: the log may name errors, and none of them could be read",
         "right_read": "parts of the log whose verdict was right, each image once",
+        "of_line": "the line of fmi.toml whose settings it has; empty: none in particular",
+        "parts": "inspected for its log, as the log or the line's setting says; NULL: not known",
     }
     (error,) = read_night(connection, "n").unclustered
     assert (error.inspection_id, error.context) == ("i", LogContext())
@@ -330,7 +338,7 @@ def test_words_outside_the_vocabulary_are_refused(
     connection.execute(
         """
         INSERT INTO nights VALUES
-            ('n', 'm', 'l', 'h', now(), NULL, 'running', '', 0, 0, '{}', '{}', NULL, [], 0);
+            ('n', 'm', 'l', 'h', now(), NULL, 'running', '', 0, 0, '{}', '{}', NULL, [], 0, '', NULL);
         INSERT INTO failure_modes VALUES ('n', 'n-1', 1, 't', 'n-1', 'new', NULL, [], 'unknown', false, 's',
             NULL, NULL, NULL, NULL, 0, NULL, [], NULL, NULL, NULL, NULL, '', '[]');
         INSERT INTO errors BY NAME SELECT

@@ -13,6 +13,7 @@ from inspection.errors import WorkspaceError
 from inspection.workspace.settings import (
     RENAMED,
     RETIRED,
+    LineSettings,
     Settings,
     current_names,
     default_toml,
@@ -45,7 +46,9 @@ def test_the_default_file_holds_the_defaults(tmp_path: Path) -> None:
 
 def test_the_default_file_writes_out_every_setting() -> None:
     maps_too = re.sub(r"(?m)^# (\w+ = )", r"\1", default_toml())  # they stand there as comments
-    assert tomllib.loads(maps_too) == Settings().model_dump(mode="json")
+    assert tomllib.loads(maps_too) == Settings().model_dump(mode="json", exclude={"lines"})
+    line = re.sub(r"(?m)^#(\w+ = |\[)", r"\1", default_toml())
+    assert tomllib.loads(line)["lines"] == {"NAME": LineSettings(logs="").model_dump()}
     assert default_toml().count("\n# ") - maps_too.count("\n# ") == len(("columns", "labels", "paths"))
 
 
@@ -86,6 +89,9 @@ def test_every_setting_has_a_line_that_explains_it() -> None:
 def test_every_table_says_what_it_is_about() -> None:
     lines = default_toml().splitlines()
     for table, field in Settings.model_fields.items():
+        if table == "lines":
+            assert lines[lines.index("#[lines.NAME]") - 1] == f"# {(LineSettings.__doc__ or '').strip()}"
+            continue
         assert lines[lines.index(f"[{table}]") - 1] == f"# {(field.annotation.__doc__ or '').strip()}"
 
 

@@ -147,7 +147,8 @@ def test_the_list_of_nights_says_what_a_page_needs(store: Store) -> None:
     assert night == NightOverview(
         night_id="2026-03-01", started_at=STARTED, finished_at=STARTED + HOUR, state=NightState.FINISHED,
         message="two rows set aside", log_path="/logs/夜.csv", model_hash="ab" * 32, rows_read=120,
-        errors_read=9, set_aside=2, modes=(busy, quiet, bare), retrainings=2, accepted=1,
+        errors_read=9, set_aside=2, modes=(busy, quiet, bare), retrainings=2, accepted=1, of_line="front",
+        parts=12_000,
     )  # fmt: skip
     assert (newest.night_id, newest.state, newest.modes) == ("2026-03-02", NightState.RUNNING, ())
 
@@ -235,7 +236,8 @@ def _found(night_id: str, days: int, *lineages: str, **more: Any) -> Night:
         )
         for number, lineage in enumerate(lineages, 1)
     )  # fmt: skip
-    return replace(a_night(night_id, STARTED + days * 24 * HOUR), modes=modes, unclustered=(), **more)
+    night = replace(a_night(night_id, STARTED + days * 24 * HOUR), of_line="", parts=None)
+    return replace(night, modes=modes, unclustered=(), **more)
 
 
 def test_a_known_mode_is_as_its_latest_night_saw_it(store: Store) -> None:
