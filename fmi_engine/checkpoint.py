@@ -261,7 +261,10 @@ def _misfit(source: str, missing: list[str], unexpected: list[str], shapes: list
         )
         if names
     ]
+    one = any(" is (1," in shape for shape in shapes) and not (missing or unexpected)
+    rule = " A network of one output decides by a threshold: add --decision 'sigmoid(defect) > 0.5'"
     return (
         f"{source} does not fit the architecture: {'; '.join(parts)}. "
         "Check the architecture's name, the number of classes and the number of channels."
+        f"{rule if one else ''}"
     )

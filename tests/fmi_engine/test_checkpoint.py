@@ -65,6 +65,13 @@ def test_a_misfit_lists_names_and_shapes() -> None:
     )
 
 
+def test_a_network_of_one_output_is_told_how_it_is_registered() -> None:
+    state = two_layers().state_dict()
+    state["head.weight"] = torch.zeros(1, 2)
+    with pytest.raises(ClassifierError, match=r"one output decides by a threshold: add --decision 'sigmoid"):
+        load_weights(two_layers(), state, "night.pt")
+
+
 def test_a_long_misfit_is_cut_after_three_names() -> None:
     with pytest.raises(ClassifierError) as refusal:
         load_weights(two_layers(), {}, "night.pt")

@@ -96,6 +96,33 @@ def test_the_loader_is_ten_lines_and_gives_the_same_verdicts(mine: Plant, export
     assert verdicts == [mine.model.class_names[each] for each in logits(mine, pixels).argmax(1)]
 
 
+def test_a_rule_goes_along(mine: Plant, tmp_path: Path) -> None:
+    """Into the loader, which then decides as the plant does, the card, and beside ONNX's bare outputs."""
+    spec = replace(
+        spec_of(mine.model), decision="NG = pit + dent > 0.3", prepared="crop", good_classes=("good",)
+    )
+    network = load_model(mine.workspace.root, mine.model, "cpu").network
+    model = mine.store.add_model(keep(mine.workspace, network, spec), [])
+    done = export(mine.workspace, mine.store, model, tmp_path / "out")
+    assert done.difference is not None
+    loaded = runpy.run_path(f"{tmp_path / 'out' / LOADER}")
+    pixels = images(mine, len(mine.references))
+    with torch.no_grad():
+        outputs = [loaded["load"](tmp_path / "out" / WEIGHTS)(loaded["prepare"](image)) for image in pixels]
+    found = [loaded["RULE"].names[loaded["decide"](loaded["RULE"], each).argmax()] for each in outputs]
+    classifier = load_model(mine.workspace.root, model, "cpu")
+    assert found == [classifier.class_names[i] for i in classifier.predict(pixels).argmax(1)]
+    assert set(found) >= {"NG", "good"}
+    said = {each.key: each.value for each in onnx.load(tmp_path / "out" / ONNX).metadata_props}
+    assert said["decision"] == spec.decision
+    assert json.loads(said["outputs"]) == list(mine.model.class_names)
+    assert json.loads(said["class_names"]) == list(model.class_names)
+    assert json.loads(said["preprocessing"])["how"] == "crop"
+    card = (tmp_path / "out" / CARD).read_text(encoding="utf-8")
+    assert f"- **Decision**: {spec.decision}" in card
+    assert "32 x 32 pixels (crop)" in card
+
+
 @pytest.mark.parametrize(
     ("name", "channels"), [("resnet18", 1), ("resnet18", 3), ("timm:resnet18", 1), ("timm:resnet18", 3)]
 )
