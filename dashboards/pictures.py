@@ -45,7 +45,7 @@ def heat(mode_id: str, row: int, desk: AtDesk, findings: Findings) -> Response:
         raise HTTPException(404, _("There is no heat map of this error."))
     with DECODED_AT_ONCE:
         answer = read_image(file, None, 1)[:, :, 0].astype("float32")
-        return _sent(heated(_read(desk, findings, mode_id, error), answer, 255.0))
+        return _sent(heated(_read(desk, findings, mode_id, error, fitted=True), answer, 255.0))
 
 
 def _the_error(findings: Reader, mode_id: str, row: int) -> LoggedError:
@@ -53,14 +53,17 @@ def _the_error(findings: Reader, mode_id: str, row: int) -> LoggedError:
         return findings.error(mode_id, row)
 
 
-def _read(desk: Desk, findings: Reader, mode_id: str, error: LoggedError) -> "NDArray[np.uint8]":
-    """The image of an error; answers 404 where it cannot be read any more."""
+def _read(
+    desk: Desk, findings: Reader, mode_id: str, error: LoggedError, fitted: bool = False
+) -> "NDArray[np.uint8]":
+    """The image of an error, or of it what the network sees; answers 404 where it cannot be read any more."""
     from inspection.inputs.images import read_image, reading, shrunk
 
     model = findings.model(findings.overview(night_of(mode_id)).model_hash)
-    how = reading(desk.workspace.settings.images, model.bit_depth)
+    how = reading(desk.workspace.settings.images, model.bit_depth, model.prepared)
     try:
-        image = read_image(Path(error.image_path), None, 3, how)
+        size = (model.height, model.width) if fitted and model.prepared else None
+        image = read_image(Path(error.image_path), size, 3, how)
     except ImageError as reason:
         gone = _("The logged image cannot be read any more: {reason}")
         raise HTTPException(404, gone.format(reason=reason)) from None

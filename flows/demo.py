@@ -83,7 +83,7 @@ class Demo:
             network, spec = first_model.train(settings, plan, first_model.load_splits(plan), advance)
         kept = models.keep(self.workspace, network, spec, models.Origin(note="demo"))
         model = self.store.add_model(kept, plan.references)
-        right, count = models.reference_accuracy(self.workspace, model, plan.references)["val"]
+        right, count, _ = models.reference_accuracy(self.workspace, model, plan.references)["val"]
         self.console.print(f"{len(plan.train)} images trained; right on {right} of {count} validation images")
         return model
 

@@ -383,7 +383,7 @@ def finish(
         modes=tuple(modes),
         unclustered=tuple(unclustered),
         seconds=seconds,
-        notes=(*log.notes, *filter(None, [note])),
+        notes=(*log.notes, *found.notes, *filter(None, [note])),
         right=log.right,
         parts_logged=nights.parts_logged(log),
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fmi_engine.classifier import Classifier
 from fmi_engine.energy import energies, patch_energy, patch_every_energy
-from fmi_engine.probe import Resumption, recorded, resumption
+from fmi_engine.probe import Resumption, cut_at, recorded
 from fmi_engine.reference import Batch, Reference
 from fmi_engine.types import FloatArray, Layer, Screening, Verification
 
@@ -59,7 +59,7 @@ def _screen_batch(
     names = [layer.name for layer in layers]
     with torch.enable_grad(), recorded(classifier.network, names) as codes:
         x = classifier.prepare(images).requires_grad_(True)  # the weights are frozen: the graph starts here
-        logits = classifier.network(x)
+        logits = classifier(x)
         predicted = logits.argmax(1)
         margin = margins(logits, predicted, torch.from_numpy(true).to(logits.device))
         # A layer that the margin does not depend on has no blame.
@@ -168,7 +168,7 @@ class Patching:
         cls, classifier: Classifier, layer: Layer, reference: Reference, batch_size: int = 32
     ) -> "Patching":
         """Cut the network at a layer."""
-        return cls(classifier, layer, reference, resumption(classifier.network, layer.name), batch_size)
+        return cls(classifier, layer, reference, cut_at(classifier, layer.name), batch_size)
 
     def run_up(self, images: NDArray[np.uint8]) -> list[Begun]:
         """Run 8-bit images (images, height, width, channel) up to the layer."""

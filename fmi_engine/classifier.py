@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fmi_engine.checkpoint import load_checkpoint
+from fmi_engine.decision import decide, log_likelihood
+from fmi_engine.decision_rule import DecisionRule
 from fmi_engine.errors import ClassifierError, first_line
 from fmi_engine.memory import keep_freed_memory
 from fmi_engine.vision import torchvision
@@ -30,6 +32,7 @@ class Preprocessing:
     channels: int  # 1 or 3
     mean: tuple[float, ...]  # per channel, of values in 0 to 1
     std: tuple[float, ...]
+    blue_first: bool = False  # the network takes colours as BGR, and so are mean and std; images stay RGB
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
@@ -45,11 +48,17 @@ class Preprocessing:
     def normalise(self, images: Float[Tensor, "batch channel height width"]) -> Tensor:
         """Standardise images in 0 to 1."""
         mean = images.new_tensor(self.mean)[:, None, None]
-        return (images - mean) / images.new_tensor(self.std)[:, None, None]
+        return (self._turned(images) - mean) / images.new_tensor(self.std)[:, None, None]
 
     def restore(self, x: Float[Tensor, "batch channel height width"]) -> Tensor:
         """Undo `normalise`: the network's input as images in 0 to 1 (beyond them where it is beyond)."""
-        return x * x.new_tensor(self.std)[:, None, None] + x.new_tensor(self.mean)[:, None, None]
+        return self._turned(
+            x * x.new_tensor(self.std)[:, None, None] + x.new_tensor(self.mean)[:, None, None]
+        )
+
+    def _turned(self, images: Tensor) -> Tensor:
+        """RGB from BGR and back, where the network takes blue first."""
+        return images.flip(1) if self.blue_first else images
 
     def __call__(self, images: NDArray[np.uint8]) -> Float[Tensor, "batch channel height width"]:
         """Turn 8-bit images (batch, height, width, channel) into the network's input."""
@@ -60,19 +69,23 @@ class Preprocessing:
 class Classifier:
     """A network in inference mode with what is needed to feed it and read it.
 
-    The network is frozen: no gradient is stored for its weights, and its in-place activations are made
-    ordinary ones, for an in-place operation would overwrite the code that a probe has just read.
+    What it answers are the logits of the plant's decision, which names the classes between which the network
+    decides (`class_names`, with the band of parts that nobody has decided where there is one); names alone
+    mean the largest of the network's own logits. The network is frozen: no gradient is stored for its
+    weights, and its in-place activations are made ordinary ones, for an in-place operation would overwrite
+    the code that a probe has just read.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        class_names: Sequence[str],
+        decision: DecisionRule | Sequence[str],
         preprocessing: Preprocessing,
         device: torch.device | str = "cpu",
     ) -> None:
         self.network = freeze(network).to(device)
-        self.class_names = tuple(class_names)
+        self.decision = decision if isinstance(decision, DecisionRule) else DecisionRule.plain(decision)
+        self.class_names = self.decision.names
         self.preprocessing = preprocessing
         self.device = torch.device(device)
         self.weights_hash = hash_weights(network.state_dict())
@@ -81,7 +94,8 @@ class Classifier:
     def _check_output(self) -> None:
         p = self.preprocessing
         try:
-            logits = self.logits(torch.zeros(1, p.channels, p.height, p.width, device=self.device))
+            with torch.no_grad():
+                logits = self.network(torch.zeros(1, p.channels, p.height, p.width, device=self.device))
         except Exception as error:  # a user's network, or an assertion about the size, may raise anything
             size = f"{p.channels} x {p.height} x {p.width}"
             raise ClassifierError(
@@ -91,28 +105,60 @@ class Classifier:
             raise ClassifierError(
                 f"the network answers with a {type(logits).__name__}; expected one tensor of logits"
             )
-        if logits.ndim != 2 or logits.shape[1] != len(self.class_names):
+        names = self.decision.outputs
+        if logits.ndim != 2 or logits.shape[1] != len(names):
             raise ClassifierError(
                 f"the network answers with shape {tuple(logits.shape)}; expected one logit for each of the "
-                f"{len(self.class_names)} classes: {', '.join(self.class_names)}"
+                f"{len(names)} classes: {', '.join(names)}"
             )
+
+    @property
+    def identity(self) -> str:
+        """The hash of the weights and, where it is not the largest logit, of how they decide."""
+        rule = self.decision
+        if not rule.text:
+            return self.weights_hash
+        said = (rule.classes, rule.outputs, rule.members, rule.thresholds, rule.exclusive, rule.band)
+        return hashlib.sha256(f"{self.weights_hash}|{said!r}".encode()).hexdigest()
 
     def prepare(self, images: NDArray[np.uint8]) -> Float[Tensor, "batch channel height width"]:
         """Preprocess 8-bit images (batch, height, width, channel) onto the network's device."""
         return self.preprocessing(images).to(self.device)
 
+    def __call__(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch label"]:
+        """Run the whole network, and decide: logits of which the largest is the decision."""
+        return decide(self.decision, cast(Tensor, self.network(x)))
+
     @torch.no_grad()
     def logits(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch label"]:
-        """Run the whole network."""
-        return cast(Tensor, self.network(x))
+        """The same without a gradient."""
+        return self(x)
 
     def predict(self, images: NDArray[np.uint8], batch_size: int = 32) -> NDArray[np.float32]:
-        """Class probabilities (images, classes) of 8-bit images (images, height, width, channel)."""
+        """The softmax of the decision's logits (images, class names) of 8-bit images.
+
+        `images` is (images, height, width, channel). The largest is the decision; under the plain rule these
+        are the classes' probabilities (else see `probabilities`).
+        """
+        return self._of_batches(lambda x: self(x).softmax(1), images, batch_size, len(self.class_names))
+
+    def probabilities(self, images: NDArray[np.uint8], batch_size: int = 32) -> NDArray[np.float32]:
+        """How likely the network takes each class to be (images, classes), whatever the thresholds."""
+
+        def likely(x: Tensor) -> Tensor:
+            return log_likelihood(self.decision, self.network(x)).exp()
+
+        return self._of_batches(likely, images, batch_size, len(self.decision.classes))
+
+    @torch.no_grad()
+    def _of_batches(
+        self, answer: Callable[[Tensor], Tensor], images: NDArray[np.uint8], batch_size: int, columns: int
+    ) -> NDArray[np.float32]:
         batches = [
-            self.logits(self.prepare(images[i : i + batch_size])).softmax(1).cpu().numpy()
+            answer(self.prepare(images[i : i + batch_size])).cpu().numpy()
             for i in range(0, len(images), batch_size)
         ]
-        return np.concatenate(batches) if batches else np.zeros((0, len(self.class_names)), np.float32)
+        return np.concatenate(batches) if batches else np.zeros((0, columns), np.float32)
 
 
 def freeze(network: nn.Module) -> nn.Module:
@@ -138,8 +184,8 @@ def hash_weights(state: Mapping[str, Any]) -> str:
 def build_network(architecture: str, classes: int, channels: int) -> nn.Module:
     """Make an untrained network from a torchvision name or a `module:function` factory.
 
-    A factory is called with (classes, channels). A torchvision network for grey images gets a first
-    convolution with one input channel. Raises ClassifierError saying what exists.
+    `classes` are its outputs. A factory is called with (classes, channels). A torchvision network for grey
+    images gets a first convolution with one input channel. Raises ClassifierError saying what exists.
     """
     keep_freed_memory()
     if ":" in architecture:
@@ -219,14 +265,15 @@ def _one_channel(conv: nn.Conv2d) -> nn.Conv2d:
 def load_classifier(
     architecture: str,
     checkpoint: Path,
-    class_names: Sequence[str],
+    decision: DecisionRule | Sequence[str],
     preprocessing: Preprocessing,
     device: torch.device | str = "cpu",
 ) -> Classifier:
     """Build a network, load its weights and check that it answers for every class."""
-    network = build_network(architecture, len(class_names), preprocessing.channels)
+    rule = decision if isinstance(decision, DecisionRule) else DecisionRule.plain(decision)
+    network = build_network(architecture, len(rule.outputs), preprocessing.channels)
     load_checkpoint(network, checkpoint)
-    return Classifier(network, class_names, preprocessing, device)
+    return Classifier(network, rule, preprocessing, device)
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,7 +1,6 @@
 """Whether a network can be asked what a night asks: layers, one gradient, and the same answer every time."""
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 import torch
@@ -90,7 +89,7 @@ def _check_gradient(classifier: Classifier, x: Tensor, layers: Sequence[str]) ->
     why = "operations that have no gradient, torch.no_grad() or detach() lie on the way"
     try:
         with torch.enable_grad(), recorded(network, layers) as codes:
-            logits = cast(Tensor, network(x.detach().requires_grad_()))
+            logits = classifier(x.detach().requires_grad_())
             gradients = torch.autograd.grad(logits.amax(1).sum(), list(codes.values()), allow_unused=True)
     except Exception as error:  # the user's forward pass, or autograd on what it did
         raise ClassifierError(f"no gradient flows through the network: {first_line(error)}; {why}") from None

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, fx, nn
 
 from fmi_engine.classifier import Classifier
+from fmi_engine.decision import decide
 from fmi_engine.errors import ClassifierError, UnknownLayerError
 from fmi_engine.types import FilterRef, Layer
 
@@ -304,6 +305,12 @@ class Resumption:
 
     head: Callable[[Tensor], tuple[Tensor, ...]]
     tail: Callable[..., Tensor]
+
+
+def cut_at(classifier: Classifier, layer: str) -> Resumption:
+    """A classifier's network cut at `layer`, whose tail decides as the classifier does."""
+    cut = resumption(classifier.network, layer)
+    return Resumption(cut.head, lambda *values: decide(classifier.decision, cut.tail(*values)))
 
 
 def resumption(network: nn.Module, layer: str) -> Resumption:

@@ -106,7 +106,8 @@ def build_reference(
     rights: list[NDArray[np.bool_]] = []
     for images, labels in batches:
         batch_energy, batch_spread, logits = measure_energies(classifier, names, images, len(images))
-        correct = logits.argmax(1) == labels
+        # By the likeliest class: a part that is left to a person may be as normal as any.
+        correct = logits[:, : len(classifier.decision.classes)].argmax(1) == labels
         classes.append(labels[correct])
         rights.append(correct)
         for name in names:
@@ -122,12 +123,12 @@ def build_reference(
                 np.concatenate(energy[name]),
                 np.concatenate(spread[name]),
                 true,
-                len(classifier.class_names),
+                len(classifier.decision.classes),
                 minimum_per_class,
             )
             for name in names
         },
-        np.bincount(true, minlength=len(classifier.class_names)),
+        np.bincount(true, minlength=len(classifier.decision.classes)),
         np.concatenate(rights),
     )
 

@@ -14,7 +14,7 @@ from fmi_engine.chance import at_least
 from fmi_engine.classifier import Classifier
 from fmi_engine.errors import EngineError
 from fmi_engine.jury import Jury
-from fmi_engine.probe import resumption
+from fmi_engine.probe import cut_at
 from fmi_engine.reference import Batch, LayerReference, Reference, measure_energies
 from fmi_engine.texture import agreement, auroc, describe, distances
 from fmi_engine.types import (
@@ -202,7 +202,7 @@ def check_ablation(
     does not beat that guess.
     """
     images, labels = labelled
-    cut = resumption(classifier.network, layer.name)
+    cut = cut_at(classifier, layer.name)
     order = np.random.default_rng(seed).permutation(len(images))  # so that a batch mixes the classes
     before, after = [], []
     for rows in np.array_split(order, -(-len(images) // batch_size)):  # evenly: one alone has no other's code

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import StrEnum
 
+from fmi_engine.decision_rule import DecisionRule
+
 # What the sets of images that judge a candidate are called.
 LOGGED = "logged errors, by models that were not shown their group"
 HOLDOUT = "images not in the log"
@@ -707,9 +709,9 @@ class Retraining:
 class RegisteredModel:
     """A model that the workspace knows, by the hash of its weights."""
 
-    model_hash: str  # SHA-256 of the weights, hexadecimal
+    model_hash: str  # SHA-256 of the weights and, where there is one, of the rule, hexadecimal
     architecture: str  # a torchvision name, or module:function
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...]  # between which it decides
     good_classes: tuple[str, ...]  # classes that mean "this part is good"
     channels: int  # 1 or 3
     height: int  # pixels
@@ -723,6 +725,14 @@ class RegisteredModel:
     bit_depth: int | None = None  # that its 16-bit images use; None: never measured
     name: str = ""  # that all models of a line share; the store gives a new one its workspace's
     version: int = 0  # among the models of that name, from 1; 0: the store has not given it yet
+    decision: str = ""  # the plant's rule, as `DecisionRule.parse` reads it; empty: the largest logit
+    described: tuple[str, ...] = ()  # the class names that the rule speaks of; empty: those above
+    prepared: str = ""  # how an image fills the input, as `Fitting.parse` reads it; empty: stretched
+
+    @property
+    def rule(self) -> DecisionRule:
+        """How it decides."""
+        return DecisionRule.parse(self.decision, self.described or self.class_names)
 
     @property
     def called(self) -> str:

@@ -50,12 +50,17 @@ class DescribedModel:
         """With the usual size and channels where none were given."""
         return replace(self, input_size=self.input_size or "224", channels=self.channels or 3)
 
-    def spec(self, good: str = "") -> "ModelSpec":
+    def spec(self, good: str = "", decision: str = "", prepared: str = "") -> "ModelSpec":
         """What the texts say, read. Raises InspectionError."""
         from fmi_engine.classifier import Preprocessing
+        from inspection.inputs.fitting import Fitting
         from inspection.models.registry import ModelSpec
 
         height, width = size_of(self.input_size)
         means, stds = normalisation_of(self.channels, self.mean, self.std)
-        preprocessing = Preprocessing(height, width, self.channels, means, stds)
-        return ModelSpec(self.architecture, names_of(self.classes), names_of(good), preprocessing)
+        blue_first = Fitting.parse(prepared).blue_first
+        if blue_first and not self.mean and not self.std:  # the usual ones are of RGB
+            means, stds = means[::-1], stds[::-1]
+        preprocessing = Preprocessing(height, width, self.channels, means, stds, blue_first)
+        names = names_of(self.classes), names_of(good)
+        return ModelSpec(self.architecture, *names, preprocessing, decision=decision, prepared=prepared)

@@ -92,6 +92,24 @@ MeanOption = Annotated[
     typer.Option(help="Normalisation by comma, of values in 0 to 1. Default: ImageNet's, or 0.5 for grey."),
 ]
 StdOption = Annotated[str, typer.Option(help="Normalisation by comma. Default: ImageNet's; grey: 0.5.")]
+DecisionOption = Annotated[
+    str,
+    typer.Option(
+        help="How the line decides, where it is not by the largest logit: 'defect > 0.2' (a probability), "
+        "'sigmoid(defect) > 0.3' (a network with one output), 'NG = scratch + dent > 0.3' (classes that mean "
+        "one), 'unknown = 0.3 < defect < 0.7' (between them a person decides). See fmi help decisions.",
+        show_default=False,
+    ),
+]
+PreprocessOption = Annotated[
+    str,
+    typer.Option(
+        help="How the line brings an image into the input, by comma: stretch (default), 'crop 256' or "
+        "letterbox; area, linear, cubic, nearest, lanczos, pillow (as torchvision resizes); BGR; or your own "
+        "module:function. See fmi help preprocessing.",
+        show_default=False,
+    ),
+]
 WeightsOption = Annotated[
     str,
     typer.Option(

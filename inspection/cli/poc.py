@@ -12,6 +12,7 @@ from fmi_engine.errors import EngineError
 from inspection.cli.app import app, console, errors
 from inspection.cli.options import (
     REFERENCE,
+    DecisionOption,
     GoodOption,
     JsonOption,
     MeanOption,
@@ -20,6 +21,7 @@ from inspection.cli.options import (
     OwnChannelsOption,
     OwnClassesOption,
     OwnSizeOption,
+    PreprocessOption,
     StdOption,
     WeightsOption,
     WhereOption,
@@ -68,6 +70,8 @@ def poc(
     channels: OwnChannelsOption = 3,
     mean: MeanOption = "",
     std: StdOption = "",
+    preprocess: PreprocessOption = "",
+    decision: DecisionOption = "",
     name: NameOption = "",
     weights: WeightsOption = "",
     where: WhereOption = None,
@@ -104,8 +108,23 @@ def poc(
     site = _workspace(workspace, new=len(named) == 2)
     store = Store(site.store_path)
     if len(named) == 2 and reference:
-        described = architecture, classes, reference, good, input_size, channels, mean, std, name, weights
-        register(named[0], *described, where, workspace=site.root)
+        register(
+            named[0],
+            architecture=architecture,
+            classes=classes,
+            reference=reference,
+            good=good,
+            input_size=input_size,
+            channels=channels,
+            mean=mean,
+            std=std,
+            preprocess=preprocess,
+            decision=decision,
+            name=name,
+            weights=weights,
+            where=where,
+            workspace=site.root,
+        )
     begun = _begun(site, store, folder, first_day, asked)
     failed = 0 if only_show else _read_logs(site, store, begun)
     stands = look(site, store, begun, _today())

@@ -13,6 +13,7 @@ from inspection.cli.app import app, console, errors
 from inspection.cli.described import DescribedModel
 from inspection.cli.options import (
     REFERENCE,
+    DecisionOption,
     GoodOption,
     JsonOption,
     MeanOption,
@@ -22,6 +23,7 @@ from inspection.cli.options import (
     OwnChannelsOption,
     OwnClassesOption,
     OwnSizeOption,
+    PreprocessOption,
     SplitOption,
     StdOption,
     WeightsOption,
@@ -62,6 +64,8 @@ def register(
     channels: OwnChannelsOption = 3,
     mean: MeanOption = "",
     std: StdOption = "",
+    preprocess: PreprocessOption = "",
+    decision: DecisionOption = "",
     name: NameOption = "",
     weights: WeightsOption = "",
     where: WhereOption = None,
@@ -80,11 +84,11 @@ def register(
     site = open_given(workspace)
     site.check_writable()
     given = DescribedModel(architecture, checkpoint, classes, input_size, channels, mean, std)
-    spec = given.spec(good)
+    spec = given.spec(good, decision, preprocess)
     labelled = read_image_set(reference, where, tell=remark, limits=site.settings.tables)
     references = models.reference_images(labelled)
     record = models.register(site, spec, checkpoint, references, models.Origin(name=name), weights, remark)
-    _keep_registered(site, record, references)
+    _keep_registered(site, record, models.as_decided(references, record.rule))
 
 
 @app.command()
@@ -128,11 +132,14 @@ def train(
 def _keep_registered(workspace: Workspace, record: RegisteredModel, references: list[ReferenceImage]) -> None:
     from fmi_engine.fitness import FEW
     from fmi_engine.probe import stages_of
-    from inspection.models.registry import examined, reference_accuracy
+    from inspection.evidence.room import room_for
+    from inspection.models.registry import examined, load_model, reference_accuracy
 
     store = store_made(workspace)
+    device = workspace.settings.compute.device
     layers = examined(workspace, record, references)
     accuracies = reference_accuracy(workspace, record, references)
+    room = room_for(workspace.settings, load_model(workspace.root, record, device), references)
     store.add_model(record, references)
     console.print(f"Model {record.model_hash[:12]} is registered with {len(references)} reference images.")
     maps = [f"{each.name} ({each.channels} of {each.height} x {each.width})" for each in stages_of(layers)]
@@ -149,12 +156,33 @@ def _keep_registered(workspace: Workspace, record: RegisteredModel, references: 
             f"  16-bit images are read as {record.bit_depth} bits: {2**record.bit_depth - 1} is white; "
             "bit_depth under [images] in fmi.toml sets it otherwise"
         )
-    for split, (right, count) in accuracies.items():
-        console.print(f"  right on {right} of {count} {split} images ({right / count:.1%})")
-        if right / count <= 1.5 / len(record.class_names):
+    settings = workspace.settings
+    console.print(
+        f"  a night takes about {room.batch_bytes / 1e9:.1f} GB for {room.batch} images at once and "
+        f"{room.reference_bytes / 1e9:.1f} GB for reference images"
+    )
+    if room.batch < settings.compute.batch_size:
+        errors.print(
+            f"{settings.compute.batch_size} images at once (batch_size) would not fit in a quarter of this "
+            f"machine's memory: {room.batch} are taken.",
+            style="yellow",
+        )
+    if room.per_class < settings.reference.images_per_class:
+        errors.print(
+            f"{settings.reference.images_per_class} reference images of each class (images_per_class) would "
+            f"not fit: {room.per_class} are taken.",
+            style="yellow",
+        )
+    if record.decision:
+        open_to = f"; '{record.rule.undecided}' are left to a person" if record.rule.undecided else ""
+        console.print(f"  decides by {record.decision}: {' or '.join(record.class_names)}{open_to}")
+    for split, (right, count, undecided) in accuracies.items():
+        left = f", {undecided} left to a person" if undecided else ""
+        console.print(f"  right on {right} of {count} {split} images ({right / count:.1%}){left}")
+        if right <= 1.5 / len(record.class_names) * (count - undecided):
             errors.print(
-                "That is hardly better than guessing: check the order of --classes, the input size and the "
-                "normalisation.",
+                "That is hardly better than guessing: check the order of --classes, the input size, the "
+                "normalisation and, where one is given, the decision.",
                 style="yellow",
             )
     console.print("Next: fmi night LOG")
@@ -185,9 +213,12 @@ def evaluate(
     with step("Scoring", len(labelled)) as advance:
         rows = score(site, record, labelled, advance)
     wrong = [row for row in rows if row["predicted_label"] != row["true_label"]]
+    left = sum(row["predicted_label"] == record.rule.undecided for row in rows)
+    undecided = f", {left} left to a person" if left else ""
     write_defect_log(log, rows if every else wrong)
     console.print(
-        f"{len(rows) - len(wrong)} of {len(rows)} images right ({1 - len(wrong) / len(rows):.1%}); "
+        f"{len(rows) - len(wrong)} of {len(rows)} images right ({1 - len(wrong) / len(rows):.1%})"
+        f"{undecided}; "
         f"{len(rows) if every else len(wrong)} rows written to {log}"
     )
 

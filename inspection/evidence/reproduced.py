@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fmi_engine.classifier import Classifier, Preprocessing
 from inspection.errors import ImageError
+from inspection.evidence import mismatch
 from inspection.evidence.subject import Subject
 from inspection.findings import ErrorKind, LoggedError, RegisteredModel, SetAside
 from inspection.inputs.defect_log import DefectLog, LogRow, is_as_checked, why_not_read
@@ -25,6 +26,7 @@ class ReproducedErrors:
     images: NDArray[np.uint8]  # (errors, height, width, channel)
     true: NDArray[np.int64]  # (errors,), class index
     set_aside: tuple[SetAside, ...]
+    notes: tuple[str, ...] = ()  # why many of them may not be made again
 
 
 def reproduce_errors(
@@ -36,19 +38,22 @@ def reproduce_errors(
     one whose image vanished or changed since the log was checked.
     """
     workspace, model, classifier = subject.workspace, subject.model, subject.classifier
-    how = reading(subject.settings.images, model.bit_depth)
+    how = reading(subject.settings.images, model.bit_depth, model.prepared)
     read = tuple(_read(log.rows, classifier.preprocessing, how, progress))
     rows = [row for row, image in zip(log.rows, read, strict=True) if not isinstance(image, SetAside)]
     images = _stacked([image for image in read if not isinstance(image, SetAside)], classifier.preprocessing)
     logits = _logits(classifier, images, subject.settings.compute.batch_size)
-    names = model.class_names
+    names = classifier.class_names
     errors, kept, odd = [], [], [image for image in read if isinstance(image, SetAside)]
+    said = []
     for i, row in enumerate(rows):
         predicted = names[int(logits[i].argmax())]
+        behind = float(logits[i].max() - logits[i, names.index(row.predicted_label)])
+        said.append(mismatch.Row(row, predicted, behind))
         if predicted == row.predicted_label:
             picture = workspace.night_folder(night_id) / "errors" / f"{row.row:06d}.png"
             write_image(picture, thumbnail(images[i]))
-            errors.append(_logged_error(row, model, logits[i], workspace.relative(picture)))
+            errors.append(_logged_error(row, model, names, logits[i], workspace.relative(picture)))
             kept.append(i)
         else:
             odd.append(_not_reproduced(row, predicted, model))
@@ -57,6 +62,7 @@ def reproduce_errors(
         images[kept],
         np.array([names.index(error.true_label) for error in errors], np.int64),
         (*log.set_aside, *odd),
+        tuple(filter(None, [mismatch.reason(subject, said)])),
     )
 
 
@@ -94,9 +100,8 @@ def _logits(classifier: Classifier, images: NDArray[np.uint8], batch_size: int) 
 
 
 def _logged_error(
-    row: LogRow, model: RegisteredModel, logits: NDArray[np.float32], picture: str
+    row: LogRow, model: RegisteredModel, names: Sequence[str], logits: NDArray[np.float32], picture: str
 ) -> LoggedError:
-    names = model.class_names
     margin = logits[names.index(row.predicted_label)] - logits[names.index(row.true_label)]
     return LoggedError(
         row=row.row,

@@ -55,10 +55,14 @@ ResponsePaths = Mapping[str, ResponsePath]
 class Responses:
     """What every operation does to the filters of a model and to the look of its images, per class."""
 
-    shifts: dict[str, FloatArray]  # operation -> (strengths, classes, filters of all layers), in sigma
-    looks: dict[str, FloatArray]  # operation -> (strengths, classes, entries of the look), in sigma
-    offsets: dict[str, FloatArray]  # operation -> (strengths, classes, filters + entries): `Induced.offset`
-    classes: NDArray[np.bool_]  # (classes,): measured
+    shifts: dict[
+        str, FloatArray
+    ]  # operation -> (strengths, measured classes, filters of all layers), in sigma
+    looks: dict[str, FloatArray]  # operation -> (strengths, measured classes, entries of the look), in sigma
+    offsets: dict[str, FloatArray]  # operation -> (strengths, measured classes, filters + entries)
+    classes: NDArray[
+        np.bool_
+    ]  # (classes,): measured; of a thousand few are, and no row is kept of the others
     positions: NDArray[np.int64]  # among the subject's correct images: those that were changed
     unchanged: FloatArray  # (positions, filters + entries of the look), in sigma: the same images as they are
     baseline: FloatArray  # (classes, filters + entries of the look), in sigma: errors without any change
@@ -103,8 +107,8 @@ class Responses:
         return np.asarray(self.baseline[true].mean(0), np.float32)
 
     def _mixed(self, rows: FloatArray, true: NDArray[np.int64]) -> list[FloatArray]:
-        weight = np.where(self.classes, np.bincount(true, minlength=len(self.classes)), 0).astype(np.float32)
-        weight = weight / weight.sum() if weight.sum() else self.classes / self.classes.sum()
+        counts = np.bincount(true, minlength=len(self.classes))[self.classes].astype(np.float32)
+        weight = counts / counts.sum() if counts.sum() else np.full_like(counts, 1 / len(counts))
         return list(np.einsum("stf,t->sf", rows, weight).astype(np.float32))
 
 
@@ -186,12 +190,12 @@ def _induced(
     before: FloatArray,
     operation: str,
     strength: float,
-    classes: NDArray[np.bool_],
+    classes: NDArray[np.bool_],  # (classes,): measured; no row is kept of the others, which may be a thousand
 ) -> FloatArray:
-    """Shift and offset, (2, classes, filters + entries), of one operation at one strength."""
+    """Shift and offset, (2, measured classes, filters + entries), of one operation at one strength."""
     after, failing = standardised(subject, Steps(((operation, strength),))(chosen.images), chosen.labels)
     return np.stack(
-        [_by_class(values, chosen.labels, classes, failing) for values in (after - before, before)]
+        [_by_class(values, chosen.labels, classes, failing)[classes] for values in (after - before, before)]
     )
 
 
@@ -230,7 +234,7 @@ def _baseline_errors(subject: Subject) -> FloatArray:
     classes_here = np.unique(pool.labels)
     chosen = np.concatenate([_hardest(margin, pool.labels == label, fewest) for label in classes_here])
     hard = pool.subset(chosen)
-    classes = np.isin(np.arange(probability.shape[1]), hard.labels)
+    classes = np.isin(np.arange(len(subject.model.class_names)), hard.labels)
     shifts, _ = standardised(subject, hard.images, hard.labels)
     rows = _by_class(shifts, hard.labels, classes)
     rows[~classes] = rows[classes].mean(0)

@@ -10,11 +10,12 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from fmi_engine.classifier import Classifier
-from fmi_engine.probe import Resumption, layers_of, resumption
+from fmi_engine.probe import Resumption, cut_at, layers_of
 from fmi_engine.reference import Reference
 from fmi_engine.types import FloatArray, Layer
 from inspection.evidence.look import Looks
 from inspection.evidence.normal import learn_normal
+from inspection.evidence.room import room_for, within
 from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.inputs.images import reading
 from inspection.inputs.labelled import Labelled, load_images
@@ -40,6 +41,7 @@ class Subject:
     rests_on: str  # hash of all that what is normal depends on
     labelled: Labelled  # the reference images drawn, evenly over the classes, right and wrong
     correct: Labelled  # those of them that the model classifies correctly
+    paths: tuple[Path, ...] = ()  # of the labelled images
     # By layer, as they are asked for. Not of the constructor: a copy with another classifier starts anew.
     cuts: dict[str, Resumption] = field(default_factory=dict, init=False, compare=False)
     # By change and positions: labelled images under the last few changes, for the search of the nearest.
@@ -64,7 +66,7 @@ class Subject:
     def cut(self, layer: str) -> Resumption:
         """The network cut at a layer; traced and checked once."""
         if layer not in self.cuts:
-            self.cuts[layer] = resumption(self.classifier.network, layer)
+            self.cuts[layer] = cut_at(self.classifier, layer)
         return self.cuts[layer]
 
     @property
@@ -90,9 +92,12 @@ def open_subject(
     """
     settings = workspace.settings
     classifier = load_model(workspace.root, model, settings.compute.device)
+    room = room_for(settings, classifier, references)
+    workspace = within(workspace, room)
     layers = layers_of(classifier)
-    chosen = draw_references(references, settings.reference.images_per_class, settings.compute.seed)
-    paths, how = [Path(each.image_path) for each in chosen], reading(settings.images, model.bit_depth)
+    chosen = draw_references(references, room.per_class, settings.compute.seed)
+    paths = [Path(each.image_path) for each in chosen]
+    how = reading(settings.images, model.bit_depth, model.prepared)
     images = load_images(paths, classifier.preprocessing, progress, how)
     labels = np.array([model.class_names.index(each.label) for each in chosen], np.int64)
     labelled = Labelled(images, labels)
@@ -108,6 +113,7 @@ def open_subject(
         normal.rests_on,
         labelled,
         correct,
+        tuple(paths),
     )
 
 

@@ -30,6 +30,7 @@ REASONS = (
     "conflicting",  # one image, two true labels, and none is the later one: every such row
     "superseded",  # a later verdict on the same image says otherwise
     "not_an_error",  # the predicted label is the true label
+    "undecided",  # the model left the part to a person: neither right nor wrong
     "duplicate",  # an earlier row says the same
     "not_reproduced",  # the model does not repeat the error (found by the caller, which has the model)
 )
@@ -141,6 +142,7 @@ class LogReading:
     images: Reading = AS_STORED
     tables: TableSettings = DEFAULT_TABLES
     sha256: str | None = None  # the content that the log has to have
+    undecided: str = ""  # the predicted label of a part that the model leaves to a person; empty: none is
 
 
 def read_defect_log(
@@ -167,14 +169,14 @@ def read_defect_log(
 
     Errors: LogError for a log that cannot be read as a whole, or that has another content than asked for.
     """
-    _check_label_map(how.label_map, class_names)
+    _check_label_map(how.label_map, [*class_names, *([how.undecided] if how.undecided else [])])
     folders = path_map(how.paths)
     table = read_table(path, how.query, Use(needed=_needed(column_map), limits=how.tables))
     found = sha256_of(path)
     if how.sha256 not in (None, found):
         raise LogError(_changed(path))
     root = how.images_root or path.absolute().parent
-    words = _Words(class_names, how.label_map)
+    words = _Words(class_names, how.label_map, how.undecided)
     labelled, set_aside = _split(
         _labelled(row, cells, root, words, folders) for row, cells in _ours(path, table, column_map)
     )
@@ -365,6 +367,7 @@ class _Words:
 
     class_names: Sequence[str]
     label_map: Mapping[str, str]
+    undecided: str = ""
     known: dict[str, Meaning] = field(default_factory=dict)
     otherwise: Counter[str] = field(default_factory=Counter)  # label -> rows
 
@@ -373,6 +376,12 @@ class _Words:
         if label not in self.known:
             self.known[label] = meaning(label, self.class_names, self.label_map)
         return self.known[label]
+
+    def predicted(self, label: str) -> Meaning:
+        """What a predicted label means: a class, or that a person has to decide."""
+        if not self.undecided:
+            return self.meaning(label)
+        return meaning(label, [*self.class_names, self.undecided], self.label_map)
 
     def count(self, labels: Iterable[str]) -> None:
         """Note the labels of a row that is used."""
@@ -396,9 +405,12 @@ def _labelled(number: int, cells: _Cells, root: Path, words: _Words, folders: Pa
             return SetAside(number, "malformed", f"{name} is empty", spelt or None)
     if not ours["true_label"]:
         return SetAside(number, "not_verified", "no label by an operator", spelt)
+    said = words.predicted(ours["predicted_label"])
+    if words.undecided and said.class_name == words.undecided:
+        detail = f"the model left the part to a person ('{words.undecided}'), who said {ours['true_label']}"
+        return SetAside(number, "undecided", detail, spelt)
     labels = {}
-    for name in ("predicted_label", "true_label"):
-        meant = words.meaning(ours[name])
+    for name, meant in (("predicted_label", said), ("true_label", words.meaning(ours["true_label"]))):
         if meant.class_name is None:
             return SetAside(number, "unknown_class", f"{name} {meant.complaint}", spelt)
         labels[name] = meant.class_name

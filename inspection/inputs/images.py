@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection.errors import ImageError
+from inspection.inputs.fitting import STRETCHED, Fitting
 from inspection.inputs.headers import Header, maybe_deep, read_header
 from inspection.inputs.integrity import decodable
 from inspection.progress import Progress
@@ -44,11 +45,16 @@ class Reading:
     bit_depth: int | None  # that 16-bit files use which do not say it themselves; None: never measured
     most_megapixels: int  # of an image
     most_megabytes: int  # of a file
+    fitting: Fitting = STRETCHED  # to the size that is asked for
 
 
-def reading(settings: ImageSettings, measured: int | None) -> Reading:
-    """As the settings say, with the bit depth that was measured where they leave it open."""
-    return Reading(settings.bit_depth or measured, settings.most_megapixels, settings.most_megabytes)
+def reading(settings: ImageSettings, measured: int | None, prepared: str = "") -> Reading:
+    """As the settings say, with the bit depth that was measured where they leave it open.
+
+    `prepared` is what the plant says of how an image fills the input (`Fitting.parse`).
+    """
+    depth, fitting = settings.bit_depth or measured, Fitting.parse(prepared)
+    return Reading(depth, settings.most_megapixels, settings.most_megabytes, fitting)
 
 
 AS_STORED = reading(ImageSettings(), 16)  # 16-bit files by the whole range of their format
@@ -61,7 +67,7 @@ def read_image(
 
     Returns (height, width, channels): RGB for 3 channels, grey for 1; a grey file is repeated over 3
     channels, a colour file turned grey by OpenCV's weights. ``size`` is (height, width) in pixels, None the
-    file's own; area averaging where the picture shrinks, linear interpolation where it grows.
+    file's own; ``how.fitting`` says how the picture fills it.
 
     White becomes 255. Which value is white a file may say itself: the maxval of PGM and PPM, BitsPerSample,
     MaxSampleValue or SMaxSampleValue of TIFF, sBIT of PNG. In any other 16-bit file it is the highest value
@@ -76,7 +82,7 @@ def read_image(
         raise ImageError(f"an image cannot be read with {channels} channels: ask for 1 (grey) or 3 (RGB)")
     values, header = decoded(path, file_bytes(path, how.most_megabytes), how)
     image = _with_channels(_colour(values, _white(path, values, header, how)), channels)
-    return image if size is None else _resized(image, size)
+    return image if size is None else how.fitting(image, size)
 
 
 def check_image(path: Path, how: Reading = AS_STORED) -> str:
@@ -158,7 +164,7 @@ def shrunk(image: NDArray[np.uint8], longer: int) -> NDArray[np.uint8]:
     """An image (height, width, channel) whose longer side has at most so many pixels."""
     scale = longer / max(image.shape[:2])
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    return image if scale >= 1 else _resized(image, (height, width))
+    return image if scale >= 1 else STRETCHED.resized(image, (height, width))
 
 
 _WRITABLE = ((), (1,), (3,))  # what may follow (height, width)
@@ -295,11 +301,3 @@ def _with_channels(image: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]
     conversion = cv2.COLOR_GRAY2RGB if channels == 3 else cv2.COLOR_BGR2GRAY
     converted: NDArray[np.uint8] = cv2.cvtColor(np.ascontiguousarray(image), conversion)
     return np.reshape(converted, (*image.shape[:2], channels))
-
-
-def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    height, width = size
-    shrinks = height * width < image.shape[0] * image.shape[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized: NDArray[np.uint8] = cv2.resize(image, (width, height), interpolation=method)
-    return np.reshape(resized, (height, width, image.shape[2]))

@@ -41,7 +41,10 @@ def meaning(label: str, class_names: Sequence[str], label_map: Mapping[str, str]
 def _complaint(label: str, alike: Sequence[str], class_names: Sequence[str]) -> str:
     no_class = f"'{label}' is no class of the model ({', '.join(class_names)})"
     if not alike:
-        return f"{no_class}; if it is the plant's word for one, map it in fmi.toml under [defect_log.labels]"
+        return (
+            f"{no_class}; if it is the plant's word for one, map it in fmi.toml under [defect_log.labels]; "
+            "if it stands for several, register the model with a decision that says so (fmi help decisions)"
+        )
     meant = " or ".join(f"'{name}'" for name in alike)
     line = f"labels = {{ {toml_text(label)} = {toml_text(alike[0])} }}"
     return f"{no_class}; if it means {meant}, add it to the map [defect_log.labels] in fmi.toml: {line}"

@@ -19,7 +19,7 @@ class Judged:
 
     name: str
     labels: NDArray[np.int64]  # (n,)
-    before: NDArray[np.int64]  # (n,), the deployed model's answers
+    before: NDArray[np.int64]  # (n,), the deployed model's answers; beyond the classes: left to a person
     after: NDArray[np.int64]  # (n,), the candidate's
 
     def __len__(self) -> int:
@@ -56,12 +56,17 @@ class Judged:
     def passed(self, good: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which images are escapes, before and after; `good` says of every class whether it means good."""
         defect = ~good[self.labels]
-        return defect & good[self.before], defect & good[self.after]
+        return defect & called(self.before, good), defect & called(self.after, good)
 
     def rejected(self, good: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which images are overkills, before and after."""
         part = good[self.labels]
-        return part & ~good[self.before], part & ~good[self.after]
+        return part & called(self.before, ~good), part & called(self.after, ~good)
+
+
+def called(answers: NDArray[np.int64], classes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which answers are some of the classes; an answer beyond them leaves the part to a person."""
+    return np.append(classes, False)[answers]
 
 
 def right(classifier: Classifier, data: Labelled, batch_size: int) -> NDArray[np.bool_]:

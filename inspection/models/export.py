@@ -14,9 +14,10 @@ import torch
 from fmi_engine.classifier import Classifier
 from inspection.errors import ModelError
 from inspection.findings import RegisteredModel
+from inspection.inputs.fitting import Fitting
 from inspection.inputs.images import reading
 from inspection.inputs.labelled import load_images
-from inspection.models.model_card import CARD, model_card
+from inspection.models.model_card import CARD, LARGEST_LOGIT, model_card
 from inspection.models.promotion import references_of
 from inspection.models.registry import load_model, spec_of
 from inspection.workspace.files import replacing, write_whole
@@ -72,16 +73,24 @@ def metadata(model: RegisteredModel) -> dict[str, str]:
         "input": f"images: float32 (batch, {model.channels}, {model.height}, {model.width})",
         "preprocessing": json.dumps(
             {
-                "colour": "RGB" if model.channels == 3 else "grey",
+                "colour": _colour(model),
                 "resize": [model.height, model.width],
+                "how": str(Fitting.parse(model.prepared)),
                 "scale": "values in 0 to 1",
                 "mean": model.mean,
                 "std": model.std,
                 "then": "(value - mean) / std, per channel",
             }
         ),
-        "decision": "the class of the largest logit",
+        "decision": model.decision or LARGEST_LOGIT,
+        "outputs": json.dumps(model.rule.outputs, ensure_ascii=False),
     }
+
+
+def _colour(model: RegisteredModel) -> str:
+    if model.channels == 1:
+        return "grey"
+    return "BGR" if Fitting.parse(model.prepared).blue_first else "RGB"
 
 
 def _some_images(workspace: Workspace, store: Store, model: RegisteredModel) -> np.ndarray:
@@ -90,7 +99,7 @@ def _some_images(workspace: Workspace, store: Store, model: RegisteredModel) -> 
     there = [path for path in paths if path.is_file()]
     if there:
         chosen = there[:: max(1, len(there) // TRIED)][:TRIED]
-        how = reading(workspace.settings.images, model.bit_depth)
+        how = reading(workspace.settings.images, model.bit_depth, model.prepared)
         return load_images(chosen, spec_of(model).preprocessing, how=how)
     shape = (TRIED, model.height, model.width, model.channels)
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -154,7 +163,7 @@ def _difference(classifier: Classifier, x: torch.Tensor, path: Path) -> float:
 def _loader(model: RegisteredModel) -> str:
     """Ten lines of Python that load the weights and prepare an image."""
     module, colon, function = model.architecture.partition(":")
-    count = len(model.class_names)
+    count = len(model.rule.outputs)
     if colon:
         wanted, network = f"from {module} import {function}", f"{function}({count}, {model.channels})"
     elif model.channels == 3:
@@ -163,20 +172,27 @@ def _loader(model: RegisteredModel) -> str:
     else:
         wanted = "from fmi_engine.classifier import build_network  # torchvision's, with a grey input"
         network = f'build_network("{model.architecture}", {count}, {model.channels})'
-    kind = "RGB" if model.channels == 3 else "grey"
+    told, names = "CLASSES[load()(prepare(image)).argmax()]", f"CLASSES = {list(model.class_names)!r}"
+    if model.decision:
+        told = "RULE.names[decide(RULE, load()(prepare(image))).argmax()]"
+        wanted += (
+            "\nfrom fmi_engine.decision import decide\nfrom fmi_engine.decision_rule import DecisionRule"
+        )
+        names = f"RULE = DecisionRule.parse({model.decision!r}, {list(model.rule.described)!r})"
+    kind, fitting = _colour(model), Fitting.parse(model.prepared)
     mean, std = (f"torch.tensor({list(each)!r})[:, None, None]" for each in (model.mean, model.std))
-    return f'''"""{model.called}, {model.model_hash[:12]}: CLASSES[load()(prepare(image)).argmax()] tells."""
+    return f'''"""{model.called}, {model.model_hash[:12]}: {told} tells."""
 import torch
 {wanted}
 
-CLASSES = {list(model.class_names)!r}
+{names}
 
 def load(path="{WEIGHTS}"):
     network = {network}
     network.load_state_dict(torch.load(path, weights_only=True))
     return network.eval()
 
-def prepare(image):  # uint8 ({model.height}, {model.width}, {model.channels}), {kind}
+def prepare(image):  # uint8 ({model.height}, {model.width}, {model.channels}), {kind}; by {fitting}
     x = torch.as_tensor(image).permute(2, 0, 1)[None] / 255
     return (x - {mean}) / {std}
 '''

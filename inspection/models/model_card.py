@@ -6,10 +6,12 @@ After Mitchell et al., Model Cards for Model Reporting, arXiv 1810.03993.
 from collections import Counter
 
 from inspection.findings import CheckKind, RegisteredModel, Retraining
+from inspection.inputs.fitting import Fitting
 from inspection.models.promotion import judged_by, references_of
 from inspection.nights.phrases import check_in_words, moment, percent
 from inspection.workspace.reader import Reader
 
+LARGEST_LOGIT = "the class of the largest logit"
 CARD = "MODEL_CARD.md"  # the file
 
 
@@ -23,17 +25,19 @@ def model_card(store: Reader, model: RegisteredModel) -> str:
 
 def _what(model: RegisteredModel) -> str:
     good = ", ".join(model.good_classes) or "none is named"
-    colour = "RGB" if model.channels == 3 else "grey"
+    fitting = Fitting.parse(model.prepared)
+    told = " and its decision" if model.decision else ""
+    colour = "grey" if model.channels == 1 else "BGR" if fitting.blue_first else "RGB"
     normalisation = f"mean {list(model.mean)}, standard deviation {list(model.std)}"
     return "\n".join(
         [
             f"# {model.called}",
             "",
-            f"- **Network**: {model.architecture}; SHA-256 of its weights `{model.model_hash}`",
+            f"- **Network**: {model.architecture}; SHA-256 of its weights{told} `{model.model_hash}`",
             f"- **Task**: classifies images of parts as {', '.join(model.class_names)}; good: {good}",
-            f"- **Input**: {colour}, {model.height} x {model.width} pixels, values in 0 to 1, then "
-            f"{normalisation}",
-            "- **Decision**: the class of the largest logit",
+            f"- **Input**: {colour}, {model.height} x {model.width} pixels ({fitting}), values in 0 to 1, "
+            f"then {normalisation}",
+            f"- **Decision**: {model.decision or LARGEST_LOGIT}",
             f"- **Registered**: {moment(model.registered_at)}" + (f"; {model.note}" if model.note else ""),
         ]
     )

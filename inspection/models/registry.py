@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -21,10 +22,12 @@ from fmi_engine.classifier import (
     choose_device,
     load_classifier,
 )
+from fmi_engine.decision_rule import DecisionRule
 from fmi_engine.fitness import examine
 from fmi_engine.types import Layer
 from inspection.errors import ModelError
 from inspection.findings import ReferenceImage, RegisteredModel
+from inspection.inputs.fitting import Fitting
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import measured_bit_depth, reading
 from inspection.inputs.labelled import load_images, sample
@@ -41,10 +44,17 @@ class ModelSpec:
     """What a plant says of its model."""
 
     architecture: str  # a torchvision name, or module:function
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...]  # with a rule: that the rule speaks of
     good_classes: tuple[str, ...]
     preprocessing: Preprocessing
     bit_depth: int | None = 16  # that its 16-bit images use; None: never measured
+    decision: str = ""  # the plant's rule, as `DecisionRule.parse` reads it; empty: the largest logit
+    prepared: str = ""  # how an image fills the input, as `Fitting.parse` reads it; empty: stretched
+
+    @property
+    def rule(self) -> DecisionRule:
+        """How it decides. Raises ClassifierError for a rule that cannot be read."""
+        return DecisionRule.parse(self.decision, self.class_names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,7 @@ class Origin:
 
 
 A_PLANTS_OWN = Origin()
+Labels = TypeVar("Labels", LabelledImage, ReferenceImage)  # an image with its label
 
 
 def check_classes(class_names: Sequence[str], good_classes: Sequence[str]) -> None:
@@ -89,14 +100,18 @@ def _check_distinct(class_names: Sequence[str]) -> None:
         )
 
 
-def check_references(images: Sequence[LabelledImage], class_names: Sequence[str]) -> None:
-    """Raise ModelError for labelled images of classes that the model does not know."""
-    unknown = sorted({image.label for image in images} - set(class_names))
+def as_decided(images: Sequence[Labels], rule: DecisionRule) -> list[Labels]:
+    """Labelled images under the classes of the decision: those of a group's members under the group's.
+
+    Raises ModelError for labels that are none.
+    """
+    unknown = sorted({each.label for each in images if rule.class_of(each.label) is None})
     if unknown:
         raise ModelError(
             f"the labelled images hold classes that the model does not know: {', '.join(unknown)}. "
-            f"The model's classes are: {', '.join(class_names)}"
+            f"The model's classes are: {', '.join(dict.fromkeys([*rule.classes, *rule.outputs]))}"
         )
+    return [replace(each, label=rule.class_of(each.label) or each.label) for each in images]
 
 
 def reference_images(images: Sequence[LabelledImage]) -> list[ReferenceImage]:
@@ -140,11 +155,12 @@ def register(
     `weights` says which of several sets in the checkpoint, by its key; `tell` hears what was adapted to fit.
     Returns the record; the caller stores it with its references. Raises ModelError or EngineError.
     """
-    check_classes(spec.class_names, spec.good_classes)
-    check_references(
-        [LabelledImage(Path(r.image_path), r.label, r.split) for r in references], spec.class_names
-    )
-    network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
+    rule = spec.rule
+    check_classes(spec.class_names, ())
+    check_classes(rule.classes, spec.good_classes)
+    _check_distinct(rule.names)
+    as_decided(references, rule)
+    network = build_network(spec.architecture, len(rule.outputs), spec.preprocessing.channels)
     for note in load_checkpoint(network, checkpoint, weights):
         if tell:
             tell(note)
@@ -162,7 +178,8 @@ def keep(
     """
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     _check_finite(state)
-    model_hash = Classifier(network, spec.class_names, spec.preprocessing).weights_hash
+    rule = spec.rule
+    model_hash = Classifier(network, rule, spec.preprocessing).identity
     path = workspace.model_folder(model_hash) / "weights.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
@@ -171,7 +188,7 @@ def keep(
     return RegisteredModel(
         model_hash=model_hash,
         architecture=spec.architecture,
-        class_names=spec.class_names,
+        class_names=rule.classes,
         good_classes=spec.good_classes,
         channels=p.channels,
         height=p.height,
@@ -184,6 +201,9 @@ def keep(
         note=origin.note,
         name=origin.name,
         bit_depth=spec.bit_depth,
+        decision=rule.text,
+        described=rule.described if rule.classes != rule.described else (),
+        prepared=spec.prepared,
     )
 
 
@@ -205,9 +225,22 @@ def _check_finite(state: Mapping[str, Tensor]) -> None:
 
 def spec_of(model: RegisteredModel) -> ModelSpec:
     """The description of a registered model."""
-    preprocessing = Preprocessing(model.height, model.width, model.channels, model.mean, model.std)
+    preprocessing = Preprocessing(
+        model.height,
+        model.width,
+        model.channels,
+        model.mean,
+        model.std,
+        Fitting.parse(model.prepared).blue_first,
+    )
     return ModelSpec(
-        model.architecture, model.class_names, model.good_classes, preprocessing, model.bit_depth
+        model.architecture,
+        model.described or model.class_names,
+        model.good_classes,
+        preprocessing,
+        model.bit_depth,
+        model.decision,
+        model.prepared,
     )
 
 
@@ -223,13 +256,13 @@ def load_model(workspace: Path, model: RegisteredModel, device: str) -> Classifi
     classifier = load_classifier(
         spec.architecture,
         path,
-        spec.class_names,
+        spec.rule,
         spec.preprocessing,
         choose_device(device),
     )
-    if classifier.weights_hash != model.model_hash:
+    if classifier.identity != model.model_hash:
         raise ModelError(
-            f"the weights in {path} have hash {classifier.weights_hash[:16]}; "
+            f"the weights in {path} have hash {classifier.identity[:16]}; "
             f"{model.model_hash[:16]} was registered. The file was changed: register the model again."
         )
     return classifier
@@ -245,14 +278,22 @@ def examined(
     classifier = load_model(workspace.root, model, workspace.settings.compute.device)
     some = sample(len(references), EXAMINED, workspace.settings.compute.seed)
     paths = [Path(references[row].image_path) for row in some]
-    how = reading(workspace.settings.images, model.bit_depth)
+    how = reading(workspace.settings.images, model.bit_depth, model.prepared)
     return examine(classifier, load_images(paths, classifier.preprocessing, how=how))
+
+
+class Answered(NamedTuple):
+    """How a model answers labelled images."""
+
+    right: int
+    images: int
+    undecided: int  # left to a person
 
 
 def reference_accuracy(
     workspace: Workspace, model: RegisteredModel, references: Sequence[ReferenceImage], most: int = 500
-) -> dict[str, tuple[int, int]]:
-    """(right, images) of a model on its references by split, on at most `most` images of each."""
+) -> dict[str, Answered]:
+    """How a model answers its references, by split, on at most `most` images of each."""
     classifier = load_model(workspace.root, model, workspace.settings.compute.device)
     counts = {}
     for split in ("train", "val"):
@@ -262,7 +303,7 @@ def reference_accuracy(
             images = load_images(
                 [Path(each.image_path) for each in mine],
                 classifier.preprocessing,
-                how=reading(workspace.settings.images, model.bit_depth),
+                how=reading(workspace.settings.images, model.bit_depth, model.prepared),
             )
             answers = classifier.predict(images, workspace.settings.compute.batch_size)
             if not np.isfinite(answers).all():
@@ -271,6 +312,7 @@ def reference_accuracy(
                     "numbers: its weights are too large, or --mean and --std are not those of its training"
                 )
             chosen = answers.argmax(1)
-            right = sum(model.class_names[i] == each.label for i, each in zip(chosen, mine, strict=True))
-            counts[split] = (right, len(mine))
+            names = [classifier.class_names[i] for i in chosen]
+            right = sum(name == each.label for name, each in zip(names, mine, strict=True))
+            counts[split] = Answered(right, len(mine), names.count(model.rule.undecided))
     return counts

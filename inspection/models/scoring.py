@@ -7,7 +7,7 @@ from inspection.findings import RegisteredModel
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import reading
 from inspection.inputs.labelled import load_images
-from inspection.models.registry import check_references, load_model
+from inspection.models.registry import as_decided, load_model
 from inspection.progress import Progress
 from inspection.workspace.folder import Workspace
 
@@ -18,13 +18,17 @@ def score(
     images: Sequence[LabelledImage],
     progress: Progress = None,
 ) -> list[dict[str, object]]:
-    """One row for each image, in order, with the predicted label, its probability and the true label."""
-    check_references(images, model.class_names)
+    """One row for each image, in order, with the predicted label, its probability and the true label.
+
+    Of a part that is left to a person the probability is that of the likeliest class.
+    """
+    images = as_decided(images, model.rule)
     settings = workspace.settings.compute
     classifier = load_model(workspace.root, model, settings.device)
-    how = reading(workspace.settings.images, model.bit_depth)
+    how = reading(workspace.settings.images, model.bit_depth, model.prepared)
     decoded = load_images([image.path for image in images], classifier.preprocessing, progress, how)
-    probabilities = classifier.predict(decoded, settings.batch_size)
+    answers = classifier.predict(decoded, settings.batch_size).argmax(1)
+    likely = classifier.probabilities(decoded, settings.batch_size)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return [
         {
@@ -32,9 +36,9 @@ def score(
             "captured_at": now,
             "image_path": str(image.path),
             "model_version": model.model_hash[:12],
-            "predicted_label": model.class_names[int(row.argmax())],
-            "score": round(float(row.max()), 6),
+            "predicted_label": classifier.class_names[answer],
+            "score": round(float(row[answer] if answer < len(row) else row.max()), 6),
             "true_label": image.label,
         }
-        for i, (image, row) in enumerate(zip(images, probabilities, strict=True), 1)
+        for i, (image, answer, row) in enumerate(zip(images, answers, likely, strict=True), 1)
     ]

@@ -15,6 +15,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from fmi_engine.classifier import Classifier, Preprocessing, choose_device, freeze
+from fmi_engine.decision import decide, log_answer, log_likelihood
+from fmi_engine.decision_rule import DecisionRule
 from inspection.inputs.labelled import Labelled
 from inspection.progress import Progress
 from inspection.recipes.recipe import sample_generators
@@ -23,6 +25,7 @@ from inspection.workspace.settings import Settings
 
 DIGITS = 12  # of a hash, hexadecimal, that tell an unfinished training
 TEMPERATURE = 4.0  # of a teacher's answers: what it thinks of the other classes counts, too
+LARGEST_LOGIT = DecisionRule.plain(())  # whatever the classes are called
 Augmentation = Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]  # image, epoch, index -> image
 
 
@@ -102,20 +105,25 @@ class Teacher:
     weight: float  # beside the cross entropy of the labels
 
     def losses(
-        self, logits: torch.Tensor, x: torch.Tensor, rows: torch.Tensor, labels: torch.Tensor
+        self,
+        logits: torch.Tensor,
+        x: torch.Tensor,
+        rows: torch.Tensor,
+        labels: torch.Tensor,
+        rule: DecisionRule = LARGEST_LOGIT,
     ) -> torch.Tensor:
         """T^2 KL(teacher || network) at temperature T, where the teacher is right: its errors are unlearned.
 
         `x` are the images (n, channel, height, width) as they are; `rows` says which of them each row of
-        `logits` and `labels` comes from, changed or not.
+        `logits` and `labels` comes from, changed or not; by `rule` the teacher is right or wrong.
         """
         with torch.no_grad():
             with mixed_precision(x.device):
                 taught = self.network(x).float()[rows]
-            known = (taught.argmax(1) == labels).to(logits.dtype)
+            known = (decide(rule, taught).argmax(1) == labels).to(logits.dtype)
         apart = nn.functional.kl_div(
-            (logits / TEMPERATURE).log_softmax(1),
-            (taught / TEMPERATURE).log_softmax(1),
+            log_answer(rule, logits / TEMPERATURE),
+            log_answer(rule, taught / TEMPERATURE),
             reduction="none",
             log_target=True,
         ).sum(1)
@@ -137,6 +145,7 @@ class Training:
     changes: tuple[Augmentation, ...] = ()  # images that they touch are shown once more, changed
     unchanged_weight: float = 1.0  # what an unchanged image counts beside a changed one
     teacher: Teacher | None = None  # sees the unchanged images only
+    rule: DecisionRule = LARGEST_LOGIT  # by which it will decide: its classes are the labels
 
     @classmethod
     def first(cls, settings: Settings, epochs: int) -> "Training":
@@ -169,6 +178,7 @@ class Training:
             changes=tuple(changes),
             unchanged_weight=chosen.unchanged_weight,
             teacher=Teacher(deployed.network, chosen.teacher_weight),
+            rule=deployed.decision,
         )
 
 
@@ -181,6 +191,9 @@ def fit(
     unfinished: Path | None = None,
 ) -> nn.Module:
     """Train a network in place with AdamW and one learning-rate cycle; returns it frozen.
+
+    It learns how likely each class is, whatever the thresholds of its rule: these say what an error costs,
+    and a training that aimed at them would train that away.
 
     After every epoch the file `unfinished` holds where the training stands: one that ends on the way goes on
     there, to the same network. Whoever has kept the network removes it (`forget_unfinished`).
@@ -355,7 +368,7 @@ def _loss(
     rows, y = batch.rows.to(training.device), batch.labels.to(training.device)
     with mixed_precision(training.device):
         logits = network(x).float()
-    losses = nn.functional.cross_entropy(logits, y, reduction="none")
+    losses = nn.functional.nll_loss(log_likelihood(training.rule, logits), y, reduction="none")
     if training.teacher is not None and training.teacher.weight:
-        losses = losses + training.teacher.losses(logits, x[: len(batch.images)], rows, y)
+        losses = losses + training.teacher.losses(logits, x[: len(batch.images)], rows, y, training.rule)
     return losses @ batch.weights(training.unchanged_weight).to(training.device)

@@ -4,13 +4,14 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
+from fmi_engine.decision_rule import DecisionRule
 from inspection.errors import LogError
 from inspection.findings import (
     ERRORS_LOST,
@@ -201,21 +202,29 @@ def read_log(site: Site, night: Night, query: str | None, progress: Progress = N
     """
     settings = site.workspace.settings.defect_log
     model = site.store.model(night.model_hash)
+    rule = model.rule
     return read_defect_log(
         Path(night.log_path),
         settings.columns,
         model.class_names,
         LogReading(
             images_root=Path(settings.images_root) if settings.images_root else None,
-            label_map=settings.labels,
+            label_map=_words(rule, settings.labels),
             paths=settings.paths,
             query=query,
-            images=reading(site.workspace.settings.images, model.bit_depth),
+            images=reading(site.workspace.settings.images, model.bit_depth, model.prepared),
             tables=site.workspace.settings.tables,
             sha256=night.log_sha256,
+            undecided=rule.undecided,
         ),
         progress,
     )
+
+
+def _words(rule: DecisionRule, mapped: Mapping[str, str]) -> dict[str, str]:
+    """What a log's words mean, in classes of the decision: a group's members mean the group."""
+    members = {name: rule.class_of(name) or name for name in rule.outputs if name not in rule.classes}
+    return members | {word: rule.class_of(name) or name for word, name in mapped.items()}
 
 
 def mode_id(night_id: str, number: int) -> str:

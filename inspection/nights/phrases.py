@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import reduce
 
 from markupsafe import Markup, escape
 
@@ -878,6 +879,8 @@ def filter_in_words(filter_: str, names: Names) -> str:
 
 # --- what a filter's primitives show ---
 
+FINE, COARSE = 4, 10  # pixels of the model's input, of what comes again
+
 
 def pattern_words(pattern: Pattern) -> str:
     """The pattern of a filter's primitives: "fine bright lines, 4 px apart, 60 degrees".
@@ -886,26 +889,35 @@ def pattern_words(pattern: Pattern) -> str:
     skewed by a half or more; lines keep to one direction by 0.4 and more, marks are fewer and stronger than
     noise has them (a kurtosis of 4 and more).
     """
-    size = _size(pattern.wavelength)
-    tone = "bright" if pattern.polarity >= 0.5 else "dark" if pattern.polarity <= -0.5 else ""
+    tone = _("bright") if pattern.polarity >= 0.5 else _("dark") if pattern.polarity <= -0.5 else ""
     lines = pattern.directedness >= 0.4
-    form = (
-        "lines" if lines else "specks" if pattern.peakedness >= 4 else "grain" if size == "fine" else "mottle"
-    )
-    words = [" ".join(each for each in (size, tone, form) if each)]
+    form = _("lines") if lines else _form(pattern)
+    words = [reduce(_before, filter(None, [_size(pattern.wavelength), tone, form]))]
     if not math.isnan(pattern.wavelength):
         millimetres = pattern.wavelength * pattern.mm_per_pixel
         length = f"{pattern.wavelength:.0f} px" + (f" ({millimetres:.2g} mm)" if millimetres else "")
-        words.append(f"{length} apart" if lines or pattern.regularity >= 0.2 else f"about {length} in size")
+        repeated = lines or pattern.regularity >= 0.2
+        said = _("{length} apart") if repeated else _("about {length} in size")
+        words.append(said.format(length=length))
     if lines and not math.isnan(pattern.direction):
-        words.append(f"{pattern.direction:.0f} degrees")
-    return ", ".join(words)
+        words.append(_("{angle} degrees").format(angle=f"{pattern.direction:.0f}"))
+    return _(", ").join(words)
+
+
+def _form(pattern: Pattern) -> str:
+    if pattern.peakedness >= 4:
+        return _("specks")
+    return _("grain") if pattern.wavelength <= FINE else _("mottle")
+
+
+def _before(first: str, second: str) -> str:
+    return _("{first} {second}").format(first=first, second=second)
 
 
 def _size(wavelength: float) -> str:
     if math.isnan(wavelength):
-        return "flat"
-    return "fine" if wavelength <= 4 else "coarse" if wavelength >= 10 else ""
+        return _("flat")
+    return _("fine") if wavelength <= FINE else _("coarse") if wavelength >= COARSE else ""
 
 
 FILTERS: dict[str, Callable[..., object]] = {

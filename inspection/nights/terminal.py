@@ -167,9 +167,8 @@ def print_models(console: Console, store: Store) -> None:
         parent = known[model.parent_hash].called if model.parent_hash in known else ""
         said = judged.get(model.model_hash, "")
         when = moment(model.registered_at)
-        table.add_row(
-            model.called, states[model.model_hash], model.model_hash[:12], said, parent, when, model.note
-        )
+        told = "; ".join(filter(None, [model.note, model.decision, model.prepared]))
+        table.add_row(model.called, states[model.model_hash], model.model_hash[:12], said, parent, when, told)
     console.print(table if known else "No model yet: fmi register or fmi train makes the first.")
     for entry in trail:
         named = known[entry.model_hash].called if entry.model_hash in known else entry.model_hash[:12]

@@ -39,7 +39,7 @@ class Model:
         """How images are read: as its workspace does; without one they decide together."""
         if self.home:
             workspace, record = self.home
-            return reading(workspace.settings.images, record.bit_depth)
+            return reading(workspace.settings.images, record.bit_depth, record.prepared)
         images = Settings().images
         return reading(images, measured_bit_depth(paths, images))
 

@@ -25,7 +25,7 @@ def judged_images(workshop: Workshop, judged: Sequence[Judged]) -> tuple[JudgedI
     Of sets that are no files, as clean images that recipes changed, there are none; of the line those that
     went right, for its errors stand among the logged ones.
     """
-    material, names = workshop.material, workshop.material.model.class_names
+    material, names = workshop.material, workshop.material.model.rule.names
     found = []
     for each in judged:
         for row, path in enumerate(material.paths[FIELDS[each.name]] if each.name in FIELDS else ()):

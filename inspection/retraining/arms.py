@@ -116,6 +116,8 @@ class Workshop:
         return [
             arm.value if arm else "control",
             model.model_hash,
+            repr(self.deployed.preprocessing),
+            model.prepared,
             *weighed,
             *code_of(model.architecture),
             *code,
@@ -181,10 +183,10 @@ def fine_tune(
 ) -> Classifier:
     """A copy of a deployed model, trained further; see `fit`."""
     spec = spec_of(model)
-    network = build_network(spec.architecture, len(spec.class_names), spec.preprocessing.channels)
+    network = build_network(spec.architecture, len(spec.rule.outputs), spec.preprocessing.channels)
     load_weights(network, deployed.network.state_dict(), model.weights_path)
     fit(network, spec.preprocessing, data, training, progress, unfinished)
-    return Classifier(network, spec.class_names, spec.preprocessing, deployed.device)
+    return Classifier(network, deployed.decision, spec.preprocessing, deployed.device)
 
 
 def renormalised(deployed: Classifier, images: NDArray[np.uint8], settings: Settings) -> Classifier:
@@ -204,7 +206,7 @@ def renormalised(deployed: Classifier, images: NDArray[np.uint8], settings: Sett
     with torch.no_grad():
         for batch in np.array_split(images, max(1, len(images) // size)):  # no small one at the end
             network(deployed.prepare(batch))
-    return Classifier(freeze(network), deployed.class_names, deployed.preprocessing, deployed.device)
+    return Classifier(freeze(network), deployed.decision, deployed.preprocessing, deployed.device)
 
 
 def _normalisations(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:

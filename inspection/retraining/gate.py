@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection.findings import LEAST_KEPT, CheckKind, Decision, GateCheck
-from inspection.models.comparison import Judged, good_mask, mcnemar
+from inspection.models.comparison import Judged, called, good_mask, mcnemar
 from inspection.workspace.settings import AcceptanceSettings
 
 FURTHEST = 100  # times the images at hand: whether more than so many would decide it is not looked for
@@ -180,7 +180,7 @@ class Gate:
         """Whether most good parts were rejected before; also where there is none to say it by."""
         good = good_mask(self.class_names, self.good_classes)
         parts = judged.subset(good[judged.labels])
-        accepted = int(good[parts.before].sum())
+        accepted = int(called(parts.before, good).sum())
         return accepted < LEAST_KEPT * len(parts) or not len(parts)
 
     def _beyond_usual(self, escaped: int, defects: int, passed: int, clean: Judged) -> tuple[float, float]:

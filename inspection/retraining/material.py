@@ -24,7 +24,7 @@ from inspection.findings import (
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import Reading, check_image, each_read, reading
 from inspection.inputs.labelled import Labelled, load_images
-from inspection.models.registry import check_references, spec_of
+from inspection.models.registry import as_decided, spec_of
 from inspection.nights.night import MOST_RIGHT
 from inspection.nights.phrases import plural
 from inspection.progress import Progress
@@ -136,7 +136,7 @@ def gather_material(
     notes: list[str] = []
     modes, nights, alone = _targets(store, request.targets)
     model = store.model(nights[0].model_hash)
-    check_references(request.holdout, model.class_names)
+    holdout = as_decided(request.holdout, model.rule)
     references = store.references(model.model_hash)
     train, clean = (_of_split(references, split) for split in ("train", "val"))
     if not train:
@@ -153,8 +153,8 @@ def gather_material(
             "nothing would change. Name another failure mode, or log more of these errors."
         )
     own = [LabelledImage(Path(error.image_path), error.true_label, None) for error, _ in joining]
-    how = reading(workspace.settings.images, model.bit_depth)
-    unseen = _unseen(request.holdout, [*own, *train], "images of the holdout", notes)
+    how = reading(workspace.settings.images, model.bit_depth, model.prepared)
+    unseen = _unseen(holdout, [*own, *train], "images of the holdout", notes)
     right = _right(nights, model, how, notes)
     right = _unseen(right, [*own, *train], "parts of the log that went right", notes)
     others = _others(store, modes, own, model)

@@ -182,7 +182,7 @@ def _calibration(workshop: Workshop, candidate: Classifier) -> tuple[float, floa
     if not len(clean):
         return None
     before, after = (
-        calibration_error(each.predict(clean.images, size), clean.labels)
+        calibration_error(each.probabilities(clean.images, size), clean.labels)
         for each in (workshop.deployed, candidate)
     )
     return before, after

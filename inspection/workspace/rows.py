@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from functools import cache
 from math import isnan, nan
@@ -173,6 +173,8 @@ def grouped(rows: Sequence[Row], columns: Sequence[str]) -> Groups:
 def write_model(connection: DuckDBPyConnection, model: RegisteredModel) -> None:
     """Write a model, in place of an earlier record of it, whose name and version it keeps."""
     earlier = select(connection, "models", "model_hash", model.model_hash, order="rowid")
+    if earlier and not model.parent_hash:  # registered again, a candidate stays one of its family
+        model = replace(model, parent_hash=earlier[0]["parent_hash"], note=model.note or earlier[0]["note"])
     name = earlier[0]["name"] if earlier else model.name or MODEL_NAME
     version = earlier[0]["version"] if earlier else _next_version(connection, name)
     delete(connection, ("models",), "model_hash", model.model_hash)

@@ -1278,10 +1278,27 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     (
         18,
+        "models that decide and prepare images as the plant does",
+        (
+            "ALTER TABLE models ADD COLUMN decision VARCHAR DEFAULT ''",
+            "ALTER TABLE models ADD COLUMN described VARCHAR[] DEFAULT []",
+            "ALTER TABLE models ADD COLUMN prepared VARCHAR DEFAULT ''",
+            _comment("COLUMN models.prepared", "how an image fills the input; empty: stretched to its size"),
+            _comment(
+                "COLUMN models.decision", "the plant's rule, such as defect > 0.2; empty: the largest logit"
+            ),
+            _comment(
+                "COLUMN models.described",
+                "the class names that the rule speaks of; empty: class_names, of which it makes no others",
+            ),
+        ),
+    ),
+    (
+        19,
         "lines, logs set aside, nights removed",
         _LINES + tuple(_comment(*item) for item in _COMMENTS_LINES.items()),
     ),
-    (19, "daily questions", _DAILY + tuple(_comment(*item) for item in _COMMENTS_DAILY.items())),
+    (20, "daily questions", _DAILY + tuple(_comment(*item) for item in _COMMENTS_DAILY.items())),
 )
 
 LATEST = MIGRATIONS[-1][0]  # the schema's number

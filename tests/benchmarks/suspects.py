@@ -193,7 +193,7 @@ def _natural(world: World, source: Path, where: str) -> Log:
     """What the model gets wrong of the images of another condition, none of which it has seen."""
     names, preprocessing = world.model.class_names, spec_of(world.model).preprocessing
     images = [each for each in read_image_set(source, where) if each.label in names]
-    how = reading(world.subject.settings.images, world.model.bit_depth)
+    how = reading(world.subject.settings.images, world.model.bit_depth, world.model.prepared)
     labels = np.array([names.index(each.label) for each in images], np.int64)
     line = Labelled(load_images([each.path for each in images], preprocessing, how=how), labels)
     wrong, accuracy = logged_rows(world, line)

@@ -147,7 +147,8 @@ def test_what_a_set_aside_row_says(plant: Path) -> None:
             4,
             "unknown_class",
             "true_label 'NG' is no class of the model (good, scratch, stain); "
-            "if it is the plant's word for one, map it in fmi.toml under [defect_log.labels]",
+            "if it is the plant's word for one, map it in fmi.toml under [defect_log.labels]; "
+            "if it stands for several, register the model with a decision that says so (fmi help decisions)",
             "3.png",
         ),
         SetAside(5, "not_an_error", "both labels are 'good'", "4.png"),

@@ -42,7 +42,8 @@ def test_a_word_of_the_map_counts_before_a_class_and_may_be_written_otherwise() 
     [
         ("Good", "if it means 'good', add it to the map [defect_log.labels] in fmi.toml: "
          "labels = { 'Good' = 'good' }"),
-        ("it's", "if it is the plant's word for one, map it in fmi.toml under [defect_log.labels]"),
+        ("it's", "if it is the plant's word for one, map it in fmi.toml under [defect_log.labels]; "
+         "if it stands for several, register the model with a decision that says so (fmi help decisions)"),
         ("ng", "if it means 'NG' or 'Ng', add it to the map [defect_log.labels] in fmi.toml: "
          "labels = { 'ng' = 'NG' }"),
     ],

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fmi_engine.classifier import Classifier, Preprocessing, build_network
+from fmi_engine.decision_rule import DecisionRule
 from fmi_engine.errors import ClassifierError
 from inspection.errors import ImageError, ModelError
 from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import read_image, write_image
 from inspection.models import registry as models
-from inspection.models.registry import ModelSpec, check_classes, check_references, reference_images
+from inspection.models.registry import ModelSpec, as_decided, check_classes, reference_images
 from inspection.workspace.folder import Workspace
 from inspection.workspace.settings import Settings
 from inspection.workspace.store import Store
@@ -86,8 +87,16 @@ def test_an_unknown_good_class_is_answered_with_the_classes_there_are() -> None:
 def test_a_reference_of_an_unknown_class() -> None:
     images = [LabelledImage(Path(f"/{label}.png"), label, None) for label in ("rust", "good", "burr", "rust")]
     with pytest.raises(ModelError, match=r"does not know: burr, rust\. .* are: good, pit"):
-        check_references(images, ("good", "pit"))
-    check_references(images[1:2], ("good", "pit"))
+        as_decided(images, DecisionRule.plain(("good", "pit")))
+    assert as_decided(images[1:2], DecisionRule.plain(("good", "pit"))) == images[1:2]
+
+
+def test_references_of_a_group_count_as_the_group() -> None:
+    rule = DecisionRule.parse("NG = rust + burr, OK = good", ("good", "rust", "burr"))
+    images = [ReferenceImage(f"/{label}.png", label, "train") for label in ("rust", "good", "burr", "NG")]
+    assert [each.label for each in as_decided(images, rule)] == ["NG", "OK", "NG", "NG"]
+    with pytest.raises(ModelError, match=r"does not know: pit\. .* are: OK, NG, good, rust, burr"):
+        as_decided([ReferenceImage("/a.png", "pit", "val")], rule)
 
 
 @pytest.mark.parametrize(
@@ -323,12 +332,13 @@ def test_accuracy_on_the_references_by_split(plant: Plant) -> None:
         split: [each for each in plant.references if each.split == split] for split in ("train", "val")
     }
     assert models.reference_accuracy(plant.workspace, plant.model, plant.references) == {
-        split: right_one_by_one(plant, references) for split, references in by_split.items()
+        split: models.Answered(*right_one_by_one(plant, references), 0)
+        for split, references in by_split.items()
     }
 
 
 def test_the_plant_of_these_tests_is_clearly_better_than_chance(plant: Plant) -> None:
-    right, count = models.reference_accuracy(plant.workspace, plant.model, plant.references)["val"]
+    right, count, _ = models.reference_accuracy(plant.workspace, plant.model, plant.references)["val"]
     assert count >= 20
     assert right / count >= 0.6  # of five classes: chance is 0.2
 
@@ -337,4 +347,18 @@ def test_of_many_references_every_so_many_is_measured(plant: Plant) -> None:
     validation = [each for each in plant.references if each.split == "val"]
     step = len(validation) // 4
     measured = models.reference_accuracy(plant.workspace, plant.model, validation, most=4)
-    assert measured == {"val": right_one_by_one(plant, validation[::step][:4])}
+    assert measured == {"val": models.Answered(*right_one_by_one(plant, validation[::step][:4]), 0)}
+
+
+def test_a_band_that_a_person_would_take_for_a_class_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    spec = replace(SPEC, decision="GOOD = 0.5 < pit < 0.9")
+    with pytest.raises(ModelError, match="'good' and 'GOOD'"):
+        models.register(workspace, spec, tmp_path / "none.pt", [ReferenceImage("/a.png", "good", "train")])
+
+
+def test_a_rule_spelt_otherwise_is_the_same_model() -> None:
+    first, same, other = (
+        Classifier(network_of(1), replace(SPEC, decision=text).rule, SPEC.preprocessing).identity
+        for text in ("pit > 0.9", "pit>.90", "pit > 0.8")
+    )
+    assert first == same != other

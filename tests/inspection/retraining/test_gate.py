@@ -246,3 +246,16 @@ def test_without_parts_that_go_right_nothing_is_known_of_them() -> None:
     assert few is not None
     assert (few.passed, few.images, few.more_images) == (None, 19, 1)
     assert GATE.enough_went_right(judged((GOOD, GOOD, PIT, 20), (PIT, GOOD, PIT, 99))) is None
+
+
+def test_a_part_that_is_left_to_a_person_is_neither_passed_nor_rejected() -> None:
+    unknown = len(NAMES)
+    good, pits = (GOOD, unknown, GOOD, 10), (PIT, PIT, unknown, 10)
+    left = judged(good, (GOOD, GOOD, unknown, 10), pits, (DENT, DENT, DENT, 80), name="line")
+    checks = GATE.harm(left, shifted=[left])
+    escapes = [check for check in checks if check.kind is CheckKind.ESCAPES]
+    assert escapes
+    assert all((check.before, check.after) == (0, 0) for check in escapes)
+    assert (left.fixed, left.broken) == (10, 20)  # but it is not right either
+    mask = np.array([True, False, False])
+    assert [int(each.sum()) for each in (*left.passed(mask), *left.rejected(mask))] == [0, 0, 0, 0]

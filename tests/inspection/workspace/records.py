@@ -193,6 +193,7 @@ def a_model(model_hash: str = "ab" * 32, registered_at: datetime = STARTED, **mo
     model = RegisteredModel(
         model_hash, "resnet18", ("good", "scratch", "傷"), ("good",), 3, 96, 128, (0.1, 0.2, 0.3), (1 / 3,),
         "models/x/weights.pt", registered_at, "ef" * 32, "first", 12, "line", 1,
+        "NG = scratch + 傷 > 0.3", ("good", "scratch", "傷"), "crop 256, BGR",
     )  # fmt: skip
     return replace(model, **more)
 

@@ -70,8 +70,9 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (15, "parts of a log that went right"),
         (16, "verdicts in the field's words, and images that a reviewer relabels"),
         (17, "names of textures, recipes in parts, heat maps of errors"),
-        (18, "lines, logs set aside, nights removed"),
-        (19, "daily questions"),
+        (18, "models that decide and prepare images as the plant does"),
+        (19, "lines, logs set aside, nights removed"),
+        (20, "daily questions"),
     ]
 
 
