@@ -51,10 +51,9 @@ def bytes_of_an_image(network: nn.Module, x: torch.Tensor) -> int:
     return int(OF_A_PASS * answered)
 
 
-def images_at_once(network: nn.Module, x: torch.Tensor, wanted: int) -> int:
-    """How many images a batch may hold: as many as are wanted, where they fit; `x` is one of them."""
-    room = SHARE * _memory(x.device)
-    return max(1, min(wanted, int(room / max(1, bytes_of_an_image(network, x)))))
+def images_at_once(each: int, device: torch.device, wanted: int) -> int:
+    """How many images of so many bytes `each` a batch may hold: as many as are wanted, where they fit."""
+    return max(1, min(wanted, int(SHARE * _memory(device) / max(1, each))))
 
 
 def _memory(device: torch.device) -> int:

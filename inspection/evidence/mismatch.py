@@ -121,12 +121,15 @@ def _says(
         return [_fitted(image, size, way) for way in ways]
 
     images = list(zip(*each_read(read, paths), strict=True))
-    answers = {}
-    for way, held in zip(ways, images, strict=True):
-        preprocessing = replace(known.preprocessing, blue_first=way.blue_first)
-        classifier = Classifier(known.network, known.decision, preprocessing, known.device)
-        answers[way] = _named(classifier, held, names, subject.settings.compute.batch_size)
-    return answers
+    asked = {}  # by the order of colours: one hashes all its weights
+    for blue_first in {way.blue_first for way in ways}:
+        preprocessing = replace(known.preprocessing, blue_first=blue_first)
+        asked[blue_first] = Classifier(known.network, known.decision, preprocessing, known.device)
+    size_of_batch = subject.settings.compute.batch_size
+    return {
+        way: _named(asked[way.blue_first], held, names, size_of_batch)
+        for way, held in zip(ways, images, strict=True)
+    }
 
 
 def _fitted(image: NDArray[np.uint8], size: tuple[int, int], way: Fitting) -> NDArray[np.uint8] | None:

@@ -55,14 +55,10 @@ ResponsePaths = Mapping[str, ResponsePath]
 class Responses:
     """What every operation does to the filters of a model and to the look of its images, per class."""
 
-    shifts: dict[
-        str, FloatArray
-    ]  # operation -> (strengths, measured classes, filters of all layers), in sigma
+    shifts: dict[str, FloatArray]  # operation -> (strengths, measured classes, filters), in sigma
     looks: dict[str, FloatArray]  # operation -> (strengths, measured classes, entries of the look), in sigma
     offsets: dict[str, FloatArray]  # operation -> (strengths, measured classes, filters + entries)
-    classes: NDArray[
-        np.bool_
-    ]  # (classes,): measured; of a thousand few are, and no row is kept of the others
+    classes: NDArray[np.bool_]  # (classes,): measured; of the others, perhaps a thousand, no row is kept
     positions: NDArray[np.int64]  # among the subject's correct images: those that were changed
     unchanged: FloatArray  # (positions, filters + entries of the look), in sigma: the same images as they are
     baseline: FloatArray  # (classes, filters + entries of the look), in sigma: errors without any change
@@ -190,7 +186,7 @@ def _induced(
     before: FloatArray,
     operation: str,
     strength: float,
-    classes: NDArray[np.bool_],  # (classes,): measured; no row is kept of the others, which may be a thousand
+    classes: NDArray[np.bool_],
 ) -> FloatArray:
     """Shift and offset, (2, measured classes, filters + entries), of one operation at one strength."""
     after, failing = standardised(subject, Steps(((operation, strength),))(chosen.images), chosen.labels)

@@ -1,5 +1,6 @@
 """What a night of a model takes of the machine, and how many images it holds so that it fits."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -30,15 +31,14 @@ def room_for(settings: Settings, classifier: Classifier, references: Sequence[Re
     """As many as the settings say, where they fit; else fewer."""
     p = classifier.preprocessing
     one = p.height * p.width * p.channels
-    counts: dict[str, int] = {}
-    for each in references:
-        counts[each.label] = counts.get(each.label, 0) + 1
+    counts = Counter(each.label for each in references)
     fitting = MOST_BYTES // (one * max(1, len(counts)))
     per_class = min(settings.reference.images_per_class, max(settings.reference.minimum_per_class, fitting))
     x = torch.zeros(1, p.channels, p.height, p.width, device=classifier.device)
-    batch = images_at_once(classifier.network, x, settings.compute.batch_size)
+    taken = bytes_of_an_image(classifier.network, x)
+    batch = images_at_once(taken, classifier.device, settings.compute.batch_size)
     held = sum(min(count, per_class) for count in counts.values())
-    return Room(batch, batch * bytes_of_an_image(classifier.network, x), per_class, held * one)
+    return Room(batch, batch * taken, per_class, held * one)
 
 
 def within(workspace: Workspace, room: Room) -> Workspace:

@@ -43,7 +43,7 @@ def test_a_batch_holds_as_many_images_as_fit(monkeypatch: pytest.MonkeyPatch) ->
     one = bytes_of_an_image(network, x)
     for images, expected in ((100, 32), (10.5, 10), (0.1, 1)):
         monkeypatch.setattr(memory, "_memory", lambda _, images=images: images * one / memory.SHARE)
-        assert images_at_once(network, x, 32) == expected
+        assert images_at_once(one, x.device, 32) == expected
 
 
 def test_a_usual_model_takes_what_the_settings_say() -> None:
