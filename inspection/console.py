@@ -39,3 +39,12 @@ class Table(RichTable):
     def add_column(self, *header: Any, **options: Any) -> None:
         """Add a column, as rich does."""
         super().add_column(*header, **{"overflow": "fold", **options})
+
+
+def bytes_in_words(size: float) -> str:
+    """A number of bytes as people read it: 830 bytes, 12 kB, 3 MB, 1.4 GB."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

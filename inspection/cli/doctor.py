@@ -5,17 +5,18 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 
 import typer
 from rich.text import Text
 
 from inspection.cli.app import app, console
 from inspection.cli.options import WorkspaceOption, open_given
+from inspection.console import bytes_in_words
 from inspection.errors import WorkspaceError
 from inspection.findings import NightState
 from inspection.nights.lines import state_of
 from inspection.nights.night import INTERRUPTED, Site, open_site, runs_now
+from inspection.workspace.files import bytes_of
 from inspection.workspace.folder import Workspace
 
 
@@ -62,10 +63,10 @@ def examine() -> list[Finding]:
 
 def examine_workspace(workspace: Workspace) -> list[Finding]:
     """What takes a workspace's space, and which nights it says run."""
-    sizes = {path.name: _bytes_of(path) for path in workspace.root.iterdir()}
+    sizes = {path.name: bytes_of(path) for path in workspace.root.iterdir()}
     largest = sorted(sizes.items(), key=lambda item: -item[1])[:MOST_FOLDERS]
-    told = ", ".join(f"{name} {_readable(size)}" for name, size in largest)
-    space = f"{workspace.root} takes {_readable(sum(sizes.values()))}: {told}"
+    told = ", ".join(f"{name} {bytes_in_words(size)}" for name, size in largest)
+    space = f"{workspace.root} takes {bytes_in_words(sum(sizes.values()))}: {told}"
     running = _running(open_site(workspace.root))
     return [Finding("workspace", space, True), *running, *_lines(workspace)]
 
@@ -87,19 +88,6 @@ def _running(site: Site) -> Iterator[Finding]:
             again = f"{INTERRUPTED}: fmi night {night.log_path}{line}"
             detail = f"is being run by {process}" if process else again
             yield Finding(f"night {night_id}", detail, process is not None)
-
-
-def _bytes_of(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else (path,)
-    return sum(file.lstat().st_size for file in files if file.is_file())
-
-
-def _readable(size: float) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
 
 
 def _version(part: str) -> Finding:

@@ -36,6 +36,7 @@ from inspection.cli.options import (
     store_made,
     with_part,
 )
+from inspection.console import bytes_in_words
 from inspection.errors import InspectionError
 from inspection.findings import ReferenceImage, RegisteredModel
 from inspection.workspace.folder import Workspace, create_workspace
@@ -163,8 +164,8 @@ def _keep_registered(workspace: Workspace, record: RegisteredModel, references: 
         )
     settings = workspace.settings
     console.print(
-        f"  a night takes about {room.batch_bytes / 1e9:.1f} GB for {room.batch} images at once and "
-        f"{room.reference_bytes / 1e9:.1f} GB for reference images"
+        f"  a night takes about {bytes_in_words(room.batch_bytes)} of memory for {room.batch} images at "
+        f"once, and {bytes_in_words(room.reference_bytes)} for reference images"
     )
     if room.batch < settings.compute.batch_size:
         errors.print(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from inspection.findings import OldNight
 from inspection.nights.night import Site
+from inspection.workspace.files import bytes_of
 from inspection.workspace.folder import Workspace
 
 
@@ -39,7 +40,7 @@ def plan(site: Site, before: datetime) -> Plan:
         stays=tuple(each for each in old if each.rests),
         left=left,
         bytes_of={
-            night: sum(map(_bytes, _files(site.workspace, night)))
+            night: sum(map(bytes_of, _files(site.workspace, night)))
             for night in (*(each.night_id for each in old), *left)
         },
     )
@@ -65,11 +66,6 @@ def _files(workspace: Workspace, night_id: str) -> Iterator[Path]:
     report = workspace.report_path(night_id)
     made = (report, report.with_suffix(".csv"), workspace.night_folder(night_id))
     return (path for path in made if path.exists())
-
-
-def _bytes(path: Path) -> int:
-    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
-    return sum(file.stat().st_size for file in files)
 
 
 def _remove(path: Path) -> None:

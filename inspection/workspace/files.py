@@ -82,3 +82,9 @@ def _told(path: Path) -> Iterator[None]:
         raise ImageError(f"{path}: this is a folder; expected an image file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         raise ImageError(f"{path}: the image file cannot be opened: {error}") from error
+
+
+def bytes_of(path: Path) -> int:
+    """How many bytes a file has, or all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.lstat().st_size for file in files if file.is_file())
