@@ -140,10 +140,12 @@ def test_a_picture_is_zoomed_with_its_original_and_its_heat_map(
     """By mouse and by keys alone, under the page's policy."""
     first, second, *_ = sorted(with_originals(reviewed, workspace), key=lambda error: -error.margin)
     page.goto(f"{address}/modes/{MODE_ID}/pictures")
-    page.locator("a[data-original]").first.focus()
+    link = page.locator("a[data-original]").first
+    link.focus()
     page.keyboard.press("Enter")
     shown = page.locator(".pswp__item[aria-hidden=false] img.pswp__img:not(.pswp__img--placeholder)")
     caption = page.locator(".pswp__caption")
+    expect(link).to_have_attribute("data-width", "320")  # known once it is loaded; it is laid out anew then
     expect(shown).to_have_js_property("naturalWidth", 320)
     expect(shown).to_have_attribute("src", f"/modes/{MODE_ID}/errors/{first.row}/original.png")
     expect(caption).to_contain_text(f"row {first.row}: {first.true_label} taken for {first.predicted_label}")
