@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from einops import rearrange
@@ -22,11 +22,11 @@ class Maps:
 
     clear: bool = True  # False: it may as well be another, and is read by nobody
 
-    def read(self, output: Tensor) -> Float[Tensor, "batch channel height width"]:
+    def read(self, output: Any) -> Float[Tensor, "batch channel height width"]:
         """A layer's output as maps."""
-        return output
+        return cast(Tensor, output)
 
-    def write(self, code: Float[Tensor, "batch channel height width"], _output: Tensor) -> Tensor:
+    def write(self, code: Float[Tensor, "batch channel height width"], output: Any) -> Any:
         """Maps, changed, as the layer's output; what are no positions stay as they are in `output`."""
         return code
 
@@ -39,7 +39,7 @@ class MapsLast(Maps):
         """A layer's output as maps."""
         return rearrange(output, "b h w c -> b c h w")
 
-    def write(self, code: Float[Tensor, "batch channel height width"], _output: Tensor) -> Tensor:
+    def write(self, code: Float[Tensor, "batch channel height width"], output: Tensor) -> Tensor:
         """Maps, changed, as the layer's output."""
         return rearrange(code, "b c h w -> b h w c")
 
@@ -60,7 +60,29 @@ class Tokens(Maps):
         return torch.cat([output[:, : self.extra], rearrange(code, "b c h w -> b (h w) c")], 1)
 
 
+@dataclass(frozen=True, slots=True)
+class First(Maps):
+    """The first of a tuple, as blocks of transformers' answer; what comes after it stays as it is."""
+
+    laid_out: Maps = Maps()  # what the first is
+
+    def read(self, output: tuple[Tensor, ...]) -> Float[Tensor, "batch channel height width"]:
+        """The first as maps."""
+        return self.laid_out.read(output[0])
+
+    def write(
+        self, code: Float[Tensor, "batch channel height width"], output: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """Maps, changed, as the first of the tuple."""
+        return self.laid_out.write(code, output[0]), *output[1:]
+
+
 MAPS, UNCLEAR = Maps(), Maps(clear=False)
+
+
+def first_of(output: Any) -> Any:
+    """What a module answers, or the first of it where that is a tuple."""
+    return output[0] if isinstance(output, tuple) and output else output
 
 
 def layout_of(module: nn.Module) -> Maps:
@@ -74,7 +96,8 @@ def noted(network: nn.Module, size: tuple[int, int]) -> Iterator[None]:
     """Within the block, a forward pass of images of that height and width notes each module's layout.
 
     Maps have the image's proportions. Where those of a module fit either way it counts what worked before
-    it; tokens are positions where there are as many as in a map before them, or a few more.
+    it; tokens are positions where there are as many as in a map before them, or a few more, or a quarter:
+    what merges patches (Swin) halves both sides.
     """
     seen = _Seen(size)
     for module in network.modules():
@@ -97,10 +120,13 @@ class _Seen:
 
     def look(self, module: nn.Module, _inputs: Any, output: Any) -> None:
         """Note the layout of what a module answers."""
-        if not isinstance(output, Tensor) or output.ndim not in (3, 4):
+        first = first_of(output)
+        if not isinstance(first, Tensor) or first.ndim not in (3, 4):
             return
         self.mixed = self.mixed or isinstance(module, MIXING)
-        found = self._of_maps(module, output) if output.ndim == 4 else self._of_tokens(output)
+        found = self._of_maps(module, first) if first.ndim == 4 else self._of_tokens(first)
+        if first is not output:
+            found = First(found.clear, found)
         if found != MAPS:
             setattr(module, NOTE, found)
 
@@ -120,7 +146,14 @@ class _Seen:
             extra = output.shape[1] - height * width
             if height * width > 1 and 0 <= extra <= MOST_EXTRA:
                 return Tokens(height=height, extra=extra)
-        return UNCLEAR
+        return self._of_merged(output.shape[1])
+
+    def _of_merged(self, tokens: int) -> Maps:
+        height, width = (side // 2 for side in self.grids[-1]) if self.grids else (0, 0)
+        if not 1 < tokens == height * width:
+            return UNCLEAR
+        self.grids.append((height, width))
+        return Tokens(height=height)
 
     def _fits(self, height: int, width: int) -> bool:
         """Whether a map of the image has these sides, to a position."""

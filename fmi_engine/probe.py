@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from fmi_engine.classifier import Classifier
 from fmi_engine.decision import decide
 from fmi_engine.errors import ClassifierError, UnknownLayerError
-from fmi_engine.layout import MAPS, Maps, Tokens, layout_of, noted
+from fmi_engine.layout import MAPS, First, Maps, Tokens, first_of, layout_of, noted
 from fmi_engine.types import FilterRef, Layer
 
 Measured = TypeVar("Measured")
@@ -54,8 +54,8 @@ def measured(
     """
     found: dict[str, Measured] = {}
 
-    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def hook(module: nn.Module, _inputs: Any, output: Tensor) -> None:
+    def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
             found[name] = measure(layout_of(module).read(output))
 
         return hook
@@ -65,9 +65,7 @@ def measured(
 
 
 @contextmanager
-def hooked(
-    network: nn.Module, hooks: Mapping[str, Callable[[nn.Module, Any, Tensor], Tensor | None]]
-) -> Iterator[None]:
+def hooked(network: nn.Module, hooks: Mapping[str, Callable[[nn.Module, Any, Any], Any]]) -> Iterator[None]:
     """Within the block, every forward pass calls the hooks of some layers, by name."""
     modules = {name: find_module(network, name) for name in hooks}  # before any hook: it may raise
     handles = [module.register_forward_hook(hooks[name]) for name, module in modules.items()]
@@ -83,8 +81,8 @@ def recorded(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
     """Within the block, every forward pass leaves the codes of `layers` in the dictionary given."""
     codes: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-        def hook(module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+    def keep(name: str) -> Callable[[nn.Module, Any, Any], Any]:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> Any:
             layout = layout_of(module)
             codes[name] = layout.read(output)
             return layout.write(codes[name].clone(), output)  # the network may overwrite its own copy
@@ -112,12 +110,14 @@ def tapped(
     codes: dict[str, Tensor] = {}
     modules = {name: find_module(network, name) for name in layers}  # before any hook: it may raise
 
-    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-        def hook(module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-            codes.setdefault(name, layout_of(module).read(output))
+    def keep(name: str) -> Callable[[nn.Module, Any, Any], Any]:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> Any:
+            layout = layout_of(module)
+            code = layout.read(output)
+            codes.setdefault(name, code)
             if len(codes) == len(modules):
                 raise _Reached
-            return output.clone()  # the network may go on to overwrite its own copy
+            return layout.write(code.clone(), output)  # the network may go on to overwrite its own copy
 
         return hook
 
@@ -172,7 +172,7 @@ def silenced(network: nn.Module, layer: str, channels: Sequence[int]) -> Iterato
     Enter it before the layer is tapped: hooks run in the order in which they came.
     """
 
-    def silence(module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+    def silence(module: nn.Module, _inputs: Any, output: Any) -> Any:
         layout = layout_of(module)
         quiet = layout.read(output).clone()
         quiet[:, list(channels)] = 0
@@ -197,10 +197,14 @@ def find_module(network: nn.Module, name: str) -> nn.Module:
 
 @dataclass(frozen=True, slots=True)
 class _Output:
-    names: list[str]  # modules that returned this tensor, innermost first
+    names: list[str]  # modules that returned this tensor, or a tuple that begins with it, innermost first
     module: nn.Module  # the innermost
     before: nn.Module | None  # the leaf that ran before it
-    tensor: Tensor
+    answer: Any  # the innermost's: the tensor, or the tuple
+
+    @property
+    def tensor(self) -> Tensor:
+        return cast(Tensor, first_of(self.answer))
 
 
 def layers_of(classifier: Classifier) -> tuple[Layer, ...]:
@@ -243,7 +247,8 @@ def _in_order(network: nn.Module, x: Tensor, layers: Sequence[Layer]) -> tuple[L
 
 
 def _layout(network: nn.Module, layer: Layer) -> Maps:
-    return layout_of(network.get_submodule(layer.name))
+    found = layout_of(network.get_submodule(layer.name))
+    return found.laid_out if isinstance(found, First) else found
 
 
 @torch.no_grad()
@@ -271,8 +276,9 @@ def _trace_outputs(network: nn.Module, x: Tensor) -> tuple[list[_Output], Counte
     def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
             calls[name] += 1
-            if isinstance(output, Tensor):
-                key = (id(output), output._version)
+            tensor = first_of(output)
+            if isinstance(tensor, Tensor):
+                key = (id(tensor), tensor._version)
                 if key not in found:
                     found[key] = _Output([], module, last_leaf[0], output)
                 found[key].names.append(name)
@@ -331,7 +337,7 @@ def _is_code(output: _Output) -> bool:
 
 
 def _read(output: _Output) -> Tensor:
-    return layout_of(output.module).read(output.tensor)
+    return layout_of(output.module).read(output.answer)
 
 
 def stages_of(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -381,10 +387,12 @@ def resumption(network: nn.Module, layer: str) -> Resumption:
     A network with data-dependent control flow cannot be traced; there the tail runs the whole network
     and puts the changed code in place: the same answer, at the price of a full pass.
     """
-    find_module(network, layer)
+    layout = layout_of(find_module(network, layer))
+    if isinstance(layout, First):  # values that pass a cut by are tensors
+        return _replaying(network, layer)
     try:
         graph = _trace_with_leaf(network, layer)
-        cut = _laid_out(_cut(network, graph, layer), layout_of(find_module(network, layer)))
+        cut = _laid_out(_cut(network, graph, layer), layout)
         return _checked(network, cut, layer)
     except _CannotCut:
         return _replaying(network, layer)
@@ -510,7 +518,7 @@ def _replaying(network: nn.Module, layer: str) -> Resumption:
             return code(x), x
 
     def tail(code: Tensor, x: Tensor) -> Tensor:
-        def hook(module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> Any:
             return layout_of(module).write(code.clone(), output)
 
         handle = find_module(network, layer).register_forward_hook(hook)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fmi_engine.blame import screen
 from fmi_engine.classifier import Classifier, freeze
 from fmi_engine.errors import ClassifierError
-from fmi_engine.layout import MAPS, UNCLEAR, MapsLast, Tokens, layout_of
+from fmi_engine.layout import MAPS, UNCLEAR, First, MapsLast, Tokens, layout_of
 from fmi_engine.probe import (
     find_layers,
     layers_of,
@@ -73,6 +73,30 @@ class Swin(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.blocks(self.embed(x).permute(0, 2, 3, 1)).mean((1, 2)))  # type: ignore[no-any-return]
+
+
+class Answering(Block):
+    """A block that answers what it made and something beside it."""
+
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x), x.mean()
+
+
+class Merging(nn.Module):
+    """Tokens of positions, four of which become one after the first stage; blocks answer in tuples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 5, 4, stride=4)
+        self.first, self.second = nn.ModuleList([Answering(5)]), nn.ModuleList([Answering(5)])
+        self.merge, self.head = nn.Linear(20, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.embed(x)
+        tokens, _ = self.first[0](maps.flatten(2).transpose(1, 2))
+        windows = tokens.view(len(x), maps.shape[2] // 2, 2, maps.shape[3] // 2, 2, 5).transpose(2, 3)
+        tokens, _ = self.second[0](self.merge(windows.flatten(3).flatten(1, 2)))
+        return self.head(tokens.mean(1))  # type: ignore[no-any-return]
 
 
 def picture(height: int = 8, width: int = 16, count: int = 2) -> Tensor:
@@ -146,6 +170,16 @@ def test_convolutions_are_what_they_were() -> None:
     network = freeze(seeded(Deep()))
     assert [layer.name for layer in find_layers(network, picture(4, 4, 1))] == ["first", "second", "third"]
     assert {layout_of(module) for module in network.modules()} == {MAPS}  # 4 filters of 4 x 4
+
+
+def test_the_first_of_a_tuple_is_a_code_and_merged_patches_are_positions() -> None:
+    network = drawn(Merging())
+    assert find_layers(network, picture(16, 32, 1)) == (
+        Layer("embed", 5, 4, 8, nonnegative=False),
+        Layer("first.0", 5, 4, 8, nonnegative=False),
+        Layer("second.0", 5, 2, 4, nonnegative=False),
+    )
+    assert layout_of(network.get_submodule("first.0")) == First(laid_out=Tokens(height=4))
 
 
 def test_a_network_of_tokens_alone_is_refused() -> None:
@@ -247,3 +281,22 @@ def test_filters_are_blamed(kind: type[nn.Module]) -> None:
         "embed": (4, 5), "blocks.0": (4, 5), "blocks": (4, 5),
     }  # fmt: skip
     assert all(abs(blame).max() > 0 for blame in found.blame.values())
+
+
+def test_the_first_of_a_tuple_is_read_changed_and_silenced() -> None:
+    network, x = drawn(Merging()), picture(16, 32)
+    find_layers(network, x[:1])
+    answer = network(x)
+    for name in ("first.0", "second.0"):
+        with recorded(network, [name]) as codes:
+            torch.testing.assert_close(network(x), answer, rtol=0, atol=0)
+        with tapped(network, ["embed", name]) as read:
+            torch.testing.assert_close(read(x)[name], codes[name], rtol=0, atol=0)
+        cut = resumption(network, name)
+        code, *values = cut.head(x)
+        torch.testing.assert_close(cut.tail(code, *values), answer)
+        with silenced(network, name, [1]):
+            silent = network(x)
+        code[:, 1] = 0
+        torch.testing.assert_close(cut.tail(code, *values), silent)
+        assert not torch.allclose(silent, answer)
