@@ -4,6 +4,8 @@ By the distribution function itself: `scipy.stats` takes as long to import as a 
 """
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import bdtr, bdtrc, betaincinv, gammaln, xlogy
@@ -58,3 +60,46 @@ def _shown_of(pairs: int, share: float, significance: float) -> list[float]:
             others += 1
         shown.append(float(bdtr(others, count, 1 - share)) if others >= 0 else 0.0)
     return shown
+
+
+class Changes(NamedTuple):
+    """How many images of a group were called something only after, only before, and how many there are."""
+
+    gained: int
+    lost: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        """By how much the share that is called so grew."""
+        return (self.gained - self.lost) / self.of
+
+
+def as_fallen(own: Changes, others: Changes) -> float:
+    """The p-value that the share of `own` did not fall beside the share of `others`, one-sided.
+
+    Exact: were there no difference, before and after could be swapped on any image, so that each of those
+    that changed is a toss of a coin (Fisher's randomisation test, on the difference of the mean changes).
+    """
+    tosses, against = own.gained + own.lost, others.gained + others.lost
+    found = own.share - others.share
+    heads = np.arange(tosses + 1)
+    fallen = (2 * heads - tosses) / own.of - found  # what the others have to grow by, at least
+    needed = np.ceil((against + others.of * fallen) / 2 - 1e-9)
+    probable = np.exp(
+        gammaln(tosses + 1) - gammaln(heads + 1) - gammaln(tosses - heads + 1) - tosses * math.log(2)
+    )
+    grown = bdtrc(np.clip(needed - 1, 0, against), against, 0.5)  # at least so many heads of theirs
+    return min(1.0, float(probable @ np.where(needed > 0, grown, 1.0)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values corrected for their number: any is below a level by chance no more often than that.
+
+    Holm, A simple sequentially rejective multiple test procedure, 1979.
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(np.maximum.accumulate(factors * np.asarray(p_values, float)[order]), 1.0)
+    return [float(p) for p in corrected]

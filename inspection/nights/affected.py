@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from fmi_engine.chance import holm
 from inspection import tuning
 from inspection.findings import NO_OFFSET, ORIGINS, Affected, FailureMode, LogContext, LoggedError
 
@@ -83,15 +84,6 @@ def _corrected(log: "_Log", modes: int) -> list["_Test"]:
     tests.sort(key=lambda test: test.p_value)
     corrected = holm([test.p_value for test in tests])
     return [replace(test, p_value=p) for test, p in zip(tests, corrected, strict=True)]
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values corrected for their number: any is below a level by chance no more often than that."""
-    order = np.argsort(p_values, kind="stable")
-    factors = np.arange(len(p_values), 0, -1)
-    corrected = np.empty(len(p_values))
-    corrected[order] = np.minimum(np.maximum.accumulate(factors * np.asarray(p_values, float)[order]), 1.0)
-    return [float(p) for p in corrected]
 
 
 # --- the log as columns of numbers ---

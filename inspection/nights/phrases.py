@@ -392,6 +392,9 @@ def _what_it_takes(check: GateCheck) -> str:
         return beyond.format(share=percent(check.needed))
     if check.by_chance and check.after < LEAST_KEPT * check.before:
         return _("; more than half of this class is lost")
+    if check.by_chance and check.passed is None:
+        unsure = _("; this class is told from the others less surely than before, which may be chance")
+        return unsure + more
     if check.by_chance:
         return _("; this class is told from the others less surely than before, beyond chance")
     accepted = (

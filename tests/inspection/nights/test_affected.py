@@ -23,7 +23,6 @@ from inspection.findings import (
 from inspection.nights.affected import (
     NOWHERE,
     Origins,
-    holm,
     scan,
     shared_origins,
     tell_affected,
@@ -75,12 +74,6 @@ def test_a_tail_is_fisher_s_exact_test(mine: int, of_mine: int, others: int, of_
     tails = upper_tails(of_mine + of_others, of_mine, np.array([0, mine + others]))
     assert tails[1, mine] == pytest.approx(fisher_exact(table, alternative="greater").pvalue)
     assert tails[0].tolist() == [1.0] + [0.0] * of_mine
-
-
-def test_corrected_p_values_are_holm_s() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
-    assert holm([]) == []
 
 
 @pytest.mark.parametrize(
