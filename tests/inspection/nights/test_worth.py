@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from inspection.findings import Accuracy, Retraining
+from inspection.findings import LINE, Accuracy, Retraining
+from inspection.findings import LOGGED as OF_LOG
 from inspection.nights.worth import worth_in_words, worth_of
 from inspection.workspace.settings import Settings, WorthSettings
 from tests.inspection.workspace.records import a_retraining
 
-LOGGED = Accuracy("logged errors", 50, 0, 40, 40, 0, 1e-9, 0.66, 0.89, {}, (20, 4), (30, 6))
+LOGGED = Accuracy(OF_LOG, 50, 0, 40, 40, 0, 1e-9, 0.66, 0.89, {}, (20, 4), (30, 6))
 CLEAN = Accuracy("clean", 100, 99, 99, 0, 0, 1.0, 0.0, 0.0)
 
 
@@ -46,3 +47,33 @@ def test_without_prices_only_errors_are_counted() -> None:
 def test_nothing_is_said_without_a_candidate_or_of_an_earlier_versions_retraining() -> None:
     assert worth_of(replace(retrained(), candidate_hash=None)) is None
     assert worth_of(replace(retrained(), settings={})) is None
+
+
+def with_line(line: Accuracy) -> Retraining:
+    done = retrained(nights_per_month=10, escape_price=100, overkill_price=5)
+    return replace(done, accuracies=(*done.accuracies, line))
+
+
+def test_what_is_broken_of_the_parts_that_went_right_is_counted() -> None:
+    """Of 50 errors and 400 right parts a fifth judge: 8 of 10 errors are mended, and 3 of 80 parts break."""
+    line = Accuracy(LINE, 90, 80, 85, 8, 3, 0.2, -0.02, 0.13, {}, (4, 2), (6, 3))
+    found = worth_of(with_line(line))
+    assert found is not None
+    assert (found.errors, found.escapes, found.overkills) == (250, 100, 150)
+    assert [found.errors_lower, found.errors_upper] == pytest.approx([-90, 585])
+    assert found.saved == 100 * 100 + 5 * 150
+    assert found.right == 80
+    assert worth_in_words(found).endswith(
+        "Assumed: 10 nights a month like this log, of whose parts that went right 80 were looked at for what "
+        "the candidate breaks; prices and nights stand under [worth] in fmi.toml."
+    )
+
+
+def test_more_escapes_may_cost_what_fewer_overkills_save() -> None:
+    line = Accuracy(LINE, 90, 80, 76, 6, 10, 0.4, -0.15, 0.06, {}, (1, 7), (9, 7))
+    found = worth_of(with_line(line))
+    assert found is not None
+    assert (found.errors, found.saved, found.payback) == (-200, -100 * 300 + 5 * 100, None)
+    said = worth_in_words(found)
+    assert "about 200 errors a month more (-270 to 675): 300 more escapes and 100 fewer overkills" in said
+    assert "EUR 29,500 a month lost (" in said
