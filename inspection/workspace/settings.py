@@ -65,6 +65,13 @@ class ImageSettings(Section):
         description="bits that the camera uses of 16-bit files which do not say so themselves; 0: measured "
         "once, on the model's labelled images",
     )
+    float_white: float = Field(
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="value that is white in TIFF files of floating-point numbers, of which 0 is black; an "
+        "image with other values is set aside",
+    )
     most_megapixels: int = Field(100, ge=1, le=1000, description="a larger image is set aside, not decoded")
     most_megabytes: Count = Field(400, description="a larger image file is set aside, not read")
 
