@@ -304,11 +304,11 @@ def _whole_white(path: Path, values: Values, header: Header, how: Reading) -> in
     if header.is_open:
         if how.bit_depth is None and not _fills(values, 8):  # 8 bits spread over 16 say it by themselves
             raise _unknown_depth(path)
-        return 2 ** (how.bit_depth or 16) - 1
+        return (1 << (how.bit_depth or 16)) - 1
     if header.white is not None:
         return header.white
     if header.significant is not None and not _fills(values, header.significant):
-        return 2**header.significant - 1
+        return (1 << header.significant) - 1
     return 255 if values.dtype == np.uint8 else 65535
 
 
