@@ -49,7 +49,11 @@ class DefectLogSettings(Section):
     labels: dict[str, str] = Field(
         {}, description='for example { NG = "scratch" }: the plant\'s word = the class of the model'
     )
-    images_root: str = Field("", description="folder of relative image paths; empty: the log's folder")
+    images_root: str = Field(
+        "",
+        description="folder in which relative image paths start, itself relative to the workspace; empty: "
+        "the log's folder",
+    )
     paths: dict[str, str] = Field(
         {},
         description="for example { 'Z:\\images' = '/mnt/images' }: a folder as the log spells it = where it "
