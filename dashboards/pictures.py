@@ -59,8 +59,9 @@ def _read(
     """The image of an error, or of it what the network sees; answers 404 where it cannot be read any more."""
     from inspection.inputs.images import read_image, reading, shrunk
 
-    model = findings.model(findings.overview(night_of(mode_id)).model_hash)
-    how = reading(desk.workspace.settings.images, model.bit_depth, model.prepared)
+    night = findings.overview(night_of(mode_id))
+    model, settings = findings.model(night.model_hash), desk.workspace.of_line(night.of_line).settings
+    how = reading(settings.images, model.bit_depth, model.prepared)
     try:
         size = (model.height, model.width) if fitted and model.prepared else None
         image = read_image(Path(error.image_path), size, 3, how)

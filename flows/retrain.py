@@ -15,21 +15,20 @@ from inspection.nights import night as nights
 from inspection.nights.report import rewrite_report
 from inspection.retraining import retrain as retraining
 from inspection.retraining.arms import Workshop, unfinished_folder
-from inspection.retraining.material import RetrainingRequest, gather_material
-from inspection.workspace.folder import open_workspace
+from inspection.retraining.material import RetrainingRequest, gather_material, workspace_of
 from inspection.workspace.jobs import announced
 from inspection.workspace.lease import lease
 
 
 @task
-def retrain_and_judge(root: str, request: RetrainingRequest, run: str, again: bool) -> str:
+def retrain_and_judge(root: str, line: str, request: RetrainingRequest, run: str, again: bool) -> str:
     """Let the arms compete, train and judge the candidate, and put all of it into the store.
 
     A run that was killed after its last step, or while another process did the same, is taken up again: what
     it has put into the store is the result, and is not made once more. So is a retraining that was made
     before, unless it is asked for again.
     """
-    site = nights.open_site(root)
+    site = nights.open_site(root, line)
     made = retraining.retraining_id(request.name, run)
     leases = site.workspace.leases
     mine = f"retrain-{unfinished_folder(site.workspace, request.name).name}"
@@ -86,8 +85,9 @@ def retrain(
     arm: str | None = None,
     again: bool = False,
 ) -> str:
-    """Retrain for failure modes or whole nights; returns the retraining's id."""
-    limits = open_workspace(Path(workspace)).settings.tables
-    images = read_image_set(Path(holdout), where, split, remark, limits) if holdout else []
+    """Retrain for failure modes or whole nights, with their line's settings; returns the retraining's id."""
+    opened = nights.open_site(workspace)
+    site = workspace_of(opened.workspace, opened.store, targets)
+    images = read_image_set(Path(holdout), where, split, remark, site.settings.tables) if holdout else []
     request = RetrainingRequest(tuple(targets), images, Arm(arm) if arm else None)
-    return retrain_and_judge(workspace, request, str(flow_run.id), again)
+    return retrain_and_judge(workspace, site.line, request, str(flow_run.id), again)

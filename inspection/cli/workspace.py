@@ -1,4 +1,4 @@
-"""Commands that fill a workspace, ask it and empty it: init, register, train, evaluate, sql, prune."""
+"""Commands that fill a workspace, ask it and empty it: init, register, train, evaluate, sql, prune, move."""
 
 import json
 from contextlib import ExitStack
@@ -336,3 +336,28 @@ def prune(
         console.print(f"{each.night_id} stays: {each.rests}")
     told = "would go" if dry_run else "are gone"
     console.print(f"{len(done.goes)} nights and {done.bytes / 1e6:.1f} MB of files {told}")
+
+
+@app.command()
+def move(
+    old: Annotated[Path, typer.Argument(help="The folder as the store names it.", show_default=False)],
+    new: Annotated[Path, typer.Argument(help="Where it lies now.", show_default=False)],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Say that a folder of images lies elsewhere now: renamed, mounted elsewhere, on another share.
+
+    The images that say what is normal for a model, and those of the errors that were found, are read from
+    there. No image is touched, and what nights found stays. Where logs go on naming the old folder, write
+    both into [defect_log.paths] of fmi.toml.
+    """
+    from inspection.nights.moved import move_images
+    from inspection.nights.night import open_site
+
+    done = move_images(open_site(open_given(workspace).root), old, new)
+    console.print(f"{done.images} images are read from {new}; the files were not touched.")
+    if done.absent:
+        errors.print(
+            f"{len(done.absent)} of them are not there, such as {done.absent[0]}",
+            style="yellow",
+            soft_wrap=True,
+        )

@@ -11,6 +11,7 @@
 - condition: an SQL condition on a table, compared exactly
 - images: one image file, decoded and written
 - integrity: whether an image file is all there, where OpenCV does not say so
+- tiff: what OpenCV does not decode of TIFF
 - labelled: labelled images in memory
 - sample_line: a rendered production line, for the demo and for tests
 """

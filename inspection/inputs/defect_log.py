@@ -507,7 +507,7 @@ def is_as_checked(row: LogRow) -> bool:
     now = row.image_path.stat()
     return row.image is None or (
         (now.st_size, now.st_mtime_ns) == (row.image.size, row.image.modified)
-        or check_image(row.image_path) == row.image.sha256
+        or sha256_of(row.image_path) == row.image.sha256
     )
 
 

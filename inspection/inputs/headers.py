@@ -6,12 +6,13 @@ The size is known before anything is decoded, so that a file of 100 kB cannot as
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from io import BytesIO
 from pathlib import Path
 from struct import error as BadStruct
 from struct import unpack_from
 
-from tifffile import TiffFile, TiffPage
+from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT, TiffFile, TiffPage
 
 JPEG = b"\xff\xd8"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -24,6 +25,7 @@ _NETPBM = re.compile(rb"P([1-6])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})(?
 _START = 4096  # bytes that hold the header of a file, of a TIFF not always
 _FULL_SCALES = tuple((1 << bits) - 1 for bits in range(8, 16))
 _MAX_SAMPLE_VALUE, _SMAX_SAMPLE_VALUE = 281, 341  # tags of TIFF
+_BITMAP_WITH_ALPHA = 56  # bytes of a bitmap's header that has room for the mask of alpha
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,16 @@ class Header:
     bits: int = 8  # of the values as decoded: 8, or more
     white: int | None = None  # the value that the file itself calls white; None: it does not say
     significant: int | None = None  # bits of the values that count, where a PNG says so
+    floating: bool = False  # the values are floating-point numbers
+    negative: bool = False  # 0 is white, and OpenCV leaves it so
+    opaque: bool = False  # the fourth value of a pixel says nothing, although OpenCV takes it for alpha
+    planes: bool = False  # a TIFF of more than 8 bits that keeps each colour by itself
+    kind: str = ""  # of a TIFF, in words: what a decoder may not know
 
     @property
     def is_open(self) -> bool:
-        """Whether the values take more than 8 bits, and the file does not say which of them is white."""
-        return self.bits > 8 and self.white is None and self.significant is None
+        """Whether the values are whole numbers of more than 8 bits, and the file does not say its white."""
+        return self.bits > 8 and not self.floating and self.white is None and self.significant is None
 
 
 def read_header(data: bytes) -> Header | None:
@@ -98,11 +105,13 @@ def _significant(data: bytes) -> int | None:
 
 
 def _bitmap(data: bytes) -> Header:
-    if unpack_from("<I", data, 14)[0] == 12:  # the header of OS/2
+    (size,) = unpack_from("<I", data, 14)
+    if size == 12:  # the header of OS/2
         width, height = unpack_from("<HH", data, 18)
-    else:
-        width, height = unpack_from("<ii", data, 18)
-    return Header(abs(height), abs(width))  # below 0: from the top down
+        return Header(height, width)
+    width, height = unpack_from("<ii", data, 18)
+    has_alpha = size >= _BITMAP_WITH_ALPHA and unpack_from("<I", data, 66)[0] != 0
+    return Header(abs(height), abs(width), opaque=not has_alpha)  # height below 0: from the top down
 
 
 def _webp(data: bytes) -> Header | None:
@@ -139,9 +148,28 @@ def _tiff(data: bytes) -> Header | None:
             page = file.pages.first
             if not isinstance(page, TiffPage):
                 return None
-            return Header(page.imagelength, page.imagewidth, page.bitspersample, _white_of(page))
+            return _of_page(page)
     except Exception:  # of damaged tags tifffile raises nearly anything
         return None
+
+
+def _of_page(page: TiffPage) -> Header:
+    bits, floating = int(page.bitspersample), page.sampleformat == SAMPLEFORMAT.IEEEFP
+    return Header(
+        page.imagelength,
+        page.imagewidth,
+        bits,
+        _white_of(page),
+        floating=floating,
+        negative=bits > 8 and page.photometric == PHOTOMETRIC.MINISWHITE,
+        planes=bits > 8 and page.samplesperpixel > 1 and page.planarconfig == PLANARCONFIG.SEPARATE,
+        kind=f"a TIFF of {page.samplesperpixel} x {bits} bits ({_name(SAMPLEFORMAT, page.sampleformat)}, "
+        f"{_name(PHOTOMETRIC, page.photometric)}) with compression {_name(COMPRESSION, page.compression)}",
+    )
+
+
+def _name(names: type[IntEnum], value: int) -> str:
+    return names(value).name if value in {*names} else f"{value}"
 
 
 def _white_of(page: TiffPage) -> int | None:

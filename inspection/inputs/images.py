@@ -5,11 +5,12 @@ its signature to `headers`; where OpenCV accepts a file of it that was cut short
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from inspection.errors import ImageError
 from inspection.inputs.fitting import STRETCHED, Fitting
 from inspection.inputs.headers import Header, maybe_deep, read_header
 from inspection.inputs.integrity import decodable
+from inspection.inputs.tiff import tiff_values
 from inspection.progress import Progress
 from inspection.workspace.files import file_bytes, write_whole
 from inspection.workspace.settings import BIT_DEPTHS, ImageSettings
@@ -28,6 +30,7 @@ IMAGE_SUFFIXES = (
     *(".tif", ".tiff", ".webp"),
 )
 DECODERS = 4  # images decoded at a time: so many times the largest that is allowed are in memory
+DIM = 8  # times below white, the brightest of all images of floating-point numbers: told
 LONGEST_SIDE = 1_000_000  # pixels that the libraries below OpenCV take without a word on the terminal
 
 # A bad file gets one message, ours; OpenCV would print its own to stderr (5.0 moved the switch).
@@ -35,7 +38,7 @@ getattr(cv2.utils, "logging", cv2).setLogLevel(0)
 
 Named = TypeVar("Named")
 Found = TypeVar("Found")
-Values = NDArray[np.uint8] | NDArray[np.uint16]
+Values = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32] | NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Reading:
     """How the image files of one line are read: one decision for all of them."""
 
     bit_depth: int | None  # that 16-bit files use which do not say it themselves; None: never measured
+    float_white: float  # of files of floating-point numbers; 0 is black
     most_megapixels: int  # of an image
     most_megabytes: int  # of a file
     fitting: Fitting = STRETCHED  # to the size that is asked for
@@ -54,7 +58,8 @@ def reading(settings: ImageSettings, measured: int | None, prepared: str = "") -
     `prepared` is what the plant says of how an image fills the input (`Fitting.parse`).
     """
     depth, fitting = settings.bit_depth or measured, Fitting.parse(prepared)
-    return Reading(depth, settings.most_megapixels, settings.most_megabytes, fitting)
+    limits = settings.most_megapixels, settings.most_megabytes
+    return Reading(depth, settings.float_white, *limits, fitting)
 
 
 AS_STORED = reading(ImageSettings(), 16)  # 16-bit files by the whole range of their format
@@ -71,17 +76,19 @@ def read_image(
 
     White becomes 255. Which value is white a file may say itself: the maxval of PGM and PPM, BitsPerSample,
     MaxSampleValue or SMaxSampleValue of TIFF, sBIT of PNG. In any other 16-bit file it is the highest value
-    of the line's bit depth, never the file's own brightest: that would brighten a dim image of the same
-    camera and hide that it is dim. Alpha is composited over black, so an opaque one changes nothing. EXIF
+    of the line's bit depth, and of floating-point numbers what the settings say, never the file's own
+    brightest: that would brighten a dim image of the same camera and hide that it is dim. A TIFF whose 0 is
+    white is turned around. Alpha is composited over black, so an opaque one changes nothing. EXIF
     orientation is ignored; of several pages the first is read.
 
     Errors: ImageError for a file that is missing, empty, cut short, damaged, larger than ``how`` allows,
-    brighter than white, not an image, or not of 8 or 16 bit whole numbers.
+    brighter than white, darker than black, not an image, or of other numbers than whole ones of 8 or 16 bits
+    and floating-point ones of 32 or 64.
     """
     if channels not in (1, 3):
         raise ImageError(f"an image cannot be read with {channels} channels: ask for 1 (grey) or 3 (RGB)")
     values, header = decoded(path, file_bytes(path, how.most_megabytes), how)
-    image = _with_channels(_colour(values, _white(path, values, header, how)), channels)
+    image = _with_channels(_colour(values, _white(path, values, header, how), header), channels)
     return image if size is None else how.fitting(image, size)
 
 
@@ -96,24 +103,40 @@ def check_image(path: Path, how: Reading = AS_STORED) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def measured_bit_depth(paths: Iterable[Path], settings: ImageSettings) -> int:
+def measured_bit_depth(
+    paths: Iterable[Path], settings: ImageSettings, tell: Callable[[str], None] | None = None
+) -> int | None:
     """The bit depth that the images of one line use: the smallest usual one that holds their brightest value.
 
-    Only 16-bit files that do not say it themselves are decoded; where there is none it is 16, the whole range
-    of the format. What the settings say is not measured. Raises ImageError.
+    Only 16-bit files that do not say it themselves are decoded, and those of floating-point numbers, to
+    ``tell`` where all are so dark that another value will be white. None where no 16-bit file is there:
+    nothing is known of what such a file would mean. What the settings say is not measured. Raises ImageError.
     """
     if settings.bit_depth:
         return settings.bit_depth
     whole = reading(settings, 16)
+    found = [*filter(None, each_read(lambda path: _brightest(path, whole), paths))]
+    floats = [value for value, floating in found if floating]
+    if tell and floats and DIM * max(floats) < whole.float_white:
+        tell(
+            f"the brightest value of {len(floats)} images of floating-point numbers is {max(floats):g}, and "
+            f"{whole.float_white:g} is white: they look nearly black. Unless the model was trained on such, "
+            "set float_white under [images] in fmi.toml to the value that is white, and register it again"
+        )
+    most = max((value for value, floating in found if not floating), default=None)
+    return None if most is None else next(depth for depth in BIT_DEPTHS if most < 2**depth)
 
-    def brightest(path: Path) -> int:
-        if not maybe_deep(path):
-            return -1
-        values, header = decoded(path, file_bytes(path, whole.most_megabytes), whole)
-        return int(values[:, :, :3].max()) if header.is_open else -1
 
-    most = max(each_read(brightest, paths), default=-1)
-    return next(depth for depth in BIT_DEPTHS if most < 2**depth) if most >= 0 else 16
+def _brightest(path: Path, how: Reading) -> tuple[float, bool] | None:
+    """The brightest value of a file that does not say its white, and whether it is of floating point."""
+    if not maybe_deep(path):
+        return None
+    values, header = decoded(path, file_bytes(path, how.most_megabytes), how)
+    if header.floating:
+        _white(path, values, header, how)
+    elif not header.is_open:
+        return None
+    return float(values[:, :, :3].max()), header.floating
 
 
 def each_read(
@@ -201,26 +224,44 @@ def decoded(path: Path, data: bytes, how: Reading) -> tuple[Values, Header]:
     """
     header = read_header(data)
     if header is None:
-        raise _no_image(path)
+        raise _no_image(path, "")
     _check_size(path, header, how)
     whole = decodable(data)
     if whole is None:
         raise ImageError(f"{path}: the image file is cut short or damaged; copy it again from its source")
+    image = _values(path, whole, header)
+    if image is None or image.size == 0:
+        raise _no_image(path, header.kind)
+    if image.dtype not in _READ or (image.dtype == np.uint8 and header.bits > 8):
+        raise ImageError(
+            f"{path}: its values are {image.dtype}{header.kind and f' ({header.kind})'}; expected whole "
+            "numbers of 8 or 16 bits, grey or colour, or floating-point numbers. How bright such values "
+            "should look is not known: convert the image before logging it"
+        )
+    channels = image.reshape(*image.shape[:2], -1)
+    return channels[:, :, :3] if header.opaque else channels, header
+
+
+def _values(path: Path, data: bytes, header: Header) -> NDArray[Any] | None:
+    """What OpenCV makes of a file, or tifffile of a TIFF that OpenCV does not know; None: nothing."""
+    if header.planes:
+        return tiff_values(data)
     try:
-        image = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_UNCHANGED)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ImageError(f"{path}: OpenCV cannot decode this image: {error.err}") from error
-    if image is None or image.size == 0:
-        raise _no_image(path)
-    if image.dtype not in (np.uint8, np.uint16):
-        raise ImageError(
-            f"{path}: its values are {image.dtype}; expected 8 or 16 bit whole numbers. "
-            "How bright such values should look is not known: convert the image before logging it"
+    return tiff_values(data) if image is None and header.kind else image
+
+
+_READ = (np.uint8, np.uint16, np.float32, np.float64)
+
+
+def _no_image(path: Path, kind: str) -> ImageError:
+    if kind:
+        return ImageError(
+            f"{path}: the image file is cut short or damaged, or of a kind that is not read ({kind}). Copy "
+            "it again from its source; if it is whole, save it without compression, or with LZW or Deflate"
         )
-    return image.reshape(*image.shape[:2], -1), header
-
-
-def _no_image(path: Path) -> ImageError:
     return ImageError(
         f"{path}: not an image, or one that is cut short or damaged; copy it again from its source, or "
         f"give one of {', '.join(IMAGE_SUFFIXES)} that another program can open"
@@ -239,22 +280,12 @@ def _check_size(path: Path, header: Header, how: Reading) -> None:
         raise ImageError(f"{size}, and no side may be longer than {LONGEST_SIDE:,}: cut it into parts")
 
 
-def _white(path: Path, values: Values, header: Header, how: Reading) -> int:
+def _white(path: Path, values: Values, header: Header, how: Reading) -> float:
     """The value that is white. Raises ImageError where it is not known, or where a value lies above it."""
-    white = 255 if values.dtype == np.uint8 else 65535
-    if header.is_open:
-        if how.bit_depth is None:
-            raise ImageError(
-                f"{path}: its values have 16 bits, and how many of these the camera uses is not known: the "
-                "model was registered by an earlier version, which did not measure it. Register it again, or "
-                "set bit_depth under [images] in fmi.toml (12 for most cameras)"
-            )
-        white = 2**how.bit_depth - 1
-    elif header.white is not None:
-        white = header.white
-    elif header.significant is not None and not _fills(values, header.significant):
-        white = 2**header.significant - 1
-    brightest = int(values[:, :, :3].max())
+    if header.floating:
+        _check_range(path, values, how.float_white)
+        return how.float_white
+    white, brightest = _whole_white(path, values, header, how), int(values[:, :, :3].max())
     if brightest > white:
         remedy = (
             f"the line's bit depth is {how.bit_depth}: if its camera uses more bits, set bit_depth under "
@@ -268,6 +299,45 @@ def _white(path: Path, values: Values, header: Header, how: Reading) -> int:
     return white
 
 
+def _whole_white(path: Path, values: Values, header: Header, how: Reading) -> int:
+    """The value that is white, of whole numbers."""
+    if header.is_open:
+        if how.bit_depth is None and not _fills(values, 8):  # 8 bits spread over 16 say it by themselves
+            raise _unknown_depth(path)
+        return (1 << (how.bit_depth or 16)) - 1
+    if header.white is not None:
+        return header.white
+    if header.significant is not None and not _fills(values, header.significant):
+        return (1 << header.significant) - 1
+    return 255 if values.dtype == np.uint8 else 65535
+
+
+def _unknown_depth(path: Path) -> ImageError:
+    return ImageError(
+        f"{path}: its values have 16 bits, and how many of these the camera uses is not known: none of the "
+        "images that the model was registered with has 16 bits, or an earlier version did not measure it. "
+        "Set bit_depth under [images] in fmi.toml (12 for most cameras), or register the model again with "
+        "images as the camera writes them"
+    )
+
+
+def _check_range(path: Path, values: Values, white: float) -> None:
+    """Raise ImageError where floating-point values lie outside black and white, or are no numbers."""
+    low, high = float(values.min()), float(values.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ImageError(
+            f"{path}: some of its values are no finite numbers (NaN or infinity), which have no brightness; "
+            "write 0, or what stands for a missing measurement, before logging the image"
+        )
+    if low < 0 or high > white:
+        raise ImageError(
+            f"{path}: its values are floating-point numbers from {low:g} to {high:g}; 0 is black and "
+            f"{white:g} is white. Where another value is white in this line's images (255, 4095, 65535), set "
+            "float_white under [images] in fmi.toml, which then holds for all of them; where values lie "
+            "below 0, convert the images before logging them"
+        )
+
+
 def _fills(values: Values, bits: int) -> bool:
     """Whether values of so many bits were spread over 16, as PNG wants it: zeros fill the rest, or a copy."""
     levels = np.unique(values).astype(np.int64)
@@ -276,10 +346,12 @@ def _fills(values: Values, bits: int) -> bool:
     return not low.any() or bool(copied)
 
 
-def _colour(values: Values, white: int) -> NDArray[np.uint8]:
+def _colour(values: Values, white: float, header: Header) -> NDArray[np.uint8]:
     """Bring the values to 8 bits and composite alpha over black: (height, width, 1 or 3)."""
     colour = _eight_bit(values[:, :, :3], white)
-    alpha, opaque = values[:, :, 3:], np.iinfo(values.dtype).max
+    if header.negative:
+        colour = cv2.bitwise_not(colour).reshape(colour.shape)
+    alpha, opaque = values[:, :, 3:], white if header.floating else 2 ** (8 * values.itemsize) - 1
     if alpha.size and alpha.min() < opaque:
         plane = np.ascontiguousarray(alpha[:, :, 0])
         planes = (np.ascontiguousarray(colour[:, :, i]) for i in range(3))
@@ -287,7 +359,7 @@ def _colour(values: Values, white: int) -> NDArray[np.uint8]:
     return colour
 
 
-def _eight_bit(values: Values, white: int) -> NDArray[np.uint8]:
+def _eight_bit(values: Values, white: float) -> NDArray[np.uint8]:
     if values.dtype == np.uint8 and white == 255:
         return values.astype(np.uint8, copy=False)
     # One pass without copies in floating point: 16 bits of an image of the largest size take room enough.

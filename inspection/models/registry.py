@@ -50,7 +50,7 @@ class ModelSpec:
     class_names: tuple[str, ...]  # with a rule: that the rule speaks of
     good_classes: tuple[str, ...]
     preprocessing: Preprocessing
-    bit_depth: int | None = 16  # that its 16-bit images use; None: never measured
+    bit_depth: int | None = None  # that its 16-bit images use; None: not known
     decision: str = ""  # the plant's rule, as `DecisionRule.parse` reads it; empty: the largest logit
     prepared: str = ""  # how an image fills the input, as `Fitting.parse` reads it; empty: stretched
 
@@ -175,7 +175,7 @@ def register(
         p = spec.preprocessing
         onnx_file.checked(network, checkpoint, torch.rand(1, p.channels, p.height, p.width), tell)
     paths = (Path(each.image_path) for each in references)
-    bit_depth = measured_bit_depth(paths, workspace.settings.images)
+    bit_depth = measured_bit_depth(paths, workspace.settings.images, tell)
     if whole:
         lies = onnx_file.kept_file(workspace, checkpoint)
         spec = replace(spec, architecture=spec.architecture.replace(str(checkpoint.absolute()), lies))

@@ -5,6 +5,7 @@
 - lines: which logs of lines are due, and when
 - notify: who is told what unattended nights come to
 - prune: old nights are removed
+- moved: a folder of images that lies elsewhere now
 - affected: whom a failure mode affects: line, camera, shift and the like, and since when
 - summary: what a script reads
 - report: the HTML report, and what the dashboard shares with it (templates/)

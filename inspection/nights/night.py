@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from fmi_engine.decision_rule import DecisionRule
 from inspection.errors import LogError
@@ -64,19 +65,20 @@ def begin(site: Site, log: Path, model_hash: str | None, query: str | None, agai
 
     A night is known by its log, its model and its settings: the same three are the same night, so a
     second run resumes or costs nothing. `again` asks for a fresh one; one that could read nothing is
-    followed by a fresh one, too. A log has one place, however its path is spelt. Raises LogError or
-    StoreError.
+    followed by a fresh one, too. A log has one place, however its path is spelt, and none where
+    `images_root` says where its paths start. Where images lie does not count, except for a night that
+    missed some or has not ended, and looked for them elsewhere. Raises LogError or StoreError.
     """
     asked = _asked(site, log, model_hash, query)
     earlier = asked.nights(site.store)
     latest = site.store.night(earlier[0]) if earlier else None
-    if latest and latest.state is not NightState.UNREADABLE and not again:
+    if latest and asked.is_answered_by(latest) and not again:
         if latest.state is NightState.FINISHED:
             return latest
         night = replace(latest, state=NightState.RUNNING, message="", finished_at=None)
     else:
         night = Night(
-            night_id=_new_id(asked.marks(asked.settings)[0], len(earlier)),
+            night_id=_new_id(asked.mark, len(earlier)),
             model_hash=asked.model.model_hash,
             log_path=str(asked.log),
             log_sha256=asked.log_sha256,
@@ -92,9 +94,11 @@ def begin(site: Site, log: Path, model_hash: str | None, query: str | None, agai
 
 def finished(site: Site, log: Path, model_hash: str | None, query: str | None) -> Night | None:
     """The night that `begin` would start, where it is finished already. Raises as `begin`."""
-    earlier = _asked(site, log, model_hash, query).nights(site.store)
+    asked = _asked(site, log, model_hash, query)
+    earlier = asked.nights(site.store)
     night = site.store.night(earlier[0]) if earlier else None
-    return night if night and night.state is NightState.FINISHED else None
+    is_done = night and night.state is NightState.FINISHED and asked.is_answered_by(night)
+    return night if is_done else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +112,27 @@ class _Asked:
     settings: dict[str, object]
     query: str | None
 
-    def marks(self, settings: dict[str, object]) -> list[str]:
-        """The fingerprint that a night with these settings has in its id, and that of an earlier version."""
-        registration = f"{self.model.model_hash} {self.model.registered_at.isoformat()}"
+    @property
+    def mark(self) -> str:
+        """The fingerprint that a new night has in its id."""
+        return fingerprint(
+            self._place, self.log_sha256, self._registration, placeless(self.settings), self.query
+        )
+
+    @property
+    def _place(self) -> str:
+        return "" if _places(self.settings)[0] else str(self.log)
+
+    @property
+    def _registration(self) -> str:
+        return f"{self.model.model_hash} {self.model.registered_at.isoformat()}"
+
+    def _marks(self, held: dict[str, object]) -> list[str]:
+        """Those that a night with these settings may have: ours, and an earlier version's."""
+        known = [(self._place, placeless(held)), (str(self.log), held), (str(self.spelt), held)]
         return [
-            fingerprint(path, self.log_sha256, registration, settings, self.query)
-            for path in (self.log, self.spelt)
+            fingerprint(place, self.log_sha256, self._registration, settings, self.query)
+            for place, settings in known
         ]
 
     def nights(self, store: Store) -> list[str]:
@@ -121,8 +140,27 @@ class _Asked:
         return [
             night_id
             for night_id, held in store.settings_of_nights(self.model.model_hash, self.log_sha256).items()
-            if any(f"-{mark}" in night_id for mark in self.marks(held)) and as_now(held) == self.settings
+            if any(f"-{mark}" in night_id for mark in self._marks(held))
+            and placeless(as_now(held)) == placeless(self.settings)
         ]
+
+    def is_answered_by(self, night: Night) -> bool:
+        """Whether a night over it stays, or goes on: it read something, and looked where we would look."""
+        missed = any(each.reason == "missing_image" for each in night.set_aside)
+        is_whole = night.state is NightState.FINISHED and not missed
+        looked_there = _places(as_now(night.settings)) == _places(self.settings)
+        return night.state is not NightState.UNREADABLE and (is_whole or looked_there)
+
+
+def _places(settings: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """Where images lie here, by the settings of a night."""
+    log = settings["defect_log"]
+    return log["images_root"], log["paths"]
+
+
+def placeless(settings: Mapping[str, Any]) -> dict[str, object]:
+    """The settings of a night, without where images lie here: the same images are found elsewhere."""
+    return {**settings, "defect_log": settings["defect_log"] | {"images_root": "", "paths": {}}}
 
 
 def _asked(site: Site, log: Path, model_hash: str | None, query: str | None) -> _Asked:
@@ -179,14 +217,14 @@ def check_start(site: Site, log: Path, model_hash: str | None) -> RegisteredMode
 
 
 def fingerprint(
-    log: Path, log_sha256: str, registration: str, settings: dict[str, object], query: str | None
+    place: str | Path, log_sha256: str, registration: str, settings: dict[str, object], query: str | None
 ) -> str:
     """Eight hexadecimal digits that tell this night from any other.
 
-    The log's place counts beside its content, for relative image paths start there; the registration is
+    The log's place counts beside its content where relative image paths start there; the registration is
     the model's hash and when it was registered, for that is when its references were given.
     """
-    text = json.dumps([str(log), log_sha256, registration, settings, query], sort_keys=True)
+    text = json.dumps([str(place), log_sha256, registration, settings, query], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -208,7 +246,7 @@ def read_log(site: Site, night: Night, query: str | None, progress: Progress = N
         settings.columns,
         model.class_names,
         LogReading(
-            images_root=Path(settings.images_root) if settings.images_root else None,
+            images_root=_root(site.workspace, settings.images_root),
             label_map=_words(rule, settings.labels),
             paths=settings.paths,
             query=query,
@@ -219,6 +257,11 @@ def read_log(site: Site, night: Night, query: str | None, progress: Progress = N
         ),
         progress,
     )
+
+
+def _root(workspace: Workspace, spelt: str) -> Path | None:
+    """Where relative image paths start; a relative place counts from the workspace."""
+    return workspace.root / Path(spelt).expanduser() if spelt else None
 
 
 def _words(rule: DecisionRule, mapped: Mapping[str, str]) -> dict[str, str]:

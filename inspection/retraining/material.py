@@ -20,6 +20,7 @@ from inspection.findings import (
     ReferenceImage,
     RegisteredModel,
     Relabel,
+    night_of,
 )
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import Reading, check_image, each_read, reading
@@ -32,6 +33,7 @@ from inspection.recipes.recipe import Recipe, load_recipe
 from inspection.retraining.groups import groups_of
 from inspection.workspace.files import sha256_of
 from inspection.workspace.folder import Workspace
+from inspection.workspace.settings import of_a_night
 from inspection.workspace.store import Store
 
 MOST_OTHERS = 500  # errors of other failure modes, the newest, that judge a candidate
@@ -175,6 +177,23 @@ def gather_material(
         right_read=sum(night.right_read for night in nights),
         mode_of={row: mode for row, (_, mode) in enumerate(joining) if mode},
     )
+
+
+def workspace_of(workspace: Workspace, store: Store, targets: Sequence[str]) -> Workspace:
+    """The workspace with the settings of the line that failure modes and nights belong to.
+
+    Raises UnknownIdError, and RecipeError where they belong to lines whose settings differ.
+    """
+    known = store.states()
+    nights = [store.overview(each if each in known else night_of(each)) for each in targets]
+    asked = {night.of_line: workspace.of_line(night.of_line) for night in nights}
+    if len({repr(of_a_night(each.settings)) for each in asked.values()}) > 1:
+        lines = ", ".join(line or "no line" for line in asked)
+        raise RecipeError(
+            f"{', '.join(targets)} are of lines whose settings differ ({lines}), and one retraining has "
+            "one's: name failure modes of one line"
+        )
+    return next(iter(asked.values()))
 
 
 def _targets(

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inspection.errors import WorkspaceError
@@ -30,6 +30,11 @@ class Workspace:
     def lines_model(self) -> str | None:
         """The model that the line names; None: the deployed one."""
         return (self.line_settings.model if self.line else "") or None
+
+    def of_line(self, line: str) -> "Workspace":
+        """The same with the settings of a line, or with the common ones where fmi.toml has none of it."""
+        known = line in self.settings.lines
+        return replace(self, settings=self.settings.of_line(line), line=line) if known else self
 
     @property
     def store_path(self) -> Path:

@@ -35,6 +35,7 @@ from inspection.findings import (
     Verdict,
 )
 from inspection.workspace.rows import (
+    IMAGE_TABLES,
     Row,
     error_of,
     fetch,
@@ -241,6 +242,13 @@ WHERE mode.night_id = mine.night_id AND EXISTS (
 )
 ORDER BY mode.position
 """
+
+_IMAGES = (
+    f"SELECT image_path FROM ({' UNION '.join(f'SELECT image_path FROM {each}' for each in IMAGE_TABLES)})"
+)
+_IMAGE_FOLDERS = (
+    f"SELECT DISTINCT regexp_replace(image_path, '/[^/]*$', '') AS folder FROM ({_IMAGES}) ORDER BY ALL"
+)
 
 # What may not be removed: what people said of, what models were retrained for, what the next night is
 # compared with, and what runs.
@@ -818,6 +826,18 @@ class Reader(ABC):
         with self._reading() as connection:
             rows = select(connection, "judged_images", "retraining_id", retraining_id)
         return [record_of(JudgedImage, row) for row in rows]
+
+    def images_below(self, folder: str) -> list[str]:
+        """Return the paths of all images in a folder and those in it, each once; no slash at its end."""
+        with self._reading() as connection:
+            rows = fetch(connection, f"{_IMAGES} WHERE starts_with(image_path, ?) ORDER BY ALL", f"{folder}/")
+        return [row["image_path"] for row in rows]
+
+    def image_folders(self) -> list[str]:
+        """Return the folders that images lie in, each once."""
+        with self._reading() as connection:
+            rows = fetch(connection, _IMAGE_FOLDERS)
+        return [row["folder"] for row in rows]
 
 
 # Which ids there are, and what to say about one that is not among them.

@@ -67,6 +67,8 @@ _MODE_DETAILS: dict[str, tuple[str, ...]] = {
 }
 MODEL_NAME = "model"  # of models that nobody gave a name
 NIGHT_TABLES = ("nights", "set_aside", "right_parts", "failure_modes", *_MODE_DETAILS)
+# Those that name image files, with their absolute paths.
+IMAGE_TABLES = ("reference_images", "errors", "suspect_labels", "right_parts", "judged_images")
 RETRAINING_TABLES = (
     "retrainings",
     "retrained_modes",

@@ -49,7 +49,11 @@ class DefectLogSettings(Section):
     labels: dict[str, str] = Field(
         {}, description='for example { NG = "scratch" }: the plant\'s word = the class of the model'
     )
-    images_root: str = Field("", description="folder of relative image paths; empty: the log's folder")
+    images_root: str = Field(
+        "",
+        description="folder in which relative image paths start, itself relative to the workspace; empty: "
+        "the log's folder",
+    )
     paths: dict[str, str] = Field(
         {},
         description="for example { 'Z:\\images' = '/mnt/images' }: a folder as the log spells it = where it "
@@ -64,6 +68,13 @@ class ImageSettings(Section):
         0,
         description="bits that the camera uses of 16-bit files which do not say so themselves; 0: measured "
         "once, on the model's labelled images",
+    )
+    float_white: float = Field(
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="value that is white in TIFF files of floating-point numbers, of which 0 is black; an "
+        "image with other values is set aside",
     )
     most_megapixels: int = Field(100, ge=1, le=1000, description="a larger image is set aside, not decoded")
     most_megabytes: Count = Field(400, description="a larger image file is set aside, not read")

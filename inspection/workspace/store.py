@@ -39,6 +39,7 @@ from inspection.findings import (
 from inspection.workspace.files import replacing
 from inspection.workspace.reader import MODE_IDS, MODEL_IDS, NIGHT_IDS, Reader, read_old_nights, require
 from inspection.workspace.rows import (
+    IMAGE_TABLES,
     NIGHT_TABLES,
     delete,
     insert,
@@ -71,6 +72,10 @@ _NOTE_PRUNED = """
 INSERT INTO pruned_nights BY NAME
 SELECT night_id, model_hash, of_line AS line, log_path, log_sha256, started_at, ?::TIMESTAMPTZ AS pruned_at
 FROM nights WHERE night_id = ?
+"""
+
+_MOVE_IMAGES = """
+UPDATE {table} SET image_path = ? || substr(image_path, ?) WHERE starts_with(image_path, ?)
 """
 
 # In one process DuckDB refuses to open a file for reading while it is open for writing.
@@ -199,6 +204,12 @@ class Store(Reader):
                 connection.execute(_NOTE_PRUNED, [datetime.now(UTC), night_id])
                 delete(connection, NIGHT_TABLES, "night_id", night_id)
         return gone
+
+    def move_images(self, old: str, new: str) -> None:
+        """Write another folder into the paths of images below `old`; both without a slash at the end."""
+        with self._transaction() as connection:
+            for table in IMAGE_TABLES:
+                connection.execute(_MOVE_IMAGES.format(table=table), [new, len(old) + 1, f"{old}/"])
 
     def write_parquet(self, sql: str, target: Path) -> int:
         """Write what SQL answers as a Parquet file, whole or not at all; return how many rows.

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 
@@ -181,11 +182,15 @@ def test_errors_of_another_model_are_set_aside_and_counted(site: Diagnosed) -> N
 
 def test_retraining_stores_the_candidate_and_leaves_the_deployed_model(site: Diagnosed) -> None:
     mode_id = f"{site.night_id}-1"
+    site.store.finish_night(replace(site.store.night(site.night_id), of_line="front"))
+    with (site.root / "fmi.toml").open("a", encoding="utf-8") as settings:
+        settings.write('[lines.front]\nlogs = "/logs"\n[lines.front.training]\nfine_tune_steps = 61\n')
     weights = site.root / site.plant.model.weights_path
     before = weights.read_bytes()
     done_id = retrain(str(site.root), [mode_id], str(site.plant.images / "unseen"), arm="recipes")
     done = site.store.retrainings(mode_id)[0]
     assert done.retraining_id == done_id
+    assert "'fine_tune_steps': 61" in f"{done.settings['training']}"  # the line's
     report = (site.root / "reports" / f"{site.night_id}.html").read_text(encoding="utf-8")
     assert f"{site.store.model(done.candidate_hash).called} (candidate)" in report
     assert done.accuracies[0].after > done.accuracies[0].before

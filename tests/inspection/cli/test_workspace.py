@@ -170,3 +170,14 @@ def test_an_older_store_is_brought_up_to_date_and_its_copy_is_named(fmi: Fmi, tm
     assert answer.stderr.replace("\n", "") == (
         f"The store is brought up to date. As it was before it is kept: {backup}"
     )
+
+
+def test_move_says_where_images_lie_now(fmi: Fmi, site: Diagnosed, tmp_path: Path) -> None:
+    new = tmp_path / "mounted elsewhere"
+    shutil.copytree(site.plant.images, new)
+    answer = fmi("move", site.plant.images, new, "--workspace", site.root)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert "images are read from" in answer.stdout
+    again = fmi("move", site.plant.images, new, "--workspace", site.root)
+    assert again.returncode == 2
+    assert "the store names no image below" in again.stderr.replace("\n", " ")

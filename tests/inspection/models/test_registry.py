@@ -183,7 +183,7 @@ def test_the_bit_depth_is_measured_once_on_the_references_and_kept(
     store.create()
     store.add_model(record, references)
     assert store.model().bit_depth == 12
-    assert models.register(workspace, SPEC, checkpoint, []).bit_depth == 16
+    assert models.register(workspace, SPEC, checkpoint, []).bit_depth is None
 
 
 def test_the_setting_decides_the_bit_depth(workspace: Workspace, checkpoint: Path, tmp_path: Path) -> None:

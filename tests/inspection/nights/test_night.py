@@ -32,7 +32,7 @@ from inspection.nights.phrases import worded
 from inspection.nights.review import title
 from inspection.workspace.files import sha256_of
 from inspection.workspace.settings import of_a_night
-from tests.inspection.conftest import DIMMED, FinishedNight, Plant
+from tests.inspection.conftest import DIMMED, FinishedNight, Plant, rewrite_settings
 from tests.inspection.workspace.records import a_retraining
 
 
@@ -73,7 +73,7 @@ SETTINGS: dict[str, object] = {"blame": {"filters": 20}, "compute": {"seed": 0}}
             {"settings": {"compute": {"seed": 0}, "blame": {"filters": 20}}}, True, id="the order of settings"
         ),
         pytest.param({"log_sha256": "b" * 64}, False, id="the log"),
-        pytest.param({"log": Path("/logs/b.csv")}, False, id="the log's place"),
+        pytest.param({"place": Path("/logs/b.csv")}, False, id="the log's place"),
         pytest.param({"registration": "d" * 64}, False, id="the model"),
         pytest.param({"settings": {"blame": {"filters": 21}, "compute": {"seed": 0}}}, False, id="a setting"),
         pytest.param({"query": "SELECT 1"}, False, id="the query"),
@@ -81,7 +81,7 @@ SETTINGS: dict[str, object] = {"blame": {"filters": 20}, "compute": {"seed": 0}}
 )
 def test_the_fingerprint_changes_with_its_parts_and_only_then(change: dict[str, object], same: bool) -> None:
     parts: dict[str, object] = {
-        "log": LOG,
+        "place": LOG,
         "log_sha256": "a" * 64,
         "registration": "c" * 64,
         "settings": SETTINGS,
@@ -134,6 +134,57 @@ def test_the_model_is_the_newest_deployed_or_the_one_that_is_named(site: Site, m
     assert nights.begin(site, mine.log, mine.model.model_hash[:10], None, False).model_hash == (
         mine.model.model_hash
     )
+
+
+# --- where images lie ---
+
+
+def test_where_images_lie_makes_no_other_night(site: Site, mine: Plant, tmp_path: Path) -> None:
+    """The root of a log's images is renamed, and mounted elsewhere; the log moves along."""
+    done, ids = list[Night](), set[str]()
+    for root in ("/mnt/a", "/mnt/b"):
+        log = Path(shutil.copy(mine.log, tmp_path / root.replace("/", "-")))
+        rewrite_settings(mine.workspace.root, f'defect_log.images_root = "{root}"')
+        rewrite_settings(mine.workspace.root, f"defect_log.paths = {{ 'Z:' = '{root}' }}")
+        here = nights.open_site(mine.workspace.root)
+        found = nights.finished(here, log, None, None)
+        done.append(finished_of(here, begun(here, log)) if found is None else found)
+        ids.add(begun(here, log).night_id)
+    assert len(ids) == 1
+    assert done[0] == done[1]
+
+
+def test_a_night_from_before_is_known_although_where_images_lie_counted_then(site: Site, mine: Plant) -> None:
+    rewrite_settings(mine.workspace.root, 'defect_log.images_root = "/mnt/a"')
+    here = nights.open_site(mine.workspace.root)
+    before = of_before(here, replace(mine, workspace=here.workspace), NightState.FINISHED)
+    assert begun(here, mine.log).night_id == before.night_id
+
+
+@pytest.mark.parametrize("state", [NightState.FINISHED, NightState.FAILED])
+def test_a_night_that_missed_images_or_has_not_ended_looks_anew_where_they_lie_now(
+    site: Site, mine: Plant, state: NightState
+) -> None:
+    first = begun(site, mine.log)
+    if state is NightState.FINISHED:
+        nights.finish(site, first, Results(3, 2, (SetAside(1, "missing_image", "gone"),)))
+    else:
+        site.store.fail_night(first.night_id, "the share went away")
+    assert begun(site, mine.log).night_id == first.night_id
+    rewrite_settings(mine.workspace.root, 'defect_log.images_root = "/mnt/b"')
+    assert begun(nights.open_site(mine.workspace.root), mine.log).night_id != first.night_id
+
+
+def test_a_relative_root_starts_in_the_workspace(site: Site, mine: Plant, tmp_path: Path) -> None:
+    shutil.copytree(mine.images, mine.workspace.root / "pictures")
+    log = tmp_path / "relative.csv"
+    text = mine.log.read_text(encoding="utf-8").replace(f"{mine.images}/", "").replace("/", "\\")
+    log.write_text(text, encoding="utf-8")
+    rewrite_settings(mine.workspace.root, 'defect_log.images_root = "pictures"')
+    here = nights.open_site(mine.workspace.root)
+    found = nights.read_log(here, begun(here, log), None)
+    assert {row.image_path.parents[2] for row in found.rows} == {mine.workspace.root / "pictures"}
+    assert found.set_aside == ()
 
 
 # --- begun again ---

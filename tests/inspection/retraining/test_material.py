@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inspection.errors import ModelError, RecipeError
+from inspection.errors import ModelError, RecipeError, UnknownIdError
 from inspection.findings import Judgement, LoggedError, Relabel, RightPart, SuspectLabel, Verdict
 from inspection.inputs.defect_log import read_defect_log, write_defect_log
 from inspection.inputs.image_sets import LabelledImage
@@ -19,7 +19,7 @@ from inspection.inputs.labelled import Labelled
 from inspection.recipes.recipe import RecipeTransform, load_recipe
 from inspection.retraining import arms
 from inspection.retraining.arms import Workshop, epochs, with_recipe
-from inspection.retraining.material import RetrainingRequest, gather_material
+from inspection.retraining.material import RetrainingRequest, gather_material, workspace_of
 from inspection.workspace.settings import Settings, TrainingSettings
 from tests.inspection.conftest import DIMMED, FinishedNight
 from tests.inspection.retraining.conftest import gathered, mode_of
@@ -46,6 +46,26 @@ def test_the_training_and_the_clean_images_are_the_references(finished: Finished
     np.testing.assert_array_equal(
         material.logged.images, pixels([error.image_path for error in mode_of(finished).errors])
     )
+
+
+def test_a_retraining_has_the_settings_of_the_line_of_its_night(
+    finished: FinishedNight, tmp_path: Path
+) -> None:
+    mine = finished.copied(tmp_path / "plant")
+    store, night, mode = mine.plant.store, mine.night, mode_of(finished).mode_id
+    for number, line in enumerate(("front", "rear", "gone"), 1):
+        store.finish_night(replace(night, night_id=f"n{number}", of_line=line, modes=()))
+    lines = {"front": {"logs": "a", "images": {"bit_depth": 12}}, "rear": {"logs": "b"}}
+    settings = Settings(**mine.plant.settings.model_dump() | {"lines": lines})
+    workspace = replace(mine.plant.workspace, settings=settings)
+    assert workspace_of(workspace, store, [mode]) == workspace
+    assert workspace_of(workspace, store, ["n1"]).settings.images.bit_depth == 12
+    assert workspace_of(workspace, store, ["n2", mode]).settings.images.bit_depth == 0
+    assert workspace_of(workspace, store, ["n3"]) == workspace  # fmi.toml has no such line any more
+    with pytest.raises(RecipeError, match=r"n1, n2 are of lines whose settings differ \(front, rear\)"):
+        workspace_of(workspace, store, ["n1", "n2"])
+    with pytest.raises(UnknownIdError):
+        workspace_of(workspace, store, ["n9-1"])
 
 
 def test_holdout_images_that_stand_in_the_log_are_left_out(finished: FinishedNight) -> None:
