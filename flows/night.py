@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
+from numpy.typing import NDArray
 from prefect import flow, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
@@ -24,14 +26,14 @@ from prefect.tasks import Task
 from flows.followed import show_night
 from flows.progress import remark, step
 from flows.scope import Errors, Scope
-from fmi_engine.blame import join
 from fmi_engine.errors import EngineError
 from fmi_engine.presets import find_preset
-from fmi_engine.types import Screening
+from inspection import tuning
 from inspection.causes import diagnosis
 from inspection.errors import InspectionError, interrupted
 from inspection.evidence import blame, heat_maps, primitives, reproduced, responses, surface
 from inspection.evidence.blame import LayerProbe
+from inspection.evidence.held import BATCH, HeldErrors, let_go
 from inspection.evidence.reproduced import ReproducedErrors
 from inspection.findings import (
     BlamedFilter,
@@ -46,16 +48,16 @@ from inspection.findings import (
     SuspectLabel,
 )
 from inspection.inputs.defect_log import DefectLog
+from inspection.inputs.labelled import sample
 from inspection.modes import grouping, mode_recipe, side_by_side, suspect_labels
-from inspection.modes.grouping import Grouping
+from inspection.modes.grouping import Grouping, Whole
 from inspection.nights import night as nights
 from inspection.nights.affected import Origins
 from inspection.nights.phrases import all_errors
 from inspection.workspace.jobs import announced
-from inspection.workspace.store import Store
 
-BATCH = 256  # errors screened in one task
 RESULT = re.compile(r"(\d{8}-[0-9a-f]{8}(?:-\d+)?)-[a-z_]+-")  # the name of what a step of a night kept
+ENDED = (NightState.FINISHED, NightState.UNREADABLE)
 NAMED = 3  # missing files that a message names
 
 
@@ -77,14 +79,15 @@ def night(
     with nights.turn(site, Path(log), _say_who_runs_it):
         nights.settle(site)
         begun = nights.begin(site, Path(log), model_hash, query, again)
-        scope = Scope(str(site.workspace.root), begun.night_id, begun.model_hash, line=line)
+        seed = site.workspace.settings.compute.seed
+        scope = Scope(str(site.workspace.root), begun.night_id, begun.model_hash, line=line, seed=seed)
         leases, mine = site.workspace.leases, nights.lease_of(begun.log_sha256)
         with announced(leases, mine, "night", (begun.night_id,), str(flow_run.id or "")):
             if begun.state is NightState.FINISHED:
                 _mend(site, begun, scope, query)
             else:
                 _run_or_fail(site, scope, query)
-        _forget_ended(site.store)
+        _forget_ended(site)
     show_night(site.workspace, site.store.night(begun.night_id))
     return begun.night_id
 
@@ -102,13 +105,15 @@ def _say_who_runs_it(holder: str) -> None:
     remark(f"This night is being run by {holder}; waiting until it has ended.")
 
 
-def _forget_ended(store: Store) -> None:
+def _forget_ended(site: nights.Site) -> None:
     """Remove what the steps of finished and of removed nights kept: nobody goes on there."""
-    states = store.states() | dict.fromkeys(store.pruned_nights(), NightState.FINISHED)
+    states = site.store.states() | dict.fromkeys(site.store.pruned_nights(), NightState.FINISHED)
+    ended = {night_id for night_id, state in states.items() if state in ENDED}
     for path in PREFECT_LOCAL_STORAGE_PATH.value().glob("*"):
         known = RESULT.match(path.name)
-        if known and states.get(known[1]) in (NightState.FINISHED, NightState.UNREADABLE):
+        if known and known[1] in ended:
             path.unlink(missing_ok=True)
+    let_go(site.workspace, ended)
 
 
 # --- the night's order ---
@@ -165,9 +170,9 @@ def _find_modes(
     scope: Scope, log: DefectLog, found: ReproducedErrors, seconds: dict[str, float]
 ) -> tuple[list[FailureMode], tuple[LoggedError, ...]]:
     with nights.timed(seconds, "blame"):
-        batches = range(0, len(found.errors), BATCH)
-        screening = join([screen_errors(scope.part(f"{first}"), first, found) for first in batches])
-    errors = Errors(found.errors, found.images, screening)
+        for first in range(0, len(found.errors), BATCH):
+            screen_errors(scope.part(f"{first}"), first, found.held, found.true[first : first + BATCH])
+    errors = Errors(found.held, np.arange(len(found.errors)))
     with nights.timed(seconds, "operations"):
         measure_responses(scope)
     with nights.timed(seconds, "grouping"):
@@ -175,15 +180,25 @@ def _find_modes(
         right = tuple(row.said for row in log.right)
         groups = group_errors(scope, errors, Origins(contexts, right, nights.count_lost(found.set_aside)))
     modes = [
-        _diagnose_mode(scope.mode(number), errors.part(group.rows), group.diagnosis, seconds)
+        _diagnose_mode(scope.mode(number), found, errors.part(group.rows), group.diagnosis, seconds)
         for number, group in enumerate(groups.modes, 1)
     ]
-    return modes, errors.part(groups.unclustered).logged
+    return modes, _logged(found, groups.unclustered)
+
+
+def _logged(found: ReproducedErrors, rows: NDArray[np.int64]) -> tuple[LoggedError, ...]:
+    return tuple(found.errors[i] for i in rows)
 
 
 def _diagnose_mode(
-    scope: Scope, errors: Errors, found: Diagnosis | None, seconds: dict[str, float]
+    scope: Scope,
+    reproduced: ReproducedErrors,
+    whole: Errors,
+    found: Diagnosis | None,
+    seconds: dict[str, float],
 ) -> FailureMode:
+    logged = _logged(reproduced, whole.rows)
+    errors = whole.part(sample(len(whole), tuning.SAMPLED_ERRORS, scope.seed))
     with nights.timed(seconds, "blame"):
         probes = probe_layers(scope, errors)
         flip_rates = nights.best_first(
@@ -193,11 +208,12 @@ def _diagnose_mode(
     with nights.timed(seconds, "diagnosis"):
         found = found or diagnose(scope, errors)
         signature = sign_mode(scope, errors)
-        suspects = list_suspects(scope, errors)
+        suspects = list_suspects(scope, errors, _logged(reproduced, errors.rows))
         comparisons = compare(scope, errors, found)
     with nights.timed(seconds, "primitives"):
         filters = invert_filters(scope, best, errors)
-        logged = errors.logged if flip_rates[0].withheld else draw_heat_maps(scope, best.layer, errors)
+        if not flip_rates[0].withheld:
+            logged = _with_heat_maps(scope, best.layer, whole, logged)
     with nights.timed(seconds, "recipe"):
         written = write_recipe(scope, errors, found, flip_rates, filters)
     return nights.complete(
@@ -214,6 +230,15 @@ def _diagnose_mode(
             comparisons=comparisons,
         )
     )
+
+
+def _with_heat_maps(
+    scope: Scope, layer: str, errors: Errors, logged: tuple[LoggedError, ...]
+) -> tuple[LoggedError, ...]:
+    """The errors of a failure mode, with maps of those that get one."""
+    drawn = heat_maps.which_get_one(logged)
+    some = draw_heat_maps(scope, layer, errors.part(drawn), tuple(logged[i] for i in drawn))
+    return tuple(dict(zip(drawn.tolist(), some, strict=True)).get(i, each) for i, each in enumerate(logged))
 
 
 # --- its steps ---
@@ -273,12 +298,11 @@ def reproduce_errors(scope: Scope, log: DefectLog) -> ReproducedErrors:
 
 
 @night_task
-def screen_errors(scope: Scope, first: int, found: ReproducedErrors) -> Screening:
-    """Blame every filter for one batch of errors."""
-    rows = slice(first, first + BATCH)
-    images, true = found.images[rows], found.true[rows]
+def screen_errors(scope: Scope, first: int, held: HeldErrors, true: NDArray[np.int64]) -> None:
+    """Blame every filter for one batch of errors, of these classes, and keep that beside their images."""
+    images = held.images(np.arange(first, first + len(true)))
     with step("Blaming filters", len(images)) as advance:
-        return blame.screen(scope.subject(), images, true, advance)
+        held.keep_screening(first, blame.screen(scope.subject(), images, true, advance))
 
 
 @night_task
@@ -291,8 +315,10 @@ def measure_responses(scope: Scope) -> None:
 
 @night_task
 def group_errors(scope: Scope, errors: Errors, origins: Origins) -> Grouping:
-    """Group the errors into failure modes."""
-    return grouping.group_errors(scope.case(errors), origins)
+    """Group the errors of the night into failure modes: of many a sample, which the others join."""
+    few = errors.part(sample(len(errors), tuning.SAMPLED_ERRORS, scope.seed))
+    whole = Whole(len(errors), few.rows, errors.held.screening)
+    return grouping.group_errors(scope.case(few), origins, whole)
 
 
 @night_task
@@ -304,7 +330,7 @@ def probe_layers(scope: Scope, errors: Errors) -> tuple[LayerProbe, ...]:
 @night_task
 def verify_layer(scope: Scope, probe: LayerProbe, errors: Errors) -> FlipRate:
     """Patch the top filters of one layer beside both controls."""
-    with step(f"Patching {probe.layer}", len(errors.logged)) as advance:
+    with step(f"Patching {probe.layer}", len(errors)) as advance:
         return blame.verify(scope.case(errors), probe, advance)
 
 
@@ -321,9 +347,9 @@ def sign_mode(scope: Scope, errors: Errors) -> tuple[float, ...]:
 
 
 @night_task
-def list_suspects(scope: Scope, errors: Errors) -> tuple[SuspectLabel, ...]:
+def list_suspects(scope: Scope, errors: Errors, logged: Sequence[LoggedError]) -> tuple[SuspectLabel, ...]:
     """List the labels that several signs say are wrong."""
-    return suspect_labels.suspect_labels(scope.case(errors), errors.logged)
+    return suspect_labels.suspect_labels(scope.case(errors), logged)
 
 
 @night_task
@@ -346,10 +372,12 @@ def invert_filters(scope: Scope, probe: LayerProbe, errors: Errors) -> tuple[Bla
 
 
 @night_task
-def draw_heat_maps(scope: Scope, layer: str, errors: Errors) -> tuple[LoggedError, ...]:
+def draw_heat_maps(
+    scope: Scope, layer: str, errors: Errors, logged: Sequence[LoggedError]
+) -> tuple[LoggedError, ...]:
     """Draw where on each error the filter of the best layer answers that is most to blame for it."""
-    with step("Drawing heat maps", min(len(errors.logged), heat_maps.MOST)) as advance:
-        return heat_maps.draw_heat_maps(scope.case(errors), errors.logged, scope.mode_id, layer, advance)
+    with step("Drawing heat maps", len(errors)) as advance:
+        return heat_maps.draw_heat_maps(scope.case(errors), logged, scope.mode_id, layer, advance)
 
 
 @night_task
@@ -383,7 +411,11 @@ def finish(
         modes=tuple(modes),
         unclustered=tuple(unclustered),
         seconds=seconds,
-        notes=(*log.notes, *found.notes, *filter(None, [note])),
+        notes=(
+            *log.notes,
+            *found.notes,
+            *filter(None, [nights.note_of_sample(len(found.errors), scope.seed), note]),
+        ),
         right=log.right,
         parts_logged=nights.parts_logged(log),
     )

@@ -1,4 +1,4 @@
-"""What the night's tasks hand to each other: a part of a night, and its errors. Both can be pickled."""
+"""What the night's tasks hand to each other: a part of a night, by name, and its errors, by position."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.types import Screening
 from inspection.evidence.case import Case
+from inspection.evidence.held import HeldErrors
 from inspection.evidence.responses import Responses, measure_responses
 from inspection.evidence.subject import Subject, subject_of
-from inspection.findings import LoggedError
 from inspection.nights.night import mode_id
 from inspection.progress import Progress
 
@@ -27,6 +26,7 @@ class Scope:
     within: str = ""  # a batch of the night's errors, or a layer of the mode
     making: str = ""  # tells a night that is made again from the first time
     line: str = ""  # whose settings it has; empty: those of the workspace
+    seed: int = 0  # of its samples
 
     def mode(self, number: int) -> "Scope":
         """A failure mode of the night; they count from 1."""
@@ -52,8 +52,8 @@ class Scope:
 
     def case(self, errors: "Errors") -> Case:
         """The errors with all that they are compared with."""
-        subject = self.subject()
-        return Case(subject, _responses(subject), errors.screening, errors.images)
+        subject, held, rows = self.subject(), errors.held, errors.rows
+        return Case(subject, _responses(subject), held.screening(rows), held.images(rows))
 
 
 @lru_cache(maxsize=1)
@@ -64,12 +64,14 @@ def _responses(subject: Subject) -> Responses:
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Some of a night's errors, with their images and their screening, all in the same order."""
+    """Some of a night's errors: where those of the night are held, and which are meant."""
 
-    logged: tuple[LoggedError, ...]
-    images: NDArray[np.uint8]  # (errors, height, width, channel)
-    screening: Screening
+    held: HeldErrors
+    rows: NDArray[np.int64]  # by position
 
-    def part(self, rows: NDArray[np.int64]) -> "Errors":
-        """Some of them, by position."""
-        return Errors(tuple(self.logged[i] for i in rows), self.images[rows], self.screening.subset(rows))
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, which: NDArray[np.int64]) -> "Errors":
+        """Some of them, by position among these."""
+        return Errors(self.held, self.rows[which])

@@ -13,7 +13,7 @@ from fmi_engine.classifier import Classifier
 from fmi_engine.energy import energies, patch_energy, patch_every_energy
 from fmi_engine.probe import Resumption, cut_at, recorded
 from fmi_engine.reference import Batch, Reference
-from fmi_engine.types import FloatArray, Layer, Screening, Verification
+from fmi_engine.types import FloatArray, Images, Layer, Screening, Verification
 
 Progress = Callable[[int], None] | None
 Begun = tuple[Tensor, ...]
@@ -30,7 +30,7 @@ def screen(
     classifier: Classifier,
     layers: Sequence[Layer],
     reference: Reference,
-    images: NDArray[np.uint8],
+    images: Images,
     true: NDArray[np.int64],
     batch_size: int = 32,
     progress: Progress = None,
@@ -107,9 +107,7 @@ def most_blamed(blame: FloatArray, k: int) -> list[int]:
     return [int(c) for c in np.argsort(-blame.mean(0), kind="stable")[:k]]
 
 
-def run_up_to(
-    classifier: Classifier, cut: Resumption, images: NDArray[np.uint8], batch_size: int = 32
-) -> list[Begun]:
+def run_up_to(classifier: Classifier, cut: Resumption, images: Images, batch_size: int = 32) -> list[Begun]:
     """Run 8-bit images (images, height, width, channel) up to a layer, for what goes on from there."""
     with torch.no_grad():
         batches = range(0, len(images), batch_size)
@@ -170,7 +168,7 @@ class Patching:
         """Cut the network at a layer."""
         return cls(classifier, layer, reference, cut_at(classifier, layer.name), batch_size)
 
-    def run_up(self, images: NDArray[np.uint8]) -> list[Begun]:
+    def run_up(self, images: Images) -> list[Begun]:
         """Run 8-bit images (images, height, width, channel) up to the layer."""
         return run_up_to(self.classifier, self.cut, images, self.batch_size)
 
@@ -188,7 +186,7 @@ class Trial:
 def verify(
     patching: Patching,
     screening: Screening,
-    images: NDArray[np.uint8],
+    images: Images,
     trial: Trial,
     progress: Progress = None,
 ) -> Verification:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,14 @@ ABLATION_SIGNIFICANCE = 0.01  # of a p-value: below it, chance is ruled out
 FloatArray = NDArray[np.float32]
 Layout = Literal["source", "shuffled", "constant"]
 """Where a target's energy lies: as in the source image, permuted, or spread evenly."""
+
+
+class Images(Protocol):
+    """8-bit images (images, height, width, channel): an array, or what reads some of them where asked."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, which: slice | NDArray[np.int64], /) -> NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True, slots=True, order=True)

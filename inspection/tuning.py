@@ -25,6 +25,12 @@ NEARLY_ALL = 0.8  # of an energy; what is left over is next to none
 # Sizes, for it is also how far nearly all of a group's members lie apart.
 SIGNIFICANCE = 0.05  # of tests and controls
 
+# --- how many are looked at (flows, modes) ---
+
+# Of fewer nothing changes. Of a night of more, so many are grouped and the rest joins those it is like; of a
+# failure mode of more, so many are diagnosed. HDBSCAN grows with the square, and so would all the rest.
+SAMPLED_ERRORS = 2000  # ten times EXAMINED_ERRORS: a group of SMALLEST_GROUP fills those, too
+
 # --- shifts and explained shares (evidence) ---
 
 EXAMINED_ERRORS = 200  # of a group, at most: bounds the time for comparing them one by one

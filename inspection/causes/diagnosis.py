@@ -12,7 +12,6 @@ from inspection.causes.ranking import control_share, rank, shares_of, steps_of
 from inspection.causes.unclaimed import cause_without_claim
 from inspection.evidence.case import Case
 from inspection.findings import Cause, Diagnosis
-from inspection.inputs.labelled import sample
 from inspection.operations.catalogue import Change
 
 LOCAL = ("shadow", "hot spot")  # families of operations that change one place of an image
@@ -95,8 +94,7 @@ def _measured(best: MeasuredMatch, family: str, found: Diagnosis) -> Diagnosis:
 
 
 def _family(case: Case, best: MeasuredMatch, found: Diagnosis) -> str:
-    few = case.part(sample(len(case), tuning.EXAMINED_ERRORS, case.subject.settings.compute.seed))
-    return family_of(measured_on(few, best.name), best.name, found.matches[0].family)
+    return family_of(measured_on(case, best.name), best.name, found.matches[0].family)
 
 
 def change_of(case: Case, found: Diagnosis) -> Change:

@@ -21,7 +21,6 @@ from inspection.evidence.failing_textures import failing_textures
 from inspection.evidence.nearest import Baselines, NearestMatch, PatchEvidence
 from inspection.evidence.place import PlaceMatch
 from inspection.evidence.shift import Shares
-from inspection.inputs.labelled import sample
 from inspection.operations.catalogue import Change
 from inspection.recipes.overlays import RESIDUAL_TEXTURE, TEXTURE_PRIMITIVE
 
@@ -60,7 +59,7 @@ def match_measured(
     (mean of three shares), or than another, by so much that the second would not make up for it, it is not
     tried on the second.
     """
-    case = case.part(sample(len(case), tuning.EXAMINED_ERRORS, case.subject.settings.compute.seed))
+    case = case.part(case.examined)
     halves: list[_Half] = []
     for one, other in _halves(case.true):
         half = _Half(case.part(other), measured_on(case.part(one)))
@@ -78,10 +77,14 @@ def match_measured(
 
 
 def measured_on(case: Case, name: str = "") -> MeasuredChange:
-    """What is measured on the errors of a case, and of a change of that name all that it takes."""
-    change = measure_change(case.images, case.true, case.subject.correct, case.subject.good)
+    """What is measured on the errors of a case that are looked at one by one.
+
+    Of a change of that name all that it takes.
+    """
+    few, subject = case.part(case.examined), case.subject
+    change = measure_change(few.images[:], few.true, subject.correct, subject.good)
     takes_primitives = name in PARTS and PARTS[name].primitive
-    return with_primitives(change, failing_textures(case)) if takes_primitives else change
+    return with_primitives(change, failing_textures(few)) if takes_primitives else change
 
 
 @dataclass(frozen=True, slots=True)

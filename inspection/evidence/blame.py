@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fmi_engine import blame as engine
 from fmi_engine.probe import find_layer
-from fmi_engine.types import FloatArray, Layer, Screening, Verification
+from fmi_engine.types import FloatArray, Images, Layer, Screening, Verification
 from inspection.evidence.case import Case
 from inspection.evidence.subject import Subject
 from inspection.findings import BlamedFilter, FlipRate
@@ -17,9 +17,7 @@ from inspection.progress import Progress
 from inspection.workspace.settings import Settings
 
 
-def screen(
-    subject: Subject, images: NDArray[np.uint8], true: NDArray[np.int64], progress: Progress = None
-) -> Screening:
+def screen(subject: Subject, images: Images, true: NDArray[np.int64], progress: Progress = None) -> Screening:
     """Blame every filter of every layer for a batch of errors."""
     return engine.screen(
         subject.classifier,

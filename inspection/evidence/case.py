@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine.response import blame_weights, observed_shift
-from fmi_engine.types import FloatArray, Screening
+from fmi_engine.types import FloatArray, Images, Screening
 from inspection import tuning
+from inspection.evidence.held import HeldImages
 from inspection.evidence.nearest import NearestReferences, find_nearest
 from inspection.evidence.newness import Newness, unchanged
 from inspection.evidence.responses import Induced, ResponsePaths, Responses, measure_change_of
@@ -29,14 +30,15 @@ class Case:
     subject: Subject
     responses: Responses
     screening: Screening
-    images: NDArray[np.uint8]  # (errors, height, width, channel)
+    images: Images  # (errors, height, width, channel)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def part(self, rows: NDArray[np.int64]) -> "Case":
         """Some of the errors, by position, as a case of their own."""
-        return Case(self.subject, self.responses, self.screening.subset(rows), self.images[rows])
+        images = self.images.part(rows) if isinstance(self.images, HeldImages) else self.images[rows]
+        return Case(self.subject, self.responses, self.screening.subset(rows), images)
 
     @property
     def true(self) -> NDArray[np.int64]:

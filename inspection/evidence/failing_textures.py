@@ -74,15 +74,15 @@ def _over_active(case: Case) -> tuple[Layer, dict[int, float]] | None:
 
 
 def _invert(case: Case, layer: Layer, channels: Sequence[int]) -> list[Inversion]:
-    subject = case.subject
+    subject, images = case.subject, case.images[:]
     seed = subject.settings.compute.seed * PICTURES
     jobs = [Job(FilterRef(layer.name, k), 0, seed + i) for k in channels for i in range(PICTURES)]
     return invert(
         subject.classifier,
         jobs,
-        case.images,
+        images,
         PRESETS["texture"],
         subject.reference,
-        Examples(case.images, {}),
+        Examples(images, {}),
         Run(cache=PrimitiveCache(subject.workspace.primitive_cache)),
     )

@@ -22,16 +22,22 @@ MOST = 500  # errors of a failure mode that get one, those with the largest marg
 SIDE = 64  # pixels of a map's longer side at most: 500 maps have 2 MB at most, whatever the layer
 
 
+def which_get_one(logged: Sequence[LoggedError]) -> NDArray[np.int64]:
+    """Positions of those errors of a failure mode that get a map: of many those with the largest margins."""
+    margins = np.array([error.margin for error in logged])
+    return np.sort(np.argsort(-margins, kind="stable")[:MOST])
+
+
 def draw_heat_maps(
     case: Case, logged: Sequence[LoggedError], mode_id: str, layer: str, progress: Progress = None
 ) -> tuple[LoggedError, ...]:
-    """The errors of a failure mode, in order, with the maps of the filters of a layer most to blame for each.
+    """Errors of a failure mode, in order, with the maps of the filters of a layer most to blame for each.
 
-    Those that get none are as they were: by their margin, or because no filter of the layer is to blame.
+    Those for which no filter of the layer is to blame are as they were.
     """
     folder = case.subject.workspace.night_folder(night_of(mode_id)) / f"heat-{mode_id}"
     blame, drawn = case.screening.blame[layer], list(logged)
-    rows = np.argsort(-case.screening.margin, kind="stable")[:MOST]
+    rows = np.argsort(-case.screening.margin, kind="stable")
     rows = rows[blame[rows].max(1) > 0]
     size = case.subject.settings.compute.batch_size
     for start in range(0, len(rows), size):

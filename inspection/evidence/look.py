@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fmi_engine.reference import summarise
 from fmi_engine.texture import ANGULAR_BINS, RADIAL_BINS, spectral_statistics
-from fmi_engine.types import FloatArray
+from fmi_engine.types import FloatArray, Images
 from inspection import tuning
 from inspection.inputs.labelled import Labelled
 
@@ -29,7 +29,7 @@ class Looks:
     sigma: FloatArray  # (entries,): spread between images of one class
     weights: FloatArray  # (entries,): every group of entries has the same total
 
-    def standardise(self, images: NDArray[np.uint8], true: NDArray[np.int64]) -> FloatArray:
+    def standardise(self, images: Images, true: NDArray[np.int64]) -> FloatArray:
         """The shift (images, entries) of images against the look of their true class, in sigma."""
         return np.asarray((describe_images(images) - self.mean[true]) / self.sigma, np.float32)
 
@@ -43,18 +43,22 @@ def normal_looks(correct: Labelled, classes: int, minimum_per_class: int) -> Loo
     return Looks(normal.energy, normal.sigma, weights.astype(np.float32))
 
 
-def describe_images(images: NDArray[np.uint8]) -> FloatArray:
+def describe_images(images: Images) -> FloatArray:
     """The descriptors (images, entries) of 8-bit images (images, height, width, channel).
 
     To the last bit, that of an image depends on no other: measurements are kept under a hash of them.
     """
-    keys = [(hashlib.blake2b(image.tobytes(), digest_size=16).digest(), image.shape) for image in images]
+    keys = [
+        (hashlib.blake2b(image.tobytes(), digest_size=16).digest(), image.shape)
+        for start in range(0, len(images), TOGETHER)
+        for image in images[start : start + TOGETHER]
+    ]
     with _LOCK:
         found = {key: _DESCRIBED[key] for key in keys if key in _DESCRIBED}
     missing = list({key: i for i, key in enumerate(keys) if key not in found}.items())
     for start in range(0, len(missing), TOGETHER):
         some = missing[start : start + TOGETHER]
-        groups = _groups(images[[i for _, i in some]])
+        groups = _groups(images[np.array([i for _, i in some])])
         rows = np.concatenate(list(groups.values()), axis=1).astype(np.float32)
         found |= {key: row for (key, _), row in zip(some, rows, strict=True)}
     with _LOCK:

@@ -1,14 +1,15 @@
 """Which errors of a defect log a night works on: those that the registered model reproduces."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.classifier import Classifier, Preprocessing
+from fmi_engine.classifier import Preprocessing
 from inspection.errors import ImageError
 from inspection.evidence import mismatch
+from inspection.evidence.held import HeldErrors, HeldImages, hold
 from inspection.evidence.subject import Subject
 from inspection.findings import ErrorKind, LoggedError, RegisteredModel, SetAside
 from inspection.inputs.defect_log import DefectLog, LogRow, is_as_checked, why_not_read
@@ -20,50 +21,97 @@ THUMBNAIL = 96  # pixels, the longer side
 
 @dataclass(frozen=True, slots=True)
 class ReproducedErrors:
-    """The errors a night works on, their images in the same order, and what was set aside."""
+    """The errors a night works on, where they are held, and what was set aside."""
 
     errors: tuple[LoggedError, ...]
-    images: NDArray[np.uint8]  # (errors, height, width, channel)
+    held: HeldErrors  # in the same order
     true: NDArray[np.int64]  # (errors,), class index
     set_aside: tuple[SetAside, ...]
     notes: tuple[str, ...] = ()  # why many of them may not be made again
+
+    @property
+    def images(self) -> HeldImages:
+        """Of the errors, in order."""
+        return self.held.images(np.arange(len(self.errors)))
 
 
 def reproduce_errors(
     subject: Subject, night_id: str, log: DefectLog, progress: Progress = None
 ) -> ReproducedErrors:
-    """Read and decode the log's images, once each, and keep the errors that the model makes again.
+    """Read and decode the log's images, once each, and hold the errors that the model makes again.
 
     A row whose error the model does not reproduce speaks of another model: it is set aside and counted. So is
-    one whose image vanished or changed since the log was checked.
+    one whose image vanished or changed since the log was checked. One batch of images is in memory at a time.
     """
-    workspace, model, classifier = subject.workspace, subject.model, subject.classifier
+    model, p = subject.model, subject.classifier.preprocessing
     how = reading(subject.settings.images, model.bit_depth, model.prepared)
-    read = tuple(_read(log.rows, classifier.preprocessing, how, progress))
-    rows = [row for row, image in zip(log.rows, read, strict=True) if not isinstance(image, SetAside)]
-    images = _stacked([image for image in read if not isinstance(image, SetAside)], classifier.preprocessing)
-    logits = _logits(classifier, images, subject.settings.compute.batch_size)
-    names = classifier.class_names
-    errors, kept, odd = [], [], [image for image in read if isinstance(image, SetAside)]
-    said = []
-    for i, row in enumerate(rows):
-        predicted = names[int(logits[i].argmax())]
-        behind = float(logits[i].max() - logits[i, names.index(row.predicted_label)])
-        said.append(mismatch.Row(row, predicted, behind))
-        if predicted == row.predicted_label:
-            picture = workspace.night_folder(night_id) / "errors" / f"{row.row:06d}.png"
-            write_image(picture, thumbnail(images[i]))
-            errors.append(_logged_error(row, model, names, logits[i], workspace.relative(picture)))
-            kept.append(i)
-        else:
-            odd.append(_not_reproduced(row, predicted, model))
+    read = zip(log.rows, _read(log.rows, p, how, progress), strict=True)
+    judged, unread = _Judged(subject, night_id), list[SetAside]()
+    with hold(subject.workspace, night_id, (p.height, p.width, p.channels)) as (held, file):
+        for rows, images in _batches(read, unread, subject.settings.compute.batch_size):
+            file.write(judged.take(rows, images).tobytes())
+    names = subject.classifier.class_names
     return ReproducedErrors(
-        tuple(errors),
-        images[kept],
-        np.array([names.index(error.true_label) for error in errors], np.int64),
-        (*log.set_aside, *odd),
-        tuple(filter(None, [mismatch.reason(subject, said)])),
+        tuple(judged.errors),
+        held,
+        np.array([names.index(error.true_label) for error in judged.errors], np.int64),
+        (*log.set_aside, *unread, *judged.odd),
+        tuple(filter(None, [mismatch.reason(subject, judged.said)])),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What the model says of the rows of a log, batch after batch."""
+
+    subject: Subject
+    night_id: str
+    errors: list[LoggedError] = field(default_factory=list)
+    odd: list[SetAside] = field(default_factory=list)  # that it does not make again
+    said: list[mismatch.Row] = field(default_factory=list)  # of every row
+
+    def take(self, rows: Sequence[LogRow], images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Judge a batch; returns the images of its errors that the model makes again."""
+        classifier, kept = self.subject.classifier, np.zeros(len(rows), bool)
+        logits = classifier.logits(classifier.prepare(images)).cpu().numpy()
+        for i, row in enumerate(rows):
+            kept[i] = self._judge(row, images[i], logits[i])
+        return images[kept]
+
+    def _judge(self, row: LogRow, image: NDArray[np.uint8], logits: NDArray[np.float32]) -> bool:
+        workspace, model, names = (
+            self.subject.workspace,
+            self.subject.model,
+            self.subject.classifier.class_names,
+        )
+        predicted = names[int(logits.argmax())]
+        behind = float(logits.max() - logits[names.index(row.predicted_label)])
+        self.said.append(mismatch.Row(row, predicted, behind))
+        if predicted != row.predicted_label:
+            self.odd.append(_not_reproduced(row, predicted, model))
+            return False
+        picture = workspace.night_folder(self.night_id) / "errors" / f"{row.row:06d}.png"
+        write_image(picture, thumbnail(image))
+        self.errors.append(_logged_error(row, model, names, logits, workspace.relative(picture)))
+        return True
+
+
+def _batches(
+    read: Iterable[tuple[LogRow, NDArray[np.uint8] | SetAside]], unread: list[SetAside], size: int
+) -> Iterator[tuple[list[LogRow], NDArray[np.uint8]]]:
+    """Rows with their images, so many at a time; those that cannot be read are added to `unread`."""
+    rows, images = list[LogRow](), list[NDArray[np.uint8]]()
+    for row, image in read:
+        if isinstance(image, SetAside):
+            unread.append(image)
+            continue
+        rows.append(row)
+        images.append(image)
+        if len(rows) == size:
+            yield rows, np.stack(images)
+            rows, images = [], []
+    if rows:
+        yield rows, np.stack(images)
 
 
 def _read(
@@ -84,19 +132,6 @@ def _read(
         return SetAside(row.row, reason, since, str(row.image_path))
 
     return each_read(read, rows, progress)
-
-
-def _stacked(images: Sequence[NDArray[np.uint8]], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    none = np.zeros((0, preprocessing.height, preprocessing.width, preprocessing.channels), np.uint8)
-    return np.stack(images) if images else none
-
-
-def _logits(classifier: Classifier, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
-    parts = [
-        classifier.logits(classifier.prepare(images[i : i + batch_size])).cpu().numpy()
-        for i in range(0, len(images), batch_size)
-    ]
-    return np.concatenate(parts) if parts else np.zeros((0, len(classifier.class_names)), np.float32)
 
 
 def _logged_error(

@@ -6,9 +6,11 @@ its signature to `headers`; where OpenCV accepts a file of it that was cut short
 
 import hashlib
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +33,7 @@ IMAGE_SUFFIXES = (
 )
 DECODERS = 4  # images decoded at a time: so many times the largest that is allowed are in memory
 DIM = 8  # times below white, the brightest of all images of floating-point numbers: told
+AHEAD = 4 * DECODERS  # images decoded before their turn, at most: bounds the memory
 LONGEST_SIDE = 1_000_000  # pixels that the libraries below OpenCV take without a word on the terminal
 
 # A bad file gets one message, ours; OpenCV would print its own to stderr (5.0 moved the switch).
@@ -144,10 +147,14 @@ def each_read(
 ) -> Iterator[Found]:
     """What `read` makes of each image that is named, in order; several are decoded at a time.
 
-    What it raises is raised when that image's turn comes.
+    What it raises is raised when that image's turn comes. However many are named, few are held at a time.
     """
     with ThreadPoolExecutor(DECODERS) as pool:
-        for found in pool.map(read, named):
+        left = iter(named)
+        coming = deque(pool.submit(read, each) for each in islice(left, AHEAD))
+        while coming:
+            found = coming.popleft().result()
+            coming.extend(pool.submit(read, each) for each in islice(left, 1))
             if progress:
                 progress(1)
             yield found

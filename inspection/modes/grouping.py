@@ -3,7 +3,7 @@
 scikit-learn is imported where it groups: a night of few errors is one group, and spares the time.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmi_engine.response import blame_weights
-from fmi_engine.types import FloatArray
+from fmi_engine.types import FloatArray, Screening
 from inspection import tuning
 from inspection.causes.diagnosis import diagnose
 from inspection.evidence.case import Case
+from inspection.evidence.held import BATCH
 from inspection.evidence.shift import Evidence
 from inspection.findings import Diagnosis
 from inspection.modes.split import fewest_of_split, split
@@ -40,7 +41,27 @@ class Grouping:
     unclustered: Rows
 
 
-def group_errors(case: Case, origins: Origins | None = None) -> Grouping:
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """All errors of a night, where those of a case are a sample of them."""
+
+    count: int
+    drawn: Rows  # positions of those of the case, ascending
+    read: Callable[[Rows], Screening]  # the screening of some others
+
+    @classmethod
+    def of(cls, case: Case) -> "Whole":
+        """All of them are in the case."""
+        return cls(len(case), np.arange(len(case)), case.screening.subset)
+
+    @property
+    def batches(self) -> Iterator[Rows]:
+        """Positions of those that are not in the case, so many at a time."""
+        others = np.setdiff1d(np.arange(self.count), self.drawn)
+        return (others[first : first + BATCH] for first in range(0, len(others), BATCH))
+
+
+def group_errors(case: Case, origins: Origins | None = None, whole: Whole | None = None) -> Grouping:
     """Group the errors of a night by their blame-weighted energy shifts; one cause is one group.
 
     HDBSCAN (Campello, Moulavi, Sander, Density-based clustering based on hierarchical density estimates,
@@ -50,35 +71,61 @@ def group_errors(case: Case, origins: Origins | None = None) -> Grouping:
     are claimed one after the other is split by them. Of one without a claim, the errors from an origin that
     is affected, such as one camera, are a group of their own where they have a cause by themselves, and
     otherwise a class that has one. `origins` are those of the errors; None: nothing is known of them.
+
+    Where the errors of the case are a sample of `whole`, groups and their causes are found in it, and the
+    others join them by the same rules. `origins` and the result are of the whole.
     """
-    everybody = np.arange(len(case))
+    whole = whole or Whole.of(case)
+    everybody = np.arange(whole.count)
     fewest = 2 * case.settings.fewest_errors
     if len(case) < fewest:
         return Grouping((Group(everybody),), everybody[:0])
-    shifts = _weighted_shifts(case)
-    labels = _clusters(shifts, max(fewest, int(tuning.SMALLEST_GROUP * len(case))))
+    night = _placed(case, whole)
+    labels = _clusters(night.shifts[whole.drawn], max(fewest, int(tuning.SMALLEST_GROUP * len(case))))
     groups = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
     if not groups:
         return Grouping((Group(everybody),), everybody[:0])
-    groups = _absorbed(shifts, _joined(case, groups))
+    groups = _absorbed(night.shifts, [whole.drawn[rows] for rows in _joined(case, groups)])
     affected = _Affected(groups, origins)
-    modes = [
-        part for number, rows in enumerate(groups) for part in _parts(case, shifts, rows, affected.of(number))
-    ]
+    modes = [part for number, rows in enumerate(groups) for part in _parts(night, rows, affected.of(number))]
     modes.sort(key=lambda mode: -len(mode.rows))
     held = np.concatenate([mode.rows for mode in modes])
     return Grouping(tuple(modes), np.setdiff1d(everybody, held))
 
 
-def _weighted_shifts(case: Case) -> FloatArray:
-    """The errors (errors, components) in the few directions in which their blamed filters differ most."""
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """All errors of a night, placed by what moved their filters, and those of them that are looked at."""
+
+    case: Case
+    drawn: Rows  # positions of the errors of the case
+    shifts: FloatArray  # (errors, components), in the few directions in which blamed filters differ most
+    true: NDArray[np.int64]  # (errors,), classes
+
+    def looked_at(self, rows: Rows) -> Rows:
+        """Which of some errors are in the case, by position among these."""
+        return np.flatnonzero(np.isin(rows, self.drawn))
+
+    def case_of(self, rows: Rows) -> Case:
+        """Those of some errors that are looked at, as a case of their own."""
+        return self.case.part(np.searchsorted(self.drawn, rows[self.looked_at(rows)]))
+
+
+def _placed(case: Case, whole: Whole) -> _Placed:
     from sklearn.decomposition import PCA
 
     subject = case.subject
-    shifts = subject.standardise(case.screening.energy, case.true)
-    weighted = shifts * np.sqrt(blame_weights(case.screening, subject.layer_names))
+    weights = np.sqrt(blame_weights(case.screening, subject.layer_names))
+    weighted = subject.standardise(case.screening.energy, case.true) * weights
     components = min(tuning.COMPONENTS, len(weighted) - 1, weighted.shape[1])
-    return np.asarray(PCA(components, random_state=0).fit_transform(weighted), np.float32)
+    directions = PCA(components, random_state=0)
+    shifts, true = np.zeros((whole.count, components), np.float32), np.zeros(whole.count, np.int64)
+    shifts[whole.drawn], true[whole.drawn] = directions.fit_transform(weighted), case.true
+    for rows in whole.batches:
+        some = whole.read(rows)
+        shifts[rows] = directions.transform(subject.standardise(some.energy, some.true) * weights)
+        true[rows] = some.true
+    return _Placed(case, whole.drawn, shifts, true)
 
 
 def _clusters(shifts: FloatArray, smallest: int) -> NDArray[np.int64]:
@@ -185,41 +232,43 @@ class _Affected:
         return shared_origins(self.origins, numbers, len(self.groups))
 
 
-def _parts(case: Case, shifts: FloatArray, rows: Rows, affected: Iterator[NDArray[np.bool_]]) -> list[Group]:
+def _parts(night: _Placed, rows: Rows, affected: Iterator[NDArray[np.bool_]]) -> list[Group]:
     """A group, or its two parts where two causes lie in it, or its parts that have a cause alone.
 
     A change may be of one camera, and errors that the model makes anyway come from all. It may show on one
     class of defects only: another light turns scratches bright, and leaves dents as they are, which fail for
     other reasons.
     """
-    part = case.part(rows)
+    part = night.case_of(rows)
     found = split(part)
     if found.first is None:
         whole = found.whole or diagnose(part)
         if whole.claimed:
             return [Group(rows, whole)]
-        classes = (part.true == label for label in np.unique(part.true))
-        return _alone(part, rows, affected) or _alone(part, rows, classes) or [Group(rows, whole)]
+        true = night.true[rows]
+        classes = (true == label for label in np.unique(true))
+        return _alone(night, rows, affected) or _alone(night, rows, classes) or [Group(rows, whole)]
     from sklearn.neighbors import KNeighborsClassifier
 
-    seen = rows[part.examined]
-    alike = KNeighborsClassifier(tuning.NEIGHBOURS).fit(shifts[seen], found.first)
-    mine = np.asarray(alike.predict(shifts[rows]), bool)
-    mine[part.examined] = found.first
+    seen = night.looked_at(rows)[part.examined]
+    alike = KNeighborsClassifier(tuning.NEIGHBOURS).fit(night.shifts[rows[seen]], found.first)
+    mine = np.asarray(alike.predict(night.shifts[rows]), bool)
+    mine[seen] = found.first
     return [Group(rows[mine]), Group(rows[~mine])]
 
 
-def _alone(case: Case, rows: Rows, parts: Iterable[NDArray[np.bool_]]) -> list[Group]:
+def _alone(night: _Placed, rows: Rows, parts: Iterable[NDArray[np.bool_]]) -> list[Group]:
     """The parts (errors,) of a group that have a cause alone, and the rest; nothing where none has."""
-    groups, left = list[Group](), np.ones(len(rows), bool)
+    groups, left, seen = list[Group](), np.ones(len(rows), bool), night.looked_at(rows)
+    fewest = fewest_of_split(night.case_of(rows))
     for part in parts:
         mine = part & left
-        if fewest_of_split(case) <= mine.sum() < len(rows):
-            found = diagnose(case.part(np.flatnonzero(mine)))
+        if fewest <= mine[seen].sum() < len(seen):
+            found = diagnose(night.case_of(rows[mine]))
             if found.claimed:
                 groups.append(Group(rows[mine], found))
                 left &= ~mine
-    rest = [Group(rows[left])] if left.sum() >= case.settings.fewest_errors else []
+    rest = [Group(rows[left])] if left[seen].sum() >= night.case.settings.fewest_errors else []
     return [*groups, *rest] if groups else []
 
 

@@ -105,7 +105,7 @@ def _laid_over(case: Case, measured: str, path: Path) -> list[list[Ingredient]]:
         groups.append([Ingredient(FIXED_PATTERN, *strengths, (file,))])
     textures = []
     if parts.residual or (parts.primitive and change.primitives is None):
-        chosen = sample(len(case), settings.textures, case.subject.settings.compute.seed)
+        chosen = sample(len(change.residuals), settings.textures, case.subject.settings.compute.seed)
         files = [
             write_texture(change.residuals[i], path.parent, f"{folder}/residual-{i}.png") for i in chosen
         ]

@@ -28,7 +28,7 @@ def compare(case: Case, mode_id: str, found: Diagnosis) -> tuple[Comparison, ...
 
 
 def _drawn(case: Case, example: NearestExample, folder: Path, number: int) -> Comparison:
-    error = case.images[case.examined[example.error]]
+    (error,) = case.images[case.examined[[example.error]]]
     most = float(example.before.max())
     pictures = {
         "error": error,

@@ -7,10 +7,10 @@ sequentially rejective multiple test procedure, 1979). Where a table's margins a
 no test is made (Tarone, A modified Bonferroni method for discrete data, 1990).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from inspection.findings import NO_OFFSET, ORIGINS, Affected, FailureMode, LogCo
 TIME = "captured_at"
 MINUTE = 60.0  # seconds; times are compared to the minute, as people tell them
 FEWEST = 2  # errors of a failure mode that may share something
+TOGETHER = 1 << 22  # chances that are worked out at a time, at most: 32 MB
 NOWHERE = -1  # the group of a row that belongs to no failure mode, and the code of a value that is not logged
 
 Counts = NDArray[np.int64]
@@ -231,17 +232,26 @@ def scan(mine: Counts, others: Counts, lost: int = 0) -> tuple[int, float]:
     minutes, after = minutes[::-1], blocks[::-1].cumsum()
     found = np.searchsorted(np.sort(-mine), -minutes, side="right")  # errors of the mode since each minute
     drawn, total = len(mine) + lost, len(mine) + len(others) + lost
-    tails = upper_tails(total, drawn, after)
-    seen = tails[np.arange(len(minutes)), found]
+    blocks_of = partial(_tails_in_blocks, total, drawn, after)
+    seen = np.concatenate([tails[np.arange(len(tails)), found[rows]] for rows, tails in blocks_of()])
     with np.errstate(divide="ignore"):  # what no number is small enough for is 0
         evidence = -np.log(seen)
     nearly = (evidence >= tuning.NEARLY_ALL * evidence.max()) & np.isin(minutes, mine)
-    reached = tails <= seen.min() * (1 + 1e-7)
+    least = seen.min() * (1 + 1e-7)
+    reached = (row for _, tails in blocks_of() for row in tails <= least)
     return int(minutes[nearly].min()), _chance_of(reached, after, drawn, total)
 
 
-def _chance_of(reached: NDArray[np.bool_], after: Counts, drawn: int, total: int) -> float:
-    """The chance that draws without replacement come, after[i] of them, to a count j where reached[i, j]."""
+def _tails_in_blocks(total: int, drawn: int, marked: Counts) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """The same as `upper_tails`, some rows at a time: of many minutes and errors all would take gigabytes."""
+    most = max(1, TOGETHER // (drawn + 1))
+    for first in range(0, len(marked), most):
+        rows = slice(first, first + most)
+        yield rows, upper_tails(total, drawn, marked[rows])
+
+
+def _chance_of(reached: Iterable[NDArray[np.bool_]], after: Counts, drawn: int, total: int) -> float:
+    """The chance that draws without replacement come, after[i] of them, to a count j where reached[i][j]."""
     chances, counted, hits = np.zeros(drawn + 1), 0.0, np.arange(drawn + 1)
     chances[0] = 1.0
     rows = 0

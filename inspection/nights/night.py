@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from fmi_engine.decision_rule import DecisionRule
+from inspection import tuning
 from inspection.errors import LogError
 from inspection.findings import (
     ERRORS_LOST,
@@ -321,6 +322,17 @@ class Results:
     def lost(self) -> int:
         """How many rows are or may be errors that the night knows nothing of."""
         return count_lost(self.set_aside)
+
+
+def note_of_sample(errors: int, seed: int) -> str:
+    """Of a night with more errors than are looked at, how many were and how they were drawn; else empty."""
+    most = tuning.SAMPLED_ERRORS
+    if errors <= most:
+        return ""
+    return (
+        f"of {errors} errors {most}, drawn with seed {seed}, were grouped, and the others joined those that "
+        f"they are like; of a failure mode of more than {most} so many were diagnosed"
+    )
 
 
 def parts_logged(log: DefectLog) -> int | None:

@@ -64,7 +64,12 @@ def prune(site: Site, before: datetime) -> Plan:
 def _files(workspace: Workspace, night_id: str) -> Iterator[Path]:
     """A night's files and folders that are there."""
     report = workspace.report_path(night_id)
-    made = (report, report.with_suffix(".csv"), workspace.night_folder(night_id))
+    made = (
+        report,
+        report.with_suffix(".csv"),
+        workspace.night_folder(night_id),
+        *workspace.held_of((night_id,)),
+    )
     return (path for path in made if path.exists())
 
 

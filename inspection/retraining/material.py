@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inspection import tuning
 from inspection.errors import ImageError, ModelError, RecipeError
 from inspection.findings import (
     WITHOUT_RECIPE,
@@ -24,7 +25,7 @@ from inspection.findings import (
 )
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import Reading, check_image, each_read, reading
-from inspection.inputs.labelled import Labelled, load_images
+from inspection.inputs.labelled import Labelled, load_images, sample
 from inspection.models.registry import as_decided, spec_of
 from inspection.nights.night import MOST_RIGHT
 from inspection.nights.phrases import plural
@@ -154,11 +155,13 @@ def gather_material(
             f"{' and '.join(request.targets)}: there is no recipe ({why}) and no logged image to train with: "
             "nothing would change. Name another failure mode, or log more of these errors."
         )
-    own = [LabelledImage(Path(error.image_path), error.true_label, None) for error, _ in joining]
+    seen = _labelled(joining)
+    joining = _sampled(joining, workspace.settings.compute.seed, notes)
+    own = _labelled(joining)
     how = reading(workspace.settings.images, model.bit_depth, model.prepared)
-    unseen = _unseen(holdout, [*own, *train], "images of the holdout", notes)
+    unseen = _unseen(holdout, [*seen, *train], "images of the holdout", notes)
     right = _right(nights, model, how, notes)
-    right = _unseen(right, [*own, *train], "parts of the log that went right", notes)
+    right = _unseen(right, [*seen, *train], "parts of the log that went right", notes)
     others = _others(store, modes, own, model)
     judging = {"logged": own, "clean": clean, "holdout": unseen, "others": others, "right": right}
     decoded = {
@@ -287,6 +290,20 @@ def _joining(
     if gone:
         notes.append(f"{plural(len(gone), 'logged image')} gone, and left out: {_named(gone)}")
     return list(found.values())
+
+
+def _sampled(
+    joining: Sequence[tuple[LoggedError, str]], seed: int, notes: list[str]
+) -> list[tuple[LoggedError, str]]:
+    """As many of the logged errors as take part, where there are more: all of them are held in memory."""
+    drawn = sample(len(joining), tuning.SAMPLED_ERRORS, seed)
+    if len(drawn) < len(joining):
+        notes.append(f"{len(drawn)} of {len(joining)} logged images take part, drawn with seed {seed}")
+    return [joining[i] for i in drawn]
+
+
+def _labelled(joining: Sequence[tuple[LoggedError, str]]) -> list[LabelledImage]:
+    return [LabelledImage(Path(error.image_path), error.true_label, None) for error, _ in joining]
 
 
 def _named(paths: Sequence[str]) -> str:

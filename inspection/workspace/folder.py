@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,6 +56,15 @@ class Workspace:
     def leases(self) -> Path:
         """Where it is noted which process does what."""
         return self.prefect_home / "leases"
+
+    @property
+    def held_errors(self) -> Path:
+        """Where the images and the screening of nights' errors lie while they run."""
+        return self.prefect_home / "errors"
+
+    def held_of(self, nights: Collection[str]) -> list[Path]:
+        """The folders in which errors of nights lie; of one that was killed on the way it may be several."""
+        return [path for path in self.held_errors.glob("*-*") if path.name.rpartition("-")[0] in nights]
 
     @property
     def primitive_cache(self) -> Path:

@@ -181,7 +181,7 @@ def _left_over(root: Path, site: Path) -> list[str]:
     left = [str(path.relative_to(site)) for path in site.rglob("*") if re.fullmatch(r"\..*\.tmp", path.name)]
     left += [path.name for path in site.glob("models/*/measuring-*")]
     left += [path.name for path in site.glob("cache/training/*")]
-    left += [path.name for path in site.glob(".prefect/results/*")]
+    left += [path.name for kept in ("results", "errors") for path in site.glob(f".prefect/{kept}/*")]
     deadline = time.monotonic() + LEAVING
     while _processes(str(site)) and time.monotonic() < deadline:
         time.sleep(0.5)

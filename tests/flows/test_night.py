@@ -22,6 +22,7 @@ from inspection.causes import diagnosis
 from inspection.errors import ImageError
 from inspection.evidence.case import Case
 from inspection.findings import Diagnosis, FailureMode, LoggedError, NightState
+from inspection.inputs.images import read_image
 from inspection.modes import grouping
 from inspection.modes.split import Split
 from inspection.nights import night as nights
@@ -193,13 +194,20 @@ def night_tasks() -> dict[str, Task[..., Any]]:
 def test_a_night_comes_to_the_same_with_all_that_its_steps_are_given_pickled(
     diagnosed: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a task runner in other processes does it."""
+    """As a task runner in other processes does it; no step is given images, and none gives any."""
     site, tasks, pickled = diagnosed.copied(tmp_path / "workspace"), night_tasks(), set[str]()
+    model = site.plant.model
+    paths = (Path(row.split(",", 1)[0]) for row in site.rows)
+    images = [read_image(path, (model.height, model.width), model.channels).tobytes() for path in paths]
 
     def through(name: str) -> Callable[..., Any]:
         def run(*given: Any) -> Any:
             pickled.add(name)
-            return tasks[name](*pickle.loads(pickle.dumps(given)))
+            handed = pickle.dumps(given)
+            found = tasks[name](*pickle.loads(handed))
+            handed += pickle.dumps(found)
+            assert not any(image in handed for image in images), f"{name} handles images"
+            return found
 
         return run
 
@@ -234,8 +242,11 @@ def test_a_step_can_be_submitted(diagnosed: Diagnosed, tmp_path: Path) -> None:
     @flow
     def screened() -> list[Screening]:
         found = flows.night.reproduce_errors(scope, flows.night.read_log(scope, None))
-        submitted = flows.night.screen_errors.submit(scope.part("submitted"), 0, found)
-        return [submitted.result(), flows.night.screen_errors(scope.part("called"), 0, found)]
+        given, everybody = (0, found.held, found.true), np.arange(len(found.errors))
+        flows.night.screen_errors.submit(scope.part("submitted"), *given).result()
+        submitted = found.held.screening(everybody)
+        flows.night.screen_errors(scope.part("called"), *given)
+        return [submitted, found.held.screening(everybody)]
 
     submitted, called = screened()
     assert len(submitted.true) == 12

@@ -216,7 +216,7 @@ def lamp_case(
     """The errors of the plant's log, beside one operation."""
     from inspection.evidence.case import Case
 
-    return Case(subject, lamp_responses, screening, reproduced_errors.images)
+    return Case(subject, lamp_responses, screening, reproduced_errors.images[:])
 
 
 @pytest.fixture(scope="session")

@@ -163,7 +163,7 @@ def _draw_beside(mode: Mode, path: Path) -> None:
 
 def _draw_all(mode: Mode, path: Path) -> None:
     """Every error of a mode, in the order of its images in the diagnosis."""
-    images = list(mode.case.images)
+    images = list(mode.case.images[:])
     rows = [images[i : i + ACROSS] for i in range(0, len(images), ACROSS)]
     write_image(path, _tiled(rows, SIDE // 2))
 

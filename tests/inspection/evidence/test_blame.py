@@ -49,7 +49,7 @@ def flips_and_margins(
     names = subject.model.class_names
     flips, margins = [], []
     for i in few:
-        logits = patched_logits(subject, layer, filters, errors.images[i], int(errors.true[i]))
+        logits = patched_logits(subject, layer, filters, errors.images[i : i + 1][0], int(errors.true[i]))
         flips.append(int(logits.argmax()) == errors.true[i])
         predicted = names.index(errors.errors[i].predicted_label)
         margins.append(float(logits[predicted] - logits[errors.true[i]]))

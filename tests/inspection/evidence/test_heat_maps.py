@@ -36,7 +36,7 @@ def test_each_error_gets_the_answer_of_the_filter_most_to_blame_for_it(
 ) -> None:
     drawn = draw_heat_maps(mine, logged, "n-1-1", "stage2")
     with torch.no_grad(), truncated(mine.subject.classifier.network, "stage2") as code:
-        maps = code(mine.subject.classifier.prepare(mine.images)).numpy()
+        maps = code(mine.subject.classifier.prepare(mine.images[:])).numpy()
     for i, (before, after) in enumerate(zip(logged, drawn, strict=True)):
         blame = mine.screening.blame["stage2"][i]
         if blame.max() <= 0:
@@ -59,8 +59,10 @@ def test_only_the_largest_margins_get_one(
     monkeypatch.setattr(heat_maps, "MOST", 2)
     mine.screening.blame["stage2"][:] = 1.0
     told: list[int] = []
-    drawn = draw_heat_maps(mine, logged, "n-1-1", "stage2", told.append)
+    rows = heat_maps.which_get_one(logged)
     largest = sorted(logged, key=lambda error: -error.margin)[:2]
+    assert {logged[i].row for i in rows} == {each.row for each in largest}
+    drawn = draw_heat_maps(mine.part(rows), [logged[i] for i in rows], "n-1-1", "stage2", told.append)
     assert {each.row for each in drawn if each.heat} == {each.row for each in largest}
     assert sum(told) == 2
 

@@ -43,7 +43,7 @@ def test_errors_stand_beside_reference_images_under_the_claimed_cause(
     assert len(drawn) == DRAWN
     assert [each.distance for each in drawn] == sorted(each.distance for each in drawn)
     errors = [picture(here, each.error) for each in drawn]
-    assert all(any(np.array_equal(error, image) for image in case.images) for error in errors)
+    assert all(any(np.array_equal(error, image) for image in case.images[:]) for error in errors)
     assert all(each.error.startswith("artifacts/n-1/comparisons-n-1-1/") for each in drawn)
     assert all(not Path(each.changed).is_absolute() for each in drawn)
     references = np.stack([picture(here, each.reference) for each in drawn])
@@ -54,7 +54,7 @@ def test_errors_stand_beside_reference_images_under_the_claimed_cause(
         blur = find_operation("defocus")
         expected = np.stack([blur.apply(image, 1.0, seed) for seed, image in enumerate(expected)])
     if cause == "a measured change":
-        change = measure_change(case.images, case.true, here.correct)
+        change = measure_change(case.images[:], case.true, here.correct)
         expected = apply_measured(references, change, PARTS[TONE_CURVE])
     for each, image in zip(drawn, expected, strict=True):
         np.testing.assert_array_equal(picture(here, each.changed), image)

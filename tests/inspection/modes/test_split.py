@@ -13,6 +13,7 @@ from inspection.evidence.subject import Subject
 from inspection.findings import LogContext
 from inspection.inputs.labelled import Labelled, evenly
 from inspection.modes import grouping as failure_modes
+from inspection.modes.grouping import Whole
 from inspection.modes.split import split
 from inspection.nights.affected import Origins
 from inspection.operations.catalogue import Steps
@@ -106,6 +107,42 @@ def test_a_night_is_parted_errors_that_were_not_looked_at_included(
         assert max(np.bincount(which[rows])) > 0.9 * len(rows)
 
 
+def every_second(case: Case) -> tuple[Case, Whole]:
+    """A sample of a night's errors, and where it stands among them."""
+    drawn = np.arange(0, len(case), 2)
+    return case.part(drawn), Whole(len(case), drawn, case.screening.subset)
+
+
+def test_the_others_join_the_groups_of_a_sample(
+    subject: Subject, responses: Responses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors, which = errors_under(subject, LAMP, ROTATION)
+    few, whole = every_second(case_of(subject, responses, errors))
+    monkeypatch.setattr(failure_modes, "_clusters", lambda shifts, _: np.zeros(len(shifts), np.int64))
+    monkeypatch.setattr(failure_modes, "BATCH", 40)
+    assert len(list(whole.batches)) == -(-(len(errors) - len(few)) // 40)
+    grouping = failure_modes.group_errors(few, None, whole)
+    groups = [group.rows for group in grouping.modes]
+    assert len(groups) == 2
+    held = np.concatenate([*groups, grouping.unclustered])
+    assert sorted(held) == list(range(len(errors)))
+    assert len(grouping.unclustered) < 0.1 * len(errors)
+    for rows in groups:
+        assert (rows % 2 == 0).mean() == pytest.approx(0.5, abs=0.1)
+        assert max(np.bincount(which[rows])) > 0.9 * len(rows)
+
+
+def test_a_class_that_has_a_cause_alone_holds_those_that_are_not_in_the_sample(
+    subject: Subject, responses: Responses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors, lit, said = one_class_dimmed(subject)
+    few, whole = every_second(case_of(subject, responses, errors))
+    monkeypatch.setattr(failure_modes, "_clusters", lambda shifts, _: np.zeros(len(shifts), int))
+    grouping = failure_modes.group_errors(few, None, whole)
+    assert [set(errors.labels[each.rows]) for each in grouping.modes] == [{lit}, {said}]
+    assert len(grouping.unclustered) < 0.1 * len(errors)
+
+
 def test_what_was_diagnosed_on_the_way_is_kept(subject: Subject, responses: Responses) -> None:
     """Ten errors of another cause and many of one that is claimed for all: its diagnosis goes along."""
     errors, which = errors_under(subject, LAMP, ROTATION)
@@ -120,10 +157,8 @@ def test_what_was_diagnosed_on_the_way_is_kept(subject: Subject, responses: Resp
     assert (group.diagnosis.claimed, group.diagnosis.operation) == (True, LAMP[0])
 
 
-def test_a_class_that_has_a_cause_alone_is_a_mode_of_its_own(
-    subject: Subject, responses: Responses, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One class under a dimmer lamp, in one group with parts of another class whose labels are wrong."""
+def one_class_dimmed(subject: Subject) -> tuple[Labelled, int, int]:
+    """One class under a dimmer lamp, with parts of another class whose labels are wrong; both labels."""
     correct, (dimmed, _) = subject.correct, errors_under(subject, LAMP)
     lit = int(np.bincount(dimmed.labels).argmax())
     dimmed = dimmed.subset(dimmed.labels == lit)
@@ -133,6 +168,13 @@ def test_a_class_that_has_a_cause_alone_is_a_mode_of_its_own(
         np.concatenate([dimmed.images, exchanged.images]),
         np.concatenate([dimmed.labels, np.full(len(exchanged), said)]),
     )
+    return errors, lit, said
+
+
+def test_a_class_that_has_a_cause_alone_is_a_mode_of_its_own(
+    subject: Subject, responses: Responses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors, lit, said = one_class_dimmed(subject)
     monkeypatch.setattr(failure_modes, "_clusters", lambda shifts, _: np.zeros(len(shifts), int))
     found = failure_modes.group_errors(case_of(subject, responses, errors)).modes
     assert [None if each.diagnosis is None else each.diagnosis.family for each in found] == ["darker", None]

@@ -114,6 +114,14 @@ def test_the_scan_of_many_errors_says_nothing_on_the_terminal() -> None:
     assert p_value < 1e-300
 
 
+def test_the_scan_comes_to_the_same_some_minutes_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table of all minutes and errors at once would take gigabytes on a large night."""
+    mine, others = np.array([20, *range(310, 340, 3)]), np.arange(0, 480, 8)
+    at_once = scan(mine, others, 2)
+    monkeypatch.setattr("inspection.nights.affected.TOGETHER", 50)
+    assert scan(mine, others, 2) == at_once
+
+
 def test_the_scan_finds_the_minute_and_may_meet_strays() -> None:
     others = np.arange(0, 480, 8)
     assert scan(np.arange(310, 340, 3), others)[0] == 310

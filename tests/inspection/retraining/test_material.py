@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from inspection import tuning
 from inspection.errors import ModelError, RecipeError, UnknownIdError
 from inspection.findings import Judgement, LoggedError, Relabel, RightPart, SuspectLabel, Verdict
 from inspection.inputs.defect_log import read_defect_log, write_defect_log
@@ -75,6 +76,22 @@ def test_holdout_images_that_stand_in_the_log_are_left_out(finished: FinishedNig
     rest = [str(each.path) for each in aged if str(each.path) not in logged]
     assert 0 < len(rest) < len(aged)
     np.testing.assert_array_equal(material.holdout.images, pixels(rest))
+
+
+def test_of_many_logged_images_a_sample_takes_part_and_none_of_the_others_judges(
+    finished: FinishedNight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aged = finished.plant.labelled("aged")
+    everybody = gathered(finished, aged)
+    monkeypatch.setattr(tuning, "SAMPLED_ERRORS", 5)
+    material = gathered(finished, aged)
+    assert (len(material.errors), len(material.logged)) == (5, 5)
+    np.testing.assert_array_equal(
+        material.logged.images, pixels([error.image_path for error in material.errors])
+    )
+    np.testing.assert_array_equal(material.holdout.images, everybody.holdout.images)
+    count = len(everybody.errors)
+    assert material.notes == (f"5 of {count} logged images take part, drawn with seed 0", *everybody.notes)
 
 
 def with_errors(night: FinishedNight, errors: tuple[LoggedError, ...]) -> FinishedNight:
