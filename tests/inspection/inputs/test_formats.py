@@ -230,9 +230,9 @@ def test_every_format_reaches_the_models_input_as_it_is_meant(site: Site) -> Non
     by_path = dict(zip(subject.paths, subject.labelled.images, strict=True))
     found = reproduce_errors(subject, night.night_id, log)
     assert found.set_aside == ()
-    for number, (row, meant) in enumerate(zip(log.rows, site.pixels, strict=True)):
+    for row, meant, taken in zip(log.rows, site.pixels, found.images[:], strict=True):
         np.testing.assert_array_equal(by_path[row.image_path], meant, row.image_path.name)
-        np.testing.assert_array_equal(found.images[number], meant, row.image_path.name)
+        np.testing.assert_array_equal(taken, meant, row.image_path.name)
 
 
 # --- what cannot be read as it is meant is told, never guessed ---
