@@ -33,7 +33,6 @@ from inspection.causes import diagnosis
 from inspection.errors import InspectionError, interrupted
 from inspection.evidence import blame, heat_maps, primitives, reproduced, responses, surface
 from inspection.evidence.blame import LayerProbe
-from inspection.evidence.held import BATCH, HeldErrors, let_go
 from inspection.evidence.reproduced import ReproducedErrors
 from inspection.findings import (
     BlamedFilter,
@@ -48,6 +47,7 @@ from inspection.findings import (
     SuspectLabel,
 )
 from inspection.inputs.defect_log import DefectLog
+from inspection.inputs.held import BATCH, HeldErrors, let_go
 from inspection.inputs.labelled import sample
 from inspection.modes import grouping, mode_recipe, side_by_side, suspect_labels
 from inspection.modes.grouping import Grouping, Whole
