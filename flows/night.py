@@ -238,7 +238,8 @@ def _with_heat_maps(
     """The errors of a failure mode, with maps of those that get one."""
     drawn = heat_maps.which_get_one(logged)
     some = draw_heat_maps(scope, layer, errors.part(drawn), tuple(logged[i] for i in drawn))
-    return tuple(dict(zip(drawn.tolist(), some, strict=True)).get(i, each) for i, each in enumerate(logged))
+    with_map = dict(zip(drawn.tolist(), some, strict=True))
+    return tuple(with_map.get(i, each) for i, each in enumerate(logged))
 
 
 # --- its steps ---
