@@ -33,7 +33,6 @@ from inspection.causes import diagnosis
 from inspection.errors import InspectionError, interrupted
 from inspection.evidence import blame, heat_maps, primitives, reproduced, responses, surface
 from inspection.evidence.blame import LayerProbe
-from inspection.evidence.held import BATCH, HeldErrors, let_go
 from inspection.evidence.reproduced import ReproducedErrors
 from inspection.findings import (
     BlamedFilter,
@@ -48,6 +47,7 @@ from inspection.findings import (
     SuspectLabel,
 )
 from inspection.inputs.defect_log import DefectLog
+from inspection.inputs.held import BATCH, HeldErrors, let_go
 from inspection.inputs.labelled import sample
 from inspection.modes import grouping, mode_recipe, side_by_side, suspect_labels
 from inspection.modes.grouping import Grouping, Whole
@@ -238,7 +238,8 @@ def _with_heat_maps(
     """The errors of a failure mode, with maps of those that get one."""
     drawn = heat_maps.which_get_one(logged)
     some = draw_heat_maps(scope, layer, errors.part(drawn), tuple(logged[i] for i in drawn))
-    return tuple(dict(zip(drawn.tolist(), some, strict=True)).get(i, each) for i, each in enumerate(logged))
+    with_map = dict(zip(drawn.tolist(), some, strict=True))
+    return tuple(with_map.get(i, each) for i, each in enumerate(logged))
 
 
 # --- its steps ---

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection.evidence.case import Case
-from inspection.evidence.held import HeldErrors
 from inspection.evidence.responses import Responses, measure_responses
 from inspection.evidence.subject import Subject, subject_of
+from inspection.inputs.held import HeldErrors
 from inspection.nights.night import mode_id
 from inspection.progress import Progress
 

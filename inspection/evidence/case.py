@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from fmi_engine.response import blame_weights, observed_shift
 from fmi_engine.types import FloatArray, Images, Screening
 from inspection import tuning
-from inspection.evidence.held import HeldImages
 from inspection.evidence.nearest import NearestReferences, find_nearest
 from inspection.evidence.newness import Newness, unchanged
 from inspection.evidence.responses import Induced, ResponsePaths, Responses, measure_change_of
 from inspection.evidence.shift import Evidence, Fit
 from inspection.evidence.subject import Subject
+from inspection.inputs.held import HeldImages
 from inspection.inputs.labelled import sample
 from inspection.operations.catalogue import Change
 from inspection.workspace.settings import MatchingSettings

@@ -1,19 +1,17 @@
 """Which errors of a defect log a night works on: those that the registered model reproduces."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmi_engine.classifier import Preprocessing
-from inspection.errors import ImageError
 from inspection.evidence import mismatch
-from inspection.evidence.held import HeldErrors, HeldImages, hold
 from inspection.evidence.subject import Subject
 from inspection.findings import ErrorKind, LoggedError, RegisteredModel, SetAside
-from inspection.inputs.defect_log import DefectLog, LogRow, is_as_checked, why_not_read
-from inspection.inputs.images import Reading, each_read, read_image, reading, shrunk, write_image
+from inspection.inputs.defect_log import DefectLog, LogRow
+from inspection.inputs.held import HeldErrors, HeldImages
+from inspection.inputs.images import shrunk, write_image
 from inspection.progress import Progress
 
 THUMBNAIL = 96  # pixels, the longer side
@@ -32,30 +30,31 @@ class ReproducedErrors:
     @property
     def images(self) -> HeldImages:
         """Of the errors, in order."""
-        return self.held.images(np.arange(len(self.errors)))
+        return self.held.every
 
 
 def reproduce_errors(
     subject: Subject, night_id: str, log: DefectLog, progress: Progress = None
 ) -> ReproducedErrors:
-    """Read and decode the log's images, once each, and hold the errors that the model makes again.
+    """Keep the errors of a log, whose images are held, that the model makes again.
 
-    A row whose error the model does not reproduce speaks of another model: it is set aside and counted. So is
-    one whose image vanished or changed since the log was checked. One batch of images is in memory at a time.
+    A row whose error the model does not reproduce speaks of another model: it is set aside and counted. One
+    batch of images is in memory at a time.
     """
-    model, p = subject.model, subject.classifier.preprocessing
-    how = reading(subject.settings.images, model.bit_depth, model.prepared)
-    read = zip(log.rows, _read(log.rows, p, how, progress), strict=True)
-    judged, unread = _Judged(subject, night_id), list[SetAside]()
-    with hold(subject.workspace, night_id, (p.height, p.width, p.channels)) as (held, file):
-        for rows, images in _batches(read, unread, subject.settings.compute.batch_size):
-            file.write(judged.take(rows, images).tobytes())
-    names = subject.classifier.class_names
+    assert log.images is not None, "the images of the log's errors are held"
+    judged, size = _Judged(subject, night_id), subject.settings.compute.batch_size
+    kept = []
+    for first in range(0, len(log.rows), size):
+        rows = log.rows[first : first + size]
+        kept.append(judged.take(rows, log.images[first : first + size]))
+        if progress:
+            progress(len(rows))
+    names, mine = subject.classifier.class_names, np.flatnonzero(np.concatenate([*kept, []]))
     return ReproducedErrors(
         tuple(judged.errors),
-        held,
+        HeldErrors(log.images.part(mine)),
         np.array([names.index(error.true_label) for error in judged.errors], np.int64),
-        (*log.set_aside, *unread, *judged.odd),
+        (*log.set_aside, *judged.odd),
         tuple(filter(None, [mismatch.reason(subject, judged.said)])),
     )
 
@@ -70,13 +69,11 @@ class _Judged:
     odd: list[SetAside] = field(default_factory=list)  # that it does not make again
     said: list[mismatch.Row] = field(default_factory=list)  # of every row
 
-    def take(self, rows: Sequence[LogRow], images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Judge a batch; returns the images of its errors that the model makes again."""
-        classifier, kept = self.subject.classifier, np.zeros(len(rows), bool)
+    def take(self, rows: Sequence[LogRow], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Judge a batch; returns which of its errors (errors,) the model makes again."""
+        classifier = self.subject.classifier
         logits = classifier.logits(classifier.prepare(images)).cpu().numpy()
-        for i, row in enumerate(rows):
-            kept[i] = self._judge(row, images[i], logits[i])
-        return images[kept]
+        return np.array([self._judge(*each) for each in zip(rows, images, logits, strict=True)], bool)
 
     def _judge(self, row: LogRow, image: NDArray[np.uint8], logits: NDArray[np.float32]) -> bool:
         workspace, model, names = (
@@ -94,44 +91,6 @@ class _Judged:
         write_image(picture, thumbnail(image))
         self.errors.append(_logged_error(row, model, names, logits, workspace.relative(picture)))
         return True
-
-
-def _batches(
-    read: Iterable[tuple[LogRow, NDArray[np.uint8] | SetAside]], unread: list[SetAside], size: int
-) -> Iterator[tuple[list[LogRow], NDArray[np.uint8]]]:
-    """Rows with their images, so many at a time; those that cannot be read are added to `unread`."""
-    rows, images = list[LogRow](), list[NDArray[np.uint8]]()
-    for row, image in read:
-        if isinstance(image, SetAside):
-            unread.append(image)
-            continue
-        rows.append(row)
-        images.append(image)
-        if len(rows) == size:
-            yield rows, np.stack(images)
-            rows, images = [], []
-    if rows:
-        yield rows, np.stack(images)
-
-
-def _read(
-    rows: Sequence[LogRow], preprocessing: Preprocessing, how: Reading, progress: Progress
-) -> Iterator[NDArray[np.uint8] | SetAside]:
-    """The images of the rows in the network's size, in order, or why one cannot be read any more."""
-    size = (preprocessing.height, preprocessing.width)
-
-    def read(row: LogRow) -> NDArray[np.uint8] | SetAside:
-        try:
-            image = read_image(row.image_path, size, preprocessing.channels, how)
-            if is_as_checked(row):
-                return image
-            reason, detail = "hash_mismatch", f"{row.image_path}: the image is another one now"
-        except (ImageError, OSError) as error:
-            reason, detail = why_not_read(row.image_path, error)
-        since = f"{detail}; the log was checked before that"
-        return SetAside(row.row, reason, since, str(row.image_path))
-
-    return each_read(read, rows, progress)
 
 
 def _logged_error(

@@ -8,12 +8,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from inspection.errors import ImageError, LogError
 from inspection.findings import NO_OFFSET, LogContext, SetAside
 from inspection.inputs.formulas import as_text
-from inspection.inputs.images import AS_STORED, Reading, check_image, each_read, is_file, locate_image
+from inspection.inputs.held import HeldImages, ImageFile
+from inspection.inputs.images import (
+    AS_STORED,
+    Reading,
+    check_image,
+    each_read,
+    is_file,
+    locate_image,
+    read_checked,
+)
 from inspection.inputs.labels import Meaning, meaning
 from inspection.inputs.paths import PathMap, path_map
 from inspection.inputs.tables import CSV, JSON_LINES, PARQUET, Table, Use, check_once, folded, read_table
@@ -87,8 +98,7 @@ class CheckedImage:
     """An image file as the log's check found it."""
 
     sha256: str
-    size: int  # bytes
-    modified: int  # nanoseconds since 1970, by the file system
+    place: int | None = None  # among the images that were kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +139,7 @@ class DefectLog:
     path: Path
     notes: tuple[str, ...] = ()  # what was understood otherwise than it is spelt
     right: tuple[LogRow, ...] = ()  # parts whose verdict was right, each image once; not looked at
+    images: HeldImages | None = field(default=None, compare=False)  # of `rows`, in order, where they are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +151,7 @@ class LogReading:
     paths: Mapping[str, str] = field(default_factory=dict)  # a folder as the log spells it -> where it lies
     query: str | None = None  # on a DuckDB file: the SELECT that gives the log
     images: Reading = AS_STORED
+    kept_in: ImageFile | None = None  # the images of errors as the network takes them; None: they are not
     tables: TableSettings = DEFAULT_TABLES
     sha256: str | None = None  # the content that the log has to have
     undecided: str = ""  # the predicted label of a part that the model leaves to a person; empty: none is
@@ -182,7 +194,7 @@ def read_defect_log(
     )
     tell = progress or (lambda _: None)
     tell(len(table.rows) + len(table.malformed) - sum(entry.is_error for entry in labelled))
-    checked, bad_images = _split(_with_pictures(labelled, folders, how.images, tell))
+    checked, bad_images = _split(_with_pictures(labelled, folders, how, tell))
     kept, repeated = _split(_settled(checked))
     return DefectLog(
         rows=tuple(entry.row for entry in kept),
@@ -193,7 +205,13 @@ def read_defect_log(
         path=path.absolute(),
         notes=words.notes(),
         right=_right(checked, repeated),
+        images=_images([entry.row for entry in kept], how.kept_in) if how.kept_in else None,
     )
+
+
+def _images(rows: Sequence[LogRow], file: ImageFile) -> HeldImages:
+    places = [row.image.place for row in rows if row.image]
+    return HeldImages(file.path, file.shape, np.array(places, np.int64))
 
 
 def check_columns(path: Path, column_map: Mapping[str, str], limits: TableSettings) -> None:
@@ -468,47 +486,44 @@ def _in_reach(instant: datetime) -> datetime | None:
 
 
 def _with_pictures(
-    entries: Sequence[_Entry], folders: PathMap, how: Reading, tell: Callable[[int], None]
+    entries: Sequence[_Entry], folders: PathMap, how: LogReading, tell: Callable[[int], None]
 ) -> Iterator[_Checked]:
-    """Decode the image of every error once, and let the content of the file say which image it is."""
+    """Decode the image of every error once, and let the content of the file say which image it is.
+
+    It is kept on the way where that is asked for.
+    """
     rows_of = defaultdict(list)
     for entry in entries:
         if entry.is_error:
             rows_of[entry.row.image_path].append(entry)
     pictures: dict[Path, CheckedImage | _Failure] = {}
-    for path, picture in zip(rows_of, each_read(lambda path: _picture(path, how), rows_of), strict=True):
+    for path, found in zip(rows_of, each_read(lambda path: _picture(path, how), rows_of), strict=True):
+        picture, image = found
+        if how.kept_in and image is not None and isinstance(picture, CheckedImage):
+            picture = replace(picture, place=how.kept_in.keep(image))
         pictures[path] = picture
         tell(len(rows_of[path]))
     for entry in entries:
         yield _with_picture(entry, pictures.get(entry.row.image_path), folders)
 
 
-def _picture(path: Path, how: Reading) -> CheckedImage | _Failure:
-    """Return what an image that can be read is, else why it cannot."""
+def _picture(path: Path, how: LogReading) -> tuple[CheckedImage | _Failure, NDArray[np.uint8] | None]:
+    """Return what an image that can be read is, else why it cannot; and the image, where it is to be kept."""
     try:
-        before = path.stat()
-        return CheckedImage(check_image(path, how), before.st_size, before.st_mtime_ns)
+        if how.kept_in is None:
+            return CheckedImage(check_image(path, how.images)), None
+        *size, channels = how.kept_in.shape
+        sha256, image = read_checked(path, (size[0], size[1]), channels, how.images)
+        return CheckedImage(sha256), image
     except (ImageError, OSError, ValueError) as error:
-        return why_not_read(path, error)
+        return _why_not_read(path, error), None
 
 
-def why_not_read(path: Path, error: Exception) -> _Failure:
+def _why_not_read(path: Path, error: Exception) -> _Failure:
     """The reason and the detail for setting aside a row whose image gave this error."""
     if is_file(path):
         return "unreadable_image", f"{error}"
     return "missing_image", f"there is no file {path}"
-
-
-def is_as_checked(row: LogRow) -> bool:
-    """Whether the image of a row is still the one checked; it is read again only where it may not be.
-
-    Raises OSError or ImageError where it cannot be told.
-    """
-    now = row.image_path.stat()
-    return row.image is None or (
-        (now.st_size, now.st_mtime_ns) == (row.image.size, row.image.modified)
-        or sha256_of(row.image_path) == row.image.sha256
-    )
 
 
 def _with_picture(entry: _Entry, picture: CheckedImage | _Failure | None, folders: PathMap) -> _Checked:

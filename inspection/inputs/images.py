@@ -90,7 +90,21 @@ def read_image(
     """
     if channels not in (1, 3):
         raise ImageError(f"an image cannot be read with {channels} channels: ask for 1 (grey) or 3 (RGB)")
-    values, header = decoded(path, file_bytes(path, how.most_megabytes), how)
+    return _read(path, file_bytes(path, how.most_megabytes), size, channels, how)
+
+
+def read_checked(
+    path: Path, size: tuple[int, int], channels: int, how: Reading = AS_STORED
+) -> tuple[str, NDArray[np.uint8]]:
+    """What `check_image` and `read_image` return, of a file that is read and decoded once."""
+    data = file_bytes(path, how.most_megabytes)
+    return hashlib.sha256(data).hexdigest(), _read(path, data, size, channels, how)
+
+
+def _read(
+    path: Path, data: bytes, size: tuple[int, int] | None, channels: int, how: Reading
+) -> NDArray[np.uint8]:
+    values, header = decoded(path, data, how)
     image = _with_channels(_colour(values, _white(path, values, header, how), header), channels)
     return image if size is None else how.fitting(image, size)
 

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inspection.findings import RegisteredModel
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import reading
@@ -26,9 +29,12 @@ def score(
     settings = workspace.settings.compute
     classifier = load_model(workspace.root, model, settings.device)
     how = reading(workspace.settings.images, model.bit_depth, model.prepared)
-    decoded = load_images([image.path for image in images], classifier.preprocessing, progress, how)
-    answers = classifier.predict(decoded, settings.batch_size).argmax(1)
-    likely = classifier.probabilities(decoded, settings.batch_size)
+    answers, likely = list[int](), list[NDArray[np.float32]]()
+    for first in range(0, len(images), settings.batch_size):  # however many there are: a batch in memory
+        paths = [image.path for image in images[first : first + settings.batch_size]]
+        decoded = load_images(paths, classifier.preprocessing, progress, how)
+        answers.extend(classifier.predict(decoded, settings.batch_size).argmax(1).tolist())
+        likely.extend(classifier.probabilities(decoded, settings.batch_size))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return [
         {

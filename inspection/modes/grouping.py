@@ -15,9 +15,9 @@ from fmi_engine.types import FloatArray, Screening
 from inspection import tuning
 from inspection.causes.diagnosis import diagnose
 from inspection.evidence.case import Case
-from inspection.evidence.held import BATCH
 from inspection.evidence.shift import Evidence
 from inspection.findings import Diagnosis
+from inspection.inputs.held import BATCH
 from inspection.modes.split import fewest_of_split, split
 from inspection.nights.affected import NOWHERE, Origins, shared_origins
 from inspection.nights.lineage import signature

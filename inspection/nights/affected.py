@@ -23,7 +23,7 @@ from inspection.findings import NO_OFFSET, ORIGINS, Affected, FailureMode, LogCo
 TIME = "captured_at"
 MINUTE = 60.0  # seconds; times are compared to the minute, as people tell them
 FEWEST = 2  # errors of a failure mode that may share something
-TOGETHER = 1 << 22  # chances that are worked out at a time, at most: 32 MB
+TOGETHER = 1 << 19  # chances that are worked out at a time, at most: 4 MB, and some copies
 NOWHERE = -1  # the group of a row that belongs to no failure mode, and the code of a value that is not logged
 
 Counts = NDArray[np.int64]

@@ -27,6 +27,7 @@ from inspection.findings import (
     SetAside,
 )
 from inspection.inputs.defect_log import DefectLog, LogReading, LogRow, read_defect_log
+from inspection.inputs.held import hold
 from inspection.inputs.images import reading
 from inspection.nights.affected import tell_affected
 from inspection.nights.decisions import decided_of
@@ -237,16 +238,14 @@ def _new_id(mark: str, earlier: int) -> str:
 def read_log(site: Site, night: Night, query: str | None, progress: Progress = None) -> DefectLog:
     """Read and check the night's log with the workspace's maps of columns, labels and paths.
 
-    Raises LogError where it is not the log that the night began with.
+    The images of its errors are held from then on. Raises LogError where it is not the log that the night
+    began with.
     """
     settings = site.workspace.settings.defect_log
     model = site.store.model(night.model_hash)
-    rule = model.rule
-    return read_defect_log(
-        Path(night.log_path),
-        settings.columns,
-        model.class_names,
-        LogReading(
+    rule, shape = model.rule, (model.height, model.width, model.channels)
+    with hold(site.workspace, night.night_id, shape) as file:
+        how = LogReading(
             images_root=_root(site.workspace, settings.images_root),
             label_map=_words(rule, settings.labels),
             paths=settings.paths,
@@ -255,9 +254,9 @@ def read_log(site: Site, night: Night, query: str | None, progress: Progress = N
             tables=site.workspace.settings.tables,
             sha256=night.log_sha256,
             undecided=rule.undecided,
-        ),
-        progress,
-    )
+            kept_in=file,
+        )
+        return read_defect_log(Path(night.log_path), settings.columns, model.class_names, how, progress)
 
 
 def _root(workspace: Workspace, spelt: str) -> Path | None:

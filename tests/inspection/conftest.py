@@ -27,8 +27,10 @@ from inspection.findings import (
     ReferenceImage,
     RegisteredModel,
 )
-from inspection.inputs.defect_log import DefectLog, read_defect_log, write_defect_log
+from inspection.inputs.defect_log import DefectLog, LogReading, read_defect_log, write_defect_log
+from inspection.inputs.held import hold
 from inspection.inputs.image_sets import LabelledImage, read_image_set
+from inspection.inputs.images import reading
 from inspection.inputs.sample_line import SampleLine, write_images
 from inspection.workspace.folder import Workspace, create_workspace, open_workspace
 from inspection.workspace.settings import Settings
@@ -96,8 +98,13 @@ class Plant:
     def settings(self) -> Settings:
         return self.workspace.settings
 
-    def read_log(self) -> DefectLog:
-        return read_defect_log(self.log, {}, self.model.class_names)
+    def read_log(self, log: Path | None = None, night_id: str = "a-night") -> DefectLog:
+        """A log as a night reads it, which holds its images from then on; by default the plant's own."""
+        shape = (self.model.height, self.model.width, self.model.channels)
+        images = reading(self.settings.images, self.model.bit_depth, self.model.prepared)
+        with hold(self.workspace, night_id, shape) as file:
+            how = LogReading(images=images, kept_in=file)
+            return read_defect_log(log or self.log, {}, self.model.class_names, how)
 
     def labelled(self, name: str) -> list[LabelledImage]:
         return read_image_set(self.images / name)
@@ -195,8 +202,8 @@ def reproduced_errors(
     """The errors of the plant's log, their thumbnails in a workspace of their own."""
     from inspection.evidence.reproduced import reproduce_errors
 
-    elsewhere = plant.copied(tmp_path_factory.mktemp("reproduced_errors") / "workspace").workspace
-    return reproduce_errors(replace(subject, workspace=elsewhere), "a-night", plant.read_log())
+    mine = plant.copied(tmp_path_factory.mktemp("reproduced_errors") / "workspace")
+    return reproduce_errors(replace(subject, workspace=mine.workspace), "a-night", mine.read_log())
 
 
 @pytest.fixture(scope="session")

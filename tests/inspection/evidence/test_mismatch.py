@@ -10,7 +10,7 @@ from fmi_engine.classifier import Classifier
 from fmi_engine.decision_rule import DecisionRule
 from inspection.evidence.reproduced import ReproducedErrors, reproduce_errors
 from inspection.evidence.subject import Subject
-from inspection.inputs.defect_log import read_defect_log, write_defect_log
+from inspection.inputs.defect_log import write_defect_log
 from inspection.inputs.fitting import Fitting
 from inspection.inputs.image_sets import read_image_set
 from inspection.inputs.images import read_image, write_image
@@ -35,8 +35,9 @@ def said_of(mine: Plant, subject: Subject, rows: list[tuple[Path, str]]) -> Repr
     ]
     log = mine.workspace.root / "log.csv"
     write_defect_log(log, table)
-    read = read_defect_log(log, {}, names)
-    return reproduce_errors(replace(subject, workspace=mine.workspace), "n-1", read)
+    return reproduce_errors(
+        replace(subject, workspace=mine.workspace), "n-1", replace(mine, model=subject.model).read_log(log)
+    )
 
 
 def answers(classifier: Classifier, paths: list[Path]) -> list[str]:

@@ -79,6 +79,10 @@ def test_what_runs_and_the_last_night_of_every_line_stay(site: Site) -> None:
     found(site, "rear", 2.5, of_line="rear")
     found(site, "runs", 2.6, state=NightState.RUNNING)
     found(site, "failed", 2.7, state=NightState.FAILED)
+    held = site.workspace.held_errors / "failed-0123abcd"  # the images of its errors
+    held.mkdir(parents=True)
+    (held / "images.raw").write_bytes(b"i" * 5000)
+    assert retention.plan(site, NOW).bytes == 6 * 1110 + 5000
     assert [each.night_id for each in retention.prune(site, NOW).goes] == [
         "n0",
         "n1",
@@ -88,6 +92,7 @@ def test_what_runs_and_the_last_night_of_every_line_stay(site: Site) -> None:
         "n4",
     ]
     assert set(site.store.states()) == {"n5", "rear", "runs"}
+    assert files_of(site, "failed") == []
 
 
 def test_what_a_killed_process_left_goes_the_next_time(site: Site) -> None:

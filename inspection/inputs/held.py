@@ -49,16 +49,36 @@ class HeldImages:
         return HeldImages(self.path, self.shape, self.rows[which])
 
 
+@dataclass(slots=True)
+class ImageFile:
+    """A file that images are written to, one after the other, as the network takes them."""
+
+    path: Path  # where it lies once it is whole
+    shape: tuple[int, int, int]  # of an image: height, width, channel
+    file: BinaryIO
+    count: int = 0
+
+    def keep(self, image: NDArray[np.uint8]) -> int:
+        """Write one more image; returns where it stands."""
+        self.file.write(image.tobytes())
+        self.count += 1
+        return self.count - 1
+
+
 @dataclass(frozen=True, slots=True)
 class HeldErrors:
     """Where the errors of a night lie while it runs."""
 
-    folder: Path
-    shape: tuple[int, int, int]  # of an image: height, width, channel
+    every: HeldImages  # of the errors, in order
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie."""
+        return self.every.path.parent
 
     def images(self, rows: NDArray[np.int64]) -> HeldImages:
         """The images of some of the errors, by position."""
-        return HeldImages(self.folder / IMAGES, self.shape, rows)
+        return self.every.part(rows)
 
     def keep_screening(self, first: int, screening: Screening) -> None:
         """Keep the screening of a batch of errors, which begins with the error at a position."""
@@ -82,15 +102,17 @@ class HeldErrors:
 
 
 @contextmanager
-def hold(
-    workspace: Workspace, night_id: str, shape: tuple[int, int, int]
-) -> Iterator[tuple[HeldErrors, BinaryIO]]:
-    """Begin to hold a night's errors anew; lend the file that their images are written to, one by one."""
+def hold(workspace: Workspace, night_id: str, shape: tuple[int, int, int]) -> Iterator[ImageFile]:
+    """Begin to hold a night's errors anew, and lend the file of their images."""
     let_go(workspace, (night_id,))
-    held = HeldErrors(workspace.held_errors / f"{night_id}-{uuid4().hex[:8]}", shape)
-    held.folder.mkdir(parents=True)
-    with replacing(held.folder / IMAGES) as temporary, temporary.open("wb") as file:
-        yield held, file
+    folder = workspace.held_errors / f"{night_id}-{uuid4().hex[:8]}"
+    folder.mkdir(parents=True)
+    try:
+        with replacing(folder / IMAGES) as temporary, temporary.open("wb") as file:
+            yield ImageFile(folder / IMAGES, shape, file)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def let_go(workspace: Workspace, nights: Collection[str]) -> None:

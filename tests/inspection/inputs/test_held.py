@@ -8,8 +8,8 @@ import pytest
 
 from fmi_engine.types import Screening
 from inspection.errors import ImageError
-from inspection.evidence import held
-from inspection.evidence.held import HeldErrors, hold, let_go
+from inspection.inputs import held
+from inspection.inputs.held import HeldErrors, HeldImages, hold, let_go
 from inspection.workspace.folder import Workspace, create_workspace
 
 SHAPE = (5, 4, 3)
@@ -24,10 +24,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def mine(workspace: Workspace) -> HeldErrors:
-    with hold(workspace, "20260704-0123abcd", SHAPE) as (found, file):
-        for image in IMAGES:
-            file.write(image.tobytes())
-    return found
+    with hold(workspace, "20260704-0123abcd", SHAPE) as file:
+        places = [file.keep(image) for image in IMAGES]
+    return HeldErrors(HeldImages(file.path, SHAPE, np.array(places)))
 
 
 def screening_of(first: int, count: int) -> Screening:
@@ -73,27 +72,31 @@ def test_a_screening_is_read_across_batches_in_the_order_asked(
 
 def test_what_was_not_written_to_its_end_is_not_there(workspace: Workspace) -> None:
     def half() -> None:
-        with hold(workspace, "n-1", SHAPE) as (_, file):
-            file.write(IMAGES[0].tobytes())
+        with hold(workspace, "n-1", SHAPE) as file:
+            file.keep(IMAGES[0])
             raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="full"):
         half()
-    (folder,) = workspace.held_errors.iterdir()
-    assert list(folder.iterdir()) == []
-    found = HeldErrors(folder, SHAPE)
+    assert list(workspace.held_errors.iterdir()) == []
+
+
+def test_what_somebody_removed_is_told(workspace: Workspace, mine: HeldErrors) -> None:
+    let_go(workspace, {"20260704-0123abcd"})
+    rows = np.array([0])
     with pytest.raises(ImageError, match=r"images\.raw is gone.*--again"):
-        found.images(np.array([0]))[:]
+        mine.images(rows)[:]
     with pytest.raises(ImageError, match=r"screening-00000000\.npy is gone"):
-        found.screening(np.array([0]))
+        mine.screening(rows)
 
 
 def test_a_night_that_is_read_anew_holds_its_errors_once(workspace: Workspace, mine: HeldErrors) -> None:
-    with hold(workspace, "20260704-0123abcd-2", SHAPE) as (another, _):
+    with hold(workspace, "20260704-0123abcd-2", SHAPE) as another:
         pass
-    with hold(workspace, "20260704-0123abcd", SHAPE) as (again, _):
+    with hold(workspace, "20260704-0123abcd", SHAPE) as again:
         pass
-    assert again != mine
-    assert sorted(workspace.held_errors.iterdir()) == sorted([another.folder, again.folder])
+    assert again.path.parent != mine.folder
+    folders = [another.path.parent, again.path.parent]
+    assert sorted(workspace.held_errors.iterdir()) == sorted(folders)
     let_go(workspace, {"20260704-0123abcd"})
-    assert [*workspace.held_errors.iterdir()] == [another.folder]
+    assert [*workspace.held_errors.iterdir()] == folders[:1]
