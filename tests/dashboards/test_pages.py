@@ -486,8 +486,15 @@ def test_candidates_wait_until_somebody_decides(visitor: Visitor, reviewed: Stor
     candidate = replace(MODEL, model_hash="9f" * 32, parent_hash=MODEL.model_hash)
     reviewed.add_retraining(replace(done, decision=Decision.ACCEPTED), candidate)
     assert "model v2 waits to be promoted accepted" in words(visitor.get("/").text)
+    for number in (1, 2):  # of another line, deployed since
+        reviewed.add_model(replace(MODEL, model_hash=f"{number}e" * 32, name="rear", parent_hash=None), [])
+    assert "model v2 waits to be promoted accepted" in words(visitor.get("/").text)
+    models = words(visitor.get("/models").text)
+    assert "Roll rear v2 back to rear v1" in models
+    assert "Roll model" not in models
+    assert models.count(" deployed registered ") == 2
     assert "Accepted model v2" in words(visitor.get("/candidates").text)
-    promote(reviewed, "v2", "Sato", "mends the lamp")
+    promote(reviewed, "model v2", "Sato", "mends the lamp")
     assert "waits to be promoted" not in visitor.get("/").text
     assert "Deployed or retired model v2 deployed" in words(visitor.get("/candidates").text)
 
