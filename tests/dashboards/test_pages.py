@@ -461,7 +461,9 @@ def test_the_night_of_another_line_hides_no_failed_one(visitor: Visitor, reviewe
     now = reviewed.night()
     failed = replace(now, night_id="20260705-00000000", of_line="rear", modes=(), state=NightState.FAILED)
     reviewed.finish_night(replace(failed, started_at=now.started_at - timedelta(hours=1), message="no disk"))
-    assert "no disk" in words(visitor.get("/").text)
+    inbox = words(visitor.get("/").text)
+    assert "Line rear: The night of 2026-07-04" in inbox
+    assert "no disk" in inbox
     mended = replace(failed, night_id="20260705-00000001", state=NightState.FINISHED)
     reviewed.finish_night(mended)
     assert "no disk" not in words(visitor.get("/").text)
