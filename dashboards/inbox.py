@@ -20,7 +20,7 @@ class Inbox:
     """What waits for a person."""
 
     modes: list[WaitingMode]  # without a verdict on their newest night
-    candidates: list[Retraining]  # judged and not promoted, from the deployed model
+    candidates: list[Retraining]  # judged and not promoted, from a deployed model
     nights: list[NightOverview]  # that failed or could read nothing, and were followed by none that could
     logs: list[LogSetAside]  # of lines, that no night could read
 
@@ -66,16 +66,15 @@ def waiting(findings: Reader, nights: list[NightOverview]) -> Inbox:
 
 
 def _candidates(findings: Reader) -> list[Retraining]:
-    trail = findings.promotions()
-    standing = deployed_in_turn(trail)
-    seen = {entry.model_hash for entry in trail}
+    seen = {entry.model_hash for entry in findings.promotions()}
+    deployed = {hashes[-1] for hashes in deployed_in_turn(findings).values()}
     return [
         done
         for done in findings.retrainings()
         if done.candidate_hash
         and done.candidate_hash not in seen
         and done.decision is not Decision.REJECTED
-        and standing[-1:] == [done.model_hash]
+        and done.model_hash in deployed
     ]
 
 

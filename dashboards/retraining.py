@@ -107,7 +107,7 @@ class PrefectRetraining:
     @contextmanager
     def _prefect(self) -> Iterator[None]:
         """Talk to this server, and to no temporary one that Prefect would start by itself."""
-        from httpx import HTTPError
+        from httpx import HTTPError, InvalidURL
         from prefect.exceptions import ObjectNotFound
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -119,7 +119,7 @@ class PrefectRetraining:
                 f"Prefect at {self.api_url} has no deployment {DEPLOYMENT}: "
                 "start `fmi serve`, which registers it."
             ) from None
-        except HTTPError as error:
+        except (HTTPError, InvalidURL) as error:
             raise FlowError(
                 f"Prefect cannot be reached at {self.api_url} ({error}): "
                 "start `fmi serve`, which starts Prefect too, or set PREFECT_API_URL."

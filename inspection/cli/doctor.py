@@ -14,6 +14,7 @@ from inspection.cli.options import WorkspaceOption, open_given
 from inspection.console import bytes_in_words
 from inspection.errors import WorkspaceError
 from inspection.findings import NightState
+from inspection.models.promotion import deployed_in_turn
 from inspection.nights.lines import state_of
 from inspection.nights.night import INTERRUPTED, Site, open_site, runs_now
 from inspection.workspace.files import bytes_of
@@ -77,6 +78,20 @@ def _lines(workspace: Workspace) -> Iterator[Finding]:
         told = f"{state.read} logs read, {len(state.waiting)} wait, {len(state.set_aside)} set aside"
         detail = state.trouble or f"{told}; fmi schedule --show tells more"
         yield Finding(f"line {name}", detail, not state.trouble and not state.set_aside)
+    yield from _unclear_models(open_site(workspace.root))
+
+
+def _unclear_models(site: Site) -> Iterator[Finding]:
+    """Lines that name no model, although models of several names are deployed."""
+    turns = deployed_in_turn(site.store)
+    unclear = [name for name, line in site.workspace.settings.lines.items() if not line.model]
+    for name in unclear if len(turns) > 1 else ():
+        detail = (
+            "names no model, so its nights take the one that was deployed last "
+            f"({site.store.model().called}); deployed are those called {', '.join(turns)}: write "
+            f"model = 'NAME' under [lines.{name}]"
+        )
+        yield Finding(f"line {name}", detail, False)
 
 
 def _running(site: Site) -> Iterator[Finding]:

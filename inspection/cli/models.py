@@ -73,14 +73,29 @@ def promote(
 
 
 @app.command()
-def rollback(reason: ReasonOption = "", author: AuthorOption = "", workspace: WorkspaceOption = None) -> None:
-    """Go back to the model that was deployed before; once more goes back one further."""
+def rollback(
+    reason: ReasonOption = "",
+    name: Annotated[
+        str,
+        typer.Option(
+            help="Of the models that go back, where models of several names are deployed: all models of a "
+            "line share one.",
+            show_default=False,
+        ),
+    ] = "",
+    author: AuthorOption = "",
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Go back to the model that was deployed before; once more goes back one further.
+
+    The models of other names stay as they are.
+    """
     from inspection.models import promotion
     from inspection.workspace.store import Store
 
     site = open_given(workspace)
     store = Store(site.store_path)
-    entry = promotion.roll_back(store, author, reason)
+    entry = promotion.roll_back(store, author, reason, name=name)
     _tell(site, store, entry)
     now = store.model(entry.model_hash)
     console.print(f"{now.called} ({now.model_hash[:12]}) is the deployed model again, by {entry.author}.")

@@ -52,16 +52,21 @@ def _import_flows() -> None:
 
 
 def _check_answers() -> None:
+    from httpx import InvalidURL
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.environment import URL
 
-    with (
-        temporary_settings({PREFECT_API_URL: os.environ[URL]}),
-        get_client(sync_client=True) as client,
-    ):
-        failure = client.api_healthcheck()
+    failure: Exception | None
+    try:
+        with (
+            temporary_settings({PREFECT_API_URL: os.environ[URL]}),
+            get_client(sync_client=True) as client,
+        ):
+            failure = client.api_healthcheck()
+    except InvalidURL as error:
+        failure = error
     if failure:
         raise FlowError(
             f"no Prefect server answers at {os.environ[URL]} (PREFECT_API_URL): {failure}. "

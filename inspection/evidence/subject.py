@@ -13,11 +13,12 @@ from fmi_engine.classifier import Classifier
 from fmi_engine.probe import Resumption, cut_at, layers_of
 from fmi_engine.reference import Reference
 from fmi_engine.types import FloatArray, Layer
+from inspection.errors import ImageError
 from inspection.evidence.look import Looks
 from inspection.evidence.normal import learn_normal
 from inspection.evidence.room import room_for, within
 from inspection.findings import ReferenceImage, RegisteredModel
-from inspection.inputs.images import reading
+from inspection.inputs.images import is_file, reading
 from inspection.inputs.labelled import Labelled, load_images
 from inspection.models.registry import load_model
 from inspection.progress import Progress
@@ -98,6 +99,7 @@ def open_subject(
     chosen = draw_references(references, room.per_class, settings.compute.seed)
     paths = [Path(each.image_path) for each in chosen]
     how = reading(settings.images, model.bit_depth, model.prepared)
+    _check_there(model, paths)
     images = load_images(paths, classifier.preprocessing, progress, how)
     labels = np.array([model.class_names.index(each.label) for each in chosen], np.int64)
     labelled = Labelled(images, labels)
@@ -115,6 +117,16 @@ def open_subject(
         correct,
         tuple(paths),
     )
+
+
+def _check_there(model: RegisteredModel, paths: Sequence[Path]) -> None:
+    """Raise ImageError where reference images are gone."""
+    gone = [path for path in paths if not is_file(path)]
+    if gone:
+        raise ImageError(
+            f"{len(gone)} of {len(paths)} reference images of {model.called} are gone, such as {gone[0]}: "
+            "there is no such image file; where their folder was moved, say so by `fmi move OLD NEW`"
+        )
 
 
 def draw_references(references: Sequence[ReferenceImage], per_class: int, seed: int) -> list[ReferenceImage]:

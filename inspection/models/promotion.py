@@ -1,5 +1,6 @@
 """Which model is deployed: promoted by a person for a reason, rolled back, and all of it on record."""
 
+from collections import defaultdict
 from datetime import UTC, datetime
 
 from inspection.errors import ModelError
@@ -38,9 +39,10 @@ def promote(store: Store, wanted: str | None, author: str, reason: str, anyway: 
             f"the gate says of {model.called} ({model.model_hash[:12]}): {judged.decision.value}. "
             f"{judged.reasons[0]}. Retrain with more images, or promote it --anyway: that stays on record"
         )
+    before = deployed_in_turn(store).get(model.name, [deployed])[-1]
     entry = Promotion(
         model.model_hash,
-        deployed,
+        before if before != model.model_hash else deployed,
         PromotionKind.PROMOTED,
         author or user(),
         reason,
@@ -51,36 +53,63 @@ def promote(store: Store, wanted: str | None, author: str, reason: str, anyway: 
     return entry
 
 
-def roll_back(store: Store, author: str, reason: str, expected: str = "") -> Promotion:
-    """Make the model deployed before the present one the deployed model again; a second time the one before.
+def roll_back(store: Store, author: str, reason: str, expected: str = "", name: str = "") -> Promotion:
+    """Make the model of a name that was deployed before its present one the deployed one again.
 
-    Raises ModelError without a reason, where no model was deployed before, and where another model is
-    deployed than the one `expected`, by its hash.
+    All models of a line share a name, so no other line's model changes. A second time goes back one further.
+    The name may be left out where the deployed model that is `expected` is given by its hash, or where there
+    is one name. Raises ModelError without a reason, where it is not told which of several is meant, where no
+    model was deployed before, and where another model is deployed than the one expected.
     """
     reason = _given(reason, "rolled back")
-    standing = deployed_in_turn(store.promotions())
-    if len(standing) < 2:
-        raise ModelError("no model was deployed before the present one, so there is nothing to roll back to")
-    if expected and expected != standing[-1]:
+    turns = deployed_in_turn(store)
+    if expected:
+        name = next((each.name for each in store.models() if each.model_hash == expected), name)
+    mine = turns[_which(store, turns, name)]
+    now = store.model(mine[-1])
+    if expected and expected != now.model_hash:
+        raise ModelError(f"meanwhile {now.called} was deployed; look at the models and decide again")
+    if len(mine) < 2:
         raise ModelError(
-            f"meanwhile {store.model(standing[-1]).called} was deployed; look at the models and decide again"
+            f"no model called '{now.name}' was deployed before {now.called}, so there is nothing to roll "
+            "back to; `fmi promote` deploys any other"
         )
     entry = Promotion(
-        standing[-2], standing[-1], PromotionKind.ROLLED_BACK, author or user(), reason, datetime.now(UTC)
+        mine[-2], mine[-1], PromotionKind.ROLLED_BACK, author or user(), reason, datetime.now(UTC)
     )
     store.promote(entry)
     return entry
 
 
-def deployed_in_turn(trail: list[Promotion]) -> list[str]:
-    """The models deployed one after the other, without those that were rolled back; the last one is now."""
-    standing: list[str] = []
-    for entry in trail:
-        if entry.kind is PromotionKind.ROLLED_BACK:
-            standing.pop()
-        else:
-            standing.append(entry.model_hash)
-    return standing
+def _which(store: Store, turns: dict[str, list[str]], name: str) -> str:
+    """The name of the models that are meant. Raises ModelError where it is not told, or there is none."""
+    found = [each for each in turns if not name or each.casefold() == name.casefold()]
+    if len(found) == 1:
+        return found[0]
+    deployed = ", ".join(store.model(each[-1]).called for each in turns.values()) or "none"
+    if name:
+        raise ModelError(f"no model called '{name}' is deployed; deployed are: {deployed}")
+    raise ModelError(
+        f"models of several names are deployed ({deployed}): say by --name which of them is to go back"
+        if turns
+        else "no model is deployed, so there is nothing to roll back to"
+    )
+
+
+def deployed_in_turn(findings: Reader) -> dict[str, list[str]]:
+    """Of every name the models deployed one after the other, by their hashes; the last one is now.
+
+    Without those that were rolled back.
+    """
+    names = {model.model_hash: model.name for model in findings.models()}
+    turns: dict[str, list[str]] = defaultdict(list)
+    for entry in findings.promotions():
+        mine = turns[names[entry.model_hash]]
+        if entry.kind is PromotionKind.ROLLED_BACK and entry.previous_hash:
+            turns[names[entry.previous_hash]].pop()
+        elif mine[-1:] != [entry.model_hash]:
+            mine.append(entry.model_hash)
+    return {name: hashes for name, hashes in turns.items() if hashes}
 
 
 def judged_by(store: Reader, model: RegisteredModel) -> Retraining | None:

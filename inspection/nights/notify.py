@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 
 from inspection.findings import LogSetAside, Night
 from inspection.language import gettext as _
@@ -106,8 +107,8 @@ def _try(send: Callable[[], None], to: str, remark: Callable[[str], None]) -> No
         try:
             send()
             return
-        except (OSError, subprocess.SubprocessError) as error:
-            why = f"{error}"
+        except (OSError, ValueError, HTTPException, subprocess.SubprocessError) as error:
+            why = f"{error}" or type(error).__name__  # ValueError: of an address that is none
     remark(f"{to} could not be told ({why}); see [notify] in fmi.toml. The findings stand all the same.")
 
 

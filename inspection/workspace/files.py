@@ -77,9 +77,7 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise ImageError(
-            f"{path}: there is no such image file; where its folder was moved, say so by `fmi move`"
-        ) from None
+        raise ImageError(f"{path}: there is no such image file") from None
     except IsADirectoryError:
         raise ImageError(f"{path}: this is a folder; expected an image file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name

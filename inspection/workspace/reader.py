@@ -42,6 +42,7 @@ from inspection.workspace.rows import (
     fetch_named,
     grouped,
     read_deployed,
+    read_deployed_as,
     read_diagnoses,
     read_modes,
     read_night,
@@ -329,12 +330,6 @@ SELECT epoch(finished_at - started_at) AS seconds
 FROM retrainings ORDER BY started_at DESC, rowid DESC LIMIT 1
 """
 
-_DEPLOYED_AS = """
-SELECT model_hash FROM promotions JOIN models USING (model_hash)
-WHERE lower(models.name) = lower(?)
-ORDER BY promotions.rowid DESC LIMIT 1
-"""
-
 _CALLED = "SELECT model_hash FROM models WHERE lower($1) IN (lower(name || ' v' || version), 'v' || version)"
 
 # What experts call a texture goes with the filter of every model of a family: of all with one root.
@@ -559,7 +554,10 @@ class Reader(ABC):
         return record_of(RegisteredModel, rows[0])
 
     def model_states(self) -> dict[str, str]:
-        """Return of every model whether it is deployed, retired, or a candidate, by its hash."""
+        """Return of every model whether it is deployed, retired, or a candidate, by its hash.
+
+        One of each name is deployed.
+        """
         with self._reading() as connection:
             rows = fetch(connection, "SELECT model_hash, state FROM model_overview")
         return {row["model_hash"]: row["state"] for row in rows}
@@ -857,11 +855,11 @@ def require(connection: DuckDBPyConnection, ids: Ids, given: str) -> None:
 def _named_model(connection: DuckDBPyConnection, wanted: str) -> str:
     """Return the hash of the one model that is called so, or whose hash begins so.
 
-    Of a name without a version it is the newest of that name that was deployed.
+    Of a name without a version it is the deployed one of that name.
     """
-    deployed = fetch(connection, _DEPLOYED_AS, wanted)
+    deployed = read_deployed_as(connection, wanted)
     if deployed:
-        return str(deployed[0]["model_hash"])
+        return deployed
     called = fetch(connection, _CALLED, wanted)
     return called[0]["model_hash"] if len(called) == 1 else _resolve(connection, MODEL_IDS, wanted)
 

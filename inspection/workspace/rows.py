@@ -194,8 +194,14 @@ def write_promotion(connection: DuckDBPyConnection, promotion: Promotion) -> Non
 
 
 def read_deployed(connection: DuckDBPyConnection) -> str | None:
-    """The hash of the deployed model; None: there is none yet."""
+    """The hash of the model that was deployed last, of whatever name; None: there is none yet."""
     rows = fetch(connection, "SELECT model_hash FROM promotions ORDER BY rowid DESC LIMIT 1")
+    return rows[0]["model_hash"] if rows else None
+
+
+def read_deployed_as(connection: DuckDBPyConnection, name: str) -> str | None:
+    """The hash of the deployed model of a name; None: none is deployed."""
+    rows = fetch(connection, "SELECT model_hash FROM deployed_models WHERE lower(name) = lower(?)", name)
     return rows[0]["model_hash"] if rows else None
 
 

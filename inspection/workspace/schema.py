@@ -1066,6 +1066,43 @@ _DAILY = (
     WHERE night.state = 'finished'
     ORDER BY written_at DESC, recipe.mode_id""",
 )
+# All models of a line share a name, so of each name one is deployed: the last that was and that was not left
+# by a rollback since.
+_DEPLOYED = (
+    """CREATE VIEW deployed_models AS
+    SELECT model.name, entry.model_hash, entry.decided_at AS since
+    FROM promotions AS entry JOIN models AS model USING (model_hash)
+    WHERE NOT EXISTS (
+        FROM promotions AS later
+        WHERE later.kind = 'rolled back' AND later.previous_hash = entry.model_hash
+            AND later.rowid > entry.rowid
+    )
+    QUALIFY row_number() OVER (PARTITION BY lower(model.name) ORDER BY entry.rowid DESC) = 1""",
+    """CREATE OR REPLACE VIEW model_overview AS
+    SELECT
+        model.model_hash,
+        model.name || ' v' || model.version AS called,
+        CASE
+            WHEN model.model_hash IN (SELECT model_hash FROM deployed_models) THEN 'deployed'
+            WHEN model.model_hash IN (SELECT model_hash FROM promotions) THEN 'retired'
+            ELSE 'candidate'
+        END AS state,
+        model.parent_hash,
+        judged.decision,
+        judged.retraining_id,
+        model.registered_at,
+        model.note
+    FROM models AS model
+    LEFT JOIN (
+        FROM retrainings QUALIFY row_number() OVER (PARTITION BY candidate_hash ORDER BY finished_at DESC) = 1
+    ) AS judged ON judged.candidate_hash = model.model_hash""",
+)
+_COMMENTS_DEPLOYED = {
+    "VIEW deployed_models": "the deployed model of each name; all models of a line share one",
+    "VIEW model_overview": "one line per model: deployed, retired, or a candidate that was never promoted",
+    "COLUMN promotions.previous_hash": "the model of its name deployed until then, or of another",
+}
+
 _COMMENTS_DAILY = {
     "VIEW counted_errors": "every error once, with its failure mode's lineage and cause: of a log that was "
     "run again the newest night counts",
@@ -1299,6 +1336,11 @@ MIGRATIONS: tuple[Migration, ...] = (
         _LINES + tuple(_comment(*item) for item in _COMMENTS_LINES.items()),
     ),
     (20, "daily questions", _DAILY + tuple(_comment(*item) for item in _COMMENTS_DAILY.items())),
+    (
+        21,
+        "a deployed model of each name",
+        _DEPLOYED + tuple(_comment(*item) for item in _COMMENTS_DEPLOYED.items()),
+    ),
 )
 
 LATEST = MIGRATIONS[-1][0]  # the schema's number

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -23,6 +32,7 @@ from pydantic_settings import (
 from inspection.errors import WorkspaceError
 from inspection.language import gettext
 
+_ADDRESS = TypeAdapter(HttpUrl)
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 NotifiedOf = Literal["findings", "failure", "return"]
@@ -298,9 +308,13 @@ class NotifySettings(Section):
     @field_validator("webhook")
     @classmethod
     def _is_address(cls, webhook: str) -> str:
-        if webhook and not webhook.startswith(("https://", "http://")):
-            raise ValueError("expected an address such as https://chat.plant.example/hook")
-        return webhook
+        if not webhook:
+            return webhook
+        try:
+            return f"{_ADDRESS.validate_python(webhook)}"  # as it is sent: a name or a path in ASCII
+        except ValidationError as error:
+            why = error.errors()[0]["msg"]
+            raise ValueError(f"{why}; expected an address such as https://chat.plant.example/hook") from None
 
 
 class LineSettings(BaseModel):

@@ -44,6 +44,7 @@ from inspection.workspace.rows import (
     delete,
     insert,
     read_deployed,
+    read_deployed_as,
     row_of,
     rows_of,
     select,
@@ -146,12 +147,13 @@ class Store(Reader):
     def promote(self, promotion: Promotion, references: Sequence[ReferenceImage] | None = None) -> None:
         """Make another model the deployed one; `references` are its labelled images where it has none yet.
 
-        Raises StoreError where meanwhile another model was deployed than the one that it says.
+        Raises StoreError where meanwhile another model of its name was deployed than the one that it says.
         """
         with self._transaction() as connection:
             require(connection, MODEL_IDS, promotion.model_hash)
-            deployed = read_deployed(connection)
-            if deployed != promotion.previous_hash:
+            (row,) = select(connection, "models", MODEL_IDS.column, promotion.model_hash, MODEL_IDS.order)
+            deployed = read_deployed_as(connection, row["name"])
+            if promotion.previous_hash not in (deployed, read_deployed(connection)):
                 raise StoreError(
                     f"meanwhile model {(deployed or 'none')[:12]} was deployed; look at `fmi models` and "
                     "decide again"

@@ -461,7 +461,9 @@ def test_the_night_of_another_line_hides_no_failed_one(visitor: Visitor, reviewe
     now = reviewed.night()
     failed = replace(now, night_id="20260705-00000000", of_line="rear", modes=(), state=NightState.FAILED)
     reviewed.finish_night(replace(failed, started_at=now.started_at - timedelta(hours=1), message="no disk"))
-    assert "no disk" in words(visitor.get("/").text)
+    inbox = words(visitor.get("/").text)
+    assert "Line rear: The night of 2026-07-04" in inbox
+    assert "no disk" in inbox
     mended = replace(failed, night_id="20260705-00000001", state=NightState.FINISHED)
     reviewed.finish_night(mended)
     assert "no disk" not in words(visitor.get("/").text)
@@ -486,8 +488,15 @@ def test_candidates_wait_until_somebody_decides(visitor: Visitor, reviewed: Stor
     candidate = replace(MODEL, model_hash="9f" * 32, parent_hash=MODEL.model_hash)
     reviewed.add_retraining(replace(done, decision=Decision.ACCEPTED), candidate)
     assert "model v2 waits to be promoted accepted" in words(visitor.get("/").text)
+    for number in (1, 2):  # of another line, deployed since
+        reviewed.add_model(replace(MODEL, model_hash=f"{number}e" * 32, name="rear", parent_hash=None), [])
+    assert "model v2 waits to be promoted accepted" in words(visitor.get("/").text)
+    models = words(visitor.get("/models").text)
+    assert "Roll rear v2 back to rear v1" in models
+    assert "Roll model" not in models
+    assert models.count(" deployed registered ") == 2
     assert "Accepted model v2" in words(visitor.get("/candidates").text)
-    promote(reviewed, "v2", "Sato", "mends the lamp")
+    promote(reviewed, "model v2", "Sato", "mends the lamp")
     assert "waits to be promoted" not in visitor.get("/").text
     assert "Deployed or retired model v2 deployed" in words(visitor.get("/candidates").text)
 

@@ -399,9 +399,10 @@ def test_retraining_for_what_is_not_there(fmi: Fmi, site: Diagnosed, tmp_path: P
 
 
 def test_prefect_that_does_not_answer(fmi: Fmi, site: Diagnosed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    answer = fmi("night", site.plant.log, "--again", "-w", site.root)
-    refused(answer, "no Prefect server answers at http://127.0.0.1:9/api", "prefect server start", "unset")
+    for address in ("http://127.0.0.1:9/api", "http://server:port/api"):
+        monkeypatch.setenv("PREFECT_API_URL", address)
+        answer = fmi("night", site.plant.log, "--again", "-w", site.root)
+        refused(answer, f"no Prefect server answers at {address}", "prefect server start", "unset")
     unharmed(site)
 
 

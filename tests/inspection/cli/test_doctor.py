@@ -11,7 +11,10 @@ import pytest
 from inspection.cli.doctor import PARTS, Finding, examine, examine_workspace
 from inspection.nights.night import INTERRUPTED, begin, open_site, turn
 from inspection.operations.catalogue import CATALOGUE
+from inspection.workspace.folder import Workspace, open_workspace
+from inspection.workspace.store import Store
 from tests.conftest import Answer, Diagnosed
+from tests.inspection.workspace.records import a_model
 
 Fmi = Callable[..., Answer]
 
@@ -117,3 +120,16 @@ def test_of_a_line_it_tells_what_was_set_aside_and_what_is_not_there(
     folder.mkdir()
     told = "1 logs read, 0 wait, 0 set aside; fmi schedule --show tells more"
     assert examine_workspace(workspace)[-1] == Finding("line front", told, True)
+
+
+def test_a_line_without_a_model_is_told_where_several_are_deployed(
+    workspace: Workspace, store: Store
+) -> None:
+    for number, name in enumerate(("front", "rear")):
+        store.add_model(a_model(f"{number}{number}", parent_hash=None, name=name), [])
+    with (workspace.root / "fmi.toml").open("a", encoding="utf-8") as settings:
+        settings.write(f"[lines.front]\nlogs = '{workspace.root}'\nmodel = 'front'\n")
+        settings.write(f"[lines.side]\nlogs = '{workspace.root}'\n")
+    (told,) = (each for each in examine_workspace(open_workspace(workspace.root)) if not each.fine)
+    assert told.subject == "line side"
+    assert "the one that was deployed last (rear v1); deployed are those called front, rear" in told.detail

@@ -95,10 +95,36 @@ def test_back_and_further_back(plant: Store) -> None:
     assert roll_back(plant, "Sato", "no").model_hash == "aa"
     kinds = [each.kind for each in plant.promotions()]
     assert kinds.count(PromotionKind.ROLLED_BACK) == 3
-    assert deployed_in_turn(plant.promotions()) == ["aa"]
+    assert deployed_in_turn(plant) == {"line": ["aa"]}
 
 
 def test_a_registered_model_is_deployed_and_can_be_rolled_back(plant: Store) -> None:
     plant.add_model(a_model("dd", parent_hash=None), [], author="Aoki")
     assert plant.model().model_hash == "dd"
     assert roll_back(plant, "", "the wrong file").model_hash == "aa"
+
+
+def test_each_line_goes_back_by_itself(plant: Store) -> None:
+    """All models of a line share a name; the last promotion was of another line."""
+    for number, name in enumerate(("rear", "front", "rear", "front")):
+        plant.add_model(a_model(f"r{number}", parent_hash=None, name=name), [])
+    assert deployed_in_turn(plant) == {"line": ["aa"], "rear": ["r0", "r2"], "front": ["r1", "r3"]}
+    with pytest.raises(
+        ModelError, match=r"several names are deployed \(line v1, rear v2, front v2\): say by --name"
+    ):
+        roll_back(plant, "", "the wrong file")
+    with pytest.raises(
+        ModelError, match="no model called 'side' is deployed; deployed are: line v1, rear v2"
+    ):
+        roll_back(plant, "", "the wrong file", name="side")
+    entry = roll_back(plant, "", "the wrong file", name="Rear")
+    assert (entry.model_hash, entry.previous_hash) == ("r0", "r2")
+    assert [plant.model(name).model_hash for name in ("rear", "front", "line")] == ["r0", "r3", "aa"]
+    with pytest.raises(ModelError, match="no model called 'rear' was deployed before rear v1"):
+        roll_back(plant, "", "further", name="rear")
+    assert roll_back(plant, "", "as the page shows it", expected="r3").model_hash == "r1"
+    states = plant.model_states()
+    assert {each for each, state in states.items() if state == "deployed"} == {"aa", "r0", "r1"}
+    assert promote(plant, "r2", "", "it was fine").previous_hash == "r0"
+    with pytest.raises(ModelError, match="meanwhile rear v2 was deployed"):
+        roll_back(plant, "", "too late", expected="r0")

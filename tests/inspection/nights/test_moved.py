@@ -1,11 +1,12 @@
 """A folder of images that lies elsewhere now."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from inspection.errors import WorkspaceError
+from inspection.errors import ImageError, WorkspaceError
 from inspection.evidence.subject import open_subject
 from inspection.nights import night as nights
 from inspection.nights.moved import move_images
@@ -17,6 +18,11 @@ def test_a_folder_that_was_renamed_is_read_where_it_lies(finished: FinishedNight
     site = nights.open_site(mine.workspace.root)
     before = site.store.night()
     shutil.copytree(mine.images, tmp_path / "new place")
+    moved = replace(mine.references[0], image_path="/gone/1.png")
+    with pytest.raises(
+        ImageError, match=r"1 of 1 reference images of model v1 are gone, such as /gone.*fmi move"
+    ):
+        open_subject(mine.workspace, mine.model, [moved])
     done = move_images(site, mine.images, tmp_path / "new place" / "..." / "..")
     assert done.absent == ()
     references = site.store.references(mine.model.model_hash)

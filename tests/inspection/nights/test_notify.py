@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
+from inspection.errors import WorkspaceError
 from inspection.findings import LogSetAside
 from inspection.nights import notify
 from inspection.nights.night import Site
 from inspection.nights.notify import Notice, of_failure, of_night, tell
 from inspection.workspace.folder import Workspace
-from inspection.workspace.settings import NotifySettings
+from inspection.workspace.settings import NotifySettings, load_settings
 from inspection.workspace.store import Store
 from tests.inspection.workspace.records import STARTED, a_mode, a_night
 
@@ -68,6 +69,47 @@ def test_only_what_is_asked_for_is_told() -> None:
         tell(asked, FOUND, pytest.fail)
         tell(asked, replace(FOUND, events=("findings", "return")), pytest.fail)
     assert [each["events"] for each in got] == [["findings", "return"]]
+
+
+@pytest.mark.parametrize(
+    ("webhook", "says"),
+    [
+        ("ftp://chat/hook", "URL scheme should be 'http' or 'https'"),
+        ("chat.plant.example/hook", "relative URL without a base"),
+        ("http://", "empty host"),
+        ("http://chat:99999/hook", "invalid port number"),
+        ("http://chat:port/hook", "invalid port number"),
+        ("http://ch at/hook", "invalid international domain name"),
+        ("http://[::1/hook", "invalid IPv6 address"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_where_it_is_set(tmp_path: Path, webhook: str, says: str) -> None:
+    path = tmp_path / "fmi.toml"
+    path.write_text(f"[notify]\nwebhook = {json.dumps(webhook)}\n", encoding="utf-8")
+    with pytest.raises(
+        WorkspaceError, match=rf"notify.webhook = .*{says}; expected an address such as https://"
+    ):
+        load_settings(path)
+
+
+def test_an_address_of_any_script_is_sent_to() -> None:
+    assert NotifySettings(webhook="https://検査.example/通知 1").webhook == (
+        "https://xn--5vvzy.example/%E9%80%9A%E7%9F%A5%201"
+    )
+    with webhook() as (address, got):
+        tell(NotifySettings(webhook=f"{address}/通知 1"), FOUND, pytest.fail)
+    assert len(got) == 1
+
+
+@pytest.mark.parametrize(
+    "address", ["http://chat:port/hook", "http://chat/\x00", "http://検 査/", "nonsense"]
+)
+def test_an_address_that_is_none_ends_no_night(address: str) -> None:
+    """Of settings that were never checked, as an earlier version kept them."""
+    remarks: list[str] = []
+    tell(NotifySettings.model_construct(webhook=address, command="", on=("findings",)), FOUND, remarks.append)
+    assert len(remarks) == 1
+    assert remarks[0].startswith(f"{address} could not be told (")
 
 
 def test_who_cannot_be_reached_is_tried_again_and_costs_nothing_else() -> None:

@@ -48,7 +48,14 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
             "night_overview",
             "model_overview",
         ),
-        *("logs_set_aside", "pruned_nights", "counted_errors", "recurring_filters", "recipe_outcomes"),
+        *(
+            "logs_set_aside",
+            "pruned_nights",
+            "counted_errors",
+            "recurring_filters",
+            "recipe_outcomes",
+            "deployed_models",
+        ),
         *("modes_by_week", "modes_by_line", "modes_by_camera", "modes_by_lot"),
     }
     rows = connection.execute("SELECT number, name FROM schema_version ORDER BY number").fetchall()
@@ -73,6 +80,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (18, "models that decide and prepare images as the plant does"),
         (19, "lines, logs set aside, nights removed"),
         (20, "daily questions"),
+        (21, "a deployed model of each name"),
     ]
 
 
