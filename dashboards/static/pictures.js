@@ -38,18 +38,31 @@ lightbox.addFilter("domItemData", (item, _element, link) => {
   return item;
 });
 
-// How large a picture is, it says itself.
-lightbox.on("loadComplete", ({ slide, content, isError }) => {
+// How large a picture is, it says itself; then it is laid out anew.
+function layOut(slide, isError) {
+  const { content } = slide;
   const link = slide.data.element;
-  if (isError && link.dataset.lost === undefined) {
+  if (isError) {
+    if (link.dataset.lost !== undefined) return;
     link.dataset.lost = "";
   } else {
     const { naturalWidth: width, naturalHeight: height } = content.element;
-    if (isError || (Number(link.dataset.width) === width && Number(link.dataset.height) === height)) return;
+    if (Number(link.dataset.width) === width && Number(link.dataset.height) === height) return;
     [link.dataset.width, link.dataset.height] = [width, height];
   }
   lightbox.pswp.refreshSlideContent(slide.index);
-});
+}
+
+// One that was loaded before it had its slide (ahead of its turn, or while this program loaded) tells nobody.
+function layOutLoaded() {
+  const { currSlide: slide, opener } = lightbox.pswp;
+  const { state } = slide.content;
+  if (opener.isOpen && (state === "loaded" || state === "error")) layOut(slide, state === "error");
+}
+
+lightbox.on("loadComplete", ({ slide, isError }) => layOut(slide, isError));
+lightbox.on("openingAnimationEnd", layOutLoaded);
+lightbox.on("change", layOutLoaded);
 
 function turnHeat() {
   const { pswp } = lightbox;

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -11,7 +12,7 @@ from typing import Literal
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, Route, expect, sync_playwright
 
 from inspection.access.trail import Event, entries
 from inspection.findings import Decision, Judgement, LoggedError
@@ -134,10 +135,13 @@ def test_a_choice_of_another_cause_is_the_answer(address: str, page: Page, revie
     assert (verdict.judgement, verdict.cause) == (Judgement.OTHER_CAUSE, "dust")
 
 
+@pytest.mark.parametrize("slow", [False, True])
 def test_a_picture_is_zoomed_with_its_original_and_its_heat_map(
-    address: str, page: Page, reviewed: Store, workspace: Workspace
+    address: str, page: Page, reviewed: Store, workspace: Workspace, slow: bool
 ) -> None:
-    """By mouse and by keys alone, under the page's policy."""
+    """By mouse and by keys alone, under the page's policy; also where the program is there last."""
+    if slow:
+        page.route("**/photoswipe.esm.min.js", arrive_late)
     first, second, *_ = sorted(with_originals(reviewed, workspace), key=lambda error: -error.margin)
     page.goto(f"{address}/modes/{MODE_ID}/pictures")
     link = page.locator("a[data-original]").first
@@ -163,6 +167,11 @@ def test_a_picture_is_zoomed_with_its_original_and_its_heat_map(
     expect(shown).to_have_attribute("src", f"/modes/{MODE_ID}/errors/{second.row}/original.png")
     page.keyboard.press("Escape")
     expect(page.locator(".pswp")).to_have_count(0)
+
+
+def arrive_late(route: Route) -> None:
+    time.sleep(1)
+    route.continue_()
 
 
 def with_originals(store: Store, workspace: Workspace) -> list[LoggedError]:
