@@ -29,6 +29,8 @@ SIGNIFICANCE = 0.05  # of tests and controls
 
 EXAMINED_ERRORS = 200  # of a group, at most: bounds the time for comparing them one by one
 REFERENCE_POOL = 1000  # reference images in which the nearest is sought, at most: bounds the time per model
+COARSE_IMAGES = 8  # correct reference images on which every operation is measured
+NEAR = 2  # times TRIED_ACCOUNTS and TRIED_MARGIN: operations that come near enough to be measured in full
 # Half: a defocus is split once more.
 MOST_OFFSET = 2.0  # times where failing parts stand before a change, at most, that go along with its shift
 LOOK_WINDOW = 9  # pixels; what varies more slowly across lines is lighting, and half as many are border

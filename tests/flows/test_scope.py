@@ -72,4 +72,4 @@ def test_errors_become_a_case_of_the_nights_model(
     assert case.subject.model == mine.model
     assert case.screening is errors.screening
     assert case.images is errors.images
-    assert case.responses.shifts.keys() == scope.case(errors.part(np.arange(2))).responses.shifts.keys()
+    assert case.responses is scope.case(errors.part(np.arange(2))).responses
