@@ -57,6 +57,7 @@ from inspection.workspace.store import Store
 BATCH = 256  # errors screened in one task
 RESULT = re.compile(r"(\d{8}-[0-9a-f]{8}(?:-\d+)?)-[a-z_]+-")  # the name of what a step of a night kept
 NAMED = 3  # missing files that a message names
+CAUSES = "Finding the causes"  # a step; it counts the strengths measured, how many is not known beforehand
 
 
 @flow(name="night", validate_parameters=False)
@@ -283,7 +284,7 @@ def screen_errors(scope: Scope, first: int, found: ReproducedErrors) -> Screenin
 
 @night_task
 def measure_responses(scope: Scope) -> None:
-    """Measure every operation on the model, where that is not known yet."""
+    """Measure every operation on the model coarsely, where that is not known yet."""
     subject = scope.subject()
     with step("Measuring operations", responses.count_measurements(subject)) as advance:
         responses.measure_responses(subject, advance)
@@ -291,8 +292,9 @@ def measure_responses(scope: Scope) -> None:
 
 @night_task
 def group_errors(scope: Scope, errors: Errors, origins: Origins) -> Grouping:
-    """Group the errors into failure modes."""
-    return grouping.group_errors(scope.case(errors), origins)
+    """Group the errors into failure modes; operations that come near a group are measured in full."""
+    with step(CAUSES, None) as advance:
+        return grouping.group_errors(scope.case(errors, advance), origins)
 
 
 @night_task
@@ -310,8 +312,9 @@ def verify_layer(scope: Scope, probe: LayerProbe, errors: Errors) -> FlipRate:
 
 @night_task
 def diagnose(scope: Scope, errors: Errors) -> Diagnosis:
-    """Match the errors' shift with the operations."""
-    return diagnosis.diagnose(scope.case(errors))
+    """Match the errors' shift with the operations, those that come near it measured in full."""
+    with step(CAUSES, None) as advance:
+        return diagnosis.diagnose(scope.case(errors, advance))
 
 
 @night_task
