@@ -58,8 +58,7 @@ class _Measuring:
 
     def key(self) -> str:
         """The images, what is asked of them, and the software."""
-        images, settings = self.labelled, self.workspace.settings
-        held = hashlib.sha256(images.images.tobytes() + images.labels.tobytes()).hexdigest()
+        held, settings = self.labelled.digest.hex(), self.workspace.settings
         asked = [settings.reference.minimum_per_class, settings.compute.batch_size, self.model.class_names]
         text = json.dumps([measured_by(*MEASURING), held, asked, asdict(self.classifier.preprocessing)])
         return hashlib.sha256(text.encode()).hexdigest()

@@ -325,11 +325,10 @@ def standardised(
 
 def _response_key(subject: Subject) -> str:
     catalogue = [(op.name, op.grid, op.unit) for op in operations_for(subject.model.channels)]
-    pool = subject.labelled
     constants = [tuning.REFERENCE_POOL, tuning.RESOLUTION, subject.settings.reference.minimum_per_class]
     constants += [tuning.COARSE_IMAGES]
     constants += [tuning.DEFECT_WINDOW, tuning.DEFECT_QUIET, tuning.DEFECT_LOUD]
-    held = hashlib.sha256(pool.images.tobytes() + pool.labels.tobytes()).hexdigest()
+    held = subject.labelled.digest.hex()
     settings = [subject.settings.matching.reference_images, subject.settings.compute.seed]
     text = json.dumps([measured_by(*MEASURING), catalogue, held, _normal_hash(subject), settings, constants])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
