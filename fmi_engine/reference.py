@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from fmi_engine.classifier import Classifier
 from fmi_engine.energy import energies, spreads
@@ -50,6 +51,9 @@ class Reference:
     counts: NDArray[np.int64]  # (classes,)
     correct: NDArray[np.bool_] = field(  # (images,): which of those given it rests on, in their order
         default_factory=lambda: np.zeros(0, bool)
+    )
+    ahead: FloatArray = field(  # (images,): by how much another decision is likelier than the right one
+        default_factory=lambda: np.zeros(0, np.float32)
     )
 
     def standardise(self, layer: str, energy: FloatArray, true: NDArray[np.int64]) -> FloatArray:
@@ -104,12 +108,14 @@ def build_reference(
     spread: dict[str, list[FloatArray]] = {name: [] for name in names}
     classes: list[NDArray[np.int64]] = []
     rights: list[NDArray[np.bool_]] = []
+    aheads: list[FloatArray] = []
     for images, labels in batches:
         batch_energy, batch_spread, logits = measure_energies(classifier, names, images, len(images))
         # By the likeliest class: a part that is left to a person may be as normal as any.
         correct = logits[:, : len(classifier.decision.classes)].argmax(1) == labels
         classes.append(labels[correct])
         rights.append(correct)
+        aheads.append(_ahead(softmax(logits, axis=1), labels))
         for name in names:
             energy[name].append(batch_energy[name][correct])
             spread[name].append(batch_spread[name][correct])
@@ -130,7 +136,14 @@ def build_reference(
         },
         np.bincount(true, minlength=len(classifier.decision.classes)),
         np.concatenate(rights),
+        np.concatenate(aheads),
     )
+
+
+def _ahead(probability: FloatArray, labels: NDArray[np.int64]) -> FloatArray:
+    """By how much the likeliest other decision is likelier (images,) than the right one; below 0: less."""
+    own = np.eye(probability.shape[1], dtype=bool)[labels]
+    return np.asarray(np.where(own, -1, probability).max(1) - probability[own], np.float32)
 
 
 def _check_enough(correct: int, minimum: int) -> None:

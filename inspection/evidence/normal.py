@@ -124,6 +124,7 @@ def _write(path: Path, normal: Normal, key: str, answers: FloatArray) -> None:
             names=np.array(list(reference.layers)),
             counts=reference.counts,
             correct=reference.correct,
+            ahead=reference.ahead,
             **arrays,
         )
 
@@ -141,6 +142,6 @@ def _read(path: Path, key: str, answers: FloatArray) -> Normal | None:
                 for name in held["names"]
             }
             looks = Looks(held["look/mean"], held["look/sigma"], held["look/weights"])
-            return Normal(Reference(layers, held["counts"], held["correct"]), looks)
+            return Normal(Reference(layers, held["counts"], held["correct"], held["ahead"]), looks)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

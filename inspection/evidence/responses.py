@@ -273,13 +273,10 @@ def _baseline_errors(subject: Subject) -> FloatArray:
     for a class (`minimum_per_class`), those that it is least sure of. A class without reference images takes
     the mean of the others.
     """
-    pool = subject.labelled
-    probability = subject.classifier.predict(pool.images, subject.settings.compute.batch_size)
-    own = np.eye(probability.shape[1], dtype=bool)[pool.labels]
-    margin = np.where(own, -1, probability).max(1) - probability[own]
+    pool, ahead = subject.labelled, subject.reference.ahead
     fewest = subject.settings.reference.minimum_per_class
     classes_here = np.unique(pool.labels)
-    chosen = np.concatenate([_hardest(margin, pool.labels == label, fewest) for label in classes_here])
+    chosen = np.concatenate([_hardest(ahead, pool.labels == label, fewest) for label in classes_here])
     hard = pool.subset(chosen)
     classes = np.isin(np.arange(len(subject.model.class_names)), hard.labels)
     shifts, _ = standardised(subject, hard.images, hard.labels)
@@ -288,10 +285,10 @@ def _baseline_errors(subject: Subject) -> FloatArray:
     return rows
 
 
-def _hardest(margin: FloatArray, among: NDArray[np.bool_], fewest: int) -> NDArray[np.int64]:
-    """Positions of the images with the highest margin: the wrong ones, and at least `fewest`."""
-    ordered = np.flatnonzero(among)[np.argsort(-margin[among], kind="stable")]
-    return ordered[: max(fewest, int((margin[among] > 0).sum()))]
+def _hardest(ahead: FloatArray, among: NDArray[np.bool_], fewest: int) -> NDArray[np.int64]:
+    """Positions of the images of which another class is likelier: the wrong ones, and at least `fewest`."""
+    ordered = np.flatnonzero(among)[np.argsort(-ahead[among], kind="stable")]
+    return ordered[: max(fewest, int((ahead[among] > 0).sum()))]
 
 
 def _by_class(
