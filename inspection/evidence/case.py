@@ -114,6 +114,18 @@ class Case:
             for name in names
         }
 
+    def shares_beside(self, near: Set[str]) -> dict[str, float]:
+        """What every operation explains, those that come near other errors measured in full, too."""
+        for name in sorted(near - self.near - self._beside.keys()):
+            self._beside[name] = self.evidence.fit(self.in_full([name])[name])
+        fitted = {**self.fitted, **{name: self._beside[name] for name in near - self.near}}
+        return {name: fit.share for name, fit in fitted.items()}
+
+    @cached_property
+    def _beside(self) -> dict[str, Fit]:
+        """Fits that were asked for other errors' sake."""
+        return {}
+
     @cached_property
     def nearest(self) -> NearestReferences:
         """The reference images nearest to the errors that are looked at one by one."""
