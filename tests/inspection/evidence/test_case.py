@@ -139,3 +139,15 @@ def test_what_is_near_the_errors_does_not_rest_on_what_other_nights_left(mixed_c
     after = replace(mixed_case)
     assert {name: (fit.strengths, fit.share) for name, fit in after.fitted.items()} == alone
     assert after.near == before.near
+
+
+def test_what_comes_near_other_errors_is_measured_in_full_beside_these_too(
+    mixed_case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "TRIED_ACCOUNTS", 1)
+    far = next(name for name in MIXED if name not in mixed_case.near)
+    shares = mixed_case.shares_beside({far})
+    assert shares[far] == mixed_case.evidence.fit(mixed_case.in_full([far])[far]).share
+    assert shares[far] != mixed_case.fitted[far].share
+    others = [name for name in MIXED if name != far]
+    assert [shares[name] for name in others] == [mixed_case.fitted[name].share for name in others]
