@@ -59,6 +59,7 @@ from inspection.workspace.jobs import announced
 RESULT = re.compile(r"(\d{8}-[0-9a-f]{8}(?:-\d+)?)-[a-z_]+-")  # the name of what a step of a night kept
 ENDED = (NightState.FINISHED, NightState.UNREADABLE)
 NAMED = 3  # missing files that a message names
+CAUSES = "Finding the causes"  # a step; it counts the strengths measured, how many is not known beforehand
 
 
 @flow(name="night", validate_parameters=False)
@@ -308,7 +309,7 @@ def screen_errors(scope: Scope, first: int, held: HeldErrors, true: NDArray[np.i
 
 @night_task
 def measure_responses(scope: Scope) -> None:
-    """Measure every operation on the model, where that is not known yet."""
+    """Measure every operation on the model coarsely, where that is not known yet."""
     subject = scope.subject()
     with step("Measuring operations", responses.count_measurements(subject)) as advance:
         responses.measure_responses(subject, advance)
@@ -316,10 +317,14 @@ def measure_responses(scope: Scope) -> None:
 
 @night_task
 def group_errors(scope: Scope, errors: Errors, origins: Origins) -> Grouping:
-    """Group the errors of the night into failure modes: of many a sample, which the others join."""
+    """Group the errors of the night into failure modes: of many a sample, which the others join.
+
+    Operations that come near a group are measured in full.
+    """
     few = errors.part(sample(len(errors), tuning.SAMPLED_ERRORS, scope.seed))
     whole = Whole(len(errors), few.rows, errors.held.screening)
-    return grouping.group_errors(scope.case(few), origins, whole)
+    with step(CAUSES, None) as advance:
+        return grouping.group_errors(scope.case(few, advance), origins, whole)
 
 
 @night_task
@@ -337,8 +342,9 @@ def verify_layer(scope: Scope, probe: LayerProbe, errors: Errors) -> FlipRate:
 
 @night_task
 def diagnose(scope: Scope, errors: Errors) -> Diagnosis:
-    """Match the errors' shift with the operations."""
-    return diagnosis.diagnose(scope.case(errors))
+    """Match the errors' shift with the operations, those that come near it measured in full."""
+    with step(CAUSES, None) as advance:
+        return diagnosis.diagnose(scope.case(errors, advance))
 
 
 @night_task

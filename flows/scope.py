@@ -50,10 +50,13 @@ class Scope:
         """The model under diagnosis; opened once in a process."""
         return subject_of(Path(self.root), self.model_hash, progress, self.line)
 
-    def case(self, errors: "Errors") -> Case:
-        """The errors with all that they are compared with."""
+    def case(self, errors: "Errors", progress: Progress = None) -> Case:
+        """The errors with all that they are compared with.
+
+        `progress` is told of every strength at which an operation is measured for them.
+        """
         subject, held, rows = self.subject(), errors.held, errors.rows
-        return Case(subject, _responses(subject), held.screening(rows), held.images(rows))
+        return Case(subject, _responses(subject), held.screening(rows), held.images(rows), progress)
 
 
 @lru_cache(maxsize=1)

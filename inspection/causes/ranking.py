@@ -10,7 +10,8 @@ from fmi_engine.response import fit_strengths
 from inspection import tuning
 from inspection.evidence.case import Case
 from inspection.evidence.nearest import NearestMatch, TriedOperation
-from inspection.evidence.shift import Shares
+from inspection.evidence.responses import ResponsePaths
+from inspection.evidence.shift import Shares, leading
 from inspection.findings import OperationMatch
 from inspection.operations.catalogue import Steps, find_operation
 
@@ -55,8 +56,8 @@ def rank(case: Case) -> Ranking:
         trials[name] = replace(trials[name], match=case.nearest.under(change, everywhere=True))
         matches = _in_order(case, trials)
     pair, together = _best_pair(case, matches[0], trials)
-    leading = trials.get(matches[0].operation)
-    return Ranking(matches, together or (leading.match if leading else None), pair)
+    first = trials.get(matches[0].operation)
+    return Ranking(matches, together or (first.match if first else None), pair)
 
 
 def try_leading(case: Case) -> dict[str, TriedOperation]:
@@ -64,12 +65,12 @@ def try_leading(case: Case) -> dict[str, TriedOperation]:
 
     Each is judged at its own best strength there.
     """
-    leading = sorted(case.fitted.items(), key=lambda item: -item[1].share)[: tuning.TRIED_ACCOUNTS]
-    least = leading[0][1].share - tuning.TRIED_MARGIN
+    first = leading(case.fitted, tuning.TRIED_ACCOUNTS, tuning.TRIED_MARGIN)
+    strengths = {name: case.fitted[name].strengths[0] for name in first}
     return {
-        name: case.nearest.refined(name, case.effects[name], fit.strengths[0])
-        for name, fit in leading
-        if fit.share >= least and fit.strengths[0] > 0
+        name: case.nearest.refined(name, case.effects[name], strength)
+        for name, strength in strengths.items()
+        if strength > 0
     }
 
 
@@ -164,13 +165,30 @@ def _best_pair(
     return tuple(match_of(name, strength, match.shares) for name, strength in steps), match
 
 
-def _promising_pairs(case: Case, trials: TriedOperations) -> list[tuple[tuple[str, float], ...]]:
+Pairs = list[tuple[tuple[str, float], ...]]
+
+
+def _promising_pairs(case: Case, trials: TriedOperations) -> Pairs:
     """The pairs whose mean shift explains clearly more than that of any one, with strengths, best first.
 
-    They are of different families, and one of the two was tried alone. Of pairs as many come as of single
-    operations, from as little behind the best.
+    They are measured in full, as the operations near the errors are.
     """
-    effects, together = case.effects, []
+    effects, full = dict(case.effects), set(case.near)
+    while True:
+        pairs = _leading_pairs(case, trials, effects)
+        more = {name for pair in pairs for name, _ in pair} - full
+        if not more:
+            return pairs
+        effects |= case.in_full(sorted(more))
+        full |= more
+
+
+def _leading_pairs(case: Case, trials: TriedOperations, effects: ResponsePaths) -> Pairs:
+    """Of pairs as many as of single operations, from as little behind the best.
+
+    They are of different families, and one of the two was tried alone.
+    """
+    together = []
     for one, other in product(sorted(trials), sorted(effects)):
         if other in trials and other <= one:
             continue  # the same two, the other way round
@@ -178,17 +196,20 @@ def _promising_pairs(case: Case, trials: TriedOperations) -> list[tuple[tuple[st
             fit = case.evidence.fit_pair(effects[one], effects[other], case.fitted[one].offset)
             together.append((fit.share, tuple(zip((one, other), fit.strengths, strict=True))))
     enough = max(fit.share for fit in case.fitted.values()) + case.settings.pair_gain
-    leading = sorted((each for each in together if each[0] > enough), reverse=True)[: tuning.TRIED_ACCOUNTS]
-    return [steps for share, steps in leading if share >= leading[0][0] - tuning.TRIED_MARGIN]
+    first = sorted((each for each in together if each[0] > enough), reverse=True)[: tuning.TRIED_ACCOUNTS]
+    return [steps for share, steps in first if share >= first[0][0] - tuning.TRIED_MARGIN]
 
 
 def control_share(case: Case) -> float:
     """The explained share that logs of as many correct images, without any change, reach by chance."""
     rng = np.random.default_rng(case.subject.settings.compute.seed)
-    induced, blame = case.responses.of_filters(case.true), case.evidence.blame
+    blame = case.evidence.blame
     unchanged = case.responses.references[case.responses.right, : len(blame)]
     alike = np.full(len(unchanged), 1 / len(unchanged))
     drawn = rng.multinomial(len(case), alike, tuning.CONTROL_LOGS)
     logs = np.asarray(drawn @ unchanged / len(case), np.float32)
-    shares = [fit_strengths(logs, *path, blame)[1] for path in induced.values()]
+    shares = [
+        fit_strengths(logs, strengths, [each.shift[: len(blame)] for each in induced], blame)[1]
+        for strengths, induced in case.effects.values()
+    ]
     return float(np.quantile(np.max(shares, axis=0), 1 - tuning.SIGNIFICANCE))

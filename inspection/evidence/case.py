@@ -1,6 +1,7 @@
 """A case: a group of errors under diagnosis, with everything that is known of them and of the model."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,12 +12,20 @@ from fmi_engine.types import FloatArray, Images, Screening
 from inspection import tuning
 from inspection.evidence.nearest import NearestReferences, find_nearest
 from inspection.evidence.newness import Newness, unchanged
-from inspection.evidence.responses import Induced, ResponsePaths, Responses, measure_change_of
-from inspection.evidence.shift import Evidence, Fit
+from inspection.evidence.responses import (
+    Induced,
+    ResponsePath,
+    ResponsePaths,
+    Responses,
+    measure_change_of,
+    measure_in_full,
+)
+from inspection.evidence.shift import Evidence, Fit, leading
 from inspection.evidence.subject import Subject
 from inspection.inputs.held import HeldImages
 from inspection.inputs.labelled import sample
 from inspection.operations.catalogue import Change
+from inspection.progress import Progress
 from inspection.workspace.settings import MatchingSettings
 
 
@@ -31,6 +40,7 @@ class Case:
     responses: Responses
     screening: Screening
     images: Images  # (errors, height, width, channel)
+    progress: Progress = None  # told of every strength at which an operation is measured for them
 
     def __len__(self) -> int:
         return len(self.images)
@@ -38,7 +48,7 @@ class Case:
     def part(self, rows: NDArray[np.int64]) -> "Case":
         """Some of the errors, by position, as a case of their own."""
         images = self.images.part(rows) if isinstance(self.images, HeldImages) else self.images[rows]
-        return Case(self.subject, self.responses, self.screening.subset(rows), images)
+        return replace(self, screening=self.screening.subset(rows), images=images)
 
     @property
     def true(self) -> NDArray[np.int64]:
@@ -68,15 +78,55 @@ class Case:
         weights = blame_weights(self.screening, self.subject.layer_names)
         return Evidence(self.observed, weights, self.subject.looks.weights)
 
-    @cached_property
+    @property
     def effects(self) -> ResponsePaths:
-        """What every operation induces, for errors of these classes."""
-        return self.responses.paths(self.true)
+        """What every operation induces, for errors of these classes.
+
+        As measured in full where it comes near the errors, coarsely where it does not.
+        """
+        return self._met[0]
+
+    @property
+    def fitted(self) -> Mapping[str, Fit]:
+        """How much of the shift every operation explains at its best strength, by its mean shift alone."""
+        return self._met[1]
+
+    @property
+    def near(self) -> Set[str]:
+        """The operations that come near the errors; they are measured in full."""
+        return self._met[2]
 
     @cached_property
-    def fitted(self) -> dict[str, Fit]:
-        """How much of the shift every operation explains at its best strength, by its mean shift alone."""
-        return self.evidence.fit_each(self.effects)
+    def _met(self) -> tuple[ResponsePaths, Mapping[str, Fit], Set[str]]:
+        """Operations that explain most, as far as is known, are measured in full until all that do are."""
+        effects = dict(self.responses.paths(self.true))
+        fitted, near = self.evidence.fit_each(effects), set[str]()
+        most, margin = tuning.NEAR * tuning.TRIED_ACCOUNTS, tuning.NEAR * tuning.TRIED_MARGIN
+        while more := [name for name in leading(fitted, most, margin) if name not in near]:
+            measured = self.in_full(more)
+            effects |= measured
+            fitted |= self.evidence.fit_each(measured)
+            near |= measured.keys()
+        return effects, fitted, near
+
+    def in_full(self, names: Iterable[str]) -> dict[str, ResponsePath]:
+        """What operations induce, for errors of these classes, measured in full."""
+        return {
+            name: measure_in_full(self.subject, self.responses, name, self.progress).path(self.true)
+            for name in names
+        }
+
+    def shares_beside(self, near: Set[str]) -> dict[str, float]:
+        """What every operation explains, those that come near other errors measured in full, too."""
+        for name in sorted(near - self.near - self._beside.keys()):
+            self._beside[name] = self.evidence.fit(self.in_full([name])[name])
+        fitted = {**self.fitted, **{name: self._beside[name] for name in near - self.near}}
+        return {name: fit.share for name, fit in fitted.items()}
+
+    @cached_property
+    def _beside(self) -> dict[str, Fit]:
+        """Fits that were asked for other errors' sake."""
+        return {}
 
     @cached_property
     def nearest(self) -> NearestReferences:

@@ -58,8 +58,7 @@ class _Measuring:
 
     def key(self) -> str:
         """The images, what is asked of them, and the software."""
-        images, settings = self.labelled, self.workspace.settings
-        held = hashlib.sha256(images.images.tobytes() + images.labels.tobytes()).hexdigest()
+        held, settings = self.labelled.digest.hex(), self.workspace.settings
         asked = [settings.reference.minimum_per_class, settings.compute.batch_size, self.model.class_names]
         text = json.dumps([measured_by(*MEASURING), held, asked, asdict(self.classifier.preprocessing)])
         return hashlib.sha256(text.encode()).hexdigest()
@@ -125,6 +124,7 @@ def _write(path: Path, normal: Normal, key: str, answers: FloatArray) -> None:
             names=np.array(list(reference.layers)),
             counts=reference.counts,
             correct=reference.correct,
+            ahead=reference.ahead,
             **arrays,
         )
 
@@ -142,6 +142,6 @@ def _read(path: Path, key: str, answers: FloatArray) -> Normal | None:
                 for name in held["names"]
             }
             looks = Looks(held["look/mean"], held["look/sigma"], held["look/weights"])
-            return Normal(Reference(layers, held["counts"], held["correct"]), looks)
+            return Normal(Reference(layers, held["counts"], held["correct"], held["ahead"]), looks)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -1,4 +1,8 @@
-"""What every operation of the catalogue does to a model's filters: measured once, kept with the model."""
+"""What operations do to a model's filters: every one coarsely, those near a night's errors in full.
+
+What was measured is kept with the model. What a night says rests on its own errors and on nothing that other
+nights left: whatever is kept, the same operations are taken as measured in full.
+"""
 
 import hashlib
 import json
@@ -7,18 +11,19 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
 from fmi_engine.reference import measure_energies
-from fmi_engine.response import ShiftPath
 from fmi_engine.types import FloatArray
 from inspection import tuning
 from inspection.evidence.subject import Subject
 from inspection.inputs.labelled import Labelled, evenly
 from inspection.operations.catalogue import Change, Steps, find_operation, operations_for
+from inspection.operations.operation import Operation
 from inspection.progress import Progress
 from inspection.provenance import measured_by
 from inspection.workspace.files import replacing
@@ -52,14 +57,34 @@ ResponsePaths = Mapping[str, ResponsePath]
 
 
 @dataclass(frozen=True, slots=True)
-class Responses:
-    """What every operation does to the filters of a model and to the look of its images, per class."""
+class Response:
+    """What one operation does to the filters of a model and to the look of its images, per class."""
 
-    shifts: dict[str, FloatArray]  # operation -> (strengths, measured classes, filters), in sigma
-    looks: dict[str, FloatArray]  # operation -> (strengths, measured classes, entries of the look), in sigma
-    offsets: dict[str, FloatArray]  # operation -> (strengths, measured classes, filters + entries)
+    strengths: tuple[float, ...]  # measured, ascending
     classes: NDArray[np.bool_]  # (classes,): measured; of the others, perhaps a thousand, no row is kept
-    positions: NDArray[np.int64]  # among the subject's correct images: those that were changed
+    shifts: FloatArray  # (strengths, measured classes, filters + entries of the look), in sigma
+    offsets: FloatArray  # the same shape: how far from normal those images are without it that it makes fail
+
+    def path(self, true: NDArray[np.int64]) -> ResponsePath:
+        """Its strengths and what they induce, for errors of these true classes."""
+        counts = np.bincount(true, minlength=len(self.classes))[self.classes].astype(np.float32)
+        weight = counts / counts.sum() if counts.sum() else np.full_like(counts, 1 / len(counts))
+        shifts, offsets = (
+            np.einsum("stf,t->sf", rows, weight).astype(np.float32) for rows in (self.shifts, self.offsets)
+        )
+        return self.strengths, [Induced(*each) for each in zip(shifts, offsets, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Responses:
+    """What every operation does, measured coarsely, and the images on which it is measured.
+
+    Whichever comes near the errors of a night is measured in full, by `measure_in_full`.
+    """
+
+    name: str  # tells them from those of other images, settings, operations and software
+    coarse: Mapping[str, Response]  # operation -> at few strengths, on few of the images
+    positions: NDArray[np.int64]  # among the subject's correct images: those that are changed
     unchanged: FloatArray  # (positions, filters + entries of the look), in sigma: the same images as they are
     baseline: FloatArray  # (classes, filters + entries of the look), in sigma: errors without any change
     drawn: NDArray[np.int64]  # (images,), among the subject's labelled images: those of the next three
@@ -68,48 +93,20 @@ class Responses:
     right: NDArray[np.bool_]  # (images,): the model classifies them correctly
     normal: FloatArray  # (classes, filters + entries): what is normal for each class, in sigma
 
-    def of_filters(self, true: NDArray[np.int64]) -> dict[str, ShiftPath]:
-        """The strengths and the filters' shifts of every operation, for errors of these true classes."""
-        return {
-            name: (find_operation(name).grid, self._mixed(rows, true)) for name, rows in self.shifts.items()
-        }
-
-    def of_looks(self, true: NDArray[np.int64]) -> dict[str, ShiftPath]:
-        """The same for the look of the images."""
-        return {
-            name: (find_operation(name).grid, self._mixed(rows, true)) for name, rows in self.looks.items()
-        }
-
-    def of_offsets(self, true: NDArray[np.int64]) -> dict[str, list[FloatArray]]:
-        """How far from normal the images are without a change that each strength of it makes fail."""
-        return {name: self._mixed(rows, true) for name, rows in self.offsets.items()}
-
     def paths(self, true: NDArray[np.int64]) -> ResponsePaths:
-        """Every operation's strengths and what they induce, for errors of these true classes."""
-        looks, offsets = self.of_looks(true), self.of_offsets(true)
-        return {
-            name: (
-                strengths,
-                [
-                    Induced(np.concatenate([filters, look]), offset)
-                    for filters, look, offset in zip(shifts, looks[name][1], offsets[name], strict=True)
-                ],
-            )
-            for name, (strengths, shifts) in self.of_filters(true).items()
-        }
+        """Every operation's strengths and what they induce, for errors of these true classes, coarsely."""
+        return {name: response.path(true) for name, response in self.coarse.items()}
 
     def baseline_shift(self, true: NDArray[np.int64]) -> FloatArray:
         """The shift (filters + entries of the look,) of errors of these classes that no change caused."""
         return np.asarray(self.baseline[true].mean(0), np.float32)
 
-    def _mixed(self, rows: FloatArray, true: NDArray[np.int64]) -> list[FloatArray]:
-        counts = np.bincount(true, minlength=len(self.classes))[self.classes].astype(np.float32)
-        weight = counts / counts.sum() if counts.sum() else np.full_like(counts, 1 / len(counts))
-        return list(np.einsum("stf,t->sf", rows, weight).astype(np.float32))
+
+# --- coarsely, once for a model ---
 
 
 def measure_responses(subject: Subject, progress: Progress = None) -> Responses:
-    """Measure every operation of the catalogue on correct reference images, or read what was kept.
+    """Measure every operation of the catalogue coarsely on correct reference images, or read what was kept.
 
     The responses depend on the model, its references, the catalogue and the settings; a second night of
     the same model reads them from the model's folder. Every operation is kept as it is measured: a run that
@@ -117,49 +114,50 @@ def measure_responses(subject: Subject, progress: Progress = None) -> Responses:
     """
     folder, name = subject.workspace.model_folder(subject.model.model_hash), _response_key(subject)
     path, unfinished = folder / f"responses-{name}.npz", folder / f"measuring-{name}"
-    kept = _read_responses(path)
+    kept = _read_responses(path, name)
     if kept is not None and not unfinished.exists():
         return kept
     with lease(subject.workspace.leases, f"responses-{name}"):
-        kept = _read_responses(path)
+        kept = _read_responses(path, name)
         if kept is None:
-            kept = _measure(subject, unfinished, progress)
+            kept = _measure(subject, name, unfinished, progress)
             _write_responses(path, kept)
         shutil.rmtree(unfinished, ignore_errors=True)
     return kept
 
 
-def _measure(subject: Subject, unfinished: Path, progress: Progress) -> Responses:
+def coarse_strengths(operation: Operation) -> tuple[float, ...]:
+    """The strengths at which an operation is measured coarsely: the second, or the first of two; the last."""
+    grid = operation.grid
+    return tuple(dict.fromkeys((grid[len(grid) > 2], grid[-1])))
+
+
+def count_measurements(subject: Subject) -> int:
+    """How many strengths `measure_responses` measures, for a progress bar."""
+    return sum(len(coarse_strengths(operation)) for operation in operations_for(subject.model.channels))
+
+
+def _measure(subject: Subject, name: str, unfinished: Path, progress: Progress) -> Responses:
     """Measure what the folder `unfinished` does not hold yet, and keep it there."""
     unfinished.mkdir(parents=True, exist_ok=True)
-    count = subject.settings.matching.reference_images
-    positions = evenly(subject.correct.labels, count)
+    positions = evenly(subject.correct.labels, subject.settings.matching.reference_images)
     chosen = subject.correct.subset(positions)
-    classes = np.isin(np.arange(len(subject.model.class_names)), chosen.labels)
     before, _ = standardised(subject, chosen.images, chosen.labels)
-    filters = sum(layer.channels for layer in subject.layers)
-    shifts, looks, offsets = {}, {}, {}
+    few = evenly(chosen.labels, tuning.COARSE_IMAGES)
+    changed = _Changed(subject, chosen.subset(few), before[few])
+    coarse = {}
     for number, operation in enumerate(operations_for(subject.model.channels)):
-        path = unfinished / f"{number}.npy"
-        rows = _read_rows(path)
-        if rows is None:
-            rows = np.stack(
-                [_induced(subject, chosen, before, operation.name, each, classes) for each in operation.grid]
-            )
-            with replacing(path, durable=False) as partial, partial.open("wb") as file:
-                np.save(file, rows)
+        strengths = coarse_strengths(operation)
+        rows = changed.kept(unfinished / f"{number}.npy", operation.name, strengths)
+        coarse[operation.name] = changed.response(strengths, rows)
         if progress:
-            progress(len(operation.grid))
-        moved, offsets[operation.name] = rows[:, 0], rows[:, 1]
-        shifts[operation.name], looks[operation.name] = moved[..., :filters], moved[..., filters:]
+            progress(len(strengths))
     drawn = evenly(subject.labelled.labels, tuning.REFERENCE_POOL)
     pool = subject.labelled.subset(drawn)
     references, _ = standardised(subject, pool.images, pool.labels)
     return Responses(
-        shifts,
-        looks,
-        offsets,
-        classes,
+        name,
+        coarse,
         positions,
         before,
         _baseline_errors(subject),
@@ -171,6 +169,74 @@ def _measure(subject: Subject, unfinished: Path, progress: Progress) -> Response
     )
 
 
+# --- in full, where an operation comes near the errors ---
+
+
+def measure_in_full(
+    subject: Subject, responses: Responses, operation: str, progress: Progress = None
+) -> Response:
+    """Measure one operation at every strength of its grid on all images chosen, or read what was kept.
+
+    It is kept with the model, for every night of it. What is measured does not depend on what is kept.
+    """
+    chosen, grid = subject.correct.subset(responses.positions), find_operation(operation).grid
+    changed = _Changed(subject, chosen, responses.unchanged)
+    folder = subject.workspace.model_folder(subject.model.model_hash) / f"in-full-{responses.name}"
+    path = folder / f"{operation}.npy"
+    rows = _read_rows(path)
+    if rows is None:
+        with lease(subject.workspace.leases, f"responses-{responses.name}"):
+            folder.mkdir(parents=True, exist_ok=True)
+            rows = changed.kept(path, operation, grid, durable=True)
+        if progress:
+            progress(len(grid))
+    return changed.response(grid, rows)
+
+
+# --- one operation at one strength ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """Correct reference images that operations are to change."""
+
+    subject: Subject
+    chosen: Labelled
+    before: FloatArray  # (images, filters + entries of the look), in sigma, as they are
+
+    @property
+    def classes(self) -> NDArray[np.bool_]:
+        """Which classes they stand for (classes,)."""
+        return np.isin(np.arange(len(self.subject.model.class_names)), self.chosen.labels)
+
+    def kept(
+        self, path: Path, operation: str, strengths: Sequence[float], *, durable: bool = False
+    ) -> FloatArray:
+        """Shifts and offsets (strengths, 2, measured classes, filters + entries): read, or measured."""
+        rows = _read_rows(path)
+        if rows is None:
+            rows = np.stack([self._induced(operation, strength) for strength in strengths])
+            with replacing(path, durable=durable) as partial, partial.open("wb") as file:
+                np.save(file, rows)
+        return rows
+
+    def response(self, strengths: tuple[float, ...], rows: FloatArray) -> Response:
+        """What was measured of an operation at these strengths."""
+        return Response(strengths, self.classes, rows[:, 0], rows[:, 1])
+
+    def _induced(self, operation: str, strength: float) -> FloatArray:
+        """Shift and offset (2, measured classes, filters + entries) of one operation at one strength."""
+        chosen, classes = self.chosen, self.classes
+        images = Steps(((operation, strength),))(chosen.images)
+        after, failing = standardised(self.subject, images, chosen.labels)
+        return np.stack(
+            [
+                _by_class(values, chosen.labels, classes, failing)[classes]
+                for values in (after - self.before, self.before)
+            ]
+        )
+
+
 def _read_rows(path: Path) -> FloatArray | None:
     """What was measured of one operation, or None where nothing was or the file is damaged."""
     try:
@@ -178,21 +244,6 @@ def _read_rows(path: Path) -> FloatArray | None:
     except (OSError, ValueError, EOFError):
         return None
     return rows
-
-
-def _induced(
-    subject: Subject,
-    chosen: Labelled,
-    before: FloatArray,
-    operation: str,
-    strength: float,
-    classes: NDArray[np.bool_],
-) -> FloatArray:
-    """Shift and offset, (2, measured classes, filters + entries), of one operation at one strength."""
-    after, failing = standardised(subject, Steps(((operation, strength),))(chosen.images), chosen.labels)
-    return np.stack(
-        [_by_class(values, chosen.labels, classes, failing)[classes] for values in (after - before, before)]
-    )
 
 
 def measure_change_of(
@@ -222,13 +273,10 @@ def _baseline_errors(subject: Subject) -> FloatArray:
     for a class (`minimum_per_class`), those that it is least sure of. A class without reference images takes
     the mean of the others.
     """
-    pool = subject.labelled
-    probability = subject.classifier.predict(pool.images, subject.settings.compute.batch_size)
-    own = np.eye(probability.shape[1], dtype=bool)[pool.labels]
-    margin = np.where(own, -1, probability).max(1) - probability[own]
+    pool, ahead = subject.labelled, subject.reference.ahead
     fewest = subject.settings.reference.minimum_per_class
     classes_here = np.unique(pool.labels)
-    chosen = np.concatenate([_hardest(margin, pool.labels == label, fewest) for label in classes_here])
+    chosen = np.concatenate([_hardest(ahead, pool.labels == label, fewest) for label in classes_here])
     hard = pool.subset(chosen)
     classes = np.isin(np.arange(len(subject.model.class_names)), hard.labels)
     shifts, _ = standardised(subject, hard.images, hard.labels)
@@ -237,10 +285,10 @@ def _baseline_errors(subject: Subject) -> FloatArray:
     return rows
 
 
-def _hardest(margin: FloatArray, among: NDArray[np.bool_], fewest: int) -> NDArray[np.int64]:
-    """Positions of the images with the highest margin: the wrong ones, and at least `fewest`."""
-    ordered = np.flatnonzero(among)[np.argsort(-margin[among], kind="stable")]
-    return ordered[: max(fewest, int((margin[among] > 0).sum()))]
+def _hardest(ahead: FloatArray, among: NDArray[np.bool_], fewest: int) -> NDArray[np.int64]:
+    """Positions of the images of which another class is likelier: the wrong ones, and at least `fewest`."""
+    ordered = np.flatnonzero(among)[np.argsort(-ahead[among], kind="stable")]
+    return ordered[: max(fewest, int((ahead[among] > 0).sum()))]
 
 
 def _by_class(
@@ -254,11 +302,6 @@ def _by_class(
         mine = labels == label
         rows[label] = np.average(shift[mine], axis=0, weights=None if weights is None else weights[mine])
     return rows
-
-
-def count_measurements(subject: Subject) -> int:
-    """How many strengths `measure_responses` measures, for a progress bar."""
-    return sum(len(operation.grid) for operation in operations_for(subject.model.channels))
 
 
 def standardised(
@@ -279,10 +322,10 @@ def standardised(
 
 def _response_key(subject: Subject) -> str:
     catalogue = [(op.name, op.grid, op.unit) for op in operations_for(subject.model.channels)]
-    pool = subject.labelled
     constants = [tuning.REFERENCE_POOL, tuning.RESOLUTION, subject.settings.reference.minimum_per_class]
+    constants += [tuning.COARSE_IMAGES]
     constants += [tuning.DEFECT_WINDOW, tuning.DEFECT_QUIET, tuning.DEFECT_LOUD]
-    held = hashlib.sha256(pool.images.tobytes() + pool.labels.tobytes()).hexdigest()
+    held = subject.labelled.digest.hex()
     settings = [subject.settings.matching.reference_images, subject.settings.compute.seed]
     text = json.dumps([measured_by(*MEASURING), catalogue, held, _normal_hash(subject), settings, constants])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -304,13 +347,14 @@ def _normal_hash(subject: Subject) -> str:
 
 
 def _write_responses(path: Path, responses: Responses) -> None:
-    arrays = {f"shift/{name}": rows for name, rows in responses.shifts.items()}
-    arrays |= {f"look/{name}": rows for name, rows in responses.looks.items()}
-    arrays |= {f"offsets/{name}": rows for name, rows in responses.offsets.items()}
+    arrays = {
+        f"coarse/{name}/{part}": getattr(response, part)
+        for name, response in responses.coarse.items()
+        for part in ("strengths", "classes", "shifts", "offsets")
+    }
     with replacing(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
-            classes=responses.classes,
             positions=responses.positions,
             unchanged=responses.unchanged,
             baseline=responses.baseline,
@@ -319,23 +363,18 @@ def _write_responses(path: Path, responses: Responses) -> None:
             labels=responses.labels,
             right=responses.right,
             normal=responses.normal,
-            **arrays,  # type: ignore[arg-type]  # NumPy's stub takes keyword arrays for its own flags
+            **arrays,
         )
 
 
-def _read_responses(path: Path) -> Responses | None:
+def _read_responses(path: Path, name: str) -> Responses | None:
     """What was kept, or None where nothing was or the file is damaged: then it is measured again."""
     try:
         with path.open("rb") as file, np.load(file) as held:
-            shifts, looks, offsets = (
-                {name.removeprefix(kind): held[name] for name in held if name.startswith(kind)}
-                for kind in ("shift/", "look/", "offsets/")
-            )
+            names = [each.split("/")[1] for each in held if each.endswith("/strengths")]
             return Responses(
-                shifts,
-                looks,
-                offsets,
-                held["classes"],
+                name,
+                {each: _read_response(held, f"coarse/{each}") for each in names},
                 held["positions"],
                 held["unchanged"],
                 held["baseline"],
@@ -347,3 +386,8 @@ def _read_responses(path: Path) -> Responses | None:
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
+
+
+def _read_response(held: Mapping[str, NDArray[Any]], place: str) -> Response:
+    strengths = tuple(held[f"{place}/strengths"].tolist())
+    return Response(strengths, *(held[f"{place}/{part}"] for part in ("classes", "shifts", "offsets")))

@@ -24,7 +24,7 @@ class Room:
     batch: int  # images at once
     batch_bytes: int  # about what a pass over them takes
     per_class: int  # reference images of a class, at most
-    reference_bytes: int  # of all of them, decoded
+    reference_bytes: int  # of all of them, decoded, and once more of those that are classified correctly
 
 
 def room_for(settings: Settings, classifier: Classifier, references: Sequence[ReferenceImage]) -> Room:
@@ -38,7 +38,7 @@ def room_for(settings: Settings, classifier: Classifier, references: Sequence[Re
     taken = bytes_of_an_image(classifier.network, x)
     batch = images_at_once(taken, classifier.device, settings.compute.batch_size)
     held = sum(min(count, per_class) for count in counts.values())
-    return Room(batch, batch * taken, per_class, held * one)
+    return Room(batch, batch * taken, per_class, 2 * held * one)
 
 
 def within(workspace: Workspace, room: Room) -> Workspace:

@@ -5,6 +5,7 @@ is the one that all three can live with. Parts that fail under a change differ f
 it: a multiple of that offset, fitted between 0 and `MOST_OFFSET`, is added to the change's shift.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,6 +146,12 @@ class Fit:
         strengths, induced = path
         shift = shift_at(self.strengths[0], strengths, [each.shift for each in induced])
         return Induced(shift, self.offset)
+
+
+def leading(fitted: Mapping[str, Fit], most: int, margin: float) -> list[str]:
+    """The changes that explain most, at most so many, from at most so far behind the best; best first."""
+    ordered = sorted(fitted, key=lambda name: -fitted[name].share)[:most]
+    return [name for name in ordered if fitted[name].share >= fitted[ordered[0]].share - margin]
 
 
 def _scaled(offset: FloatArray) -> ShiftPath:

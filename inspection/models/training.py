@@ -250,8 +250,7 @@ def unfinished_training(
     plain += [training.teacher.weight] if training.teacher else []
     text = json.dumps([plain, str(training.device), torch.__version__, *made_of])
     source = Path(__file__).read_bytes()
-    held = data.images.tobytes() + data.labels.tobytes()
-    path = folder / f"{name}-{hashlib.sha256(text.encode() + source + held).hexdigest()[:DIGITS]}.pt"
+    path = folder / f"{name}-{hashlib.sha256(text.encode() + source + data.digest).hexdigest()[:DIGITS]}.pt"
     forget_unfinished(folder, name, but=path)
     return path
 

@@ -156,24 +156,25 @@ class _Candidate:
     """A group that may be joined with another."""
 
     rows: Rows
-    evidence: Evidence
-    shares: dict[str, float]  # operation -> mean explained share at its best strength
+    case: Case  # of these errors
 
     @classmethod
     def of(cls, case: Case, rows: Rows) -> "_Candidate":
-        """What is known of a group of errors."""
-        part = case.part(rows)
-        return cls(rows, part.evidence, {name: fit.share for name, fit in part.fitted.items()})
+        """A group of a night's errors."""
+        return cls(rows, case.part(rows))
 
     def loss(self, other: "_Candidate") -> float:
         """How much the better explained of two groups loses where one operation has to explain both.
 
-        Of groups that no operation explains: 0 where their shifts point the same way, else 1.
+        Of groups that no operation explains: 0 where their shifts point the same way, else 1. An operation
+        that comes near one of them is measured in full for both: coarsely it may seem to explain less.
         """
-        mine, others = max(self.shares.values()), max(other.shares.values())
+        near = self.case.near | other.case.near
+        here, there = (each.case.shares_beside(near) for each in (self, other))
+        mine, others = max(here.values()), max(there.values())
         if min(mine, others) >= tuning.MOSTLY:
-            return min(max(mine - self.shares[name], others - other.shares[name]) for name in self.shares)
-        return 0.0 if _cosine(self.evidence, other.evidence) >= tuning.SAME_SHIFT else 1.0
+            return min(max(mine - here[name], others - there[name]) for name in here)
+        return 0.0 if _cosine(self.case.evidence, other.case.evidence) >= tuning.SAME_SHIFT else 1.0
 
 
 def _cosine(one: Evidence, other: Evidence) -> float:

@@ -255,10 +255,8 @@ def references_alone(subject: Subject) -> Responses:
     normal = np.concatenate([*filters, subject.looks.mean / subject.looks.sigma], axis=1)
     classes, none = len(normal), np.zeros((0, rows.shape[1]), np.float32)
     return Responses(
-        shifts={},
-        looks={},
-        offsets={},
-        classes=np.ones(classes, bool),
+        name="no operation",
+        coarse={},
         positions=np.zeros(0, np.int64),
         unchanged=none,
         baseline=np.zeros((classes, rows.shape[1]), np.float32),

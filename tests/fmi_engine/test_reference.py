@@ -204,3 +204,12 @@ def test_a_reference_remembers_which_images_it_rests_on() -> None:
     reference = build_reference(two_classes(), [ACT], batches, 2)
     assert reference.correct.tolist() == [i % 3 != 1 for i in range(12)]
     assert reference.correct.sum() == reference.counts.sum() == 8
+
+
+def test_a_reference_tells_how_sure_the_network_is_of_each_image() -> None:
+    images = mixed(12)
+    probability, labels = two_classes().predict(images), np.arange(12) % 2
+    reference = build_reference(two_classes(), [ACT], [(images[:5], labels[:5]), (images[5:], labels[5:])], 1)
+    expected = [row[1 - label] - row[label] for row, label in zip(probability, labels, strict=True)]
+    np.testing.assert_allclose(reference.ahead, expected, atol=1e-6)
+    assert ((reference.ahead < 0) == reference.correct).all()

@@ -130,9 +130,8 @@ def without_textures(case: Case) -> Case:
 
 def of_families(case: Case, families: tuple[str, ...]) -> Case:
     held = case.responses
-    kept = [name for name in held.shifts if find_operation(name).family in families]
-    shifts, looks = ({name: of[name] for name in kept} for of in (held.shifts, held.looks))
-    return replace(case, responses=replace(held, shifts=shifts, looks=looks))
+    kept = {name: each for name, each in held.coarse.items() if find_operation(name).family in families}
+    return replace(case, responses=replace(held, coarse=kept))
 
 
 def test_a_texture_that_the_catalogue_does_not_hold_is_measured_and_goes_into_the_recipe(

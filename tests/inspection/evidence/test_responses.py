@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from inspection import provenance, tuning
 from inspection.evidence import responses
 from inspection.evidence.responses import (
     Induced,
+    Response,
     Responses,
+    coarse_strengths,
     count_measurements,
     measure_change_of,
+    measure_in_full,
     measure_responses,
+    standardised,
 )
 from inspection.evidence.subject import Subject, open_subject
 from inspection.inputs.labelled import evenly
@@ -42,6 +47,18 @@ def opened(plant: Plant, folder: Path, changes: str = "") -> Subject:
 
 def kept(subject: Subject) -> list[Path]:
     return sorted(subject.workspace.model_folder(subject.model.model_hash).glob("responses-*.npz"))
+
+
+def in_full(subject: Subject) -> list[Path]:
+    return sorted(subject.workspace.model_folder(subject.model.model_hash).glob("in-full-*/*"))
+
+
+def same(one: Responses, other: Responses) -> None:
+    assert list(one.coarse) == list(other.coarse)
+    for name, response in one.coarse.items():
+        assert response.strengths == other.coarse[name].strengths
+        for part in ("classes", "shifts", "offsets"):
+            np.testing.assert_array_equal(getattr(response, part), getattr(other.coarse[name], part))
 
 
 def energies(subject: Subject, image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -68,7 +85,7 @@ def test_a_shift_is_the_mean_change_of_energy_of_the_images_that_fail(
     plant: Plant, tmp_path: Path, name: str, step: int, label: int
 ) -> None:
     subject = opened(plant, tmp_path / "mine")
-    found = measure_responses(subject)
+    found = measure_in_full(subject, measure_responses(subject), name)
     chosen = evenly(subject.correct.labels, 10)
     assert np.bincount(subject.correct.labels[chosen]).tolist() == [2] * 5
     operation = find_operation(name)
@@ -84,14 +101,14 @@ def test_a_shift_is_the_mean_change_of_energy_of_the_images_that_fail(
     assert len(changes) == 2
     for rows, expected in ((found.shifts, changes), (found.offsets, offsets)):
         mean = sum(w * row for w, row in zip(failing, expected, strict=True)) / sum(failing)
-        np.testing.assert_allclose(rows[name][step, label, :40], mean, rtol=5e-3, atol=5e-3)
+        np.testing.assert_allclose(rows[step, label, :40], mean, rtol=5e-3, atol=5e-3)
 
 
 @pytest.mark.usefixtures("few_operations")
 def test_the_look_of_the_images_changes_too(plant: Plant, tmp_path: Path) -> None:
     """Only one entry is looked at here, the first after the spectrum: four times the mean brightness."""
     subject = opened(plant, tmp_path / "mine")
-    found = measure_responses(subject)
+    found = measure_in_full(subject, measure_responses(subject), "dimmer lamp")
     operation, label = find_operation("dimmer lamp"), 1
     chosen = [i for i in evenly(subject.correct.labels, 10) if subject.correct.labels[i] == label]
     images = [subject.correct.images[i] for i in chosen]
@@ -101,9 +118,8 @@ def test_the_look_of_the_images_changes_too(plant: Plant, tmp_path: Path) -> Non
     sigma = np.sqrt(np.mean([values.var() for values in classes]))
     expected = 4 * (levels[:, 1] - levels[:, 0]).mean() / sigma
     assert operation.grid[2] == 1.0
-    assert found.looks["dimmer lamp"][2, label, RADIAL_BINS * ANGULAR_BINS] == pytest.approx(
-        expected, rel=1e-3
-    )
+    level = 40 + RADIAL_BINS * ANGULAR_BINS
+    assert found.shifts[2, label, level] == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.usefixtures("few_operations")
@@ -132,30 +148,65 @@ def test_the_reference_images_themselves_are_kept_in_sigma(
         np.testing.assert_allclose(found.normal[label, 40:], looks.mean[label] / looks.sigma, rtol=1e-4)
 
 
-def test_every_operation_for_grey_images_is_measured_at_every_strength(plant: Plant, tmp_path: Path) -> None:
+def test_every_operation_for_grey_images_is_measured_at_two_strengths(plant: Plant, tmp_path: Path) -> None:
     subject = opened(plant, tmp_path / "mine", "matching.reference_images = 5")
     counted: list[int] = []
     found = measure_responses(subject, counted.append)
-    assert {name: len(shift) for name, shift in found.shifts.items()} == {
-        operation.name: len(operation.grid) for operation in operations_for(1)
-    }
-    assert "colour noise" not in found.shifts
-    assert sum(counted) == count_measurements(subject) == sum(len(each.grid) for each in operations_for(1))
-    assert found.classes.tolist() == [True] * 5
-    for name, shift in found.shifts.items():
-        assert np.isfinite(shift).all(), name
+    expected = {operation.name: coarse_strengths(operation) for operation in operations_for(1)}
+    assert {name: response.strengths for name, response in found.coarse.items()} == expected
+    assert "colour noise" not in found.coarse
+    assert sum(counted) == count_measurements(subject) == sum(map(len, expected.values()))
+    for name, response in found.coarse.items():
+        assert response.classes.tolist() == [True] * 5
+        assert np.isfinite(response.shifts).all(), name
         if "turned" in name or "reversed" in name:
             continue  # the mirror image of a defect, at twice its contrast lost, may move less than none
-        assert np.abs(shift[-1]).mean() > np.abs(shift[0]).mean(), name  # stronger moves the filters more
+        weak, strong = np.abs(response.shifts).mean((1, 2))
+        assert strong > weak, name  # stronger moves the filters more
+
+
+@pytest.mark.parametrize(
+    ("grid", "expected"),
+    [((0.5,), (0.5,)), ((0.5, 1.0), (0.5, 1.0)), ((0.1, 0.5, 1.0), (0.5, 1.0)), ((1, 2, 3, 4, 5), (2, 5))],
+)
+def test_coarsely_is_the_second_strength_and_the_last(
+    grid: tuple[float, ...], expected: tuple[float, ...]
+) -> None:
+    assert coarse_strengths(replace(find_operation("defocus"), grid=grid)) == expected
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_coarsely_is_on_few_images_and_in_full_on_all_chosen(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The few are drawn evenly of the chosen; without seeds a dimmer lamp tells which they are."""
+    monkeypatch.setattr(tuning, "COARSE_IMAGES", 5)
+    subject = opened(plant, tmp_path / "mine")
+    responses = measure_responses(subject)
+    chosen = subject.correct.subset(evenly(subject.correct.labels, 10))
+    full = measure_in_full(subject, responses, "dimmer lamp")
+    assert full.strengths == find_operation("dimmer lamp").grid
+    for response, images in (
+        (responses.coarse["dimmer lamp"], chosen.subset(evenly(chosen.labels, 5))),
+        (full, chosen),
+    ):
+        strength = response.strengths[-1]
+        changed = Steps((("dimmer lamp", strength),))(images.images)
+        after, failing = standardised(subject, changed, images.labels)
+        before, _ = standardised(subject, images.images, images.labels)
+        for label in range(5):
+            mine = images.labels == label
+            mean = np.average((after - before)[mine], axis=0, weights=failing[mine])
+            np.testing.assert_allclose(response.shifts[-1, label], mean, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.usefixtures("few_operations")
 def test_a_class_that_no_correct_image_stands_for_is_not_measured(plant: Plant, tmp_path: Path) -> None:
     subject = opened(plant, tmp_path / "mine", "matching.reference_images = 3")
-    found = measure_responses(subject)
+    found = measure_responses(subject).coarse["dimmer lamp"]
     assert found.classes.tolist() == [True, True, True, False, False]
-    assert found.shifts["dimmer lamp"].shape[1] == 3  # no row is kept of the others
-    assert found.shifts["dimmer lamp"].any()
+    assert found.shifts.shape[1] == found.offsets.shape[1] == 3  # no row is kept of the others
+    assert found.shifts.any()
 
 
 # --- operations one after the other ---
@@ -201,9 +252,10 @@ def test_one_step_is_what_the_catalogue_measured(plant: Plant, tmp_path: Path) -
     subject = opened(plant, tmp_path / "mine")
     responses, true = measure_responses(subject), np.array([0, 2, 2, 3])
     found = measured_under(subject, responses, [("dimmer lamp", 1.0)], true)
-    held = [of(true)["dimmer lamp"][1][2] for of in (responses.of_filters, responses.of_looks)]
-    np.testing.assert_allclose(found.shift, np.concatenate(held), atol=1e-4)
-    np.testing.assert_allclose(found.offset, responses.of_offsets(true)["dimmer lamp"][2], atol=1e-4)
+    strengths, induced = measure_in_full(subject, responses, "dimmer lamp").path(true)
+    held = induced[strengths.index(1.0)]
+    np.testing.assert_allclose(found.shift, held.shift, atol=1e-4)
+    np.testing.assert_allclose(found.offset, held.offset, atol=1e-4)
 
 
 @pytest.mark.usefixtures("few_operations")
@@ -239,11 +291,7 @@ def test_the_second_night_reads_what_the_first_measured(plant: Plant, tmp_path: 
     (path,) = kept(subject)
     assert [each.name for each in path.parent.iterdir() if each.suffix == ".tmp"] == []
     read = measure_responses(subject)
-    assert list(read.shifts) == list(first.shifts)
-    for name in first.shifts:
-        np.testing.assert_array_equal(read.shifts[name], first.shifts[name])
-        np.testing.assert_array_equal(read.looks[name], first.looks[name])
-    np.testing.assert_array_equal(read.classes, first.classes)
+    same(read, first)
     np.testing.assert_array_equal(read.positions, first.positions)
     np.testing.assert_array_equal(read.unchanged, first.unchanged)
     for name in ("references", "labels", "right", "normal"):
@@ -251,11 +299,45 @@ def test_the_second_night_reads_what_the_first_measured(plant: Plant, tmp_path: 
     # A file with other numbers in it is what is read: nothing is measured anew.
     with np.load(path) as held:
         arrays = {name: held[name] for name in held}
-    np.savez(path, **{**arrays, "shift/dimmer lamp": arrays["shift/dimmer lamp"] + 1})
+    np.savez(path, **{**arrays, "coarse/dimmer lamp/shifts": arrays["coarse/dimmer lamp/shifts"] + 1})
     counted: list[int] = []
     again = measure_responses(subject, counted.append)
-    np.testing.assert_array_equal(again.shifts["dimmer lamp"], first.shifts["dimmer lamp"] + 1)
+    expected = first.coarse["dimmer lamp"].shifts + 1
+    np.testing.assert_array_equal(again.coarse["dimmer lamp"].shifts, expected)
     assert counted == []
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_what_was_measured_in_full_is_read_by_every_later_night(plant: Plant, tmp_path: Path) -> None:
+    subject, counted = opened(plant, tmp_path / "mine"), list[int]()
+    known = measure_responses(subject)
+    first = measure_in_full(subject, known, "sensor noise", counted.append)
+    again = measure_in_full(subject, measure_responses(subject), "sensor noise", counted.append)
+    assert counted == [len(find_operation("sensor noise").grid)]
+    np.testing.assert_array_equal(again.shifts, first.shifts)
+    np.testing.assert_array_equal(again.offsets, first.offsets)
+    (path,) = in_full(subject)
+    path.write_bytes(path.read_bytes()[:1000])
+    mended = measure_in_full(subject, known, "sensor noise", counted.append)
+    assert len(counted) == 2
+    np.testing.assert_array_equal(mended.shifts, first.shifts)
+
+
+@pytest.mark.usefixtures("few_operations")
+def test_of_two_nights_at_once_one_measures_an_operation_in_full(plant: Plant, tmp_path: Path) -> None:
+    subject = opened(plant, tmp_path / "mine")
+    known, measured = measure_responses(subject), list[float]()
+    induced = responses._Changed._induced
+
+    def counted(self: Any, operation: str, strength: float) -> NDArray[np.float32]:
+        measured.append(strength)
+        return induced(self, operation, strength)
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setattr(responses._Changed, "_induced", counted)
+        one, other = pool.map(lambda _: measure_in_full(subject, known, "dimmer lamp"), range(2))
+    assert tuple(measured) == find_operation("dimmer lamp").grid
+    np.testing.assert_array_equal(one.shifts, other.shifts)
 
 
 @pytest.mark.usefixtures("few_operations")
@@ -265,8 +347,7 @@ def test_a_damaged_file_is_measured_again(plant: Plant, tmp_path: Path, content:
     first = measure_responses(subject)
     (path,) = kept(subject)
     path.write_bytes(content)
-    again = measure_responses(subject)
-    np.testing.assert_array_equal(again.shifts["sensor noise"], first.shifts["sensor noise"])
+    same(measure_responses(subject), first)
     counted: list[int] = []
     measure_responses(subject, counted.append)
     assert counted == []
@@ -293,10 +374,7 @@ def test_measuring_that_was_ended_goes_on_after_the_last_operation(plant: Plant,
     assert len(list(unfinished.glob("*.npy"))) == 1
     (unfinished / "0.npy").write_bytes(b"cut short")
     found = measure_responses(subject)
-    for name in FEW:
-        np.testing.assert_array_equal(found.shifts[name], undisturbed.shifts[name])
-        np.testing.assert_array_equal(found.looks[name], undisturbed.looks[name])
-        np.testing.assert_array_equal(found.offsets[name], undisturbed.offsets[name])
+    same(found, undisturbed)
     assert not unfinished.exists()
 
 
@@ -305,15 +383,15 @@ def test_what_was_measured_before_the_end_is_not_measured_again(
     plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subject, measured, again = opened(plant, tmp_path / "mine"), list[str](), list[bool]()
-    induced = responses._induced
+    induced = responses._Changed._induced
 
-    def counted(*given: Any) -> NDArray[np.float32]:
-        measured.append(given[3])
-        if given[3] == FEW[2] and not again:
+    def counted(self: Any, operation: str, strength: float) -> NDArray[np.float32]:
+        measured.append(operation)
+        if operation == FEW[2] and not again:
             raise EndedError
-        return induced(*given)
+        return induced(self, operation, strength)
 
-    monkeypatch.setattr(responses, "_induced", counted)
+    monkeypatch.setattr(responses._Changed, "_induced", counted)
     with pytest.raises(EndedError):
         measure_responses(subject)
     assert set(measured) == set(FEW)
@@ -331,7 +409,7 @@ def test_of_two_at_once_one_measures_and_the_other_waits(plant: Plant, tmp_path:
     with ThreadPoolExecutor(2) as pool:
         both = list(pool.map(lambda each: measure_responses(each, counted.append), (subject, other)))
     assert sum(counted) == count_measurements(subject)
-    np.testing.assert_array_equal(both[0].shifts["sensor noise"], both[1].shifts["sensor noise"])
+    same(*both)
 
 
 @pytest.mark.usefixtures("few_operations")
@@ -359,14 +437,21 @@ def test_what_was_measured_under_other_settings_is_not_used(
     plant: Plant, tmp_path: Path, change: str
 ) -> None:
     mine = plant.copied(tmp_path / "mine")
-    first = measure_responses(open_subject(mine.workspace, mine.model, mine.references))
+    one = open_subject(mine.workspace, mine.model, mine.references)
+    first = measure_responses(one)
     other = opened(mine, tmp_path / "other", change)
     found = measure_responses(other)
     assert len(kept(other)) == 2
-    fresh = measure_responses(opened(plant, tmp_path / "fresh", change))
-    np.testing.assert_array_equal(found.shifts["sensor noise"], fresh.shifts["sensor noise"])
+    new = opened(plant, tmp_path / "fresh", change)
+    fresh = measure_responses(new)
+    same(found, fresh)
     np.testing.assert_array_equal(found.references, fresh.references)
-    assert not np.array_equal(found.shifts["sensor noise"], first.shifts["sensor noise"])
+    mine_full, other_full, fresh_full = (
+        measure_in_full(subject, known, "sensor noise").shifts
+        for subject, known in ((one, first), (other, found), (new, fresh))
+    )
+    np.testing.assert_array_equal(other_full, fresh_full)
+    assert not np.array_equal(other_full, mine_full)
 
 
 def test_what_was_measured_with_another_catalogue_is_not_used(
@@ -375,7 +460,7 @@ def test_what_was_measured_with_another_catalogue_is_not_used(
     subject = opened(plant, tmp_path / "mine", "matching.reference_images = 5")
     for names in (FEW, FEW[:2]):
         monkeypatch.setattr(operations, "CATALOGUE", tuple(find_operation(name) for name in names))
-        assert list(measure_responses(subject).shifts) == list(names)
+        assert list(measure_responses(subject).coarse) == list(names)
     assert len(kept(subject)) == 2
 
 
@@ -385,15 +470,13 @@ def test_what_was_measured_with_another_catalogue_is_not_used(
 def by_hand(classes: Sequence[bool]) -> Responses:
     """Two strengths, three classes, one filter: class t moves by 10^t, twice that at the second strength.
 
-    The look moves by three times as much.
+    The look moves by three times as much. The images that fail lie half as far from normal without it.
     """
-    shift = np.array([[[1.0], [10.0], [100.0]], [[2.0], [20.0], [200.0]]], np.float32)
-    shift[:, ~np.array(classes)] = 0.0
+    shift = np.array([[[1.0, 3.0], [10.0, 30.0], [100.0, 300.0]]], np.float32)
+    shift = np.concatenate([shift, 2 * shift])[:, np.array(classes)]
     return Responses(
-        shifts={"lower contrast": shift[:, np.array(classes)]},
-        looks={"lower contrast": 3 * shift[:, np.array(classes)]},
-        offsets={"lower contrast": np.zeros((2, sum(classes), 2), np.float32)},
-        classes=np.array(classes),
+        name="by hand",
+        coarse={"lower contrast": Response((0.4, 0.8), np.array(classes), shift, 0.5 * shift)},
         positions=np.zeros(0, np.int64),
         unchanged=np.zeros((0, 2), np.float32),
         baseline=np.array([[1, 3], [10, 30], [100, 300]], np.float32),
@@ -418,13 +501,13 @@ def by_hand(classes: Sequence[bool]) -> Responses:
 def test_errors_are_explained_by_the_shifts_of_their_classes(
     classes: tuple[bool, ...], true: list[int], expected: float
 ) -> None:
-    responses = by_hand(classes)
-    for found, factor in ((responses.of_filters, 1), (responses.of_looks, 3)):
-        paths = found(np.array(true))
-        assert list(paths) == ["lower contrast"]
-        strengths, shifts = paths["lower contrast"]
-        assert tuple(strengths) == (0.2, 0.4, 0.6, 0.8)
-        np.testing.assert_allclose(shifts, [[factor * expected], [2 * factor * expected]], rtol=1e-6)
+    paths = by_hand(classes).paths(np.array(true))
+    assert list(paths) == ["lower contrast"]
+    strengths, induced = paths["lower contrast"]
+    assert tuple(strengths) == (0.4, 0.8)
+    for times, each in zip((1, 2), induced, strict=True):
+        np.testing.assert_allclose(each.shift, times * expected * np.array([1, 3]), rtol=1e-6)
+        np.testing.assert_allclose(each.offset, times * expected * np.array([0.5, 1.5]), rtol=1e-6)
 
 
 def test_the_errors_of_any_day_are_mixed_alike() -> None:
@@ -492,7 +575,7 @@ def test_what_an_operation_does_is_measured_again_where_its_source_has_changed(
     assert before in kept(subject)
 
 
-@pytest.mark.parametrize("name", ["DEFECT_WINDOW", "DEFECT_QUIET", "DEFECT_LOUD"])
+@pytest.mark.parametrize("name", ["DEFECT_WINDOW", "DEFECT_QUIET", "DEFECT_LOUD", "COARSE_IMAGES"])
 def test_a_constant_of_what_stands_out_is_part_of_what_a_response_is_kept_under(
     plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from fmi_engine.response import explained_share, fit_together
 from fmi_engine.types import FloatArray
 from inspection.evidence.case import Case
-from inspection.evidence.responses import Induced, Responses
+from inspection.evidence.responses import Induced, Response, Responses
 from inspection.evidence.shift import Evidence, Shares
 
 pytestmark = pytest.mark.numeric
@@ -111,10 +111,8 @@ def empty_responses() -> Responses:
     """Two classes, two filters, one entry of the look; nothing was measured."""
     nobody = np.zeros(0, np.int64)
     return Responses(
-        shifts={},
-        looks={},
-        offsets={},
-        classes=np.array([True, True]),
+        name="empty",
+        coarse={},
         positions=nobody,
         unchanged=np.zeros((0, 3), np.float32),
         baseline=np.zeros((2, 3), np.float32),
@@ -128,12 +126,10 @@ def empty_responses() -> Responses:
 
 def test_a_path_is_the_shift_of_the_filters_then_of_the_look_by_the_classes_of_the_errors() -> None:
     shift = np.array([[[1.0, 2.0], [10.0, 20.0]], [[3.0, 4.0], [30.0, 40.0]]], np.float32)
-    responses = replace(
-        empty_responses(),
-        shifts={"defocus": shift},
-        looks={"defocus": -shift[..., :1]},
-        offsets={"defocus": (0.5 * np.concatenate([shift, shift[..., :1]], axis=2)).astype(np.float32)},
-    )
+    moved = np.concatenate([shift, -shift[..., :1]], axis=2)
+    before = (0.5 * np.concatenate([shift, shift[..., :1]], axis=2)).astype(np.float32)
+    measured = Response((1.0, 2.0), np.array([True, True]), moved, before)
+    responses = replace(empty_responses(), coarse={"defocus": measured})
     strengths, induced = responses.paths(np.array([0, 1, 1, 1]))["defocus"]
     weak = [(1 + 3 * 10) / 4, (2 + 3 * 20) / 4, -(1 + 3 * 10) / 4]
     strong = [(3 + 3 * 30) / 4, (4 + 3 * 40) / 4, -(3 + 3 * 30) / 4]

@@ -1,5 +1,6 @@
 """Labelled images in memory: decoded in order, drawn the same for the same seed."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,13 @@ def test_of_many_things_a_sorted_sample_without_repeats() -> None:
 )
 def test_evenly_over_the_classes(labels: list[int], count: int, expected: list[int]) -> None:
     assert evenly(np.array(labels, np.int64), count).tolist() == expected
+
+
+def test_images_are_known_by_what_they_and_their_labels_hold() -> None:
+    images = np.arange(4 * 3 * 2, dtype=np.uint8).reshape(4, 3, 2, 1)
+    labels = np.array([0, 1, 1, 0])
+    whole = Labelled(images, labels)
+    assert whole.digest == sha256(images.tobytes() + labels.tobytes()).digest()
+    every_second = Labelled(images[::2], labels[::2])  # no copy: its bytes do not lie side by side
+    assert every_second.digest == whole.subset(np.array([0, 2])).digest
+    assert Labelled(images, 1 - labels).digest != whole.digest
