@@ -591,6 +591,7 @@ class CheckKind(StrEnum):
     ACCURACY = "accuracy"  # over all images of a set
     CLASS = "class"  # of one class of a set
     ESCAPES = "escapes"  # defects passed as good: before and after count these, not images right
+    OVERKILLS = "overkills"  # good parts rejected: likewise
 
 
 # Share of a class's right parts: who keeps less has lost the class, though the deployed model took every

@@ -361,6 +361,10 @@ def check_in_words(check: GateCheck) -> str:
         found = _("{before} of {defects} passed as good before, {after} after").format(
             before=check.before, defects=plural(check.images, "defect"), after=check.after
         )
+    elif check.kind is CheckKind.OVERKILLS:
+        found = _("{before} of {parts} rejected before, {after} after").format(
+            before=check.before, parts=plural(check.images, "good part"), after=check.after
+        )
     else:
         said = (
             _("{before} of {count} right by further training alone, {after} after this")
@@ -368,7 +372,7 @@ def check_in_words(check: GateCheck) -> str:
             else _("{before} of {count} right before, {after} after")
         )
         found = said.format(before=check.before, count=check.images, after=check.after)
-    if check.by_chance and check.kind is not CheckKind.ESCAPES:
+    if check.by_chance and check.kind not in (CheckKind.ESCAPES, CheckKind.OVERKILLS):
         found += f" ({p_value(check.p_value)})"
     return _("{images}: {found}").format(images=of, found=found) + _what_it_takes(check)
 
@@ -389,6 +393,9 @@ def _what_it_takes(check: GateCheck) -> str:
     escapes = check.kind is CheckKind.ESCAPES
     if check.by_chance and escapes:
         beyond = _("; that is beyond the {share} that pass as it is, and beyond chance")
+        return beyond.format(share=percent(check.needed))
+    if check.kind is CheckKind.OVERKILLS:
+        beyond = _("; that is beyond the {share} that are rejected as it is, and beyond chance")
         return beyond.format(share=percent(check.needed))
     if check.by_chance and check.after < LEAST_KEPT * check.before:
         return _("; more than half of this class is lost")
@@ -753,6 +760,7 @@ NOUNS = {
     "overkill": ("{count}\u00a0overkill", "{count}\u00a0overkills"),
     "confusion": ("{count}\u00a0confusion", "{count}\u00a0confusions"),
     "defect": ("{count}\u00a0defect", "{count}\u00a0defects"),
+    "good part": ("{count}\u00a0good part", "{count}\u00a0good parts"),
     "filter": ("{count}\u00a0filter", "{count}\u00a0filters"),
     "label": ("{count}\u00a0label", "{count}\u00a0labels"),
     "logged image": ("{count}\u00a0logged image", "{count}\u00a0logged images"),

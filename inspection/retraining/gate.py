@@ -64,6 +64,7 @@ class Gate:
         mended. `shifted` are sets under the new condition, where it fails already: no class may be known
         less, and no more defects may pass as good than before, beyond chance. A model that takes most good
         parts for defects lets few pass and is no measure: then the share that passes of clean images is.
+        And no larger share of good parts may be rejected than before or of clean images.
         """
         checks = [*self._margins(clean)]
         if mended is not None:
@@ -73,6 +74,8 @@ class Gate:
         checks += self._escapes(clean)
         for judged in (*([mended] if mended is not None else []), *shifted):
             checks += self._more_escapes(judged, clean)
+        for judged in shifted:
+            checks += self._more_overkills(judged, clean)
         return tuple(checks)
 
     def enough_went_right(self, judged: Judged) -> GateCheck | None:
@@ -184,7 +187,7 @@ class Gate:
             return
         p, usual = mcnemar(int((before & ~after).sum()), int((after & ~before).sum())), passed / defects
         if self._rejects_blindly(judged):
-            p, usual = self._beyond_usual(escaped, defects, passed, clean)
+            p, usual = _beyond((escaped, defects), (passed, defects), _share(self._passed(clean)))
         elif escaped <= passed:
             p = 1.0
         kind, needed = CheckKind.ESCAPES, self.settings.significance
@@ -199,20 +202,38 @@ class Gate:
         accepted = int(called(parts.before, good).sum())
         return accepted < LEAST_KEPT * len(parts) or not len(parts)
 
-    def _beyond_usual(self, escaped: int, defects: int, passed: int, clean: Judged) -> tuple[float, float]:
-        """The p-value that no larger share escapes than did here or does of clean images, and that share."""
-        from scipy.stats import fisher_exact  # half a second, which no night should wait for
+    def _more_overkills(self, judged: Judged, clean: Judged) -> Iterator[GateCheck]:
+        """Mending escapes may cost some good parts, and no larger share than was rejected or is when clean.
 
-        (usual, _), of_usual = self._passed(clean)
-        pairs = [(passed, defects), (int(usual.sum()), of_usual)]
-        before, of = max(pairs, key=lambda pair: pair[0] / max(1, pair[1]))
-        table = np.array([[escaped, defects - escaped], [before, of - before]])
-        return float(fisher_exact(table, "greater").pvalue), before / max(1, of)
+        Of 80 arms and poisoned candidates on paper, ball screws and cells three were beyond that, one of them
+        accepted until then. By each fewer unseen parts were right than before.
+        """
+        (before, after), parts = self._rejected(judged)
+        if parts:
+            found, was = (int(after.sum()), parts), (int(before.sum()), parts)
+            p, usual = _beyond(found, was, _share(self._rejected(clean)))
+            kind, needed = CheckKind.OVERKILLS, self.settings.significance
+            yield GateCheck(
+                kind,
+                judged.name,
+                parts,
+                was[0],
+                found[0],
+                p > needed,
+                p_value=p,
+                by_chance=True,
+                needed=usual,
+            )
 
-    def _passed(self, judged: Judged) -> tuple[tuple[NDArray[np.bool_], NDArray[np.bool_]], int]:
+    def _passed(self, judged: Judged) -> "_Counted":
         """Which images are escapes, before and after, and how many are defects; 0 where no class is good."""
         good = good_mask(self.class_names, self.good_classes)
         return judged.passed(good), int((~good[judged.labels]).sum()) if good.any() else 0
+
+    def _rejected(self, judged: Judged) -> "_Counted":
+        """Which images are overkills, before and after, and how many parts are good."""
+        good = good_mask(self.class_names, self.good_classes)
+        return judged.rejected(good), int(good[judged.labels].sum())
 
     def _by_class(self, judged: Judged) -> Iterator[tuple[str, Judged]]:
         for i, name in enumerate(self.class_names):
@@ -226,6 +247,24 @@ class Gate:
             if mcnemar(round(fixed * size / n), round(broken * size / n)) <= self.settings.significance:
                 return size - n
         return None
+
+
+_Counted = tuple[tuple[NDArray[np.bool_], NDArray[np.bool_]], int]  # which before, which after, of how many
+
+
+def _share(counted: _Counted) -> tuple[int, int]:
+    """How many there were before, of how many."""
+    (before, _), count = counted
+    return int(before.sum()), count
+
+
+def _beyond(found: tuple[int, int], *usual: tuple[int, int]) -> tuple[float, float]:
+    """The p-value that a share, given as (found, of how many), is no larger than usual, and the usual one."""
+    from scipy.stats import fisher_exact  # half a second, which no night should wait for
+
+    before, of = max(usual, key=lambda pair: pair[0] / max(1, pair[1]))
+    table = np.array([[found[0], found[1] - found[0]], [before, of - before]])
+    return float(fisher_exact(table, "greater").pvalue), before / max(1, of)
 
 
 def less_known(judged: Judged, label: int) -> float:

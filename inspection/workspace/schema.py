@@ -1103,6 +1103,44 @@ _COMMENTS_DEPLOYED = {
     "COLUMN promotions.previous_hash": "the model of its name deployed until then, or of another",
 }
 
+# The gate asks for overkills, too.
+_OVERKILLS = (
+    """CREATE TABLE gate_checks_of_overkills (
+        retraining_id VARCHAR NOT NULL,
+        arm VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        kind VARCHAR NOT NULL CHECK (kind IN (
+            'repair', 'control', 'accuracy', 'class', 'escapes', 'overkills'
+        )),
+        images_of VARCHAR NOT NULL,
+        class_name VARCHAR NOT NULL,
+        images INTEGER NOT NULL,
+        before INTEGER NOT NULL,
+        after INTEGER NOT NULL,
+        passed BOOLEAN,
+        p_value DOUBLE NOT NULL,
+        by_chance BOOLEAN NOT NULL,
+        needed DOUBLE NOT NULL,
+        more_images INTEGER
+    )""",
+    "INSERT INTO gate_checks_of_overkills BY NAME SELECT * FROM gate_checks ORDER BY rowid",
+    "DROP TABLE gate_checks",
+    "ALTER TABLE gate_checks_of_overkills RENAME TO gate_checks",
+)
+_COMMENTS_OVERKILLS = {
+    "TABLE gate_checks": "what the gate asks of a candidate model, and of every arm",
+    "COLUMN gate_checks.arm": "empty: of the candidate model; else of an arm that competed",
+    "COLUMN gate_checks.passed": "NULL: cannot be told of so few images",
+    "COLUMN gate_checks.before": "images right; of escapes: defects passed as good; of overkills: good parts "
+    "rejected; of control: right by further training alone",
+    "COLUMN gate_checks.p_value": "of an exact test; of a class under the new condition corrected for the "
+    "number of classes",
+    "COLUMN gate_checks.by_chance": "the p-value decides; else a margin",
+    "COLUMN gate_checks.needed": "the p-value to reach, or the share that may be lost; of escapes: may pass; "
+    "of overkills: may be rejected",
+    "COLUMN gate_checks.more_images": "that would decide it, were they as these",
+}
+
 _COMMENTS_DAILY = {
     "VIEW counted_errors": "every error once, with its failure mode's lineage and cause: of a log that was "
     "run again the newest night counts",
@@ -1340,6 +1378,11 @@ MIGRATIONS: tuple[Migration, ...] = (
         21,
         "a deployed model of each name",
         _DEPLOYED + tuple(_comment(*item) for item in _COMMENTS_DEPLOYED.items()),
+    ),
+    (
+        22,
+        "overkills in the gate",
+        _OVERKILLS + tuple(_comment(*item) for item in _COMMENTS_OVERKILLS.items()),
     ),
 )
 

@@ -155,8 +155,9 @@ def test_under_the_new_condition_no_class_may_be_less_known_beyond_chance() -> N
     def shifted(lost: int) -> Judged:
         return judged((GOOD, GOOD, GOOD, 30), (GOOD, GOOD, PIT, lost), (PIT, DENT, PIT, 40), name="changed")
 
-    assert failed(GATE.harm(HARMLESS, None, [shifted(2)])) == []
-    (said,) = failed(GATE.harm(HARMLESS, None, [shifted(6)]))
+    gate = Gate(NAMES, (), SETTINGS)
+    assert failed(gate.harm(HARMLESS, None, [shifted(2)])) == []
+    (said,) = failed(gate.harm(HARMLESS, None, [shifted(6)]))
     assert said.startswith("changed, class good: 36 of 36 right before, 30 after (p = 0.0")
     assert said.endswith("this class is told from the others less surely than before, beyond chance")
 
@@ -199,6 +200,24 @@ def test_a_candidate_that_differs_by_chance_alone_is_hardly_ever_rejected() -> N
         for pair in ((answers(), answers()) for _ in range(200))
     ]
     assert np.mean(rejected) <= SETTINGS.significance
+
+
+def test_of_good_parts_no_larger_share_may_be_rejected_than_usual() -> None:
+    """Escapes are mended, at the price of good parts: a few are what clean images cost, 38 of 153 are not."""
+    mended = ((PIT, GOOD, PIT, 44), (PIT, PIT, PIT, 104), (PIT, GOOD, GOOD, 9))
+
+    def line(rejected: int) -> Judged:
+        kept = (GOOD, GOOD, GOOD, 153 - rejected)
+        return judged(*mended, kept, (GOOD, GOOD, PIT, rejected), name="line")
+
+    clean = judged((GOOD, GOOD, GOOD, 53), (GOOD, PIT, PIT, 1), (PIT, PIT, PIT, 56), (DENT, DENT, DENT, 30))
+    assert failed(GATE.harm(clean, None, [line(4)])) == []
+    assert failed(GATE.harm(clean, None, [line(38)])) == [
+        "line: 0 of 153 good parts rejected before, 38 after; that is beyond the 2 % that are rejected as it "
+        "is, and beyond chance"
+    ]
+    blind = judged((GOOD, PIT, PIT, 90), (GOOD, PIT, GOOD, 60), (PIT, PIT, PIT, 100), name="line")
+    assert failed(GATE.harm(clean, None, [blind])) == []  # it rejected more before
 
 
 def test_what_every_part_was_taken_for_was_not_known() -> None:

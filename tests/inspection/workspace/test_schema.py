@@ -81,6 +81,7 @@ def test_a_fresh_database_gets_everything(connection: duckdb.DuckDBPyConnection)
         (19, "lines, logs set aside, nights removed"),
         (20, "daily questions"),
         (21, "a deployed model of each name"),
+        (22, "overkills in the gate"),
     ]
 
 
