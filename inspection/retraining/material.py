@@ -21,7 +21,6 @@ from inspection.findings import (
     ReferenceImage,
     RegisteredModel,
     Relabel,
-    night_of,
 )
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import Reading, check_image, each_read, reading
@@ -188,7 +187,7 @@ def workspace_of(workspace: Workspace, store: Store, targets: Sequence[str]) -> 
     Raises UnknownIdError, and RecipeError where they belong to lines whose settings differ.
     """
     known = store.states()
-    nights = [store.overview(each if each in known else night_of(each)) for each in targets]
+    nights = [store.overview(each if each in known else store.mode(each).night_id) for each in targets]
     asked = {night.of_line: workspace.of_line(night.of_line) for night in nights}
     if len({repr(of_a_night(each.settings)) for each in asked.values()}) > 1:
         lines = ", ".join(line or "no line" for line in asked)

@@ -20,7 +20,7 @@ from inspection.evidence.nearest import (
 )
 from inspection.evidence.place import PlaceMatch, Places
 from inspection.evidence.reproduced import ReproducedErrors
-from inspection.evidence.responses import Induced, standardised
+from inspection.evidence.responses import Induced, ResponsePath, measure_in_full, standardised
 from inspection.evidence.shift import Shares
 from inspection.evidence.subject import Subject
 from inspection.operations.catalogue import Steps
@@ -274,11 +274,16 @@ def test_the_images_whose_patches_are_looked_at_and_shown_are_those_found_neares
         assert (example.changed == looked_at[0][place]).all()
 
 
+def dimmer(found: NearestReferences, screening: Screening) -> ResponsePath:
+    """What a dimmer lamp does, measured in full, as it is wherever it is refined."""
+    return measure_in_full(found.subject, found.responses, "dimmer lamp").path(screening.true)
+
+
 @pytest.mark.parametrize("start", [0.8, 2.2])
 def test_a_strength_is_refined_on_the_nearest_reference_images(
     found: NearestReferences, screening: Screening, start: float
 ) -> None:
-    path = found.responses.paths(screening.true)["dimmer lamp"]
+    path = dimmer(found, screening)
     first = found.at("dimmer lamp", start, path)
     refined = found.refined("dimmer lamp", path, start)
     for trial in (first, refined):
@@ -296,7 +301,7 @@ def test_a_strength_is_refined_on_the_nearest_reference_images(
 def test_the_strength_that_is_missing_is_the_one_that_leaves_least_along_the_path(
     found: NearestReferences, screening: Screening
 ) -> None:
-    path = found.responses.paths(screening.true)["dimmer lamp"]
+    path = dimmer(found, screening)
     trial, observed, weights = (
         found.at("dimmer lamp", 1.0, path),
         found.evidence.observed,
@@ -318,7 +323,7 @@ def test_the_strength_that_is_missing_is_the_one_that_leaves_least_along_the_pat
 def test_a_refined_strength_does_not_go_far(
     found: NearestReferences, screening: Screening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = found.responses.paths(screening.true)["dimmer lamp"]
+    path = dimmer(found, screening)
     for times, start, end in ((2.0, 0.3, 0.6), (1.5, 6.0, 4.0)):
         monkeypatch.setattr(tuning, "REFINED_RANGE", times)
         refined = found.refined("dimmer lamp", path, start)

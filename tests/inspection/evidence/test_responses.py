@@ -49,8 +49,8 @@ def kept(subject: Subject) -> list[Path]:
     return sorted(subject.workspace.model_folder(subject.model.model_hash).glob("responses-*.npz"))
 
 
-def in_full(subject: Subject) -> list[Path]:
-    return sorted(subject.workspace.model_folder(subject.model.model_hash).glob("in-full-*/*"))
+def in_full(subject: Subject, known: Responses) -> list[Path]:
+    return sorted(subject.workspace.model_folder(subject.model.model_hash).glob(f"in-full-{known.name}/*"))
 
 
 def same(one: Responses, other: Responses) -> None:
@@ -316,7 +316,7 @@ def test_what_was_measured_in_full_is_read_by_every_later_night(plant: Plant, tm
     assert counted == [len(find_operation("sensor noise").grid)]
     np.testing.assert_array_equal(again.shifts, first.shifts)
     np.testing.assert_array_equal(again.offsets, first.offsets)
-    (path,) = in_full(subject)
+    (path,) = in_full(subject, known)
     path.write_bytes(path.read_bytes()[:1000])
     mended = measure_in_full(subject, known, "sensor noise", counted.append)
     assert len(counted) == 2
