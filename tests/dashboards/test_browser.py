@@ -28,6 +28,7 @@ from tests.inspection.workspace.records import a_retraining
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+expect.set_options(timeout=20_000)  # milliseconds, for other tests take the processor meanwhile
 
 pytestmark = [
     pytest.mark.browser,
