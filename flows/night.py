@@ -57,7 +57,6 @@ from inspection.nights.phrases import all_errors
 from inspection.workspace.jobs import announced
 
 RESULT = re.compile(r"(\d{8}-[0-9a-f]{8}(?:-\d+)?)-[a-z_]+-")  # the name of what a step of a night kept
-ENDED = (NightState.FINISHED, NightState.UNREADABLE)
 NAMED = 3  # missing files that a message names
 CAUSES = "Finding the causes"  # a step; it counts the strengths measured, how many is not known beforehand
 
@@ -109,7 +108,7 @@ def _say_who_runs_it(holder: str) -> None:
 def _forget_ended(site: nights.Site) -> None:
     """Remove what the steps of finished and of removed nights kept: nobody goes on there."""
     states = site.store.states() | dict.fromkeys(site.store.pruned_nights(), NightState.FINISHED)
-    ended = {night_id for night_id, state in states.items() if state in ENDED}
+    ended = {night_id for night_id, state in states.items() if state.ended}
     for path in PREFECT_LOCAL_STORAGE_PATH.value().glob("*"):
         known = RESULT.match(path.name)
         if known and known[1] in ended:

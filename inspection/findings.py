@@ -57,6 +57,11 @@ class NightState(StrEnum):
     FAILED = "failed"
     UNREADABLE = "unreadable"  # the log may name errors, and none of them could be read
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing goes on there: a night that failed is taken up again."""
+        return self in (NightState.FINISHED, NightState.UNREADABLE)
+
 
 class Judgement(StrEnum):
     """A reviewer's verdict on a failure mode."""

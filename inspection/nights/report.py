@@ -14,7 +14,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from inspection.errors import WorkspaceError
-from inspection.findings import Night, NightState, RegisteredModel, Retraining
+from inspection.findings import Night, RegisteredModel, Retraining
 from inspection.language import gettext, language, ngettext, speaking
 from inspection.nights.decisions import UNDECIDED, Decided, decided_of
 from inspection.nights.phrases import FILTERS
@@ -68,7 +68,7 @@ def rewrite_report(workspace: Workspace, newest: "Callable[[], Reader]", night_i
     with report_turn(workspace, night_id):
         findings = newest()
         night = findings.night(night_id)
-        if night.state in (NightState.FINISHED, NightState.UNREADABLE):
+        if night.state.ended:
             model = findings.model(night.model_hash)
             write_report(night, workspace, model, decided_of(findings, night))
 

@@ -208,9 +208,9 @@ class Gate:
         Of 80 arms and poisoned candidates on paper, ball screws and cells three were beyond that, one of them
         accepted until then. By each fewer unseen parts were right than before.
         """
-        (before, after), parts = self._rejected(judged)
+        (_, after), parts = counted = self._rejected(judged)
         if parts:
-            found, was = (int(after.sum()), parts), (int(before.sum()), parts)
+            found, was = (int(after.sum()), parts), _share(counted)
             p, usual = _beyond(found, was, _share(self._rejected(clean)))
             kind, needed = CheckKind.OVERKILLS, self.settings.significance
             yield GateCheck(
