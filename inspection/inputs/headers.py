@@ -5,7 +5,7 @@ The size is known before anything is decoded, so that a file of 100 kB cannot as
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from io import BytesIO
 from pathlib import Path
@@ -25,6 +25,7 @@ _NETPBM = re.compile(rb"P([1-6])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})(?
 _START = 4096  # bytes that hold the header of a file, of a TIFF not always
 _FULL_SCALES = tuple((1 << bits) - 1 for bits in range(8, 16))
 _MAX_SAMPLE_VALUE, _SMAX_SAMPLE_VALUE = 281, 341  # tags of TIFF
+_DERIVED = 1 | 4  # NewSubfileType of a TIFF: at a lower resolution, or a mask
 _BITMAP_WITH_ALPHA = 56  # bytes of a bitmap's header that has room for the mask of alpha
 
 
@@ -41,6 +42,7 @@ class Header:
     negative: bool = False  # 0 is white, and OpenCV leaves it so
     opaque: bool = False  # the fourth value of a pixel says nothing, although OpenCV takes it for alpha
     planes: bool = False  # a TIFF of more than 8 bits that keeps each colour by itself
+    pictures: int = 1  # that are as large and no preview or mask of another: the pages of a TIFF
     kind: str = ""  # of a TIFF, in words: what a decoder may not know
 
     @property
@@ -148,9 +150,16 @@ def _tiff(data: bytes) -> Header | None:
             page = file.pages.first
             if not isinstance(page, TiffPage):
                 return None
-            return _of_page(page)
+            return replace(_of_page(page), pictures=_pictures(file, page))
     except Exception:  # of damaged tags tifffile raises nearly anything
         return None
+
+
+def _pictures(file: TiffFile, first: TiffPage) -> int:
+    """How many pages are pictures of their own: smaller ones are previews, and of others it may be said."""
+    size = first.imagelength, first.imagewidth
+    others = (file.pages.get(i) for i in range(1, len(file.pages)))
+    return 1 + sum((p.imagelength, p.imagewidth) == size and not p.subfiletype & _DERIVED for p in others)
 
 
 def _of_page(page: TiffPage) -> Header:

@@ -82,11 +82,11 @@ def read_image(
     of the line's bit depth, and of floating-point numbers what the settings say, never the file's own
     brightest: that would brighten a dim image of the same camera and hide that it is dim. A TIFF whose 0 is
     white is turned around. Alpha is composited over black, so an opaque one changes nothing. EXIF
-    orientation is ignored; of several pages the first is read.
+    orientation is ignored; of a TIFF with previews or masks the picture is read.
 
-    Errors: ImageError for a file that is missing, empty, cut short, damaged, larger than ``how`` allows,
-    brighter than white, darker than black, not an image, or of other numbers than whole ones of 8 or 16 bits
-    and floating-point ones of 32 or 64.
+    Errors: ImageError for a file that is missing, empty, cut short, damaged, larger than ``how`` allows, of
+    several pictures, brighter than white, darker than black, not an image, or of other numbers than whole
+    ones of 8 or 16 bits and floating-point ones of 32 or 64.
     """
     if channels not in (1, 3):
         raise ImageError(f"an image cannot be read with {channels} channels: ask for 1 (grey) or 3 (RGB)")
@@ -247,6 +247,11 @@ def decoded(path: Path, data: bytes, how: Reading) -> tuple[Values, Header]:
     if header is None:
         raise _no_image(path, "")
     _check_size(path, header, how)
+    if header.pictures > 1:
+        raise ImageError(
+            f"{path}: the file holds {header.pictures} pictures of one size; expected one. Which of them "
+            "shows the part is not known: write each to a file of its own, and log those"
+        )
     whole = decodable(data)
     if whole is None:
         raise ImageError(f"{path}: the image file is cut short or damaged; copy it again from its source")

@@ -69,11 +69,13 @@ def planar(values: NDArray[Any], **options: Any) -> bytes:
     return tiff(np.moveaxis(values, 2, 0), photometric="rgb", planarconfig="separate", **options)
 
 
-def several_pages(image: Pixels) -> bytes:
-    file = BytesIO()
-    with tifffile.TiffWriter(file) as pages:
-        for page in (image, 255 - image):
-            pages.write(page, photometric="rgb" if image.ndim == 3 else "minisblack")
+def pages(*images: NDArray[Any], derived: int = 0) -> bytes:
+    """A TIFF whose first page is the first image; of the others it says that they are derived from it."""
+    file, first = BytesIO(), images[0]
+    with tifffile.TiffWriter(file) as writer:
+        for page in images:
+            kind = 0 if page is first else derived
+            writer.write(page, photometric="rgb" if page.ndim == 3 else "minisblack", subfiletype=kind)
     return file.getvalue()
 
 
@@ -126,7 +128,8 @@ BOTH: dict[str, Writer] = {
     "tiff, LZW": lambda x: by_pillow(x, "TIFF", compression="tiff_lzw"),
     "tiff, LZW, 12 in 16": lambda x: by_opencv(".tif", deep(x), cv2.IMWRITE_TIFF_COMPRESSION, 5),
     "tiff, PackBits": lambda x: by_pillow(x, "TIFF", compression="packbits"),
-    "tiff, several pages": several_pages,
+    "tiff, preview": lambda x: pages(x, 255 - x[::2, ::2]),
+    "tiff, preview as large": lambda x: pages(x, 255 - x, derived=1),
     "tiff, float32": lambda x: tiff(floats(x)),
     "tiff, float64": lambda x: tiff(floats(x, "float64")),
     "tiff, float32, big-endian": lambda x: tiff(floats(x), byteorder=">"),
@@ -246,6 +249,7 @@ def grey_with_alpha(image: Pixels) -> bytes:
 
 GREY_NOISE = NOISE[:, :, 0]
 UNSUPPORTED = {
+    "pages.tif": (pages(GREY_NOISE, GREY_NOISE), r"holds 2 pictures of one size; expected one.*write each"),
     "signed.tif": (tiff(GREY_NOISE.astype(np.int16)), "its values are int16"),
     "long.tif": (tiff(GREY_NOISE.astype(np.uint32)), "its values are uint32"),
     "alpha.tif": (grey_with_alpha(GREY_NOISE), "its values are uint8 .a TIFF of 2 x 16 bits"),
