@@ -58,6 +58,11 @@ from inspection.workspace.jobs import announced
 
 RESULT = re.compile(r"(\d{8}-[0-9a-f]{8}(?:-\d+)?)-[a-z_]+-")  # the name of what a step of a night kept
 NAMED = 3  # missing files that a message names
+MADE_AGAIN = "files of the night were missing, {files} in all ({names}), and were made again"
+NOT_MADE_AGAIN = (
+    "files of the night were missing, {files} in all ({names}), and could not all be made again ({why}); "
+    "what was found stays, --again begins anew"
+)
 CAUSES = "Finding the causes"  # a step; it counts the strengths measured, how many is not known beforehand
 
 
@@ -135,8 +140,8 @@ def _mend(site: nights.Site, done: Night, scope: Scope, query: str | None) -> No
     if not missing:
         return
     more = ", ..." if len(missing) > NAMED else ""
-    named = f"files of the night were missing, {len(missing)} in all ({', '.join(missing[:NAMED])}{more}),"
-    note = f"{named} and were made again"
+    named = {"files": len(missing), "names": f"{', '.join(missing[:NAMED])}{more}"}
+    note = MADE_AGAIN.format(**named)
     if missing != (done.report_path,):
         try:
             if _made_again(replace(scope, making=uuid4().hex[:8]), done, query, note):
@@ -144,7 +149,7 @@ def _mend(site: nights.Site, done: Night, scope: Scope, query: str | None) -> No
             why = "the errors' images, or this software, are not what they were"
         except (InspectionError, EngineError) as error:
             why = f"{error}"
-        note = f"{named} and could not all be made again ({why}); what was found stays, --again begins anew"
+        note = NOT_MADE_AGAIN.format(**named, why=why)
     nights.keep(site, done, note)
 
 

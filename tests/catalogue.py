@@ -17,14 +17,18 @@ from babel.messages.pofile import read_po, write_po
 
 from dashboards import app
 from dashboards import modes as pages
+from flows import night
+from fmi_engine import wording
 from inspection import findings
 from inspection.access.roles import Role
 from inspection.access.trail import Event
-from inspection.language import ENGLISH, LANGUAGES
+from inspection.inputs import defect_log
+from inspection.language import ENGLISH, LANGUAGES, STORED
+from inspection.nights import night as nights
 from inspection.nights import phrases, poc, review
 from inspection.operations.catalogue import CATALOGUE
 from inspection.operations.operation import FAMILIES
-from inspection.retraining import retrain
+from inspection.retraining import material, retrain
 from inspection.workspace.settings import line_rows, settings_rows
 from tests.conftest import REPOSITORY
 
@@ -75,6 +79,8 @@ def gathered() -> Catalog:
     for text, place in [*_in_code(), *((text, "tables") for text in _in_tables())]:
         if text:
             found.add(text, locations=[(place, 0)])
+    for text in _in_the_store():
+        found.add(text, context=STORED, locations=[("store", 0)])
     return found
 
 
@@ -102,7 +108,6 @@ def _in_tables() -> Iterable[str | tuple[str, ...]]:
     yield from (name.replace("_", " ") for name in (*findings.ORIGINS, "serial"))
     yield from MEASURED
     yield from ("deployed", "retired", "candidate", "none claimed", "claimed")
-    yield from (retrain.NO_ARM, retrain.NOTHING_TO_JUDGE_BY, retrain.CROSS_VALIDATED, retrain.ONLY_ERRORS)
     yield from (word.value for words in WORDS for word in words)
     yield from app.TITLES.values()
     yield "Not possible"
@@ -113,6 +118,14 @@ def _in_tables() -> Iterable[str | tuple[str, ...]]:
         *(findings.LOGGED, findings.CLEAN, findings.CHANGED),
         *(findings.OTHERS, findings.RIGHT, findings.LINE, findings.HOLDOUT),
     )
+
+
+def _in_the_store() -> Iterable[str]:
+    """Sentences that the store keeps, which are told again on pages."""
+    yield from (*wording.REASONS.values(), *wording.UNCOMPARED.values(), wording.GUESSED, wording.INDEPENDENT)
+    yield from (*defect_log.TAKEN_FOR, *nights.SAID, night.MADE_AGAIN, night.NOT_MADE_AGAIN)
+    yield from (*material.SAID, *retrain.SAID)
+    yield from ("{count}\N{NO-BREAK SPACE}logged image", "{count}\N{NO-BREAK SPACE}logged images")
 
 
 def path_of(language: str) -> Path:

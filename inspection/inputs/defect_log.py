@@ -31,6 +31,10 @@ from inspection.inputs.tables import CSV, JSON_LINES, PARQUET, Table, Use, check
 from inspection.workspace.files import replacing, sha256_of
 from inspection.workspace.settings import DEFAULT_TABLES, TableSettings
 
+TAKEN_FOR = (  # of one row, of several
+    "label '{label}' was taken for class '{name}' in {rows} row",
+    "label '{label}' was taken for class '{name}' in {rows} rows",
+)
 REASONS = (
     "malformed",  # a line that is no row, or a row without an image path or a predicted label
     "not_verified",  # no label by an operator; 'not yet verified' is not 'correct'
@@ -408,8 +412,7 @@ class _Words:
     def notes(self) -> tuple[str, ...]:
         """Which labels were taken for which class, and in how many rows."""
         return tuple(
-            f"label '{label}' was taken for class '{self.meaning(label).class_name}' in {rows} "
-            f"{'row' if rows == 1 else 'rows'}"
+            TAKEN_FOR[rows != 1].format(label=label, name=self.meaning(label).class_name, rows=rows)
             for label, rows in self.otherwise.most_common()
         )
 

@@ -328,10 +328,14 @@ def note_of_sample(errors: int, seed: int) -> str:
     most = tuning.SAMPLED_ERRORS
     if errors <= most:
         return ""
-    return (
-        f"of {errors} errors {most}, drawn with seed {seed}, were grouped, and the others joined those that "
-        f"they are like; of a failure mode of more than {most} so many were diagnosed"
-    )
+    return "; ".join(_SAMPLED).format(errors=errors, most=most, seed=seed)
+
+
+_SAMPLED = (
+    "of {errors} errors {most}, drawn with seed {seed}, were grouped, and the others joined those that they "
+    "are like",
+    "of a failure mode of more than {most} so many were diagnosed",
+)
 
 
 def parts_logged(log: DefectLog) -> int | None:
@@ -403,24 +407,25 @@ def _message(results: Results) -> str:
     counts = ", ".join(f"{count} {reason}" for reason, count in counted.most_common())
     told = list[str]()
     if not results.rows_read:
-        told += ["the defect log has no rows: a night without errors"]
+        told += [_NO_ROWS]
     elif not results.errors_read:
-        aside = len(results.set_aside)
-        told += [
-            f"no error is left to diagnose: of {results.rows_read} rows {aside} were set aside ({counts})"
-        ]
+        told += [_NOTHING_LEFT.format(rows=results.rows_read, aside=len(results.set_aside), counts=counts)]
     elif results.lost:
-        told += [
-            f"{results.lost} of {results.errors_read + results.lost} rows that are or may be errors could "
-            "not be used; a failure mode is called gone or shrinking only if it is so with all of them "
-            "counted to it; once they are mended, run the night with --again"
-        ]
+        told += [_LOST.format(lost=results.lost, rows=results.errors_read + results.lost), *_OF_LOST]
     if results.state is NightState.UNREADABLE:
         remedies = [_REMEDIES[reason] for reason, _ in counted.most_common() if reason in _REMEDIES]
-        told += ["this is not a night without errors", *remedies, "then run the same command: it reads again"]
+        told += [_NOT_EMPTY, *remedies, _READ_AGAIN]
     return "; ".join([*told, *results.notes])
 
 
+_NO_ROWS = "the defect log has no rows: a night without errors"
+_NOTHING_LEFT = "no error is left to diagnose: of {rows} rows {aside} were set aside ({counts})"
+_LOST = "{lost} of {rows} rows that are or may be errors could not be used"
+_OF_LOST = (
+    "a failure mode is called gone or shrinking only if it is so with all of them counted to it",
+    "once they are mended, run the night with --again",
+)
+_NOT_EMPTY, _READ_AGAIN = "this is not a night without errors", "then run the same command: it reads again"
 _REMEDIES = {
     "malformed": "export the log again",
     "not_verified": "have an operator verify the rows",
@@ -432,6 +437,8 @@ _REMEDIES = {
     "conflicting": "settle which label is right, or log verified_at: the later verdict counts",
     "not_reproduced": "register the model that the line runs, or name it with --model",
 }
+SAID = (_NO_ROWS, _NOTHING_LEFT, _LOST, *_OF_LOST, _NOT_EMPTY, *_REMEDIES.values(), _READ_AGAIN, *_SAMPLED)
+"""What a night's message is made of."""
 
 
 # --- the files of a finished night ---

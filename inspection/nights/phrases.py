@@ -37,7 +37,7 @@ from inspection.findings import (
     Retraining,
     Trend,
 )
-from inspection.language import ENGLISH, language, ngettext
+from inspection.language import ENGLISH, language, ngettext, retold
 from inspection.language import gettext as _
 
 # --- the night in sentences ---
@@ -413,7 +413,7 @@ def _what_it_takes(check: GateCheck) -> str:
 def gate_reasons(done: Retraining) -> tuple[str, ...]:
     """What decided a retraining, in the present language; English as it was written then."""
     if language() == ENGLISH or not done.checks:
-        return tuple(_(reason) for reason in done.reasons)
+        return tuple(retold(reason) for reason in done.reasons)
     against = [check_in_words(check) for check in done.checks if check.passed is not True]
     repair = (CheckKind.REPAIR, CheckKind.CONTROL)
     return tuple(against) or tuple(check_in_words(each) for each in done.checks if each.kind in repair)
@@ -970,6 +970,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "together": together,
     "trend_in_short": trend_in_short,
     "reasons": reasons,
+    "retold": retold,
     "said": said,
     "trend_in_words": trend_in_words,
     "withheld_reason": withheld_reason,

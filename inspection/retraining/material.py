@@ -38,11 +38,27 @@ from inspection.workspace.store import Store
 
 MOST_OTHERS = 500  # errors of other failure modes, the newest, that judge a candidate
 NAMED = 3  # files that a note names
-# Verdicts after which a failure mode's images are not trained on as they are logged.
+# Why logged images are not trained on, by what a reviewer or the search for wrong labels says.
+REMOVED = "a reviewer removed them"
+WAS_RIGHT = "by a reviewer's label the model was right"
+NO_CLASS = "a reviewer labelled them '{label}', which is no class of the model"
+SUSPECT = "their labels are suspect; review them"
 UNFIT = {
     Judgement.RELABEL: "a reviewer says that their labels are wrong, and nobody has relabelled them",
     Judgement.REMOVE: "a reviewer says that they are no parts of the line",
 }
+# What a note says.
+NOT_TRAINED_ON = "{images} not trained on: {why}"
+GONE = "{images} gone, and left out: {names}"
+TAKES_PART = "{drawn} of {joining} logged images take part, drawn with seed {seed}"
+RECIPE_LEFT_OUT = "the recipe of {mode} is left out: a reviewer's verdict is '{judgement}'"
+SEEN_BEFORE = "{seen} of {judging} {called} stand in the log as errors or were trained on, and do not judge"
+UNREAD = (
+    "{gone} of {parts} parts of the log that went right are gone or cannot be read, and do not judge: {names}"
+)
+OF_HOLDOUT, OF_LOG = "images of the holdout", "parts of the log that went right"  # what is called so
+SAID = (REMOVED, WAS_RIGHT, NO_CLASS, SUSPECT, *UNFIT.values(), NOT_TRAINED_ON, GONE, TAKES_PART)
+SAID += (RECIPE_LEFT_OUT, SEEN_BEFORE, UNREAD, OF_HOLDOUT, OF_LOG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +174,9 @@ def gather_material(
     joining = _sampled(joining, workspace.settings.compute.seed, notes)
     own = _labelled(joining)
     how = reading(workspace.settings.images, model.bit_depth, model.prepared)
-    unseen = _unseen(holdout, [*seen, *train], "images of the holdout", notes)
+    unseen = _unseen(holdout, [*seen, *train], OF_HOLDOUT, notes)
     right = _right(nights, model, how, notes)
-    right = _unseen(right, [*seen, *train], "parts of the log that went right", notes)
+    right = _unseen(right, [*seen, *train], OF_LOG, notes)
     others = _others(store, modes, own, model)
     judging = {"logged": own, "clean": clean, "holdout": unseen, "others": others, "right": right}
     decoded = {
@@ -248,7 +264,8 @@ def _reviewed(
             else:
                 label = word.label if word and word.label else error.true_label
                 kept.append((replace(error, true_label=label), mode.mode_id))
-    notes += [f"{plural(count, 'logged image')} not trained on: {why}" for why, count in left_out.items()]
+    for why, count in left_out.items():
+        notes.append(NOT_TRAINED_ON.format(images=plural(count, "logged image"), why=why))
     return kept
 
 
@@ -261,16 +278,16 @@ def _left_out(
 ) -> str:
     """Why an error does not join the training set; empty where it does."""
     if word and word.label is None:
-        return "a reviewer removed them"
+        return REMOVED
     if word and word.label == error.predicted_label:
-        return "by a reviewer's label the model was right"
+        return WAS_RIGHT
     if word and word.label not in model.class_names:
-        return f"a reviewer labelled them '{word.label}', which is no class of the model"
+        return NO_CLASS.format(label=word.label)
     if word:
         return ""
     if judgement in UNFIT:
         return UNFIT[judgement]
-    return "their labels are suspect; review them" if suspect else ""
+    return SUSPECT if suspect else ""
 
 
 def _joining(
@@ -287,7 +304,7 @@ def _joining(
         else:
             gone.append(error.image_path)
     if gone:
-        notes.append(f"{plural(len(gone), 'logged image')} gone, and left out: {_named(gone)}")
+        notes.append(GONE.format(images=plural(len(gone), "logged image"), names=_named(gone)))
     return list(found.values())
 
 
@@ -297,7 +314,7 @@ def _sampled(
     """As many of the logged errors as take part, where there are more: all of them are held in memory."""
     drawn = sample(len(joining), tuning.SAMPLED_ERRORS, seed)
     if len(drawn) < len(joining):
-        notes.append(f"{len(drawn)} of {len(joining)} logged images take part, drawn with seed {seed}")
+        notes.append(TAKES_PART.format(drawn=len(drawn), joining=len(joining), seed=seed))
     return [joining[i] for i in drawn]
 
 
@@ -318,7 +335,7 @@ def _recipes(
             continue
         judgement = store.judgements(mode.night_id).get(mode.mode_id)
         if judgement in WITHOUT_RECIPE:
-            notes.append(f"the recipe of {mode.mode_id} is left out: a reviewer's verdict is '{judgement}'")
+            notes.append(RECIPE_LEFT_OUT.format(mode=mode.mode_id, judgement=judgement))
             continue
         path = workspace.root / mode.recipe.path
         found.append(ModeRecipe(load_recipe(path), path.parent, mode.recipe.sha256, len(mode.errors)))
@@ -334,10 +351,8 @@ def _unseen(
     known = {sha256_of(each.path) for each in seen}
     rest = [each for each in judging if sha256_of(each.path) not in known]
     if len(rest) < len(judging):
-        notes.append(
-            f"{len(judging) - len(rest)} of {len(judging)} {called} stand in the log as errors or were "
-            "trained on, and do not judge"
-        )
+        seen_before = len(judging) - len(rest)
+        notes.append(SEEN_BEFORE.format(seen=seen_before, judging=len(judging), called=called))
     return rest
 
 
@@ -356,10 +371,7 @@ def _right(
     read = list(each_read(lambda path: _can_be_read(path, how), paths))
     gone = [str(path) for path, fine in zip(paths, read, strict=True) if not fine]
     if gone:
-        notes.append(
-            f"{len(gone)} of {len(paths)} parts of the log that went right are gone or cannot be read, and "
-            f"do not judge: {_named(gone)}"
-        )
+        notes.append(UNREAD.format(gone=len(gone), parts=len(paths), names=_named(gone)))
     return [
         LabelledImage(path, parts[path], None)
         for path, fine in zip(paths, read, strict=True)

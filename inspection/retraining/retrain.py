@@ -46,6 +46,12 @@ ONLY_ERRORS = (
     "the line; a log that also holds parts that went right, or --holdout with labelled images of the line, "
     "shows both"
 )
+OTHER_FILES = (
+    "{others} of {clean} clean validation images are other files than those that judged on {day}: the "
+    "accuracies of then and now do not compare one to one"
+)
+SAID = (NO_ARM, NOTHING_TO_JUDGE_BY, CROSS_VALIDATED, ONLY_ERRORS, OTHER_FILES)
+"""Reasons and notes of a retraining."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +87,7 @@ def changed_files(store: Store, done: Done) -> str:
         before = [each for each in judged if each.images_of == CLEAN and each.image_path in clean]
         others = sum(clean[each.image_path] != each.image_sha256 for each in before)
         if others:
-            return (
-                f"{others} of {len(clean)} clean validation images are other files than those that judged on "
-                f"{earlier.finished_at:%Y-%m-%d}: the accuracies of then and now do not compare one to one"
-            )
+            return OTHER_FILES.format(others=others, clean=len(clean), day=f"{earlier.finished_at:%Y-%m-%d}")
         if before:
             break
     return ""

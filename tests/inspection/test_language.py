@@ -3,15 +3,19 @@
 import re
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from inspection.language import ENGLISH, LANGUAGES, gettext, language, ngettext, preferred, speaking
+from fmi_engine.types import AblationCheck
+from fmi_engine.wording import REASONS, UNCOMPARED, ablation_reason
+from inspection.language import ENGLISH, LANGUAGES, gettext, language, ngettext, preferred, retold, speaking
 from inspection.nights.phrases import moment, plural
 from tests import catalogue
 
 OTHERS = [code for code in LANGUAGES if code != ENGLISH]
+NUMBERS = re.compile(r"\d+\.\d+")
 BLANKS = re.compile(r"%\(\w+\)s|%%|\{[^{}]*\}")
 
 
@@ -63,3 +67,42 @@ def test_times_are_this_machines(monkeypatch: pytest.MonkeyPatch) -> None:
         time.tzset()
         assert moment(when) == "2026-07-05 03:05\u00a0JST"
     time.tzset()
+
+
+RANKS = "fed back, its filter ranks 3 of 64 (needed: 1)"
+LOST = "2 of 30 rows that are or may be errors could not be used"
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        (RANKS, "画像を戻し入れたとき、フィルタの順位は64個中3位です（必要：1位以内）"),
+        (
+            f"{LOST}; once they are mended, run the night with --again",
+            "誤判定である、またはその可能性がある30行のうち、2行は使えませんでした；"
+            "修正したら、--again を付けて夜間診断を実行してください",
+        ),
+        (
+            "2\N{NO-BREAK SPACE}logged images not trained on: their labels are suspect; review them",
+            "記録画像2枚は学習に使いません：ラベルが疑わしいため。確認してください",
+        ),
+        ("what no version has said", "what no version has said"),
+    ],
+)
+def test_sentences_of_the_store_are_told_again(kept: str, told: str) -> None:
+    assert retold(kept) == kept
+    with speaking("ja"):
+        assert retold(kept) == told
+
+
+def test_whatever_a_trust_test_finds_is_told_again() -> None:
+    """In every case of its wording, with the numbers as they were written."""
+    found = {"found": 0.5, "needed": 0.8, "channels": 64, "ceiling": 0.7}
+    made = [text.format(**found) for text in (*REASONS.values(), *UNCOMPARED.values())]
+    check = AblationCheck("layer1.0", 9, 3, 4, 0.2, 4, 0.3)
+    made += [ablation_reason(check), ablation_reason(replace(check, guess_p_value=0.0))]
+    with speaking("ja"):
+        for sentence in made:
+            told = retold(sentence)
+            assert told != sentence
+            assert set(NUMBERS.findall(sentence)) <= set(NUMBERS.findall(told))
