@@ -26,7 +26,7 @@ from prefect.tasks import Task
 from flows.followed import show_night
 from flows.progress import remark, step
 from flows.scope import Errors, Scope
-from fmi_engine.errors import EngineError
+from fmi_engine.errors import EngineError, some
 from fmi_engine.presets import find_preset
 from inspection import tuning
 from inspection.causes import diagnosis
@@ -57,7 +57,6 @@ from inspection.nights.phrases import all_errors
 from inspection.workspace.jobs import announced
 
 RESULT = re.compile(r"(\d{8}-[0-9a-f]{8}(?:-\d+)?)-[a-z_]+-")  # the name of what a step of a night kept
-NAMED = 3  # missing files that a message names
 MADE_AGAIN = "files of the night were missing, {files} in all ({names}), and were made again"
 NOT_MADE_AGAIN = (
     "files of the night were missing, {files} in all ({names}), and could not all be made again ({why}); "
@@ -139,8 +138,7 @@ def _mend(site: nights.Site, done: Night, scope: Scope, query: str | None) -> No
     missing = nights.missing_files(site, done)
     if not missing:
         return
-    more = ", ..." if len(missing) > NAMED else ""
-    named = {"files": len(missing), "names": f"{', '.join(missing[:NAMED])}{more}"}
+    named = {"files": len(missing), "names": some(missing)}
     note = MADE_AGAIN.format(**named)
     if missing != (done.report_path,):
         try:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fmi_engine.errors import ClassifierError, first_line
+from fmi_engine.errors import ClassifierError, first_line, some
 
 State = OrderedDict[str, Tensor]  # names of weights, with the versions of their modules in `_metadata`
 
@@ -253,7 +253,7 @@ def _listed(held: Mapping[str, State]) -> str:
 
 def _misfit(source: str, missing: list[str], unexpected: list[str], shapes: list[str]) -> str:
     parts = [
-        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        f"{len(names)} {what} ({some(names)})"
         for what, names in (
             ("weights missing", missing),
             ("weights unexpected", unexpected),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fmi_engine.classifier import Classifier
-from fmi_engine.errors import ClassifierError, first_line
+from fmi_engine.errors import ClassifierError, first_line, some
 from fmi_engine.probe import layers_of, recorded
 from fmi_engine.types import Layer
 
@@ -95,7 +95,7 @@ def _check_gradient(classifier: Classifier, x: Tensor, layers: Sequence[str]) ->
         raise ClassifierError(f"no gradient flows through the network: {first_line(error)}; {why}") from None
     without = [name for name, gradient in zip(codes, gradients, strict=True) if gradient is None]
     if len(without) == len(codes):
-        raise ClassifierError(f"no gradient reaches any layer ({', '.join(without[:3])}, ...): {why}")
+        raise ClassifierError(f"no gradient reaches any layer ({some(without)}): {why}")
     if not any(bool(gradient.any()) for gradient in gradients if gradient is not None):
         raise ClassifierError(
             "the gradient is 0 in every layer, so nothing in them can be blamed: the weights of the last "

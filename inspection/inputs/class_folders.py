@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fmi_engine.errors import some
 from inspection.inputs.images import is_image_name
 
 SPLITS = {
@@ -18,7 +19,6 @@ KNOWN_SPLITS = ", ".join(SPLITS)
 _UNCLEAR = re.compile(r"eval(uation)?|dev(elopment)?|hold[-_ ]?out", re.IGNORECASE)
 _MASKS = re.compile(r"(ground[-_ ]?truth|masks?|gt|annotations?)", re.IGNORECASE)
 _MASK_OF = re.compile(r"(.+?)[-_ ](ground[-_ ]?truth|masks?|gt|label)([-_ ]?\d+)?", re.IGNORECASE)
-_NAMED = 5  # folders and kinds of files that are named
 
 
 class UnclearFolderError(Exception):
@@ -47,11 +47,10 @@ class ClassFolders:
         """What was not read, in words; empty where all was."""
         parts = [f"{kind}: {count:,}" for kind, count in sorted(self.passed.items())]
         if self.kinds:
-            named = ", ".join(sorted(kind for kind, _ in self.kinds.most_common(_NAMED)))
+            named = some(sorted(self.kinds))
             parts.append(f"files that are no images by their names: {self.kinds.total():,} ({named})")
         if self.empty:
-            more = f" and {len(self.empty) - _NAMED} more" if len(self.empty) > _NAMED else ""
-            parts.append(f"folders without an image: {', '.join(sorted(self.empty)[:_NAMED])}{more}")
+            parts.append(f"folders without an image: {some(sorted(self.empty))}")
         return "; ".join(parts)
 
 
@@ -86,7 +85,7 @@ def read_class_folders(source: Path) -> ClassFolders:
     if len(splits) == 1 and others:
         raise UnclearFolderError(
             f"{splits[0].name} may be a split with folders for each class, or a class beside "
-            f"{', '.join(others[:_NAMED])}; rename it, or give the folder itself"
+            f"{some(others)}; rename it, or give the folder itself"
         )
     if not splits:
         _read_classes(found, source, source, None)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fmi_engine.errors import some
 from inspection.errors import ImageSetError
 from inspection.inputs.class_folders import KNOWN_SPLITS, UnclearFolderError, read_class_folders, split_name
 from inspection.inputs.condition import ConditionError, rows_that_meet
@@ -16,7 +17,6 @@ _LABEL_COLUMNS = ("true_label", "label", "class", "class_name", "target")
 _SPLIT_COLUMN = "split"
 _USE = Use("table", ImageSetError, (*CSV, *PARQUET, *JSON), (IMAGE_COLUMNS, _LABEL_COLUMNS))
 _MANIFEST = "manifest.csv"
-_NAMED = 5  # missing files and bad rows that an error names
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def _selected(path: Path, table: Table, places: Sequence[int | None], where: str
     if table.malformed:
         bad = [f"{table.place_of(aside.row)} ({aside.detail})" for aside in table.malformed]
         raise ImageSetError(
-            f"{path}: these lines are no rows of the table: {_some(bad)}. No image may be lost unseen: mend "
+            f"{path}: these lines are no rows of the table: {some(bad)}. No image may be lost unseen: mend "
             "the lines, or remove them"
         )
     try:
@@ -178,30 +178,25 @@ def _selected(path: Path, table: Table, places: Sequence[int | None], where: str
     ]
 
 
-def _some(places: Sequence[str]) -> str:
-    more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
-    return f"{', '.join(places[:_NAMED])}{more}"
-
-
 def _check_rows(path: Path, rows: Sequence[_Row]) -> None:
     """Raise ImageSetError where a row lacks an image, a label or a split, or its split is not known."""
     lacking = [row.place for row in rows if not (row.image and row.label)]
     if lacking:
         raise ImageSetError(
             f"{path}: {len(lacking)} of {len(rows)} rows lack an image or a label: "
-            f"{_some(lacking)}; "
+            f"{some(lacking)}; "
             "fill them in, or leave them out with a condition"
         )
     unknown = sorted({row.split for row in rows if row.split and split_name(row.split) is None})
     if unknown:
         raise ImageSetError(
-            f"{path}: the split column holds {', '.join(map(repr, unknown[:_NAMED]))}; known are: "
+            f"{path}: the split column holds {some([*map(repr, unknown)])}; known are: "
             f"{KNOWN_SPLITS}. Write one of them, or leave these rows out with a condition"
         )
     without = [row.place for row in rows if not row.split]
     if 0 < len(without) < len(rows):
         raise ImageSetError(
-            f"{path}: {len(without)} of {len(rows)} rows have no split: {_some(without)}; "
+            f"{path}: {len(without)} of {len(rows)} rows have no split: {some(without)}; "
             "fill it in, or leave them out with a condition"
         )
 
@@ -209,9 +204,8 @@ def _check_rows(path: Path, rows: Sequence[_Row]) -> None:
 def _check_images(table: Path, images: Sequence[LabelledImage]) -> None:
     missing = [image.path for image in images if not is_file(image.path)]
     if missing:
-        named = ", ".join(str(path) for path in missing[:_NAMED])
         raise ImageSetError(
-            f"{table}: {len(missing)} of {len(images)} images do not exist, such as {named}; "
+            f"{table}: {len(missing)} of {len(images)} images do not exist: {some(missing)}; "
             "paths count from the table's folder"
         )
     seen: set[Path] = set()

@@ -8,11 +8,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from fmi_engine.errors import some
 from inspection.errors import WorkspaceError
 from inspection.inputs.images import is_file
 from inspection.nights.night import Site
-
-NAMED = 5  # folders and images that an error names
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +31,9 @@ def move_images(site: Site, old: Path, new: Path) -> Moved:
     images = site.store.images_below(before)
     if not images:
         folders = site.store.image_folders()
-        more = ", ..." if len(folders) > NAMED else ""
         raise WorkspaceError(
             f"the store names no image below {before}; its images lie in "
-            f"{', '.join(folders[:NAMED]) or 'no folder: there are none'}{more}"
+            f"{some(folders) or 'no folder: there are none'}"
         )
     moved = [after + path.removeprefix(before) for path in images]
     absent = tuple(path for path in moved if not is_file(Path(path)))

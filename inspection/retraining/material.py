@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fmi_engine.errors import some
 from inspection import tuning
 from inspection.errors import ImageError, ModelError, RecipeError
 from inspection.findings import (
@@ -37,7 +38,6 @@ from inspection.workspace.settings import of_a_night
 from inspection.workspace.store import Store
 
 MOST_OTHERS = 500  # errors of other failure modes, the newest, that judge a candidate
-NAMED = 3  # files that a note names
 # Why logged images are not trained on, by what a reviewer or the search for wrong labels says.
 REMOVED = "a reviewer removed them"
 WAS_RIGHT = "by a reviewer's label the model was right"
@@ -304,7 +304,7 @@ def _joining(
         else:
             gone.append(error.image_path)
     if gone:
-        notes.append(GONE.format(images=plural(len(gone), "logged image"), names=_named(gone)))
+        notes.append(GONE.format(images=plural(len(gone), "logged image"), names=some(gone)))
     return list(found.values())
 
 
@@ -320,10 +320,6 @@ def _sampled(
 
 def _labelled(joining: Sequence[tuple[LoggedError, str]]) -> list[LabelledImage]:
     return [LabelledImage(Path(error.image_path), error.true_label, None) for error, _ in joining]
-
-
-def _named(paths: Sequence[str]) -> str:
-    return ", ".join(paths[:NAMED]) + (", ..." if len(paths) > NAMED else "")
 
 
 def _recipes(
@@ -371,7 +367,7 @@ def _right(
     read = list(each_read(lambda path: _can_be_read(path, how), paths))
     gone = [str(path) for path, fine in zip(paths, read, strict=True) if not fine]
     if gone:
-        notes.append(UNREAD.format(gone=len(gone), parts=len(paths), names=_named(gone)))
+        notes.append(UNREAD.format(gone=len(gone), parts=len(paths), names=some(gone)))
     return [
         LabelledImage(path, parts[path], None)
         for path, fine in zip(paths, read, strict=True)
