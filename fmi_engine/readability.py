@@ -7,6 +7,7 @@ knows nothing of the network takes their place, as in Zimmermann et al., Measuri
 Interpretability at Scale Without Humans, NeurIPS 2024: it compares textures by `describe_crop`.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +27,7 @@ FAINT = 1 / 255  # of full scale; added before the logarithm of an energy
 TONES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # quantiles
 SMALLEST = 12  # pixels a side: smaller crops tell an observer less
 LARGEST = 48  # pixels a side: larger crops are seen at a coarser scale
+ONE_SIDED = 1.645  # standard deviations that chance exceeds in 5 %
 WINDOWS = 3  # a side, at most, that an observer is shown of a picture larger than a crop
 
 Values = TypeVar("Values", FloatArray, NDArray[np.uint8])
@@ -137,7 +139,13 @@ class Observer:
         shown = shown[: len(real)]
         count = len(shown)
         ceilings = [self._auroc(channel, real[i : i + count]) for i in range(0, len(real) - count + 1, count)]
-        return Readable(self._auroc(channel, shown), float(np.mean(ceilings)))
+        return Readable(self._auroc(channel, shown), float(np.mean(ceilings)), self._chance(channel))
+
+    def _chance(self, channel: int) -> float:
+        """The AUROC that chance exceeds in 5 %, by the normal approximation of Mann and Whitney (1947)."""
+        own = len(self.own[channel])
+        others = sum(map(len, self.own.values())) - own
+        return 0.5 + ONE_SIDED * math.sqrt((own + others + 1) / (12 * own * others))
 
     def _auroc(self, channel: int, shown: Sequence[FloatArray]) -> float:
         seen = _scaled(np.stack([_entries(each, self.describe) for each in shown]), self.scale)

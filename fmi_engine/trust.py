@@ -63,7 +63,7 @@ def trust_test(
     5. So do its pictures from shuffled and constant maps, where there are such inversions: the texture is
        the filter's, and not the layout of the source.
     6. Somebody who sees them knows the real crops that excite the filter, at least half as surely as from
-       other real crops, and better than by chance: where a jury judges.
+       other real crops, and beyond chance (Mann-Whitney, one-sided, 5 %): where a jury judges.
     7. It is no copy: the places of real images are less like it than some real crop is like another part.
 
     Parts 4 to 6, which compare pictures, are judged by filter: of a few pictures of noise one alone often
@@ -176,9 +176,9 @@ class _Judge:
         if trust.layout is not None and trust.layout < least:
             yield Failure(TrustPart.LAYOUT, trust.layout, least)
         if trust.readable is not None:
-            needed = max(0.5, (0.5 + trust.readable.ceiling) / 2)
-            if not trust.readable.auroc > needed:
-                yield Failure(TrustPart.READABLE, trust.readable.auroc, needed)
+            readable = trust.readable
+            if not readable.auroc > readable.needed:
+                yield Failure(TrustPart.READABLE, readable.auroc, readable.needed)
         if trust.copy is not None and self.jury is not None and trust.copy > self.jury.bound:
             yield Failure(TrustPart.COPY, trust.copy, self.jury.bound)
 

@@ -173,6 +173,12 @@ class Readable:
 
     auroc: float  # where the filter's primitives are shown
     ceiling: float  # where as many other real crops of the filter are shown in their place
+    chance: float = 0.5  # that pictures which tell nothing exceed in one of twenty filters
+
+    @property
+    def needed(self) -> float:
+        """What the primitives have to exceed: half the way to the ceiling, and what chance reaches."""
+        return max(self.chance, (0.5 + self.ceiling) / 2)
 
     @property
     def share(self) -> float:

@@ -6,6 +6,7 @@ entries, which have these families:
 
 - exposure: darker, brighter, contrast
 - light: side light, vignette
+- relief: side light
 - hot_spot: hot spot
 - shadow: shadow
 - colour: colour

@@ -22,6 +22,7 @@ from inspection.operations import (
     geometry,
     hot_spot,
     light,
+    relief,
     sensor,
     shadow,
     surface,
@@ -31,6 +32,7 @@ from inspection.operations.operation import Operation
 CATALOGUE: tuple[Operation, ...] = (
     *exposure.OPERATIONS,
     *light.OPERATIONS,
+    *relief.OPERATIONS,
     *hot_spot.OPERATIONS,
     *shadow.OPERATIONS,
     *colour.OPERATIONS,

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from fmi_engine.readability import DIRECTIONS, FAINT, TONES, WAVELENGTHS, describe_crop, observer, windows
+from fmi_engine.texture import auroc
 from fmi_engine.types import FloatArray, Readable
 
 pytestmark = pytest.mark.numeric
@@ -109,7 +110,8 @@ SEEN = {0: crops("stripes", range(12)), 1: crops("specks", range(12)), 2: crops(
 @pytest.mark.parametrize(("channel", "kind"), [(0, "stripes"), (1, "specks"), (2, "grain")])
 def test_shown_its_texture_an_observer_tells_a_filters_crops_from_all_others(channel: int, kind: str) -> None:
     shown, real = crops(kind, range(50, 53)), crops(kind, range(70, 79))
-    assert observer(SEEN).readable(channel, shown, real) == Readable(1.0, 1.0)
+    found = observer(SEEN).readable(channel, shown, real)
+    assert (found.auroc, found.ceiling) == (1.0, 1.0)
 
 
 def test_shown_another_texture_it_tells_them_as_others() -> None:
@@ -174,7 +176,8 @@ def test_every_part_of_a_description_counts_alike_and_what_never_varies_nothing(
         return np.full((4, 4, 1), value, np.float32)
 
     looking = observer({0: [level(0.1), level(0.2)], 1: [level(0.8), level(0.9)]}, seen)
-    assert looking.readable(0, [level(0.15)], [level(0.15)]) == Readable(1.0, 1.0)
+    found = looking.readable(0, [level(0.15)], [level(0.15)])
+    assert (found.auroc, found.ceiling) == (1.0, 1.0)
     weights = looking.scale[1]
     assert weights[0] == pytest.approx(1 / np.std([0.1, 0.2, 0.8, 0.9]), rel=1e-4)
     assert weights[1:] == pytest.approx(np.full(100, 0.1))
@@ -249,3 +252,18 @@ def test_answers_are_left_as_they_are() -> None:
     before = answers.copy()
     windows(numbered(), 12, answers)
     assert np.array_equal(answers, before)
+
+
+def test_chance_is_what_crops_of_one_kind_exceed_in_one_of_twenty_cases() -> None:
+    """Drawn from one normal distribution, 40 and 190 crops: Mann and Whitney's bound holds."""
+    rng = np.random.default_rng(0)
+    drawn = rng.standard_normal((4000, 230))
+    found = np.array([auroc(each[:40], each[40:]) for each in drawn])
+    alike = {0: crops("grain", range(40)), 1: crops("grain", range(40, 230))}
+    chance = observer(alike).readable(0, crops("grain", [300]), crops("grain", [301])).chance
+    assert np.mean(found > chance) == pytest.approx(0.05, abs=0.01)
+
+
+def test_more_than_chance_is_needed_where_real_crops_tell_little() -> None:
+    assert Readable(0.57, 0.6, 0.58).needed == 0.58
+    assert Readable(0.7, 0.8, 0.58).needed == pytest.approx(0.65)
