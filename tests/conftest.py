@@ -18,6 +18,7 @@ import pytest
 from inspection.workspace.folder import Workspace, create_workspace
 from inspection.workspace.store import Store
 from tests.inspection.conftest import Plant, one_thread, plant
+from tests.shared import made_once
 
 __all__ = ["one_thread", "plant"]
 
@@ -44,6 +45,11 @@ if hasattr(time, "tzset"):
 Answer = subprocess.CompletedProcess[str]
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: a test that waits for a server or a clock leaves one free."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first, real data before the others: none is left alone at the end."""
     slow = [*dict.fromkeys(item.path for item in items if item.get_closest_marker("slow"))]
@@ -60,12 +66,18 @@ def workspace(tmp_path: Path) -> Workspace:
     return create_workspace(tmp_path / "plant")
 
 
-@pytest.fixture
-def store(workspace: Workspace) -> Store:
-    """Its store, empty."""
-    store = Store(workspace.store_path)
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, made once, to be copied: all migrations take a fifth of a second."""
+    store = Store(tmp_path_factory.mktemp("empty") / "fmi.duckdb")
     store.create()
-    return store
+    return store.path
+
+
+@pytest.fixture
+def store(empty_store: Path, workspace: Workspace) -> Store:
+    """Its store, empty."""
+    return Store(Path(shutil.copy(empty_store, workspace.store_path)))
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +92,25 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect_api() -> Iterator[str]:
+def started_before(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], object]:
+    """Makes a folder the home of a Prefect that was started there before: making a database takes 4 s."""
+    home = made_once(tmp_path_factory, "prefect", _start_prefect)
+    return lambda other: shutil.copytree(home, other, dirs_exist_ok=True)
+
+
+def _start_prefect(folder: Path) -> Path:
+    from flows.server import prefect_server
+
+    home = folder / "home"
+    with prefect_server(home, services=False):
+        pass
+    (template,) = home.glob("fresh-*")
+    shutil.copytree(template, home, dirs_exist_ok=True)  # for a server that keeps its database, too
+    return home
+
+
+@pytest.fixture(scope="session")
+def prefect_api(started_before: Callable[[Path], object]) -> Iterator[str]:
     """One real Prefect server for the session; gives its address, and makes this process use it."""
     from prefect.settings import (
         PREFECT_API_AUTH_STRING,
@@ -91,6 +121,7 @@ def prefect_api() -> Iterator[str]:
 
     from flows.server import prefect_server
 
+    started_before(_HOME)
     with prefect_server(_HOME):
         settings = {
             PREFECT_API_URL: os.environ["PREFECT_API_URL"],
@@ -151,12 +182,21 @@ class Diagnosed:
 
 
 @pytest.fixture(scope="session")
-def diagnosed(plant: Plant, prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Diagnosed:
+def diagnosed(
+    plant: Plant,
+    prefect_api: str,
+    started_before: Callable[[Path], object],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Diagnosed:
     """The plant after one night, made once: a test that writes works on a copy of it."""
     from flows.night import night
 
-    done = plant.copied(tmp_path_factory.mktemp("diagnosed") / "workspace")
-    return Diagnosed(done, night(str(done.workspace.root), str(done.log)))
+    def make(folder: Path) -> Diagnosed:
+        done = plant.copied(folder / "workspace")
+        started_before(done.workspace.prefect_home)
+        return Diagnosed(done, night(str(done.workspace.root), str(done.log)))
+
+    return made_once(tmp_path_factory, "diagnosed", make)
 
 
 @pytest.fixture

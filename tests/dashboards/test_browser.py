@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from inspection.access.trail import Event, entries
 from inspection.findings import Decision, Judgement, LoggedError
@@ -38,17 +38,24 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def page() -> Iterator[Page]:
-    """A page that fails the test when its console or a script complains."""
-    complaints: list[str] = []
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for all tests: nothing that a page keeps reaches the next, for each has a context of its own."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = browser.new_page()
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails the test when its console or a script complains."""
+    complaints: list[str] = []
+    with browser.new_context() as context:
+        page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         yield page
-        browser.close()
     assert complaints == []
 
 
@@ -214,31 +221,34 @@ PATHS = (
 
 @pytest.mark.parametrize(("width", "scheme", "language"), [(1280, "light", "en"), (820, "dark", "ja")])
 def test_no_page_keeps_anybody_out(
-    address: str, reviewed: Store, width: int, scheme: Literal["light", "dark"], language: str
+    address: str,
+    browser: Browser,
+    reviewed: Store,
+    width: int,
+    scheme: Literal["light", "dark"],
+    language: str,
 ) -> None:
     """By axe-core's rules: contrast, names, order, roles."""
     plant = open_workspace(reviewed.path.parent)
     begin(plant, Begun(started=date(2026, 7, 1), folder=plant.root))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        context = browser.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme=scheme,
-            locale=language,
-            bypass_csp=True,  # which keeps axe's script out, too
-        )
+    found: dict[tuple[str, str], str] = {}
+    with browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+        locale=language,
+        bypass_csp=True,  # which keeps axe's script out, too
+    ) as context:
         page = context.new_page()
-        found: dict[tuple[str, str], str] = {}
         for path in PATHS:
             page.goto(address + path)
             violations = Axe().run(page).response["violations"]
             found |= {(path, each["id"]): each["nodes"][0]["html"] for each in violations}
-        browser.close()
     assert found == {}
 
 
 @pytest.mark.parametrize(("width", "scheme", "language"), [(1280, "light", "en"), (820, "dark", "ja")])
 def test_somebody_logs_in_and_nobody_is_kept_out_by_the_page(
+    browser: Browser,
     workspace: Workspace,
     workbench: Workbench,
     reviewed: Store,
@@ -252,15 +262,20 @@ def test_somebody_logs_in_and_nobody_is_kept_out_by_the_page(
     complaints: list[str] = []
     with (
         served_for_others(workspace, workbench, certified(tmp_path)) as dashboard,
-        sync_playwright() as playwright,
-    ):
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        context = browser.new_context(
+        browser.new_context(
             viewport={"width": width, "height": 900},
             color_scheme=scheme,
             locale=language,
             ignore_https_errors=True,
-        )
+        ) as context,
+        browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            locale=language,
+            ignore_https_errors=True,
+            bypass_csp=True,  # which keeps axe's script out, too
+        ) as looked_at,
+    ):
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.goto(f"{dashboard.url}/modes/{MODE_ID}/pictures?kind=escape")
@@ -279,15 +294,7 @@ def test_somebody_logs_in_and_nobody_is_kept_out_by_the_page(
         page.go_back()
         page.reload()
         expect(page.locator("#password")).to_be_visible()
-        looked_at = browser.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme=scheme,
-            locale=language,
-            ignore_https_errors=True,
-            bypass_csp=True,  # which keeps axe's script out, too
-        )
         found = _violations(looked_at.new_page(), dashboard.url)
-        browser.close()
     assert [verdict.reviewer for verdict in reviewed.verdicts(MODE_ID)] == ["reviewer"]
     assert Event.LOGGED_OUT in [entry.event for entry in entries(dashboard.book, 9)]
     assert complaints == []

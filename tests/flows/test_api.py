@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -49,10 +49,13 @@ FOREIGN = (
 
 @pytest.fixture(scope="module", params=["of a night", "of the dashboard"])
 def reached(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    started_before: Callable[[Path], object],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Mapping[str, str]]:
     """How a server is reached: one of a night by itself, and one of `fmi serve`."""
     home = tmp_path_factory.mktemp("a home % 41? #") / ".prefect"
+    started_before(home)
     with prefect_server(home, services=request.param == "of the dashboard"):
         yield reached_now()
 
@@ -153,7 +156,10 @@ def test_another_process_cannot_have_the_worker_run_a_script(
     assert done.stdout.split() == ["403"] * 4
 
 
-def test_each_start_has_a_secret_of_its_own(reached: Mapping[str, str], tmp_path: Path) -> None:
+def test_each_start_has_a_secret_of_its_own(
+    reached: Mapping[str, str], started_before: Callable[[Path], object], tmp_path: Path
+) -> None:
+    started_before(tmp_path)
     with prefect_server(tmp_path, services=False):
         other = reached_now()
         assert other[AUTH] != reached[AUTH]

@@ -35,6 +35,7 @@ from inspection.inputs.sample_line import SampleLine, write_images
 from inspection.workspace.folder import Workspace, create_workspace, open_workspace
 from inspection.workspace.settings import Settings
 from inspection.workspace.store import Store
+from tests.shared import made_once
 
 if TYPE_CHECKING:  # torch takes a second to import, and most tests here do without
     from torch import nn
@@ -148,11 +149,14 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def plant(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Plant:
+    return made_once(tmp_path_factory, "plant", _make_plant)
+
+
+def _make_plant(root: Path) -> Plant:
     from inspection.models import first_model
     from inspection.models import registry as models
     from inspection.models.scoring import score
 
-    root = tmp_path_factory.mktemp("plant")
     images, workspace = root / "images", _workspace(root / "workspace")
     line = SampleLine(finish="brushed", size=SIZE)
     write_images(line, images / "commissioned", per_class=24, seed=1)

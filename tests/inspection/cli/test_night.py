@@ -131,7 +131,8 @@ def test_table_says_which_images_are_gone_and_what_it_cannot_find(
 def test_a_night_needs_no_prefect_server(
     site: Diagnosed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a plant starts it: from the workspace's folder, with nothing running and nothing set."""
+    """As a plant starts it first: from the workspace's folder, with nothing running and nothing set."""
+    shutil.rmtree(site.root / ".prefect")
     monkeypatch.delenv("PREFECT_API_URL")
     monkeypatch.delenv("PREFECT_API_AUTH_STRING")
     monkeypatch.delenv("PREFECT_HOME")

@@ -36,7 +36,7 @@ from inspection.retraining.retrain import Done, retrain
 from tests.inspection.conftest import DIMMED, SIZE, WEIGHTS, Plant, responses_of
 from tests.inspection.retraining.conftest import Steps
 
-pytestmark = pytest.mark.numeric
+pytestmark = [pytest.mark.numeric, pytest.mark.slow]
 
 TINY = "tests.inspection.tiny_network:tiny_network"
 STEPS = "training.batch_size = 32\ntraining.fine_tune_steps = 120"

@@ -35,7 +35,7 @@ from inspection.workspace.files import sha256_of
 from tests.inspection.conftest import FinishedNight, Plant
 from tests.inspection.retraining.conftest import Retrained, gathered, mode_of, retrained_of
 
-pytestmark = pytest.mark.numeric
+pytestmark = [pytest.mark.numeric, pytest.mark.slow]
 
 
 def network_of(plant: Plant) -> torch.nn.Module:
