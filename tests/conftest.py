@@ -45,11 +45,6 @@ if hasattr(time, "tzset"):
 Answer = subprocess.CompletedProcess[str]
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: a test that waits for a server or a clock leaves one free."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first, real data before the others: none is left alone at the end."""
     slow = [*dict.fromkeys(item.path for item in items if item.get_closest_marker("slow"))]
