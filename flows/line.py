@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.night import night
 from flows.progress import remark
-from inspection.errors import StoreBusyError, interrupted
+from inspection.errors import FlowError, StoreBusyError, interrupted
 from inspection.findings import Night, NightState
 from inspection.nights import lines
 from inspection.nights import night as nights
@@ -43,7 +43,7 @@ def _read(site: Site, log: WaitingLog) -> Night | None:
             with lines.tried(site, log):
                 night_id = night(str(site.workspace.root), str(log.path), line=site.workspace.line)
             done = site.store.night(night_id)
-        except StoreBusyError as error:  # it may come free: the log is still due
+        except (FlowError, StoreBusyError) as error:  # it may pass: the log is still due
             remark(f"{log.path} is read later: {error}")
             return None
         except Exception as error:

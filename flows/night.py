@@ -2,16 +2,15 @@
 
 A task's result is kept under a key of the night's identity and of the software, so a night that was killed
 goes on after its last finished step; after an update it starts again. What tasks hand to each other can be
-pickled, so that they may run as they are called or be submitted to any of Prefect's task runners.
+pickled: their work is done by this process or by others (`flows.crew`).
 """
 
-import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -23,19 +22,19 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 from prefect.tasks import Task
 
+from flows import helped, steps
+from flows.crew import crew, gathered
 from flows.followed import show_night
 from flows.progress import remark, step
 from flows.scope import Errors, Scope
+from flows.software import software
 from fmi_engine.errors import EngineError, some
-from fmi_engine.presets import find_preset
 from inspection import tuning
-from inspection.causes import diagnosis
 from inspection.errors import InspectionError, interrupted
-from inspection.evidence import blame, heat_maps, primitives, reproduced, responses, surface
+from inspection.evidence import heat_maps, reproduced, responses
 from inspection.evidence.blame import LayerProbe
-from inspection.evidence.reproduced import ReproducedErrors
+from inspection.evidence.reproduced import ReproducedErrors, put_together
 from inspection.findings import (
-    BlamedFilter,
     Comparison,
     Diagnosis,
     FailureMode,
@@ -43,13 +42,12 @@ from inspection.findings import (
     LoggedError,
     Night,
     NightState,
-    RecipeFile,
     SuspectLabel,
 )
 from inspection.inputs.defect_log import DefectLog
-from inspection.inputs.held import BATCH, HeldErrors, let_go
+from inspection.inputs.held import BATCH, let_go
 from inspection.inputs.labelled import sample
-from inspection.modes import grouping, mode_recipe, side_by_side, suspect_labels
+from inspection.modes import grouping
 from inspection.modes.grouping import Grouping, Whole
 from inspection.nights import night as nights
 from inspection.nights.affected import Origins
@@ -62,7 +60,9 @@ NOT_MADE_AGAIN = (
     "files of the night were missing, {files} in all ({names}), and could not all be made again ({why}); "
     "what was found stays, --again begins anew"
 )
-CAUSES = "Finding the causes"  # a step; it counts the strengths measured, how many is not known beforehand
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
 
 
 @flow(name="night", validate_parameters=False)
@@ -80,7 +80,7 @@ def night(
     that is finished, files that are missing are made again.
     """
     site = nights.open_site(workspace, line)
-    with nights.turn(site, Path(log), _say_who_runs_it):
+    with nights.turn(site, Path(log), _say_who_runs_it), gathered(site.workspace.settings.spread):
         nights.settle(site)
         begun = nights.begin(site, Path(log), model_hash, query, again)
         seed = site.workspace.settings.compute.seed
@@ -127,6 +127,7 @@ def _run(scope: Scope, query: str | None) -> None:
     seconds = dict[str, float]()
     with nights.timed(seconds, "log"):
         log = read_log(scope, query)
+    scope = helped.handed_over(scope)
     with nights.timed(seconds, "images"):
         found = reproduce_errors(scope, log)
     modes, unclustered = _find_modes(scope, log, found, seconds) if found.errors else ([], ())
@@ -155,6 +156,7 @@ def _made_again(scope: Scope, done: Night, query: str | None, note: str) -> bool
     """Run a finished night again for its files; say whether it came to the same failure modes."""
     seconds = dict[str, float]()
     log = read_log(scope, query)
+    scope = helped.handed_over(scope)
     found = reproduce_errors(scope, log)
     if sorted(_rows(found.errors)) != sorted(_rows(all_errors(done))):
         return False
@@ -173,8 +175,11 @@ def _find_modes(
     scope: Scope, log: DefectLog, found: ReproducedErrors, seconds: dict[str, float]
 ) -> tuple[list[FailureMode], tuple[LoggedError, ...]]:
     with nights.timed(seconds, "blame"):
-        for first in range(0, len(found.errors), BATCH):
-            screen_errors(scope.part(f"{first}"), first, found.held, found.true[first : first + BATCH])
+        batches = (
+            partial(screen_errors, scope.part(f"{i}"), i, found.held, found.true[i : i + BATCH])
+            for i in range(0, len(found.errors), BATCH)
+        )
+        crew().together("Blaming filters", [*batches])
     errors = Errors(found.held, np.arange(len(found.errors)))
     with nights.timed(seconds, "operations"):
         measure_responses(scope)
@@ -182,10 +187,18 @@ def _find_modes(
         contexts = tuple(each.context for each in found.errors)
         right = tuple(row.said for row in log.right)
         groups = group_errors(scope, errors, Origins(contexts, right, nights.count_lost(found.set_aside)))
-    modes = [
-        _diagnose_mode(scope.mode(number), found, errors.part(group.rows), group.diagnosis, seconds)
-        for number, group in enumerate(groups.modes, 1)
-    ]
+    studied = crew().together(
+        steps.CAUSES,
+        [
+            partial(_study, scope.mode(number), found, errors.part(group.rows), group.diagnosis)
+            for number, group in enumerate(groups.modes, 1)
+        ],
+    )
+    with nights.timed(seconds, "primitives"):
+        helped.make_pictures([(each.scope, each.best, each.errors) for each in studied])
+    modes = crew().together("Inverting filters", [partial(_complete, each) for each in studied])
+    for each in studied:
+        nights.add_times(seconds, each.seconds)
     return modes, _logged(found, groups.unclustered)
 
 
@@ -193,44 +206,63 @@ def _logged(found: ReproducedErrors, rows: NDArray[np.int64]) -> tuple[LoggedErr
     return tuple(found.errors[i] for i in rows)
 
 
-def _diagnose_mode(
-    scope: Scope,
-    reproduced: ReproducedErrors,
-    whole: Errors,
-    found: Diagnosis | None,
-    seconds: dict[str, float],
-) -> FailureMode:
-    logged = _logged(reproduced, whole.rows)
+@dataclass(frozen=True, slots=True)
+class _Studied:
+    """A failure mode with its cause, before its pictures."""
+
+    scope: Scope
+    errors: Errors  # that are looked at
+    whole: Errors
+    logged: tuple[LoggedError, ...]  # of the whole
+    best: LayerProbe
+    flip_rates: list[FlipRate]
+    diagnosis: Diagnosis
+    signature: tuple[float, ...]
+    suspects: tuple[SuspectLabel, ...]
+    comparisons: tuple[Comparison, ...]
+    seconds: dict[str, float]  # that its steps took, by what they are about
+
+
+def _study(scope: Scope, reproduced: ReproducedErrors, whole: Errors, found: Diagnosis | None) -> _Studied:
+    """Find which filters are to blame for a failure mode, and its cause."""
+    logged, seconds = _logged(reproduced, whole.rows), dict[str, float]()
     errors = whole.part(sample(len(whole), tuning.SAMPLED_ERRORS, scope.seed))
     with nights.timed(seconds, "blame"):
         probes = probe_layers(scope, errors)
-        flip_rates = nights.best_first(
-            [verify_layer(scope.part(each.layer), each, errors) for each in probes]
-        )
+        verified = [partial(verify_layer, scope.part(each.layer), each, errors) for each in probes]
+        flip_rates = nights.best_first(crew().together("", verified))
         best = next(each for each in probes if each.layer == flip_rates[0].layer)
     with nights.timed(seconds, "diagnosis"):
         found = found or diagnose(scope, errors)
         signature = sign_mode(scope, errors)
         suspects = list_suspects(scope, errors, _logged(reproduced, errors.rows))
         comparisons = compare(scope, errors, found)
-    with nights.timed(seconds, "primitives"):
-        filters = invert_filters(scope, best, errors)
-        if not flip_rates[0].withheld:
-            logged = _with_heat_maps(scope, best.layer, whole, logged)
-    with nights.timed(seconds, "recipe"):
-        written = write_recipe(scope, errors, found, flip_rates, filters)
+    return _Studied(
+        scope, errors, whole, logged, best, flip_rates, found, signature, suspects, comparisons, seconds
+    )
+
+
+def _complete(mode: _Studied) -> FailureMode:
+    """Show what the filters see that are to blame for a failure mode, and write its recipe."""
+    scope, errors, logged = mode.scope, mode.errors, mode.logged
+    with nights.timed(mode.seconds, "primitives"):
+        filters = invert_filters(scope, mode.best, errors)
+        if not mode.flip_rates[0].withheld:
+            logged = _with_heat_maps(scope, mode.best.layer, mode.whole, logged)
+    with nights.timed(mode.seconds, "recipe"):
+        written = write_recipe(scope, errors, mode.diagnosis, mode.flip_rates, filters)
     return nights.complete(
         FailureMode(
             mode_id=scope.mode_id,
             title="",
             errors=logged,
-            flip_rates=tuple(flip_rates),
+            flip_rates=tuple(mode.flip_rates),
             filters=filters,
-            diagnosis=found,
+            diagnosis=mode.diagnosis,
             recipe=written,
-            signature=signature,
-            suspects=suspects,
-            comparisons=comparisons,
+            signature=mode.signature,
+            suspects=mode.suspects,
+            comparisons=mode.comparisons,
         )
     )
 
@@ -255,15 +287,6 @@ def _key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     return "-".join(part for part in step_of if part)
 
 
-@cache
-def software() -> str:
-    """A short hash of this software's source: another version's results may mean something else."""
-    root = Path(__file__).parents[1]
-    packages = (Path(__file__).parent, root / "fmi_engine", root / "inspection")
-    sources = sorted(path for package in packages for path in package.rglob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:8]
-
-
 def _worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Retry what may pass by itself; never what a user has to mend."""
     try:
@@ -284,12 +307,22 @@ night_task = task(
 )
 
 
+def step_of(body: Callable[Given, Found]) -> Task[Given, Found]:
+    """A step whose work is done by whoever does that of the night."""
+
+    @wraps(body)
+    def done(*given: Given.args, **named: Given.kwargs) -> Found:
+        return crew().do(body, *given, **named)
+
+    return night_task(done)
+
+
 @night_task
 def read_log(scope: Scope, query: str | None) -> DefectLog:
     """Read the log and check every row."""
     site = nights.open_site(scope.root, scope.line)
     with step("Checking the log", None) as advance:
-        return nights.read_log(site, site.store.night(scope.night_id), query, advance)
+        return nights.read_log(site, site.store.night(scope.night_id), query, advance, helped.decoding())
 
 
 @night_task
@@ -298,15 +331,12 @@ def reproduce_errors(scope: Scope, log: DefectLog) -> ReproducedErrors:
     with step("Learning what is normal", None) as advance:
         subject = scope.subject(advance)
     with step("Reading the images", len(log.rows)) as advance:
+        if crew().has_workers:
+            return put_together(subject, log, helped.judged(scope, subject, log), advance)
         return reproduced.reproduce_errors(subject, scope.night_id, log, advance)
 
 
-@night_task
-def screen_errors(scope: Scope, first: int, held: HeldErrors, true: NDArray[np.int64]) -> None:
-    """Blame every filter for one batch of errors, of these classes, and keep that beside their images."""
-    images = held.images(np.arange(first, first + len(true)))
-    with step("Blaming filters", len(images)) as advance:
-        held.keep_screening(first, blame.screen(scope.subject(), images, true, advance))
+screen_errors = step_of(steps.screen_errors)
 
 
 @night_task
@@ -314,7 +344,7 @@ def measure_responses(scope: Scope) -> None:
     """Measure every operation on the model coarsely, where that is not known yet."""
     subject = scope.subject()
     with step("Measuring operations", responses.count_measurements(subject)) as advance:
-        responses.measure_responses(subject, advance)
+        responses.measure_responses(subject, advance, helped.measuring_coarsely(scope))
 
 
 @night_task
@@ -325,80 +355,20 @@ def group_errors(scope: Scope, errors: Errors, origins: Origins) -> Grouping:
     """
     few = errors.part(sample(len(errors), tuning.SAMPLED_ERRORS, scope.seed))
     whole = Whole(len(errors), few.rows, errors.held.screening)
-    with step(CAUSES, None) as advance:
-        return grouping.group_errors(scope.case(few, advance), origins, whole)
+    with step(steps.CAUSES, None) as advance:
+        case = scope.case(few, advance, helped.measuring_in_full(scope))
+        return grouping.group_errors(case, origins, whole)
 
 
-@night_task
-def probe_layers(scope: Scope, errors: Errors) -> tuple[LayerProbe, ...]:
-    """Probe every layer and name those worth verifying."""
-    return blame.probe_layers(scope.case(errors))
-
-
-@night_task
-def verify_layer(scope: Scope, probe: LayerProbe, errors: Errors) -> FlipRate:
-    """Patch the top filters of one layer beside both controls."""
-    with step(f"Patching {probe.layer}", len(errors)) as advance:
-        return blame.verify(scope.case(errors), probe, advance)
-
-
-@night_task
-def diagnose(scope: Scope, errors: Errors) -> Diagnosis:
-    """Match the errors' shift with the operations, those that come near it measured in full."""
-    with step(CAUSES, None) as advance:
-        return diagnosis.diagnose(scope.case(errors, advance))
-
-
-@night_task
-def sign_mode(scope: Scope, errors: Errors) -> tuple[float, ...]:
-    """Note the direction of the errors' shift, by which other nights recognise the failure mode."""
-    return grouping.sign(scope.case(errors))
-
-
-@night_task
-def list_suspects(scope: Scope, errors: Errors, logged: Sequence[LoggedError]) -> tuple[SuspectLabel, ...]:
-    """List the labels that several signs say are wrong."""
-    return suspect_labels.suspect_labels(scope.case(errors), logged)
-
-
-@night_task
-def compare(scope: Scope, errors: Errors, found: Diagnosis) -> tuple[Comparison, ...]:
-    """Draw some errors beside the reference images most like them under the claimed cause."""
-    return side_by_side.compare(scope.case(errors), scope.mode_id, found)
-
-
-@night_task
-def invert_filters(scope: Scope, probe: LayerProbe, errors: Errors) -> tuple[BlamedFilter, ...]:
-    """Shortlist the most blamed filters and invert them to texture primitives."""
-    case = scope.case(errors)
-    filters = blame.shortlist(case, probe)
-    if filters:
-        preset = find_preset(case.subject.settings.inversion.preset)
-        with step("Learning the surfaces", surface.steps_of(case.subject, preset)) as advance:
-            surface.learn_surfaces(case.subject, preset, advance)
-    with step("Inverting filters", primitives.count_pictures(case.subject, filters)) as advance:
-        return primitives.invert_filters(case, scope.mode_id, filters, advance)
-
-
-@night_task
-def draw_heat_maps(
-    scope: Scope, layer: str, errors: Errors, logged: Sequence[LoggedError]
-) -> tuple[LoggedError, ...]:
-    """Draw where on each error the filter of the best layer answers that is most to blame for it."""
-    with step("Drawing heat maps", len(errors)) as advance:
-        return heat_maps.draw_heat_maps(scope.case(errors), logged, scope.mode_id, layer, advance)
-
-
-@night_task
-def write_recipe(
-    scope: Scope,
-    errors: Errors,
-    found: Diagnosis,
-    flip_rates: Sequence[FlipRate],
-    filters: Sequence[BlamedFilter],
-) -> RecipeFile | None:
-    """Turn a claimed diagnosis into a recipe."""
-    return mode_recipe.write_mode_recipe(scope.case(errors), scope.mode_id, found, flip_rates, filters)
+probe_layers = step_of(steps.probe_layers)
+verify_layer = step_of(steps.verify_layer)
+diagnose = step_of(steps.diagnose)
+sign_mode = step_of(steps.sign_mode)
+list_suspects = step_of(steps.list_suspects)
+compare = step_of(steps.compare)
+invert_filters = step_of(steps.invert_filters)
+draw_heat_maps = step_of(steps.draw_heat_maps)
+write_recipe = step_of(steps.write_recipe)
 
 
 @task(retries=1, retry_delay_seconds=2, retry_condition_fn=_worth_retrying)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 
 from rich.progress import (
     BarColumn,
@@ -17,11 +18,22 @@ from inspection.console import Console
 from inspection.workspace.jobs import begin_step
 
 _console = Console(stderr=True)
+_silent = ContextVar("silent", default=False)
 
 
 def remark(sentence: str) -> None:
     """Say what the user should know and what stops nothing."""
     _console.print(sentence, style="yellow")
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Show no steps for the block: another process, whose work this is, tells how far it is."""
+    before = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(before)
 
 
 @contextmanager
@@ -31,6 +43,9 @@ def step(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
     With the total it tells the time left. Where that is not known beforehand (None) the bar only shows that
     something moves, and the count.
     """
+    if _silent.get():
+        yield lambda _: None
+        return
     columns = (
         TextColumn("{task.description:<34}", markup=False),
         BarColumn(),

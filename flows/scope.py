@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection.evidence.case import Case
-from inspection.evidence.responses import Responses, measure_responses
+from inspection.evidence.responses import Helpers, Responses, measure_responses
 from inspection.evidence.subject import Subject, subject_of
 from inspection.inputs.held import HeldErrors
 from inspection.nights.night import mode_id
@@ -27,6 +27,7 @@ class Scope:
     making: str = ""  # tells a night that is made again from the first time
     line: str = ""  # whose settings it has; empty: those of the workspace
     seed: int = 0  # of its samples
+    registered: str = ""  # the file in which the model is handed to workers; empty: the store says
 
     def mode(self, number: int) -> "Scope":
         """A failure mode of the night; they count from 1."""
@@ -48,15 +49,21 @@ class Scope:
 
     def subject(self, progress: Progress = None) -> Subject:
         """The model under diagnosis; opened once in a process."""
-        return subject_of(Path(self.root), self.model_hash, progress, self.line)
+        return subject_of(Path(self.root), self.model_hash, progress, self.line, self.registered)
 
-    def case(self, errors: "Errors", progress: Progress = None) -> Case:
+    def responses(self) -> Responses:
+        """What was measured of the model; read once in a process."""
+        return _responses(self.subject())
+
+    def case(self, errors: "Errors", progress: Progress = None, helpers: Helpers | None = None) -> Case:
         """The errors with all that they are compared with.
 
-        `progress` is told of every strength at which an operation is measured for them.
+        `progress` is told of every strength at which an operation is measured for them; `helpers` are given
+        those operations.
         """
-        subject, held, rows = self.subject(), errors.held, errors.rows
-        return Case(subject, _responses(subject), held.screening(rows), held.images(rows), progress)
+        held, rows = errors.held, errors.rows
+        screening, images = held.screening(rows), held.images(rows)
+        return Case(self.subject(), self.responses(), screening, images, progress, helpers)
 
 
 @lru_cache(maxsize=1)

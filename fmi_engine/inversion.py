@@ -1,6 +1,6 @@
 """The descent: find the images whose code is the one asked for, many filters and sources at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 
@@ -60,6 +60,7 @@ class Run:
     batch_size: int = BATCH  # pictures of one descent
     progress: Progress = None  # receives the number of pictures done
     cache: PrimitiveCache | None = None  # pictures that it holds are not made again
+    anew: bool = False  # but are: for jobs of which all or none were held, and some may be since
 
 
 def invert(
@@ -83,7 +84,7 @@ def invert(
     wanted, cache, progress = list(dict.fromkeys(jobs)), run.cache, run.progress
     given = _Given(classifier, sources, preset, reference, examples or Examples(sources, {}))
     keys = _keys(given, wanted) if cache else {}
-    done = {job: held for job in wanted if cache and (held := cache.read(keys[job], job)) is not None}
+    done = {} if run.anew else _held(cache, keys)
     if progress and done:
         progress(len(done))
     for layer in dict.fromkeys(job.filter.layer for job in wanted):
@@ -101,6 +102,28 @@ def invert(
             if progress:
                 progress(len(batch))
     return [done[job] for job in jobs]
+
+
+def left_to_invert(
+    classifier: Classifier,
+    jobs: Sequence[Job],
+    sources: NDArray[np.uint8],
+    preset: Preset,
+    reference: Reference | None,
+    examples: Examples,
+    cache: PrimitiveCache,
+) -> list[Job]:
+    """Those of some jobs whose pictures the cache does not hold, in order."""
+    wanted = list(dict.fromkeys(jobs))
+    keys = _keys(_Given(classifier, sources, preset, reference, examples), wanted)
+    held = _held(cache, keys)
+    return [job for job in wanted if job not in held]
+
+
+def _held(cache: PrimitiveCache | None, keys: Mapping[Job, str]) -> dict[Job, Inversion]:
+    if cache is None:
+        return {}
+    return {job: held for job, key in keys.items() if (held := cache.read(key, job)) is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 
 import typer
@@ -69,7 +70,8 @@ def examine_workspace(workspace: Workspace) -> list[Finding]:
     told = ", ".join(f"{name} {bytes_in_words(size)}" for name, size in largest)
     space = f"{workspace.root} takes {bytes_in_words(sum(sizes.values()))}: {told}"
     running = _running(open_site(workspace.root))
-    return [Finding("workspace", space, True), *running, *_lines(workspace)]
+    workers = _tried("work of a night", partial(_workers, workspace))
+    return [Finding("workspace", space, True), workers, *running, *_lines(workspace)]
 
 
 def _lines(workspace: Workspace) -> Iterator[Finding]:
@@ -148,6 +150,12 @@ def _device() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"processor, {torch.get_num_threads()} threads"
+
+
+def _workers(workspace: Workspace) -> str:
+    from flows.crew import look
+
+    return f"done by {look(workspace.settings.spread)}"
 
 
 def _albumentations() -> str:

@@ -13,10 +13,12 @@ from inspection import tuning
 from inspection.evidence.nearest import NearestReferences, find_nearest
 from inspection.evidence.newness import Newness, unchanged
 from inspection.evidence.responses import (
+    Helpers,
     Induced,
     ResponsePath,
     ResponsePaths,
     Responses,
+    left_to_measure,
     measure_change_of,
     measure_in_full,
 )
@@ -41,6 +43,7 @@ class Case:
     screening: Screening
     images: Images  # (errors, height, width, channel)
     progress: Progress = None  # told of every strength at which an operation is measured for them
+    helpers: Helpers | None = None  # given the operations that are to be measured for them
 
     def __len__(self) -> int:
         return len(self.images)
@@ -111,9 +114,12 @@ class Case:
 
     def in_full(self, names: Iterable[str]) -> dict[str, ResponsePath]:
         """What operations induce, for errors of these classes, measured in full."""
+        asked = list(names)
+        if self.helpers and (left := left_to_measure(self.subject, self.responses, asked)):
+            self.helpers(left)
         return {
             name: measure_in_full(self.subject, self.responses, name, self.progress).path(self.true)
-            for name in names
+            for name in asked
         }
 
     def shares_beside(self, near: Set[str]) -> dict[str, float]:

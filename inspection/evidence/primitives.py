@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from fmi_engine import patches as crops
 from fmi_engine import trust
 from fmi_engine.cache import PrimitiveCache
-from fmi_engine.inversion import Job, Run, invert
+from fmi_engine.inversion import BATCH, Job, Run, invert, left_to_invert
 from fmi_engine.jury import answers_of, parted, summon
 from fmi_engine.natural import Examples
 from fmi_engine.patches import Patch, cut_out
 from fmi_engine.presets import Preset, find_preset
 from fmi_engine.probe import find_layer, truncated
 from fmi_engine.readability import windows
+from fmi_engine.reference import Reference
 from fmi_engine.types import AblationCheck, FilterRef, FloatArray, Inversion, Layer, Layout, Trust
 from fmi_engine.wording import reasons
 from inspection.evidence.case import Case
@@ -29,7 +30,7 @@ from inspection.evidence.surface import learn_surfaces
 from inspection.findings import BlamedFilter, Pattern, Primitive, night_of
 from inspection.inputs.heat import heated
 from inspection.inputs.images import write_image
-from inspection.inputs.labelled import evenly
+from inspection.inputs.labelled import Labelled, evenly
 from inspection.progress import Progress
 
 SOURCE: Layout = "source"
@@ -46,19 +47,9 @@ def invert_filters(
     if not filters:
         return ()
     subject = case.subject
-    layer = find_layer(subject.layers, filters[0].layer)
-    sources = subject.correct.subset(evenly(subject.correct.labels, subject.settings.inversion.sources))
+    layer, sources = find_layer(subject.layers, filters[0].layer), sources_of(subject)
     examples, channels = examples_of(subject, layer), [each.channel for each in filters]
-    preset = find_preset(subject.settings.inversion.preset)
-    made = invert(
-        subject.classifier,
-        _jobs(subject, layer, filters, len(sources)),
-        sources.images,
-        preset,
-        subject.reference,
-        made_of(subject, layer, preset),
-        Run(progress=progress, cache=PrimitiveCache(subject.workspace.primitive_cache)),
-    )
+    made = _invert(subject, _jobs(subject, filters), progress)
     trusts = trust_test(subject, layer, made, check_ablation(subject, layer))
     inversions = [each for each in made if each.layout == "source"]
     answers = answers_of(subject.classifier, layer, inversions)
@@ -85,6 +76,50 @@ def invert_filters(
         )
         for each in filters
     )
+
+
+def sources_of(subject: Subject) -> Labelled:
+    """The real images that pictures start from."""
+    return subject.correct.subset(evenly(subject.correct.labels, subject.settings.inversion.sources))
+
+
+def _invert(
+    subject: Subject, jobs: Sequence[Job], progress: Progress = None, anew: bool = False
+) -> list[Inversion]:
+    """The pictures of some jobs of one layer, those that are kept or new ones, which are kept."""
+    run = Run(progress=progress, cache=PrimitiveCache(subject.workspace.primitive_cache), anew=anew)
+    return invert(subject.classifier, jobs, *_given(subject, jobs[0].filter.layer), run)
+
+
+def _given(subject: Subject, layer: str) -> tuple[NDArray[np.uint8], Preset, Reference | None, Examples]:
+    """What all pictures of a layer are made from."""
+    preset = find_preset(subject.settings.inversion.preset)
+    examples = made_of(subject, find_layer(subject.layers, layer), preset)
+    return sources_of(subject).images, preset, subject.reference, examples
+
+
+def batches_left(subject: Subject, shortlists: Sequence[Sequence[BlamedFilter]]) -> list[list[Job]]:
+    """The pictures that `invert_filters` would make for one failure mode after the other, by batch.
+
+    A picture of a batch depends on the others in it, to the last digit: so these are made together.
+    """
+    planned, batches = set[Job](), list[list[Job]]()
+    for filters in filter(None, shortlists):
+        jobs = [job for job in _jobs(subject, filters) if job not in planned]
+        planned.update(jobs)
+        left = _left(subject, jobs) if jobs else []
+        batches += [left[i : i + BATCH] for i in range(0, len(left), BATCH)]
+    return batches
+
+
+def _left(subject: Subject, jobs: Sequence[Job]) -> list[Job]:
+    cache = PrimitiveCache(subject.workspace.primitive_cache)
+    return left_to_invert(subject.classifier, jobs, *_given(subject, jobs[0].filter.layer), cache)
+
+
+def invert_batch(subject: Subject, jobs: Sequence[Job]) -> None:
+    """Make the pictures of one of the batches that are left, as a helper, and keep them."""
+    _invert(subject, jobs, anew=True)
 
 
 def _pattern_of(
@@ -141,10 +176,11 @@ def count_pictures(subject: Subject, filters: Sequence[BlamedFilter]) -> int:
     return len(filters) * (subject.settings.inversion.sources + len(CONTROLS))
 
 
-def _jobs(subject: Subject, layer: Layer, filters: Sequence[BlamedFilter], sources: int) -> list[Job]:
+def _jobs(subject: Subject, filters: Sequence[BlamedFilter]) -> list[Job]:
     """Every filter from every source, and from a shuffled and a constant map of the first."""
+    sources = len(sources_of(subject))
     return [
-        Job(FilterRef(layer.name, each.channel), source, _job_seed(subject, each.channel, source), layout)
+        Job(FilterRef(each.layer, each.channel), source, _job_seed(subject, each.channel, source), layout)
         for each in filters
         for source, layout in [*((i, SOURCE) for i in range(sources)), *((0, each) for each in CONTROLS)]
     ]

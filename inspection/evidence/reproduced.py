@@ -1,6 +1,6 @@
 """Which errors of a defect log a night works on: those that the registered model reproduces."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,26 +41,68 @@ def reproduce_errors(
     A row whose error the model does not reproduce speaks of another model: it is set aside and counted. One
     batch of images is in memory at a time.
     """
+    images, size = held_of(log), subject.settings.compute.batch_size
+    batches = (
+        (log.rows[i : i + size], images.part(slice(i, i + size))) for i in range(0, len(log.rows), size)
+    )
+    return put_together(subject, log, (judge(subject, night_id, *batch) for batch in batches), progress)
+
+
+def held_of(log: DefectLog) -> HeldImages:
+    """Where the images of a log's errors are held."""
     assert log.images is not None, "the images of the log's errors are held"
-    judged, size = _Judged(subject, night_id), subject.settings.compute.batch_size
-    kept = []
-    for first in range(0, len(log.rows), size):
-        rows = log.rows[first : first + size]
-        kept.append(judged.take(rows, log.images[first : first + size]))
+    return log.images
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the model says of some rows of a log, in order."""
+
+    errors: list[LoggedError]  # that it makes again
+    odd: list[SetAside]  # that it does not
+    said: list[mismatch.Row]  # of every row
+    again: NDArray[np.bool_]  # (rows,): which of them it makes again
+
+
+def judge(subject: Subject, night_id: str, rows: Sequence[LogRow], images: HeldImages) -> Judged:
+    """Ask the model for rows of a log; one batch of their images is in memory at a time."""
+    judging, size = _Judging(subject, night_id), subject.settings.compute.batch_size
+    again = [
+        judging.take(rows[first : first + size], images[first : first + size])
+        for first in range(0, len(rows), size)
+    ]
+    return Judged(judging.errors, judging.odd, judging.said, np.concatenate(again))
+
+
+def put_together(
+    subject: Subject, log: DefectLog, judged: Iterable[Judged], progress: Progress = None
+) -> ReproducedErrors:
+    """The errors of a log of those rows that were judged, in order; `progress` is told of each."""
+    errors, odd, said, again = (
+        list[LoggedError](),
+        list(log.set_aside),
+        list[mismatch.Row](),
+        [np.zeros(0, bool)],
+    )
+    for part in judged:
+        errors += part.errors
+        odd += part.odd
+        said += part.said
+        again.append(part.again)
         if progress:
-            progress(len(rows))
-    names, mine = subject.classifier.class_names, np.flatnonzero(np.concatenate([*kept, []]))
+            progress(len(part.said))
+    names = subject.classifier.class_names
     return ReproducedErrors(
-        tuple(judged.errors),
-        HeldErrors(log.images.part(mine)),
-        np.array([names.index(error.true_label) for error in judged.errors], np.int64),
-        (*log.set_aside, *judged.odd),
-        tuple(filter(None, [mismatch.reason(subject, judged.said)])),
+        tuple(errors),
+        HeldErrors(held_of(log).part(np.flatnonzero(np.concatenate(again)))),
+        np.array([names.index(error.true_label) for error in errors], np.int64),
+        tuple(odd),
+        tuple(filter(None, [mismatch.reason(subject, said)])),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _Judging:
     """What the model says of the rows of a log, batch after batch."""
 
     subject: Subject

@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,8 @@ class Induced:
     offset: FloatArray  # (filters + entries,), in sigma: how far from normal they are without it
 
 
+Helpers = Callable[[Sequence[str]], None]
+"""Have other processes measure operations; what they keep is read."""
 ResponsePath = tuple[Sequence[float], Sequence[Induced]]  # measured strengths, and what each induces
 ResponsePaths = Mapping[str, ResponsePath]
 
@@ -105,12 +107,15 @@ class Responses:
 # --- coarsely, once for a model ---
 
 
-def measure_responses(subject: Subject, progress: Progress = None) -> Responses:
+def measure_responses(
+    subject: Subject, progress: Progress = None, helpers: Helpers | None = None
+) -> Responses:
     """Measure every operation of the catalogue coarsely on correct reference images, or read what was kept.
 
     The responses depend on the model, its references, the catalogue and the settings; a second night of
     the same model reads them from the model's folder. Every operation is kept as it is measured: a run that
-    ends on the way goes on there. Of several processes one measures, and the others wait for it.
+    ends on the way goes on there. Of several processes one measures, and the others wait for it. `helpers`
+    are given the operations that are not kept before this process measures what they leave.
     """
     folder, name = subject.workspace.model_folder(subject.model.model_hash), _response_key(subject)
     path, unfinished = folder / f"responses-{name}.npz", folder / f"measuring-{name}"
@@ -120,6 +125,9 @@ def measure_responses(subject: Subject, progress: Progress = None) -> Responses:
     with lease(subject.workspace.leases, f"responses-{name}"):
         kept = _read_responses(path, name)
         if kept is None:
+            unfinished.mkdir(parents=True, exist_ok=True)
+            if helpers:
+                helpers(_not_kept(subject, unfinished))
             kept = _measure(subject, name, unfinished, progress)
             _write_responses(path, kept)
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -137,19 +145,30 @@ def count_measurements(subject: Subject) -> int:
     return sum(len(coarse_strengths(operation)) for operation in operations_for(subject.model.channels))
 
 
+def help_coarsely(subject: Subject, operations: Sequence[str]) -> None:
+    """Measure some operations coarsely, as a helper of the process that runs `measure_responses`."""
+    folder = subject.workspace.model_folder(subject.model.model_hash)
+    unfinished, chosen = folder / f"measuring-{_response_key(subject)}", _Chosen.of(subject)
+    for number, operation in enumerate(operations_for(subject.model.channels)):
+        if operation.name in operations:
+            path = unfinished / f"{number}.npy"
+            chosen.few.kept(path, operation.name, coarse_strengths(operation))
+
+
+def _not_kept(subject: Subject, unfinished: Path) -> list[str]:
+    """The operations that the folder `unfinished` does not hold yet."""
+    numbered = enumerate(operations_for(subject.model.channels))
+    return [each.name for number, each in numbered if _read_rows(unfinished / f"{number}.npy") is None]
+
+
 def _measure(subject: Subject, name: str, unfinished: Path, progress: Progress) -> Responses:
     """Measure what the folder `unfinished` does not hold yet, and keep it there."""
-    unfinished.mkdir(parents=True, exist_ok=True)
-    positions = evenly(subject.correct.labels, subject.settings.matching.reference_images)
-    chosen = subject.correct.subset(positions)
-    before, _ = standardised(subject, chosen.images, chosen.labels)
-    few = evenly(chosen.labels, tuning.COARSE_IMAGES)
-    changed = _Changed(subject, chosen.subset(few), before[few])
+    chosen = _Chosen.of(subject)
     coarse = {}
     for number, operation in enumerate(operations_for(subject.model.channels)):
         strengths = coarse_strengths(operation)
-        rows = changed.kept(unfinished / f"{number}.npy", operation.name, strengths)
-        coarse[operation.name] = changed.response(strengths, rows)
+        rows = chosen.few.kept(unfinished / f"{number}.npy", operation.name, strengths)
+        coarse[operation.name] = chosen.few.response(strengths, rows)
         if progress:
             progress(len(strengths))
     drawn = evenly(subject.labelled.labels, tuning.REFERENCE_POOL)
@@ -158,8 +177,8 @@ def _measure(subject: Subject, name: str, unfinished: Path, progress: Progress) 
     return Responses(
         name,
         coarse,
-        positions,
-        before,
+        chosen.positions,
+        chosen.before,
         _baseline_errors(subject),
         drawn,
         references,
@@ -179,9 +198,8 @@ def measure_in_full(
 
     It is kept with the model, for every night of it. What is measured does not depend on what is kept.
     """
-    chosen, grid = subject.correct.subset(responses.positions), find_operation(operation).grid
-    changed = _Changed(subject, chosen, responses.unchanged)
-    folder = subject.workspace.model_folder(subject.model.model_hash) / f"in-full-{responses.name}"
+    grid, changed = find_operation(operation).grid, _in_full(subject, responses)
+    folder = _folder_in_full(subject, responses)
     path = folder / f"{operation}.npy"
     rows = _read_rows(path)
     if rows is None:
@@ -191,6 +209,30 @@ def measure_in_full(
         if progress:
             progress(len(grid))
     return changed.response(grid, rows)
+
+
+def left_to_measure(subject: Subject, responses: Responses, operations: Iterable[str]) -> list[str]:
+    """Those of some operations that `measure_in_full` would measure."""
+    folder = _folder_in_full(subject, responses)
+    return [name for name in operations if _read_rows(folder / f"{name}.npy") is None]
+
+
+def help_in_full(subject: Subject, responses: Responses, operation: str) -> None:
+    """Measure one operation in full, as a helper of the process that runs `measure_in_full`."""
+    folder = _folder_in_full(subject, responses)
+    folder.mkdir(parents=True, exist_ok=True)
+    grid, path = find_operation(operation).grid, folder / f"{operation}.npy"
+    _in_full(subject, responses).kept(path, operation, grid, durable=True)
+
+
+def _in_full(subject: Subject, responses: Responses) -> "_Changed":
+    chosen = subject.correct.subset(responses.positions)
+    return _Changed(subject, chosen, responses.unchanged)
+
+
+def _folder_in_full(subject: Subject, responses: Responses) -> Path:
+    """Where it is kept what was measured in full."""
+    return subject.workspace.model_folder(subject.model.model_hash) / f"in-full-{responses.name}"
 
 
 # --- one operation at one strength ---
@@ -235,6 +277,24 @@ class _Changed:
                 for values in (after - self.before, self.before)
             ]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The reference images on which operations are measured: those in full, and of these a few."""
+
+    positions: NDArray[np.int64]  # among the subject's correct images
+    before: FloatArray  # (positions, filters + entries of the look), in sigma, as they are
+    few: _Changed
+
+    @classmethod
+    def of(cls, subject: Subject) -> "_Chosen":
+        """Choose them, evenly over the classes."""
+        positions = evenly(subject.correct.labels, subject.settings.matching.reference_images)
+        chosen = subject.correct.subset(positions)
+        before, _ = standardised(subject, chosen.images, chosen.labels)
+        few = evenly(chosen.labels, tuning.COARSE_IMAGES)
+        return cls(positions, before, _Changed(subject, chosen.subset(few), before[few]))
 
 
 def _read_rows(path: Path) -> FloatArray | None:

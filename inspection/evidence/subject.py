@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import gethostname
 from threading import Lock
 
 import numpy as np
@@ -13,7 +14,7 @@ from fmi_engine.classifier import Classifier
 from fmi_engine.probe import Resumption, cut_at, layers_of
 from fmi_engine.reference import Reference
 from fmi_engine.types import FloatArray, Layer
-from inspection.errors import ImageError
+from inspection.errors import ImageError, ModelError
 from inspection.evidence.look import Looks
 from inspection.evidence.normal import learn_normal
 from inspection.evidence.room import room_for, within
@@ -24,6 +25,7 @@ from inspection.models.registry import load_model
 from inspection.progress import Progress
 from inspection.workspace.folder import Workspace, open_workspace
 from inspection.workspace.settings import Settings
+from inspection.workspace.shared import Registered
 from inspection.workspace.store import Stamp, Store
 
 RECENT = 16  # changes under which labelled images are kept
@@ -145,19 +147,48 @@ _found: dict[tuple[str, Stamp], Subject] = {}  # the same, by what was asked for
 _OPENING = Lock()  # several steps of a night may run in threads
 
 
-def subject_of(root: Path, model_hash: str, progress: Progress = None, line: str = "") -> Subject:
-    """The subject of a workspace's model; opened once in a process for the same settings and registration."""
+def subject_of(
+    root: Path, model_hash: str, progress: Progress = None, line: str = "", registered: str = ""
+) -> Subject:
+    """The subject of a workspace's model; opened once in a process for the same settings and registration.
+
+    `registered` is the file in which a process that has the store handed the model over; empty: the store
+    says. Raises ModelError where what is normal for it is other numbers here than there.
+    """
     workspace = open_workspace(root, line)
-    store = Store(workspace.store_path)
-    seen = (repr((root, model_hash, workspace.settings)), store.stamp())
+    store, handed = Store(workspace.store_path), Registered(Path(registered))
+    stamp = handed.stamp() if registered else store.stamp()
+    seen = (repr((root, model_hash, workspace.settings)), stamp)
     with _OPENING:
         if seen in _found:  # nobody wrote to the store since: it need not be asked again
             return _found[seen]
-        model = store.model(model_hash)
+        if registered:
+            model, references, rests_on = handed.read()
+        else:
+            model, references, rests_on = store.model(model_hash), None, ""
         key = repr((root, model, workspace.settings))
         if key not in _opened:
             _opened.clear()  # one at a time: its reference images stay in memory
-            _opened[key] = open_subject(workspace, model, store.references(model_hash), progress)
+            references = store.references(model_hash) if references is None else references
+            _opened[key] = open_subject(workspace, model, references, progress)
+        _check_same(_opened[key], rests_on)
         _found.clear()
         _found[seen] = _opened[key]
         return _opened[key]
+
+
+def hand_over(subject: Subject, file: Path, share: str) -> None:
+    """Write a model into a file for processes that do not open the store, which reach the folder `share`."""
+    store = Store(subject.workspace.store_path)
+    references = store.references(subject.model.model_hash)
+    Registered(file).write(subject.model, references, subject.rests_on, share)
+
+
+def _check_same(subject: Subject, rests_on: str) -> None:
+    """Raise ModelError where another process, which handed the model over, has other numbers."""
+    if rests_on not in ("", subject.rests_on):
+        raise ModelError(
+            f"on {gethostname()} {subject.model.called} answers its reference images with other numbers than "
+            "where the night was started: another kind of processor, another device, or other versions of "
+            "libraries. Take workers that are alike, or run the night with runner = 'local' under [spread]"
+        )

@@ -21,7 +21,7 @@ from inspection.workspace.settings import settings_table
 # In the order in which they are listed: the work first, then what stands behind it.
 TOPICS = (
     *("night", "logs", "images", "models", "decisions", "preprocessing", "recipes", "retraining"),
-    *("dashboard", "schedule", "poc", "scripts", "store", "settings", "trust", "limits"),
+    *("dashboard", "schedule", "machines", "poc", "scripts", "store", "settings", "trust", "limits"),
     *("primitives", "benchmarks", "parts", "code"),
 )
 LINK = re.compile(r"\[([^\]]+)\]\(([a-z]+)\)")  # its text, and the topic that it leads to

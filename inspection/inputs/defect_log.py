@@ -146,6 +146,12 @@ class DefectLog:
     images: HeldImages | None = field(default=None, compare=False)  # of `rows`, in order, where they are kept
 
 
+Failure = tuple[str, str]
+"""Of an image that cannot be read: reason, detail."""
+Decoding = Callable[[Sequence[Path], "LogReading"], Iterable[CheckedImage | Failure]]
+"""Decodes images and keeps them; gives what each is, or why it cannot be read, in order."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogReading:
     """How a plant's log is read, beside the names of its columns."""
@@ -156,6 +162,7 @@ class LogReading:
     query: str | None = None  # on a DuckDB file: the SELECT that gives the log
     images: Reading = AS_STORED
     kept_in: ImageFile | None = None  # the images of errors as the network takes them; None: they are not
+    decoded: Decoding | None = None  # has others decode them, and keep them there; None: it is done here
     tables: TableSettings = DEFAULT_TABLES
     sha256: str | None = None  # the content that the log has to have
     undecided: str = ""  # the predicted label of a part that the model leaves to a person; empty: none is
@@ -289,7 +296,6 @@ class _Entry:
 
 
 _Checked = _Entry | SetAside
-_Failure = tuple[str, str]  # reason, detail
 
 
 def _right(checked: Iterable[_Entry], aside: Iterable[SetAside]) -> tuple[LogRow, ...]:
@@ -499,18 +505,40 @@ def _with_pictures(
     for entry in entries:
         if entry.is_error:
             rows_of[entry.row.image_path].append(entry)
-    pictures: dict[Path, CheckedImage | _Failure] = {}
-    for path, found in zip(rows_of, each_read(lambda path: _picture(path, how), rows_of), strict=True):
-        picture, image = found
-        if how.kept_in and image is not None and isinstance(picture, CheckedImage):
-            picture = replace(picture, place=how.kept_in.keep(image))
+    pictures: dict[Path, CheckedImage | Failure] = {}
+    found = how.decoded([*rows_of], how) if how.decoded else _decoded(rows_of, how)
+    for path, picture in zip(rows_of, found, strict=True):
         pictures[path] = picture
         tell(len(rows_of[path]))
     for entry in entries:
         yield _with_picture(entry, pictures.get(entry.row.image_path), folders)
 
 
-def _picture(path: Path, how: LogReading) -> tuple[CheckedImage | _Failure, NDArray[np.uint8] | None]:
+def _decoded(paths: Iterable[Path], how: LogReading) -> Iterator[CheckedImage | Failure]:
+    for picture, image in each_read(lambda path: _picture(path, how), paths):
+        if how.kept_in and image is not None and isinstance(picture, CheckedImage):
+            yield replace(picture, place=how.kept_in.keep(image))
+        else:
+            yield picture
+
+
+def decode_some(
+    paths: Sequence[Path], first: int, file: Path, shape: tuple[int, int, int], images: Reading
+) -> list[CheckedImage | Failure]:
+    """Decode some of a log's images into a file with room for all; the first has the place `first` in it."""
+    with file.open("r+b") as opened:
+        kept_in, done = ImageFile(file, shape, opened), list[CheckedImage | Failure]()
+        how = LogReading(images=images, kept_in=kept_in)
+        for place, found in enumerate(each_read(lambda path: _picture(path, how), paths), first):
+            picture, image = found
+            if image is not None and isinstance(picture, CheckedImage):
+                kept_in.keep_at(place, image)
+                picture = replace(picture, place=place)
+            done.append(picture)
+    return done
+
+
+def _picture(path: Path, how: LogReading) -> tuple[CheckedImage | Failure, NDArray[np.uint8] | None]:
     """Return what an image that can be read is, else why it cannot; and the image, where it is to be kept."""
     try:
         if how.kept_in is None:
@@ -522,14 +550,14 @@ def _picture(path: Path, how: LogReading) -> tuple[CheckedImage | _Failure, NDAr
         return _why_not_read(path, error), None
 
 
-def _why_not_read(path: Path, error: Exception) -> _Failure:
+def _why_not_read(path: Path, error: Exception) -> Failure:
     """The reason and the detail for setting aside a row whose image gave this error."""
     if is_file(path):
         return "unreadable_image", f"{error}"
     return "missing_image", f"there is no file {path}"
 
 
-def _with_picture(entry: _Entry, picture: CheckedImage | _Failure | None, folders: PathMap) -> _Checked:
+def _with_picture(entry: _Entry, picture: CheckedImage | Failure | None, folders: PathMap) -> _Checked:
     if picture is None:
         return replace(entry, picture=entry.logged or str(entry.row.image_path))
     if isinstance(picture, tuple):

@@ -5,6 +5,7 @@ are, none hands their images to another, and none has all of them in memory. The
 night's other steps keep, are whole or not there, and go when the night has ended.
 """
 
+import math
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ class HeldImages:
         with _there(self.path):
             return np.array(np.memmap(self.path, np.uint8, "r").reshape(-1, *self.shape)[rows])
 
-    def part(self, which: NDArray[np.int64]) -> "HeldImages":
+    def part(self, which: slice | NDArray[np.int64]) -> "HeldImages":
         """Some of them, still in the file."""
         return HeldImages(self.path, self.shape, self.rows[which])
 
@@ -63,6 +64,16 @@ class ImageFile:
         self.file.write(image.tobytes())
         self.count += 1
         return self.count - 1
+
+    def make_room(self, count: int) -> Path:
+        """Make room for so many images, each at its own place; returns the file that they are written to."""
+        self.file.truncate(count * math.prod(self.shape))
+        return Path(self.file.name)
+
+    def keep_at(self, place: int, image: NDArray[np.uint8]) -> None:
+        """Write an image at its place; other processes may write others meanwhile."""
+        self.file.seek(place * math.prod(self.shape))
+        self.file.write(image.tobytes())
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from inspection.findings import (
     RightPart,
     SetAside,
 )
-from inspection.inputs.defect_log import DefectLog, LogReading, LogRow, read_defect_log
+from inspection.inputs.defect_log import Decoding, DefectLog, LogReading, LogRow, read_defect_log
 from inspection.inputs.held import hold
 from inspection.inputs.images import reading
 from inspection.nights.affected import tell_affected
@@ -235,11 +235,17 @@ def _new_id(mark: str, earlier: int) -> str:
     return f"{day}-{mark}" + (f"-{earlier + 1}" if earlier else "")
 
 
-def read_log(site: Site, night: Night, query: str | None, progress: Progress = None) -> DefectLog:
+def read_log(
+    site: Site,
+    night: Night,
+    query: str | None,
+    progress: Progress = None,
+    decoded: Decoding | None = None,
+) -> DefectLog:
     """Read and check the night's log with the workspace's maps of columns, labels and paths.
 
-    The images of its errors are held from then on. Raises LogError where it is not the log that the night
-    began with.
+    The images of its errors are held from then on; `decoded` has others decode them. Raises LogError where it
+    is not the log that the night began with.
     """
     settings = site.workspace.settings.defect_log
     model = site.store.model(night.model_hash)
@@ -255,6 +261,7 @@ def read_log(site: Site, night: Night, query: str | None, progress: Progress = N
             sha256=night.log_sha256,
             undecided=rule.undecided,
             kept_in=file,
+            decoded=decoded,
         )
         return read_defect_log(Path(night.log_path), settings.columns, model.class_names, how, progress)
 
@@ -480,6 +487,12 @@ def keep(site: Site, night: Night, note: str) -> Night:
     kept = replace(night, message=told)
     _keep(site, kept)
     return kept
+
+
+def add_times(seconds: dict[str, float], more: Mapping[str, float]) -> None:
+    """Add what steps took to `seconds`, by their names."""
+    for step, some in more.items():
+        seconds[step] = round(seconds.get(step, 0.0) + some, 3)
 
 
 @contextmanager

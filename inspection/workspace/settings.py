@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import tomllib
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from inspection.errors import WorkspaceError
 from inspection.language import gettext
 
 _ADDRESS = TypeAdapter(HttpUrl)
+_SCHEDULER = re.compile(r"(tcp|tls|ws|wss|ucx)://[^\s/]+:\d+")  # as Dask spells one
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 NotifiedOf = Literal["findings", "failure", "return"]
@@ -264,6 +266,43 @@ class WorthSettings(Section):
     currency: str = Field("EUR", description="of the prices")
 
 
+class SpreadSettings(Section):
+    """Where the work of a night is done: see `fmi help machines`."""
+
+    runner: Literal["local", "dask"] = Field(
+        "local",
+        description="local: by the night's own process; dask: by several, on this machine or on many, with "
+        "fmi[dask]",
+    )
+    address: str = Field(
+        "",
+        description="of the scheduler of the plant's Dask workers, as tls://10.0.0.5:8786; empty: workers of "
+        "the night's own, on this machine",
+    )
+    processes: int = Field(
+        0, ge=0, description="workers of the night's own; 0: one for each core of the processor"
+    )
+    share: str = Field(
+        "",
+        description="folder with the workspace and all images, where the workers' machines reach it at "
+        "another path, which each names in FMI_SPREAD__SHARE; empty: the paths are the same",
+    )
+
+    @field_validator("address")
+    @classmethod
+    def _is_scheduler(cls, address: str) -> str:
+        if address and not _SCHEDULER.fullmatch(address):
+            raise ValueError("expected the address of a scheduler, as tls://10.0.0.5:8786 or tcp://...")
+        return address
+
+    @field_validator("share")
+    @classmethod
+    def _is_absolute(cls, share: str) -> str:
+        if share and not Path(share).is_absolute():
+            raise ValueError("expected an absolute path")
+        return share.rstrip(os.sep) or share
+
+
 class MlflowSettings(Section):
     """MLflow, for plants that keep their experiments there; it needs fmi[mlflow]."""
 
@@ -408,6 +447,7 @@ class Settings(BaseSettings):
     training: TrainingSettings = TrainingSettings()
     acceptance: AcceptanceSettings = AcceptanceSettings()
     worth: WorthSettings = WorthSettings()
+    spread: SpreadSettings = SpreadSettings()
     mlflow: MlflowSettings = MlflowSettings()
     report: ReportSettings = ReportSettings()
     serve: ServeSettings = ServeSettings()
@@ -443,6 +483,7 @@ class Settings(BaseSettings):
 
 NO_NIGHTS = (
     "worth",
+    "spread",
     "mlflow",
     "report",
     "serve",

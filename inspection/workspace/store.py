@@ -308,7 +308,7 @@ class Store(Reader):
         The files are not opened: where a process closes one, it gives up all its locks on it, DuckDB's too.
         """
         written_ahead = self.path.with_name(f"{self.path.name}.wal")
-        return tuple(_stamp(file) for file in (self._existing(), written_ahead))
+        return tuple(stamp_of(file) for file in (self._existing(), written_ahead))
 
     def query(
         self, sql: str, *, files: bool = False, most: float = math.inf
@@ -496,7 +496,8 @@ def _quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def _stamp(file: Path) -> tuple[int, int, int] | None:
+def stamp_of(file: Path) -> tuple[int, int, int] | None:
+    """Return what every write of a file changes: its number, size and time; None where there is none."""
     try:
         found = file.stat()
     except FileNotFoundError:

@@ -7,11 +7,17 @@ is copied with noise until there are as many errors as are asked for, as JPEG fi
 cameras and lots. A first night of a few errors measures the model. Then each night is a process of its own,
 of which the memory is read while it runs: all that it holds (as the system counts it, mapped files among
 it), and what of it is no file's (anonymous). One thread. 10,000 errors take about 3 GB of disk.
+
+    python -m tests.benchmarks.scale --errors 1000 --workers 0 2 3
+
+With --workers the same is done in a copy of the workspace for each number of Dask workers on this machine, 0
+for none. The memory is that of the night's own process. The processor's cores bound what workers gain.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -93,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--errors", type=int, nargs="+", default=[1000, 3000, 10000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[0], help="Dask's; 0: none")
     parser.add_argument("--size", type=int, default=224, help="pixels of a side")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -100,8 +107,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         site = _line(Path(folder), options.size)
         errors, bare = _errors(site, options.size)
         print(f"{len(errors)} different errors; bare passes take {1000 * bare:.1f} ms an image", flush=True)
-        for count in (FIRST, *options.errors):
-            print(_told(_night(site, errors, count), bare), flush=True)
+        for workers in options.workers:
+            mine = _with_workers(site, workers)
+            print(f"{workers or 'no'} workers, {os.cpu_count()} cores", flush=True)
+            for count in (FIRST, *options.errors):
+                print(_told(_night(mine, errors, count), bare), flush=True)
+
+
+def _with_workers(site: Path, workers: int) -> Path:
+    """A copy of a workspace whose nights have so many workers of their own."""
+    mine = site.with_name(f"{site.name}-{workers}")
+    shutil.copytree(site, mine)
+    with (mine / "fmi.toml").open("a", encoding="utf-8") as settings:
+        settings.write(f'[spread]\nrunner = "dask"\nprocesses = {workers}\n' if workers else "")
+    return mine
 
 
 def _line(root: Path, size: int) -> Path:

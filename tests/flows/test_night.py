@@ -15,8 +15,9 @@ from prefect import flow
 from prefect.tasks import Task
 
 import flows.night
-from flows.night import night, software
+from flows.night import night
 from flows.scope import Scope
+from flows.software import software
 from fmi_engine.types import Screening
 from inspection.causes import diagnosis
 from inspection.errors import ImageError

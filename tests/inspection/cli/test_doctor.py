@@ -47,7 +47,11 @@ def test_of_a_workspace_it_tells_the_space_and_the_nights_that_were_ended(
 ) -> None:
     site = diagnosed.copied(tmp_path / "workspace")
     opened = open_site(site.root)
-    assert [finding.subject for finding in examine_workspace(opened.workspace)] == ["workspace"]
+    assert [finding.subject for finding in examine_workspace(opened.workspace)] == [
+        "workspace",
+        "work of a night",
+    ]
+    assert examine_workspace(opened.workspace)[1].detail == "done by the night's own process"
     log = site.log(tmp_path / "log.csv", site.rows[:12])
     begun = begin(opened, log, None, None, again=False)
     ended = examine_workspace(opened.workspace)[-1]
