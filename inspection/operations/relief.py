@@ -99,7 +99,7 @@ OPERATIONS: tuple[Operation, ...] = tuple(
         name=f"lamp turned {way} from {start}",
         family="side light",
         unit="degrees",
-        grid=(30.0, 60.0, 90.0),
+        grid=(15.0, 45.0, 90.0),
         meaning=f"the lamp that stood at {start} was turned {way} about the part",
         transform=partial(_turned, angle, way == "clockwise"),
         limit=180.0,
