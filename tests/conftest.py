@@ -70,9 +70,11 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(empty_store: Path, workspace: Workspace) -> Store:
+def store(workspace: Workspace) -> Store:
     """Its store, empty."""
-    return Store(Path(shutil.copy(empty_store, workspace.store_path)))
+    store = Store(workspace.store_path)
+    store.create()
+    return store
 
 
 @pytest.fixture(scope="session")

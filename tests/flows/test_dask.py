@@ -26,7 +26,7 @@ from tests.inspection.conftest import Plant
 
 NEVER = datetime(2026, 1, 1, tzinfo=UTC)
 WORKERS = 3
-MEASURED = 8  # operations after which a worker is killed, of some ninety
+MEASURED = 8  # operations after which a worker is killed, of about a hundred
 MOST = 40  # that may be measured when it is killed: it had work then
 SECONDS = 600.0  # until it is
 HAS_DASK = find_spec("distributed") is not None
