@@ -15,7 +15,7 @@ from inspection.evidence.blame import LayerProbe
 from inspection.evidence.reproduced import Judged, held_of
 from inspection.evidence.responses import Helpers
 from inspection.evidence.subject import Subject, hand_over
-from inspection.inputs.defect_log import CheckedImage, Decoding, DefectLog, Failure, LogReading
+from inspection.inputs.defect_log import CheckedImage, Decoding, DefectLog, Failure, LogReading, decode_some
 from inspection.inputs.held import BATCH
 
 OPERATIONS = 4  # measured coarsely in one piece
@@ -42,7 +42,7 @@ def _decode(paths: Sequence[Path], how: LogReading) -> Iterator[CheckedImage | F
     assert kept_in is not None, "a night holds the images of its log"
     file = kept_in.make_room(len(paths))
     pieces = ((paths[i : i + BATCH], i, file, kept_in.shape, how.images) for i in range(0, len(paths), BATCH))
-    for done in crew().each(steps.decode_images, pieces):
+    for done in crew().each(decode_some, pieces):
         yield from done
 
 

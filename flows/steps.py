@@ -4,7 +4,6 @@ Those at the end do a piece of what one step does, as helpers of the process tha
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +25,8 @@ from inspection.findings import (
     RecipeFile,
     SuspectLabel,
 )
-from inspection.inputs.defect_log import CheckedImage, Failure, LogRow, decode_some
+from inspection.inputs.defect_log import LogRow
 from inspection.inputs.held import HeldErrors, HeldImages
-from inspection.inputs.images import Reading
 from inspection.modes import grouping, mode_recipe, side_by_side, suspect_labels
 
 CAUSES = "Finding the causes"  # a step; it counts the strengths measured, how many is not known beforehand
@@ -105,13 +103,6 @@ def write_recipe(
 
 
 # --- pieces of a step ---
-
-
-def decode_images(
-    paths: Sequence[Path], first: int, file: Path, shape: tuple[int, int, int], how: Reading
-) -> list[CheckedImage | Failure]:
-    """Decode some of a log's images into the file of all."""
-    return decode_some(paths, first, file, shape, how)
 
 
 def judge_errors(scope: Scope, rows: Sequence[LogRow], images: HeldImages) -> Judged:

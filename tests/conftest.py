@@ -61,14 +61,6 @@ def workspace(tmp_path: Path) -> Workspace:
     return create_workspace(tmp_path / "plant")
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store, made once, to be copied: all migrations take a fifth of a second."""
-    store = Store(tmp_path_factory.mktemp("empty") / "fmi.duckdb")
-    store.create()
-    return store.path
-
-
 @pytest.fixture
 def store(workspace: Workspace) -> Store:
     """Its store, empty."""

@@ -525,17 +525,11 @@ def _decoded(paths: Iterable[Path], how: LogReading) -> Iterator[CheckedImage | 
 def decode_some(
     paths: Sequence[Path], first: int, file: Path, shape: tuple[int, int, int], images: Reading
 ) -> list[CheckedImage | Failure]:
-    """Decode some of a log's images into a file with room for all; the first has the place `first` in it."""
+    """Decode some of a log's images into a file with room for all; their places begin at `first` in it."""
     with file.open("r+b") as opened:
-        kept_in, done = ImageFile(file, shape, opened), list[CheckedImage | Failure]()
-        how = LogReading(images=images, kept_in=kept_in)
-        for place, found in enumerate(each_read(lambda path: _picture(path, how), paths), first):
-            picture, image = found
-            if image is not None and isinstance(picture, CheckedImage):
-                kept_in.keep_at(place, image)
-                picture = replace(picture, place=place)
-            done.append(picture)
-    return done
+        kept_in = ImageFile(file, shape, opened)
+        kept_in.go_to(first)
+        return [*_decoded(paths, LogReading(images=images, kept_in=kept_in))]
 
 
 def _picture(path: Path, how: LogReading) -> tuple[CheckedImage | Failure, NDArray[np.uint8] | None]:

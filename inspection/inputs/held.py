@@ -66,14 +66,14 @@ class ImageFile:
         return self.count - 1
 
     def make_room(self, count: int) -> Path:
-        """Make room for so many images, each at its own place; returns the file that they are written to."""
+        """Make room for so many images; returns the file that they are written to."""
         self.file.truncate(count * math.prod(self.shape))
         return Path(self.file.name)
 
-    def keep_at(self, place: int, image: NDArray[np.uint8]) -> None:
-        """Write an image at its place; other processes may write others meanwhile."""
+    def go_to(self, place: int) -> None:
+        """Go on at a place of the room that was made; other processes may write elsewhere meanwhile."""
         self.file.seek(place * math.prod(self.shape))
-        self.file.write(image.tobytes())
+        self.count = place
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,13 @@ import pytest
 from inspection.workspace.store import Store
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = Store(tmp_path_factory.mktemp("fresh") / "fmi.duckdb")
+    store.create()
+    return store.path
+
+
 @pytest.fixture
-def store(empty_store: Path, tmp_path: Path) -> Store:
-    return Store(Path(shutil.copy(empty_store, tmp_path / "fmi.duckdb")))
+def store(fresh: Path, tmp_path: Path) -> Store:
+    return Store(Path(shutil.copy(fresh, tmp_path / "fmi.duckdb")))
