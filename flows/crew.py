@@ -242,6 +242,7 @@ def _own_workers(processes: int) -> Iterator[Any]:
 
     with (
         dask.config.set(QUIET),
+        _unheard("distributed"),
         LocalCluster(
             n_workers=processes,
             threads_per_worker=1,
@@ -253,3 +254,14 @@ def _own_workers(processes: int) -> Iterator[Any]:
         ) as cluster,
     ):
         yield cluster
+
+
+@contextmanager
+def _unheard(name: str) -> Iterator[None]:
+    """Keep what a logger says from the terminal, which Prefect shows of all of them, for the block."""
+    logger = logging.getLogger(name)
+    before, logger.propagate = logger.propagate, False
+    try:
+        yield
+    finally:
+        logger.propagate = before

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -121,8 +122,13 @@ def test_of_three_workers_one_is_killed_and_a_night_finds_what_it_finds_by_itsel
 def test_a_night_has_workers_of_its_own_which_end_with_it(
     diagnosed: Diagnosed, plant: Plant, tmp_path: Path
 ) -> None:
-    mine = on_workers(plant, tmp_path / "workspace", "spread.processes = 2")
-    assert found(mine) == found(diagnosed.store.night(diagnosed.night_id))
+    """From the command line, whose terminal shows what Prefect shows of all that programs say."""
+    mine = plant.copied(tmp_path / "workspace", 'spread.runner = "dask"\nspread.processes = 2')
+    command = [sys.executable, "-m", "inspection.cli", "night", str(mine.log), "-w", str(mine.workspace.root)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, "distributed" in done.stdout + done.stderr) == (0, False), done.stderr
+    (night_id,) = mine.store.states()
+    assert found(mine.store.night(night_id)) == found(diagnosed.store.night(diagnosed.night_id))
 
 
 @dask
