@@ -62,8 +62,8 @@ def create_app(workspace: Workspace, store: Store, retraining: RetrainingStarter
     if url:
         _admit(app, AccessBook(workspace.access_path))
         app.include_router(login.router, include_in_schema=False)
-    _speak(app)
     guard(app, url)
+    _speak(app)
     _answer_problems(app)
     for kind in (inbox, nights, modes, pictures, models, manager, poc, search, guide, files):
         app.include_router(kind.router, include_in_schema=False)
@@ -78,13 +78,19 @@ def _speak(app: FastAPI) -> None:
     @app.middleware("http")
     async def _spoken(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         asked = request.query_params.get("lang", "")
-        chosen = asked if asked in LANGUAGES else request.cookies.get(LANGUAGE, "")
-        with speaking(chosen or preferred(request.headers.get("accept-language", ""))):
+        with speaking(_spoken_to(request)):
             response = await call_next(request)
         if asked in LANGUAGES:
             kept = 365 * 24 * 3600  # seconds
             response.set_cookie(LANGUAGE, asked, kept, httponly=True, samesite="strict", path="/")
         return response
+
+
+def _spoken_to(request: Request) -> str:
+    """The language in which a request is answered: as its address, its cookie or its browser asks."""
+    asked = request.query_params.get("lang", "")
+    chosen = asked if asked in LANGUAGES else request.cookies.get(LANGUAGE, "")
+    return chosen or preferred(request.headers.get("accept-language", ""))
 
 
 # --- who is let in ---
@@ -196,8 +202,10 @@ def _unavailable(request: Request, error: Exception) -> Response:
 
 
 def _failed(request: Request, error: Exception) -> Response:
-    message = (
-        "The dashboard made a mistake. What happened is written where `fmi serve` runs; report it from there."
-    )
-    with access.asking(access.NOBODY if request.app.state.url else access.AT_THIS_MACHINE):
-        return secured(_problem(request, 500, "Something went wrong", message))
+    nobody = access.NOBODY if request.app.state.url else access.AT_THIS_MACHINE
+    with speaking(_spoken_to(request)), access.asking(nobody):  # for this is said outside of all that answers
+        message = _(
+            "The dashboard made a mistake. What happened is written where `fmi serve` runs; report it from "
+            "there."
+        )
+        return secured(_problem(request, 500, _("Something went wrong"), message))

@@ -58,9 +58,9 @@ def guard(app: FastAPI, url: str) -> None:
     @app.middleware("http")
     async def _guarded(request: Request, call_next: Next) -> Response:
         if request.method == "POST" and _oversized(request):
-            return secured(PlainTextResponse("This form is larger than any page here sends.", 413))
+            return secured(PlainTextResponse(_("This form is larger than any page here sends."), 413))
         if not url and any(name in request.headers for name in FORWARDED):
-            return secured(PlainTextResponse(NO_PROXY, 403))
+            return secured(PlainTextResponse(_(NO_PROXY), 403))
         return secured(await call_next(request))
 
 

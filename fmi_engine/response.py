@@ -129,6 +129,32 @@ def fit_together(
     return tuple(strengths), explained_share(observed, together, weights)
 
 
+def shares_of_pairs(
+    observed: FloatArray, paths: Sequence[ShiftPath], offsets: FloatArray, most: float, weights: FloatArray
+) -> FloatArray:
+    """What every two changes explain together (changes, changes) at the best two of their measured strengths.
+
+    Shifts are taken to add up, and with those of a row goes its own offset (changes, filters), by a factor
+    of 0 to `most` that is fitted. Closer than `fit_together` it is not; but of changes that work against
+    each other, such as blur and noise, neither need explain anything alone, and so all pairs have to be
+    looked at: three products of matrices for all of them.
+    """
+    shifts = np.concatenate([np.stack(induced) for _, induced in paths])
+    counts = np.array([len(strengths) for strengths, _ in paths])
+    total = max(float(weights @ observed**2), LITTLE)
+    weighted, own = shifts * weights, np.repeat(np.arange(len(paths)), counts)
+    with_observed, between = weighted @ observed, weighted @ shifts.T
+    with_offset, squares = weighted @ offsets.T, (weights * offsets**2).sum(1)
+    alone = np.diag(between) - 2 * with_observed
+    along = (offsets @ (weights * observed))[own, None] - with_offset[:, own].T
+    along -= with_offset[np.arange(len(own)), own][:, None]  # of what a pair leaves, with the row's offset
+    factors = np.clip(along / np.maximum(squares[own], LITTLE)[:, None], 0, most)
+    left = alone[:, None] + alone + 2 * between - factors * (2 * along - factors * squares[own, None])
+    starts = np.cumsum(counts) - counts
+    least = np.minimum.reduceat(np.minimum.reduceat(left, starts, axis=0), starts, axis=1)
+    return np.asarray(-least / total, np.float32)
+
+
 def fit_beside(
     observed: FloatArray, path: ShiftPath, others: FloatArray, most: float, weights: FloatArray
 ) -> tuple[float, int, float]:

@@ -15,7 +15,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
-from dashboards import app
+from dashboards import app, guard
 from dashboards import modes as pages
 from flows import night
 from fmi_engine import wording
@@ -110,7 +110,7 @@ def _in_tables() -> Iterable[str | tuple[str, ...]]:
     yield from ("deployed", "retired", "candidate", "none claimed", "claimed")
     yield from (word.value for words in WORDS for word in words)
     yield from app.TITLES.values()
-    yield "Not possible"
+    yield from ("Not possible", guard.NO_PROXY)
     yield from RUN_STATES
     yield from STEPS
     yield from pages.SORTED

@@ -32,23 +32,23 @@ def claim(case: Case, ranking: Ranking, control: float) -> Diagnosis:
 
     `control` is the explained share that chance reaches.
     """
-    best = ranking.best
+    lead = ranking.lead
     doubts = tuple(_doubts(case, ranking, control)) or tuple(_last_doubts(case, ranking))
     return Diagnosis(
         claimed=not doubts,
         cause=Cause.UNKNOWN if doubts else Cause.APPEARANCE,
-        family=None if doubts else best.family,
-        operation=None if doubts else best.operation,
-        strength=None if doubts else best.strength,
-        unit=None if doubts else best.unit,
-        share=best.share if doubts else ranking.shares.blamed,
+        family=None if doubts else lead.family,
+        operation=None if doubts else lead.operation,
+        strength=None if doubts else lead.strength,
+        unit=None if doubts else lead.unit,
+        share=ranking.best.share if doubts else ranking.shares.blamed,
         matches=ranking.matches,
         control_share=control,
         unchanged_share=case.nearest.baselines.unchanged.blamed,
         nearer_share=ranking.nearest.nearer_share if ranking.nearest else None,
         doubts=doubts,
         pair=() if doubts else ranking.pair,
-        meaning="" if doubts else find_operation(best.operation).meaning,
+        meaning="" if doubts else find_operation(lead.operation).meaning,
     )
 
 

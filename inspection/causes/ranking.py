@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 
 from fmi_engine.response import fit_strengths
 from inspection import tuning
 from inspection.evidence.case import Case
-from inspection.evidence.nearest import NearestMatch, TriedOperation
+from inspection.evidence.nearest import NearestMatch, Tried
 from inspection.evidence.responses import ResponsePaths
 from inspection.evidence.shift import Shares, leading
 from inspection.findings import OperationMatch
 from inspection.operations.catalogue import Steps, find_operation
+from inspection.operations.operation import FAMILIES
 
-TriedOperations = Mapping[str, TriedOperation]
+TriedOperations = Mapping[str, Tried]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,12 @@ class Ranking:
         return self.pair or self.matches[:1]
 
     @property
+    def lead(self) -> OperationMatch:
+        """Of the best account the operation that explains most alone, at its strength there."""
+        named = {each.operation: each for each in self.account}
+        return next(named[each.operation] for each in self.matches if each.operation in named)
+
+    @property
     def shares(self) -> Shares:
         """The explained shares of the best account."""
         return shares_of(self.account[0])
@@ -52,26 +58,24 @@ def rank(case: Case) -> Ranking:
     matches = _in_order(case, trials)
     if _too_few_nearer(case, matches[0], trials):
         name = matches[0].operation
-        change = Steps(((name, trials[name].strength),))
-        trials[name] = replace(trials[name], match=case.nearest.under(change, everywhere=True))
+        match = case.nearest.under(trials[name].steps, everywhere=True)
+        trials[name] = replace(trials[name], match=match)
         matches = _in_order(case, trials)
-    pair, together = _best_pair(case, matches[0], trials)
+    pair, together = _best_pair(case, matches[0])
     first = trials.get(matches[0].operation)
     return Ranking(matches, together or (first.match if first else None), pair)
 
 
-def try_leading(case: Case) -> dict[str, TriedOperation]:
+def try_leading(case: Case) -> dict[str, Tried]:
     """Try the operations whose mean shift explains most on the nearest reference images.
 
     Each is judged at its own best strength there.
     """
-    first = leading(case.fitted, tuning.TRIED_ACCOUNTS, tuning.TRIED_MARGIN)
-    strengths = {name: case.fitted[name].strengths[0] for name in first}
-    return {
-        name: case.nearest.refined(name, case.effects[name], strength)
-        for name, strength in strengths.items()
-        if strength > 0
-    }
+    names = leading(case.fitted, tuning.TRIED_ACCOUNTS, tuning.TRIED_MARGIN)
+    strengths = {name: case.fitted[name].strengths[0] for name in names}
+    first = [Steps(((name, strength),)) for name, strength in strengths.items() if strength > 0]
+    trials = [case.nearest.refined(case.nearest.at(each, case.effects), case.effects) for each in first]
+    return {each.steps.named[0][0]: each for each in trials}
 
 
 def _too_few_nearer(case: Case, best: OperationMatch, trials: TriedOperations) -> bool:
@@ -142,9 +146,7 @@ def _equals(order: list[str], trials: TriedOperations) -> list[str]:
     return sorted(equals, key=lambda name: -explained[name])
 
 
-def _best_pair(
-    case: Case, best: OperationMatch, trials: TriedOperations
-) -> tuple[tuple[OperationMatch, ...], NearestMatch | None]:
+def _best_pair(case: Case, best: OperationMatch) -> tuple[tuple[OperationMatch, ...], NearestMatch | None]:
     """The two operations, one after the other, that explain clearly more than the best alone, if any.
 
     Whatever the best leaves over, some second operation takes a little of it: it has to take half.
@@ -152,52 +154,60 @@ def _best_pair(
     alone, gain = shares_of(best), case.settings.pair_gain
     if alone.mean + gain > 1:
         return (), None
-    found = []
-    for steps in _promising_pairs(case, trials):
-        if all(strength >= find_operation(name).grid[0] for name, strength in steps):
-            match = case.nearest.under(Steps(steps))
-            shares = match.shares
-            if shares.mean > alone.mean + gain and shares.beyond(alone) >= tuning.MOSTLY:
-                found.append((match, steps))
+    found, (pairs, effects) = [], _promising_pairs(case)
+    for steps in pairs:
+        first = case.nearest.at(steps, effects)
+        if first.match.shares.mean <= alone.mean:
+            continue  # no strength near it takes half of what that leaves
+        trial = case.nearest.refined(first, effects)
+        shares = trial.match.shares
+        faint = any(strength < find_operation(name).grid[0] for name, strength in trial.steps.named)
+        if not faint and shares.mean > alone.mean + gain and shares.beyond(alone) >= tuning.MOSTLY:
+            found.append(trial)
     if not found:
         return (), None
-    match, steps = max(found, key=lambda each: each[0].shares.mean)
-    return tuple(match_of(name, strength, match.shares) for name, strength in steps), match
+    best_pair = max(found, key=lambda each: each.match.shares.mean)
+    match = best_pair.match
+    return tuple(match_of(*step, match.shares) for step in best_pair.steps.named), match
 
 
-Pairs = list[tuple[tuple[str, float], ...]]
-
-
-def _promising_pairs(case: Case, trials: TriedOperations) -> Pairs:
-    """The pairs whose mean shift explains clearly more than that of any one, with strengths, best first.
+def _promising_pairs(case: Case) -> tuple[list[Steps], ResponsePaths]:
+    """The pairs whose mean shift explains clearly more than that of any one, best first; and all effects.
 
     They are measured in full, as the operations near the errors are.
     """
     effects, full = dict(case.effects), set(case.near)
     while True:
-        pairs = _leading_pairs(case, trials, effects)
-        more = {name for pair in pairs for name, _ in pair} - full
+        pairs = _leading_pairs(case, effects)
+        more = {name for pair in pairs for name, _ in pair.named} - full
         if not more:
-            return pairs
+            return pairs, effects
         effects |= case.in_full(sorted(more))
         full |= more
 
 
-def _leading_pairs(case: Case, trials: TriedOperations, effects: ResponsePaths) -> Pairs:
+def _leading_pairs(case: Case, effects: ResponsePaths) -> list[Steps]:
     """Of pairs as many as of single operations, from as little behind the best.
 
-    They are of different families, and one of the two was tried alone.
+    They are of different families, whose order is that in which an image comes about. Neither need explain
+    anything alone: a worse camera blurs and is noisier, and each hides in the other.
     """
+    evidence, fitted = case.evidence, case.fitted
+    names = sorted(effects, key=lambda name: FAMILIES.index(find_operation(name).family))
+    families = np.array([FAMILIES.index(find_operation(name).family) for name in names])
+    offsets = [fitted[name].offset for name in names]
+    shares = evidence.shares_of_pairs([effects[name] for name in names], offsets)
+    ahead = shares >= shares.T  # with whose offset they explain more
+    ones, others = np.nonzero(families[:, None] < families)
+    most = np.argsort(-np.maximum(shares, shares.T)[ones, others], kind="stable")[: tuning.SCREENED_PAIRS]
     together = []
-    for one, other in product(sorted(trials), sorted(effects)):
-        if other in trials and other <= one:
-            continue  # the same two, the other way round
-        if find_operation(one).family != find_operation(other).family:
-            fit = case.evidence.fit_pair(effects[one], effects[other], case.fitted[one].offset)
-            together.append((fit.share, tuple(zip((one, other), fit.strengths, strict=True))))
-    enough = max(fit.share for fit in case.fitted.values()) + case.settings.pair_gain
+    for one, other in zip(ones[most], others[most], strict=True):
+        both, offset = (names[one], names[other]), offsets[one if ahead[one, other] else other]
+        fit = evidence.fit_pair(effects[both[0]], effects[both[1]], offset)
+        together.append((fit.share, tuple(zip(both, fit.strengths, strict=True))))
+    enough = max(fit.share for fit in fitted.values()) + case.settings.pair_gain
     first = sorted((each for each in together if each[0] > enough), reverse=True)[: tuning.TRIED_ACCOUNTS]
-    return [steps for share, steps in first if share >= first[0][0] - tuning.TRIED_MARGIN]
+    return [Steps(steps) for share, steps in first if share >= first[0][0] - tuning.TRIED_MARGIN]
 
 
 def control_share(case: Case) -> float:

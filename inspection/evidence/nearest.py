@@ -23,7 +23,7 @@ from fmi_engine.response import slope_at
 from fmi_engine.types import FloatArray, Screening
 from inspection import tuning
 from inspection.evidence.place import PlaceMatch, Places
-from inspection.evidence.responses import Induced, ResponsePath, Responses, standardised
+from inspection.evidence.responses import Induced, ResponsePaths, Responses, standardised
 from inspection.evidence.shift import LITTLE, Evidence, Shares
 from inspection.evidence.subject import Subject
 from inspection.inputs.labelled import sample
@@ -104,12 +104,17 @@ class NearestMatch:
 
 
 @dataclass(frozen=True, slots=True)
-class TriedOperation:
-    """An operation as it was tried on the nearest reference images."""
+class Tried:
+    """One operation, or two, as tried on the nearest reference images."""
 
-    strength: float
+    steps: Steps
     match: NearestMatch
-    missing: float  # strength that would have to be added for nothing to be unexplained along its path
+    missing: FloatArray  # strengths that would have to be added for nothing to be unexplained along the paths
+
+    @property
+    def strength(self) -> float:
+        """That of the only operation, or of the first."""
+        return self.steps.named[0][1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,26 +188,36 @@ class NearestReferences:
         drawn = rng.multinomial(count, np.full(count, 1 / count), settings.blame.bootstrap)
         return np.asarray(drawn / count, np.float32)
 
-    def at(self, operation: str, strength: float, path: ResponsePath) -> TriedOperation:
-        """An operation, whose `path` is that of the catalogue, at a strength."""
-        match, left = self._match(Steps(((operation, strength),)), self.tried)
-        slope = slope_at(strength, path[0], [each.shift for each in path[1]])
-        weighed = self.evidence.weights * slope
-        return TriedOperation(strength, match, float(weighed @ left) / max(float(weighed @ slope), LITTLE))
+    def at(self, steps: Steps, effects: ResponsePaths) -> Tried:
+        """Operations at their strengths; `effects` are their paths, by name."""
+        match, left = self._match(steps, self.tried)
+        slopes = np.stack(
+            [
+                slope_at(strength, effects[name][0], [each.shift for each in effects[name][1]])
+                for name, strength in steps.named
+            ]
+        )
+        scale = np.sqrt(self.evidence.weights)
+        missing = np.linalg.lstsq((slopes * scale).T, left * scale, rcond=None)[0]
+        return Tried(steps, match, missing)
 
-    def refined(self, operation: str, path: ResponsePath, strength: float) -> TriedOperation:
-        """The operation at a strength, or at the one near it that this trial tells, where that is better.
+    def refined(self, first: Tried, effects: ResponsePaths) -> Tried:
+        """The operations as tried, or at the strengths near those that the trial tells, where that is better.
 
         The mean shift of all reference images tells a strength roughly: which of them a log holds changes
         with it. What the changed reference images leave of the shift tells how much further to go.
         """
-        first = self.at(operation, strength, path)
-        weakest = strength / tuning.REFINED_RANGE
-        strongest = min(strength * tuning.REFINED_RANGE, find_operation(operation).limit)
-        better = float(np.clip(strength + first.missing, weakest, strongest))
-        if abs(better - strength) < tuning.RESOLUTION * strength:
+        steps = first.steps
+        better = tuple(
+            (name, _moved(name, strength, float(missing)))
+            for (name, strength), missing in zip(steps.named, first.missing, strict=True)
+        )
+        if all(
+            abs(new - old) < tuning.RESOLUTION * old
+            for (_, new), (_, old) in zip(better, steps.named, strict=True)
+        ):
             return first
-        return min(first, self.at(operation, better, path), key=lambda each: each.match.unexplained)
+        return min(first, self.at(Steps(better), effects), key=lambda each: each.match.unexplained)
 
     def ratios(self, change: Change) -> FloatArray:
         """How far each error (errors,) is from the changed reference image of its class most like it.
@@ -270,6 +285,12 @@ class NearestReferences:
         pool = Pool(rows, labels, self.responses.normal)
         found, which, distances = nearest_in(pool, self.rows, self.evidence.weights, (self.true, self.true))
         return found, which, distances
+
+
+def _moved(name: str, strength: float, missing: float) -> float:
+    """The strength that a refinement goes to, which does not lie far from that with which it begins."""
+    strongest = min(strength * tuning.REFINED_RANGE, find_operation(name).limit)
+    return float(np.clip(strength + missing, strength / tuning.REFINED_RANGE, strongest))
 
 
 def _under(subject: Subject, change: Change, positions: NDArray[np.int64]) -> FloatArray:

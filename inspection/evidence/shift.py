@@ -5,7 +5,7 @@ is the one that all three can live with. Parts that fail under a change differ f
 it: a multiple of that offset, fitted between 0 and `MOST_OFFSET`, is added to the change's shift.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from fmi_engine.response import (
     fit_beside,
     fit_strength,
     fit_together,
+    shares_of_pairs,
     shift_at,
 )
 from fmi_engine.types import FloatArray
@@ -102,6 +103,11 @@ class Evidence:
         ]
         strengths, share = fit_together(self.observed, [*shifts, _scaled(offset)], self.weights)
         return Fit(strengths[:-1], share, offset)
+
+    def shares_of_pairs(self, paths: Sequence[ResponsePath], offsets: Sequence[FloatArray]) -> FloatArray:
+        """How much every two changes explain at measured strengths, with the offset of the row's."""
+        shifts = [(strengths, [each.shift for each in induced]) for strengths, induced in paths]
+        return shares_of_pairs(self.observed, shifts, np.stack(offsets), tuning.MOST_OFFSET, self.weights)
 
     def shares(self, induced: Induced) -> Shares:
         """How much of each view a change explains with a fitted multiple of its offset."""

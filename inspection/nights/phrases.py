@@ -207,8 +207,8 @@ def _pair_sentence(diagnosis: Diagnosis) -> str:
     best = diagnosis.matches[0]
     both = _(" and ").join(_with_strength(each) for each in diagnosis.pair)
     said = _(
-        "Two changes at once: {both} together explain {share} of what moved the blamed filters; {best} alone "
-        "{alone}."
+        "Two changes at once: {both} together explain {share} of what moved the blamed filters; {best}, "
+        "which explains most alone, {alone}."
     ).format(both=both, share=percent(diagnosis.share), best=_(best.operation), alone=percent(best.share))
     return sentences([said, _nearer_sentence(diagnosis)])
 

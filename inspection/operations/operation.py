@@ -34,28 +34,31 @@ Angles = Annotated[
 ANY, ROWS, COLUMNS = (0.0, 180.0), (0.0, 0.0), (90.0, 90.0)  # angles of lines, degrees
 
 FAMILIES = (
-    "darker",
-    "brighter",
-    "contrast",
+    "geometry",
+    "background",
+    "texture",
+    "defect contrast",
+    "defect edges",
+    "defect size",
     "side light",
     "hot spot",
     "shadow",
     "vignette",
+    "darker",
+    "brighter",
+    "contrast",
     "colour",
+    "dust",
     "defocus",
     "motion blur",
     "noise",
-    "compression",
     "line pattern",
-    "dust",
-    "texture",
-    "geometry",
-    "defect contrast",
-    "defect edges",
-    "defect size",
-    "background",
+    "compression",
 )
-"""The words in which causes are named; every operation belongs to one of them."""
+"""The words in which causes are named; every operation belongs to one of them.
+
+In the order in which an image comes about: the part, its light, the optics, the sensor and what follows.
+"""
 
 
 @dataclass(frozen=True, slots=True)

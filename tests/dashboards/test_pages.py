@@ -703,11 +703,14 @@ def test_a_verdict_that_cannot_be_written_says_why(
 
 
 @pytest.mark.usefixtures("reviewed")
-def test_a_mistake_of_ours_shows_no_traceback(visitor: Visitor, workbench: Workbench) -> None:
+@pytest.mark.parametrize(("language", "said"), [("en", "Something went wrong"), ("ja", "問題が発生しました")])
+def test_a_mistake_of_ours_shows_no_traceback(
+    visitor: Visitor, workbench: Workbench, language: str, said: str
+) -> None:
     workbench.started = {MODE_ID: None}  # type: ignore[dict-item]
-    answer = visitor.get(f"/modes/{MODE_ID}")
+    answer = visitor.get(f"/modes/{MODE_ID}?lang={language}")
     assert answer.status_code == 500
-    assert "Something went wrong" in answer.text
+    assert said in answer.text
     assert "TypeError" not in answer.text
     assert "Traceback" not in answer.text
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")

@@ -13,6 +13,7 @@ from fmi_engine.response import (
     induced_shift,
     match,
     observed_shift,
+    shares_of_pairs,
     shift_at,
     slope_at,
 )
@@ -234,7 +235,7 @@ def path(seed: int, strengths: list[float], filters: int = 60) -> tuple[list[flo
     """A bent path: the shift of every stretch has a direction of its own beside a common one."""
     rng = np.random.default_rng(seed)
     steps = np.diff([0.0, *strengths])[:, None] * (
-        rng.normal(size=filters) + rng.normal(0, 0.3, (3, filters))
+        rng.normal(size=filters) + rng.normal(0, 0.3, (len(strengths), filters))
     )
     return strengths, [row(*shift) for shift in np.cumsum(steps, 0)]
 
@@ -285,6 +286,41 @@ def test_a_second_operation_that_points_the_other_way_stays_at_zero() -> None:
 
 def test_no_change_at_all_explains_nothing() -> None:
     assert fit_together(row(0.5, 0.5), [], row(1, 1)) == ((), 0.0)
+
+
+# Every two of many
+
+
+def test_every_two_explain_what_the_best_two_of_their_strengths_do_with_an_offset() -> None:
+    """By hand: two measured strengths of each, and a fine grid of how much of the row's offset goes along."""
+    rng = np.random.default_rng(7)
+    paths = [path(seed, strengths) for seed, strengths in ((1, [1.0]), (2, [0.5, 1.0]), (3, [1.0, 2.0, 3.0]))]
+    offsets, weights = row(*rng.normal(size=180)).reshape(3, 60), row(*rng.random(60))
+    for times in (-1.0, 0.7, 5.0):  # none of the offset, some, more than is allowed
+        observed = (
+            paths[0][1][0] + paths[2][1][1] + np.float32(times) * offsets[0] + row(*rng.normal(0, 0.3, 60))
+        )
+        found = shares_of_pairs(observed, paths, offsets, 2.0, weights)
+        for one, (_, first) in enumerate(paths):
+            for other, (_, second) in enumerate(paths):
+                best = max(
+                    explained_share(observed, a + b + np.float32(factor) * offsets[one], weights)
+                    for a in first
+                    for b in second
+                    for factor in np.linspace(0, 2, 201)
+                )
+                assert found[one, other] == pytest.approx(best, abs=1e-3)
+
+
+def test_two_that_work_against_each_other_explain_what_neither_does() -> None:
+    """A blur takes what noise brings, all but a tenth of both."""
+    blur, grain = row(-1, -1, 0.1, 0), row(1, 1, 0, 0.1)
+    observed, ones = blur + grain, row(1, 1, 1, 1)
+    none = np.zeros((2, 4), np.float32)
+    alone = [fit_strength(observed, [1.0], [each], ones)[1] for each in (blur, grain)]
+    assert max(alone) < 0.02
+    both = shares_of_pairs(observed, [([1.0], [blur]), ([1.0], [grain])], none, 2.0, ones)
+    assert both[0, 1] == pytest.approx(1.0, abs=1e-5)
 
 
 # Beside one of several other shifts

@@ -113,6 +113,7 @@ def test_of_a_pair_the_shares_and_the_names_count_that_it_has_together() -> None
     pair = (match_of("dimmer lamp", 0.1, ENOUGH), match_of("defocus", 2.0, ENOUGH))
     found = claimed(alike(0.5), strength=0.1, pair=pair)  # alone too little, and faint
     assert (found.claimed, found.pair, found.share) == (True, pair, 0.9)
+    assert (found.family, found.operation, found.strength) == ("darker", *LAMP[:1], 0.1)
     doubted = claimed(alike(0.5), nearest(ENOUGH, 1), pair=pair)
     assert (doubted.claimed, doubted.pair) == (False, ())
     assert [each.named for each in doubted.doubts] == [("dimmer lamp", "defocus")]

@@ -10,8 +10,8 @@ from fmi_engine.types import FloatArray
 from inspection.causes.diagnosis import diagnose
 from inspection.causes.ranking import match_of, rank, steps_of, try_leading
 from inspection.evidence.case import Case
-from inspection.evidence.nearest import NearestMatch, NearestReferences, TriedOperation
-from inspection.evidence.responses import ResponsePath
+from inspection.evidence.nearest import NearestMatch, NearestReferences, Tried
+from inspection.evidence.responses import ResponsePaths
 from inspection.evidence.shift import Evidence, Shares
 from inspection.evidence.subject import Subject
 from inspection.nights.phrases import worded
@@ -101,10 +101,8 @@ def test_where_too_few_errors_are_nearer_every_reference_image_is_looked_at(
 
     at = NearestReferences.at
 
-    def few_nearer(
-        self: NearestReferences, operation: str, strength: float, path: ResponsePath
-    ) -> TriedOperation:
-        trial = at(self, operation, strength, path)
+    def few_nearer(self: NearestReferences, steps: Steps, effects: ResponsePaths) -> Tried:
+        trial = at(self, steps, effects)
         none = replace(trial.match.look_closer(), nearer=0)
         return replace(trial, match=replace(trial.match, look_closer=lambda: none))
 

@@ -283,11 +283,11 @@ def dimmer(found: NearestReferences, screening: Screening) -> ResponsePath:
 def test_a_strength_is_refined_on_the_nearest_reference_images(
     found: NearestReferences, screening: Screening, start: float
 ) -> None:
-    path = dimmer(found, screening)
-    first = found.at("dimmer lamp", start, path)
-    refined = found.refined("dimmer lamp", path, start)
+    effects = {"dimmer lamp": dimmer(found, screening)}
+    first = found.at(Steps((("dimmer lamp", start),)), effects)
+    refined = found.refined(first, effects)
     for trial in (first, refined):
-        again = found.under(Steps((("dimmer lamp", trial.strength),)))
+        again = found.under(trial.steps)
         assert (trial.match, trial.match.nearer) == (again, again.nearer)
     assert refined.match.unexplained < first.match.unexplained / 10
     best = min(
@@ -303,7 +303,7 @@ def test_the_strength_that_is_missing_is_the_one_that_leaves_least_along_the_pat
 ) -> None:
     path = dimmer(found, screening)
     trial, observed, weights = (
-        found.at("dimmer lamp", 1.0, path),
+        found.at(Steps((("dimmer lamp", 1.0),)), {"dimmer lamp": path}),
         found.evidence.observed,
         found.evidence.weights,
     )
@@ -315,18 +315,31 @@ def test_the_strength_that_is_missing_is_the_one_that_leaves_least_along_the_pat
     slope = slope_at(1.0, path[0], [each.shift for each in path[1]])
     explained = [
         explained_share(observed, rows.mean(0) + np.float32(missing) * slope, weights)
-        for missing in (trial.missing - 0.1, trial.missing, trial.missing + 0.1)
+        for missing in (float(trial.missing[0]) + more for more in (-0.1, 0.0, 0.1))
     ]
     assert explained[1] == max(explained)
+
+
+def test_the_strengths_of_two_are_refined_together(found: NearestReferences, screening: Screening) -> None:
+    """Of a dimmer lamp alone the second, a slight blur, goes back while the lamp goes on."""
+    effects = {
+        name: measure_in_full(found.subject, found.responses, name).path(screening.true)
+        for name in ("dimmer lamp", "defocus")
+    }
+    first = found.at(Steps((("dimmer lamp", 0.8), ("defocus", 0.8))), effects)
+    refined = found.refined(first, effects)
+    (_, lamp), (_, blur) = refined.steps.named
+    assert (lamp > 1.0, blur < 0.7) == (True, True)
+    assert refined.match.unexplained < first.match.unexplained / 2
 
 
 def test_a_refined_strength_does_not_go_far(
     found: NearestReferences, screening: Screening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = dimmer(found, screening)
+    effects = {"dimmer lamp": dimmer(found, screening)}
     for times, start, end in ((2.0, 0.3, 0.6), (1.5, 6.0, 4.0)):
         monkeypatch.setattr(tuning, "REFINED_RANGE", times)
-        refined = found.refined("dimmer lamp", path, start)
+        refined = found.refined(found.at(Steps((("dimmer lamp", start),)), effects), effects)
         assert refined.strength == pytest.approx(end)
 
 
