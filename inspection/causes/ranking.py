@@ -154,7 +154,7 @@ def _best_pair(case: Case, best: OperationMatch) -> tuple[tuple[OperationMatch, 
     alone, gain = shares_of(best), case.settings.pair_gain
     if alone.mean + gain > 1:
         return (), None
-    found, (pairs, effects) = [], _promising_pairs(case)
+    found, (pairs, effects) = [], _promising_pairs(case, _defocus_before_noise(case))
     for steps in pairs:
         first = case.nearest.at(steps, effects)
         if first.match.shares.mean <= alone.mean:
@@ -166,19 +166,36 @@ def _best_pair(case: Case, best: OperationMatch) -> tuple[tuple[OperationMatch, 
             found.append(trial)
     if not found:
         return (), None
-    best_pair = max(found, key=lambda each: each.match.shares.mean)
+    best_pair = min(found, key=lambda each: each.match.unexplained)
     match = best_pair.match
     return tuple(match_of(*step, match.shares) for step in best_pair.steps.named), match
 
 
-def _promising_pairs(case: Case) -> tuple[list[Steps], ResponsePaths]:
-    """The pairs whose mean shift explains clearly more than that of any one, best first; and all effects.
+def _defocus_before_noise(case: Case) -> list[Steps]:
+    """The two that explain most of a defocus before the noise that does so alone, or more of it.
 
-    They are measured in full, as the operations near the errors are.
+    Their shifts do not add up: what the defocus takes of fine detail the noise brings in any case. Alone the
+    noise has to make up for that, too, and so less of it explains most.
+    """
+    noises = [name for name in case.effects if find_operation(name).family == "noise"]
+    noise = max(noises, key=lambda name: case.fitted[name].share)
+    strength = max(case.fitted[noise].strengths[0], find_operation(noise).grid[0])
+    tried = [
+        Steps((("defocus", blur), (noise, times * strength)))
+        for blur in find_operation("defocus").grid
+        for times in (1.0, tuning.HIDDEN_NOISE)
+    ]
+    return sorted(tried, key=lambda steps: case.nearest.under(steps).shares.unexplained)[:2]
+
+
+def _promising_pairs(case: Case, more_pairs: Sequence[Steps]) -> tuple[list[Steps], ResponsePaths]:
+    """The pairs whose mean shift explains clearly more than that of any one, best first, and more of them.
+
+    Their operations are measured in full, as those near the errors are; with the effects of all.
     """
     effects, full = dict(case.effects), set(case.near)
     while True:
-        pairs = _leading_pairs(case, effects)
+        pairs = [*_leading_pairs(case, effects), *more_pairs]
         more = {name for pair in pairs for name, _ in pair.named} - full
         if not more:
             return pairs, effects
@@ -187,10 +204,10 @@ def _promising_pairs(case: Case) -> tuple[list[Steps], ResponsePaths]:
 
 
 def _leading_pairs(case: Case, effects: ResponsePaths) -> list[Steps]:
-    """Of pairs as many as of single operations, from as little behind the best.
+    """Of pairs as many as of single operations, from as little behind the best; one of every two families.
 
-    They are of different families, whose order is that in which an image comes about. Neither need explain
-    anything alone: a worse camera blurs and is noisier, and each hides in the other.
+    The order of the two is that in which an image comes about. Neither need explain anything alone: a worse
+    camera blurs and is noisier, and each hides in the other.
     """
     evidence, fitted = case.evidence, case.fitted
     names = sorted(effects, key=lambda name: FAMILIES.index(find_operation(name).family))
@@ -200,14 +217,16 @@ def _leading_pairs(case: Case, effects: ResponsePaths) -> list[Steps]:
     ahead = shares >= shares.T  # with whose offset they explain more
     ones, others = np.nonzero(families[:, None] < families)
     most = np.argsort(-np.maximum(shares, shares.T)[ones, others], kind="stable")[: tuning.SCREENED_PAIRS]
-    together = []
+    together: dict[tuple[str, str], tuple[float, Steps]] = {}  # the best of every two families
     for one, other in zip(ones[most], others[most], strict=True):
         both, offset = (names[one], names[other]), offsets[one if ahead[one, other] else other]
         fit = evidence.fit_pair(effects[both[0]], effects[both[1]], offset)
-        together.append((fit.share, tuple(zip(both, fit.strengths, strict=True))))
+        of = FAMILIES[families[one]], FAMILIES[families[other]]
+        if of not in together or fit.share > together[of][0]:
+            together[of] = fit.share, Steps(tuple(zip(both, fit.strengths, strict=True)))
     enough = max(fit.share for fit in fitted.values()) + case.settings.pair_gain
-    first = sorted((each for each in together if each[0] > enough), reverse=True)[: tuning.TRIED_ACCOUNTS]
-    return [Steps(steps) for share, steps in first if share >= first[0][0] - tuning.TRIED_MARGIN]
+    order = sorted(together.values(), key=lambda each: -each[0])[: tuning.TRIED_ACCOUNTS]
+    return [steps for share, steps in order if share > enough and share >= order[0][0] - tuning.TRIED_MARGIN]
 
 
 def control_share(case: Case) -> float:

@@ -109,6 +109,18 @@ def test_a_dimmer_lamp_with_a_second_fault_is_found_with_it_or_explains_it(
     assert [[each.operation for each in group] for group in groups] == [[name] for name, _ in steps]
 
 
+def test_a_worse_camera_is_two_changes_of_which_neither_explains_much(
+    here: Subject, responses: Responses
+) -> None:
+    """It blurs what the noise roughens, so that neither is near the errors without the other."""
+    case = rendered(here, responses, replace(LINE, camera=Camera(defocus=1.0, noise=0.05)))
+    found = diagnose(case)
+    assert found.claimed, worded(found).reasons
+    assert [each.family for each in found.pair] == ["defocus", "noise"]
+    alone = {each.family: each.mean_share for each in reversed(found.matches)}
+    print(found.pair, found.matches[:3], alone)
+
+
 @pytest.fixture
 def crossed(here: Subject, responses: Responses) -> Case:
     """Two crossing waves of six pixels on every image, their phases at random."""
