@@ -109,16 +109,19 @@ def test_a_dimmer_lamp_with_a_second_fault_is_found_with_it_or_explains_it(
     assert [[each.operation for each in group] for group in groups] == [[name] for name, _ in steps]
 
 
-def test_a_worse_camera_is_two_changes_of_which_neither_explains_much(
-    here: Subject, responses: Responses
+@pytest.mark.parametrize("camera", [Camera(defocus=1.8, noise=0.03), Camera(defocus=1.0, noise=0.02)])
+def test_a_worse_camera_is_a_defocus_before_noise(
+    here: Subject, responses: Responses, camera: Camera
 ) -> None:
-    """It blurs what the noise roughens, so that neither is near the errors without the other."""
-    case = rendered(here, responses, replace(LINE, camera=Camera(defocus=1.0, noise=0.05)))
+    """Their shifts do not add up, and the defocus, whose traces the noise covers, explains nothing alone."""
+    case = rendered(here, responses, replace(LINE, camera=camera))
     found = diagnose(case)
     assert found.claimed, worded(found).reasons
     assert [each.family for each in found.pair] == ["defocus", "noise"]
-    alone = {each.family: each.mean_share for each in reversed(found.matches)}
-    print(found.pair, found.matches[:3], alone)
+    assert found.pair[0].strength == pytest.approx(camera.defocus, rel=0.2)
+    alone = {each.operation: each.mean_share for each in found.matches}
+    assert alone["defocus"] < 0.2
+    assert (found.family, found.operation) in {(each.family, each.operation) for each in found.pair}
 
 
 @pytest.fixture
