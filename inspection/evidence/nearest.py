@@ -217,7 +217,7 @@ class NearestReferences:
             for (_, new), (_, old) in zip(better, steps.named, strict=True)
         ):
             return first
-        return min(first, self.at(Steps(better), effects), key=lambda each: each.match.shares.unexplained)
+        return max(first, self.at(Steps(better), effects), key=lambda each: each.match.shares.mean)
 
     def ratios(self, change: Change) -> FloatArray:
         """How far each error (errors,) is from the changed reference image of its class most like it.
