@@ -203,7 +203,7 @@ def _unavailable(request: Request, error: Exception) -> Response:
 
 def _failed(request: Request, error: Exception) -> Response:
     nobody = access.NOBODY if request.app.state.url else access.AT_THIS_MACHINE
-    with speaking(_spoken_to(request)), access.asking(nobody):  # for this is said outside of all that answers
+    with speaking(_spoken_to(request)), access.asking(nobody):  # outside of what sets them
         message = _(
             "The dashboard made a mistake. What happened is written where `fmi serve` runs; report it from "
             "there."

@@ -76,8 +76,11 @@ DEFECT_LOUD = 4.0  # times the same: all of it is a defect
 # --- ranking of operations (causes) ---
 
 TRIED_ACCOUNTS = 6  # of operations, and of pairs, at most: bounds the time of a group without a clear cause
+# On the rendered line under a worse camera (two strengths) double changes nothing; half: in one of the two
+# defocus and noise are not among the six that are tried, but where they are sought by themselves.
 SCREENED_PAIRS = 200  # of some 4,500 pairs of operations, at their measured strengths, that are then fitted
-# At 1 alone, a defocus of 1.4 px before noise of .02 is a lamp that was turned, and noise.
+# At 1 alone, a defocus of 1.4 px before noise of .02 is a lamp that was turned, and noise. On the two of the
+# line double begins with the same noise; half with a quarter less in one of them.
 HIDDEN_NOISE = 1.5  # times the noise that explains most alone, where a defocus before it is tried
 # Double: the rest of a defocus is claimed, too.
 TRIED_MARGIN = 0.1  # mean share behind the best, at most, of an account that is tried

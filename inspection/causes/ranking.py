@@ -210,23 +210,24 @@ def _leading_pairs(case: Case, effects: ResponsePaths) -> list[Steps]:
     camera blurs and is noisier, and each hides in the other.
     """
     evidence, fitted = case.evidence, case.fitted
-    names = sorted(effects, key=lambda name: FAMILIES.index(find_operation(name).family))
-    families = np.array([FAMILIES.index(find_operation(name).family) for name in names])
+    order = {name: FAMILIES.index(find_operation(name).family) for name in effects}
+    names = sorted(effects, key=order.__getitem__)
+    families = np.array([order[name] for name in names])
     offsets = [fitted[name].offset for name in names]
     shares = evidence.shares_of_pairs([effects[name] for name in names], offsets)
     ahead = shares >= shares.T  # with whose offset they explain more
     ones, others = np.nonzero(families[:, None] < families)
     most = np.argsort(-np.maximum(shares, shares.T)[ones, others], kind="stable")[: tuning.SCREENED_PAIRS]
-    together: dict[tuple[str, str], tuple[float, Steps]] = {}  # the best of every two families
+    together: dict[tuple[int, int], tuple[float, Steps]] = {}  # the best of every two families
     for one, other in zip(ones[most], others[most], strict=True):
         both, offset = (names[one], names[other]), offsets[one if ahead[one, other] else other]
         fit = evidence.fit_pair(effects[both[0]], effects[both[1]], offset)
-        of = FAMILIES[families[one]], FAMILIES[families[other]]
+        of = families[one], families[other]
         if of not in together or fit.share > together[of][0]:
             together[of] = fit.share, Steps(tuple(zip(both, fit.strengths, strict=True)))
     enough = max(fit.share for fit in fitted.values()) + case.settings.pair_gain
-    order = sorted(together.values(), key=lambda each: -each[0])[: tuning.TRIED_ACCOUNTS]
-    return [steps for share, steps in order if share > enough and share >= order[0][0] - tuning.TRIED_MARGIN]
+    first = sorted(together.values(), key=lambda each: -each[0])[: tuning.TRIED_ACCOUNTS]
+    return [steps for share, steps in first if share > enough and share >= first[0][0] - tuning.TRIED_MARGIN]
 
 
 def control_share(case: Case) -> float:

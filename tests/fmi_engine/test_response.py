@@ -292,7 +292,7 @@ def test_no_change_at_all_explains_nothing() -> None:
 
 
 def test_every_two_explain_what_the_best_two_of_their_strengths_do_with_an_offset() -> None:
-    """By hand: two measured strengths of each, and a fine grid of how much of the row's offset goes along."""
+    """By hand: all measured strengths of both, and a fine grid of how much of the row's offset goes along."""
     rng = np.random.default_rng(7)
     paths = [path(seed, strengths) for seed, strengths in ((1, [1.0]), (2, [0.5, 1.0]), (3, [1.0, 2.0, 3.0]))]
     offsets, weights = row(*rng.normal(size=180)).reshape(3, 60), row(*rng.random(60))
