@@ -178,6 +178,8 @@ def _defocus_before_noise(case: Case) -> list[Steps]:
     noise has to make up for that, too, and so less of it explains most.
     """
     noises = [name for name in case.effects if find_operation(name).family == "noise"]
+    if not noises or "defocus" not in case.effects:
+        return []
     noise = max(noises, key=lambda name: case.fitted[name].share)
     strength = max(case.fitted[noise].strengths[0], find_operation(noise).grid[0])
     tried = [
