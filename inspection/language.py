@@ -114,11 +114,11 @@ def _catalogue(code: str) -> catalogues.NullTranslations:
 
 @cache
 def _stored(code: str) -> list[tuple[re.Pattern[str], str]]:
-    """What the sentences of the store look like, those with few blanks first, and what they become."""
+    """What the sentences of the store look like, those of most words first, and what they become."""
     if code == ENGLISH:
         return []
     texts = [(str(each.id), str(each.string)) for each in _read(code) if each.context == STORED]
-    texts.sort(key=lambda both: both[0].count("{"))
+    texts.sort(key=lambda both: -sum(len(words) for words, *_ in Formatter().parse(both[0])))
     return [(re.compile(_pattern(english), re.DOTALL), text) for english, text in texts]
 
 

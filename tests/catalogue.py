@@ -22,7 +22,8 @@ from fmi_engine import wording
 from inspection import findings
 from inspection.access.roles import Role
 from inspection.access.trail import Event
-from inspection.inputs import defect_log
+from inspection.evidence import reproduced
+from inspection.inputs import defect_log, images, labels, tables
 from inspection.language import ENGLISH, LANGUAGES, STORED
 from inspection.nights import night as nights
 from inspection.nights import phrases, poc, review
@@ -101,7 +102,7 @@ def _in_tables() -> Iterable[str | tuple[str, ...]]:
     for table in (phrases.NAMED_CAUSES, phrases.CAUSES, phrases.ADVICE, phrases.AGAINST, phrases.FRACTIONS):
         yield from table.values()
     yield from (*phrases.NOUNS.values(), *phrases.COUNTED.values())
-    yield from phrases.DOUBTS.values()
+    yield from (*phrases.DOUBTS.values(), *phrases.SET_ASIDE.values())
     yield from (text for text, _ in phrases.SAID.values())
     yield from (meaning for _, _, _, meaning in (*settings_rows(), *line_rows()))
     yield from (phrases.ADVICE_UNKNOWN, phrases.SUSPECTS, phrases.SUSPECTS_UNTESTED)
@@ -123,7 +124,8 @@ def _in_tables() -> Iterable[str | tuple[str, ...]]:
 def _in_the_store() -> Iterable[str]:
     """Sentences that the store keeps, which are told again on pages."""
     yield from (*wording.REASONS.values(), *wording.UNCOMPARED.values(), wording.GUESSED, wording.INDEPENDENT)
-    yield from (*defect_log.TAKEN_FOR, *nights.SAID, night.MADE_AGAIN, night.NOT_MADE_AGAIN)
+    yield from (*defect_log.SAID, *images.SAID, *labels.SAID, *tables.SAID, reproduced.OF_ANOTHER)
+    yield from (*nights.SAID, night.MADE_AGAIN, night.NOT_MADE_AGAIN)
     yield from (*material.SAID, *retrain.SAID)
     yield from ("{count}\N{NO-BREAK SPACE}logged image", "{count}\N{NO-BREAK SPACE}logged images")
 

@@ -15,6 +15,10 @@ from inspection.inputs.images import shrunk, write_image
 from inspection.progress import Progress
 
 THUMBNAIL = 96  # pixels, the longer side
+OF_ANOTHER = (
+    "logged as {label}, but model {model} says {predicted}: the row speaks of another model or another image"
+)
+"""Why an error that the model does not make again is set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +168,7 @@ def _not_reproduced(row: LogRow, predicted: str, model: RegisteredModel) -> SetA
     return SetAside(
         row=row.row,
         reason="not_reproduced",
-        detail=(
-            f"logged as {row.predicted_label}, but model {model.model_hash[:12]} says {predicted}: "
-            "the row speaks of another model or another image"
-        ),
+        detail=OF_ANOTHER.format(label=row.predicted_label, model=model.model_hash[:12], predicted=predicted),
         image_path=str(row.image_path),
     )
 

@@ -26,7 +26,7 @@ from inspection.inputs.images import (
     read_checked,
 )
 from inspection.inputs.labels import Meaning, meaning
-from inspection.inputs.paths import PathMap, path_map
+from inspection.inputs.paths import ADVICE, PathMap, path_map
 from inspection.inputs.tables import CSV, JSON_LINES, PARQUET, Table, Use, check_once, folded, read_table
 from inspection.workspace.files import replacing, sha256_of
 from inspection.workspace.settings import DEFAULT_TABLES, TableSettings
@@ -34,6 +34,34 @@ from inspection.workspace.settings import DEFAULT_TABLES, TableSettings
 TAKEN_FOR = (  # of one row, of several
     "label '{label}' was taken for class '{name}' in {rows} row",
     "label '{label}' was taken for class '{name}' in {rows} rows",
+)
+# Why a row is set aside.
+EMPTY = "{column} is empty"
+UNVERIFIED = "no label by an operator"
+LEFT_TO_A_PERSON = "the model left the part to a person ('{undecided}'), who said {label}"
+NO_FILE = "there is no file {path}"
+OTHER_FILE = "image_sha256 is {logged}, the file's is {found}"
+SUPERSEDED = "says '{label}'; of the same image row {row} says '{other}', and was verified later"
+NO_ERROR = "both labels are '{label}'"
+DUPLICATE = "row {row} has the same image and labels"
+CONFLICT = "the same image has different true labels (row: label): {said}"
+MANY_CONFLICT = (
+    "the same image has different true labels in {rows} rows (label: rows, the first of them): {said}"
+)
+MORE_CONFLICT = f"{MANY_CONFLICT} and {{more}} more labels"
+SAID = (
+    *(
+        EMPTY,
+        UNVERIFIED,
+        LEFT_TO_A_PERSON,
+        NO_FILE,
+        f"{NO_FILE}{ADVICE}",
+        OTHER_FILE,
+        SUPERSEDED,
+        NO_ERROR,
+        DUPLICATE,
+    ),
+    *(CONFLICT, MANY_CONFLICT, MORE_CONFLICT, *TAKEN_FOR),
 )
 REASONS = (
     "malformed",  # a line that is no row, or a row without an image path or a predicted label
@@ -429,17 +457,18 @@ def _labelled(number: int, cells: _Cells, root: Path, words: _Words, folders: Pa
     spelt = ours["image_path"]
     for name in ("image_path", "predicted_label"):
         if not ours[name]:
-            return SetAside(number, "malformed", f"{name} is empty", spelt or None)
+            return SetAside(number, "malformed", EMPTY.format(column=name), spelt or None)
     if not ours["true_label"]:
-        return SetAside(number, "not_verified", "no label by an operator", spelt)
+        return SetAside(number, "not_verified", UNVERIFIED, spelt)
     said = words.predicted(ours["predicted_label"])
     if words.undecided and said.class_name == words.undecided:
-        detail = f"the model left the part to a person ('{words.undecided}'), who said {ours['true_label']}"
+        detail = LEFT_TO_A_PERSON.format(undecided=words.undecided, label=ours["true_label"])
         return SetAside(number, "undecided", detail, spelt)
     labels = {}
     for name, meant in (("predicted_label", said), ("true_label", words.meaning(ours["true_label"]))):
         if meant.class_name is None:
-            return SetAside(number, "unknown_class", f"{name} {meant.complaint}", spelt)
+            detail = meant.complaint(name, ours[name], words.class_names)
+            return SetAside(number, "unknown_class", detail, spelt)
         labels[name] = meant.class_name
     words.count((ours["predicted_label"], ours["true_label"]))
     path = locate_image(root, folders.here(spelt))
@@ -548,7 +577,7 @@ def _why_not_read(path: Path, error: Exception) -> Failure:
     """The reason and the detail for setting aside a row whose image gave this error."""
     if is_file(path):
         return "unreadable_image", f"{error}"
-    return "missing_image", f"there is no file {path}"
+    return "missing_image", NO_FILE.format(path=path)
 
 
 def _with_picture(entry: _Entry, picture: CheckedImage | Failure | None, folders: PathMap) -> _Checked:
@@ -560,7 +589,8 @@ def _with_picture(entry: _Entry, picture: CheckedImage | Failure | None, folders
             reason, detail + folders.advice(entry.spelt) if reason == "missing_image" else detail
         )
     if entry.logged not in ("", picture.sha256):
-        return entry.aside("hash_mismatch", f"image_sha256 is {entry.logged}, the file's is {picture.sha256}")
+        detail = OTHER_FILE.format(logged=entry.logged, found=picture.sha256)
+        return entry.aside("hash_mismatch", detail)
     return replace(entry, row=replace(entry.row, image=picture), picture=picture.sha256)
 
 
@@ -577,15 +607,12 @@ def _settled(entries: Sequence[_Entry]) -> Iterator[_Checked]:
         if verdict.conflict:
             yield entry.aside("conflicting", verdict.conflict)
         elif row.true_label != verdict.true_label:
-            yield entry.aside(
-                "superseded",
-                f"says '{row.true_label}'; of the same image row {verdict.row} says '{verdict.true_label}', "
-                "and was verified later",
-            )
+            detail = SUPERSEDED.format(label=row.true_label, row=verdict.row, other=verdict.true_label)
+            yield entry.aside("superseded", detail)
         elif not entry.is_error:
-            yield entry.aside("not_an_error", f"both labels are '{row.true_label}'")
+            yield entry.aside("not_an_error", NO_ERROR.format(label=row.true_label))
         elif says in kept:
-            yield entry.aside("duplicate", f"row {kept[says]} has the same image and labels")
+            yield entry.aside("duplicate", DUPLICATE.format(row=kept[says]))
         else:
             kept[says] = row.row
             yield entry
@@ -613,15 +640,12 @@ _NO_DATE = datetime.min.replace(tzinfo=UTC)
 
 
 def _contradiction(rows: Sequence[LogRow]) -> str:
-    differ = "the same image has different true labels"
     if len(rows) <= NAMED_ROWS:
-        return f"{differ}: " + ", ".join(f"row {row.row} says '{row.true_label}'" for row in rows)
+        return CONFLICT.format(said=", ".join(f"{row.row}: '{row.true_label}'" for row in rows))
     first: dict[str, int] = {}
     for row in rows:
         first.setdefault(row.true_label, row.row)
     counts = Counter(row.true_label for row in rows).most_common()
-    said = ", ".join(
-        f"{count} say '{label}' (first row {first[label]})" for label, count in counts[:NAMED_ROWS]
-    )
-    more = f" and {len(counts) - NAMED_ROWS} more labels" if len(counts) > NAMED_ROWS else ""
-    return f"{differ} in {len(rows)} rows: {said}{more}"
+    said = ", ".join(f"'{label}': {count} ({first[label]})" for label, count in counts[:NAMED_ROWS])
+    more = len(counts) - NAMED_ROWS
+    return (MORE_CONFLICT if more > 0 else MANY_CONFLICT).format(rows=len(rows), said=said, more=more)

@@ -10,6 +10,9 @@ _DELIMITERS = ",;\t|"
 _STATED = re.compile(r'"?sep=([,;\t|:])"?[,;\t|:]*\n', re.IGNORECASE)  # Excel's first line
 _SEARCHED = 20  # lines in which the header is sought, below the preamble of a camera or an export
 _UNCLOSED = "a quotation mark is not closed in this line"
+_MISFIT = "Expected Number of Columns: {columns} Found: {found}"
+SAID = (_UNCLOSED, _MISFIT)
+"""Why a line is no row."""
 
 Places = Callable[[Sequence[str]], list[int] | None]
 """Where the columns stand that every row needs; None where one of them is missing."""
@@ -146,5 +149,5 @@ def _misfit(cells: Sequence[str], header: Header) -> str:
     columns = len(header.columns)
     lacks = len(cells) < header.least and any(map(str.strip, cells))
     if lacks or any(map(str.strip, cells[columns:])):
-        return f"Expected Number of Columns: {columns} Found: {len(cells)}"
+        return _MISFIT.format(columns=columns, found=len(cells))
     return ""

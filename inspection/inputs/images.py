@@ -36,6 +36,60 @@ DIM = 8  # times below white, the brightest of all images of floating-point numb
 AHEAD = 4 * DECODERS  # images decoded before their turn, at most: bounds the memory
 LONGEST_SIDE = 1_000_000  # pixels that the libraries below OpenCV take without a word on the terminal
 
+# Why an image is not read.
+_SEVERAL = (
+    "{path}: the file holds {pictures} pictures of one size; expected one. Which of them shows the part is "
+    "not known: write each to a file of its own, and log those"
+)
+_DAMAGED = "{path}: the image file is cut short or damaged; copy it again from its source"
+_OF_A_KIND = (
+    "{path}: the image file is cut short or damaged, or of a kind that is not read ({kind}). Copy it again "
+    "from its source; if it is whole, save it without compression, or with LZW or Deflate"
+)
+_NO_IMAGE = (
+    "{path}: not an image, or one that is cut short or damaged; copy it again from its source, or give one "
+    "of {suffixes} that another program can open"
+)
+_OTHER_VALUES = (
+    "{path}: its values are {values}; expected whole numbers of 8 or 16 bits, grey or colour, or "
+    "floating-point numbers. How bright such values should look is not known: convert the image before "
+    "logging it"
+)
+_TOO_LARGE = (
+    "{path}: the image is {width} x {height} pixels, and at most {most} megapixels are read; if it is meant "
+    "to be so large, raise most_megapixels under [images] in fmi.toml"
+)
+_TOO_LONG = (
+    "{path}: the image is {width} x {height} pixels, and no side may be longer than {most:,}: cut it into "
+    "parts"
+)
+_ABOVE_WHITE = "{path}: its brightest value is {brightest}, above {white}, which is white; "
+_ABOVE_DEPTH = (
+    f"{_ABOVE_WHITE}the line's bit depth is {{depth}}: if its camera uses more bits, set bit_depth under "
+    "[images] in fmi.toml, which then holds for all its images"
+)
+_ABOVE_OWN = f"{_ABOVE_WHITE}so says the file itself, and is wrong: write it anew"
+_UNKNOWN_DEPTH = (
+    "{path}: its values have 16 bits, and how many of these the camera uses is not known: none of the images "
+    "that the model was registered with has 16 bits, or an earlier version did not measure it. Set bit_depth "
+    "under [images] in fmi.toml (12 for most cameras), or register the model again with images as the camera "
+    "writes them"
+)
+_NOT_FINITE = (
+    "{path}: some of its values are no finite numbers (NaN or infinity), which have no brightness; write 0, "
+    "or what stands for a missing measurement, before logging the image"
+)
+_OUTSIDE = (
+    "{path}: its values are floating-point numbers from {low:g} to {high:g}; 0 is black and {white:g} is "
+    "white. Where another value is white in this line's images (255, 4095, 65535), set float_white under "
+    "[images] in fmi.toml, which then holds for all of them; where values lie below 0, convert the images "
+    "before logging them"
+)
+SAID = (
+    *(_SEVERAL, _DAMAGED, _OF_A_KIND, _NO_IMAGE, _OTHER_VALUES, _TOO_LARGE, _TOO_LONG, _ABOVE_DEPTH),
+    *(_ABOVE_OWN, _UNKNOWN_DEPTH, _NOT_FINITE, _OUTSIDE),
+)
+
 # A bad file gets one message, ours; OpenCV would print its own to stderr (5.0 moved the switch).
 getattr(cv2.utils, "logging", cv2).setLogLevel(0)
 
@@ -248,22 +302,16 @@ def decoded(path: Path, data: bytes, how: Reading) -> tuple[Values, Header]:
         raise _no_image(path, "")
     _check_size(path, header, how)
     if header.pictures > 1:
-        raise ImageError(
-            f"{path}: the file holds {header.pictures} pictures of one size; expected one. Which of them "
-            "shows the part is not known: write each to a file of its own, and log those"
-        )
+        raise ImageError(_SEVERAL.format(path=path, pictures=header.pictures))
     whole = decodable(data)
     if whole is None:
-        raise ImageError(f"{path}: the image file is cut short or damaged; copy it again from its source")
+        raise ImageError(_DAMAGED.format(path=path))
     image = _values(path, whole, header)
     if image is None or image.size == 0:
         raise _no_image(path, header.kind)
     if image.dtype not in _READ or (image.dtype == np.uint8 and header.bits > 8):
-        raise ImageError(
-            f"{path}: its values are {image.dtype}{header.kind and f' ({header.kind})'}; expected whole "
-            "numbers of 8 or 16 bits, grey or colour, or floating-point numbers. How bright such values "
-            "should look is not known: convert the image before logging it"
-        )
+        values = f"{image.dtype}{header.kind and f' ({header.kind})'}"
+        raise ImageError(_OTHER_VALUES.format(path=path, values=values))
     channels = image.reshape(*image.shape[:2], -1)
     return channels[:, :, :3] if header.opaque else channels, header
 
@@ -284,26 +332,17 @@ _READ = (np.uint8, np.uint16, np.float32, np.float64)
 
 def _no_image(path: Path, kind: str) -> ImageError:
     if kind:
-        return ImageError(
-            f"{path}: the image file is cut short or damaged, or of a kind that is not read ({kind}). Copy "
-            "it again from its source; if it is whole, save it without compression, or with LZW or Deflate"
-        )
-    return ImageError(
-        f"{path}: not an image, or one that is cut short or damaged; copy it again from its source, or "
-        f"give one of {', '.join(IMAGE_SUFFIXES)} that another program can open"
-    )
+        return ImageError(_OF_A_KIND.format(path=path, kind=kind))
+    return ImageError(_NO_IMAGE.format(path=path, suffixes=", ".join(IMAGE_SUFFIXES)))
 
 
 def _check_size(path: Path, header: Header, how: Reading) -> None:
     """Raise ImageError where an image is larger than allowed: before it is decoded, not after."""
-    size = f"{path}: the image is {header.width} x {header.height} pixels"
+    size = {"path": path, "width": header.width, "height": header.height}
     if header.width * header.height > how.most_megapixels * 1_000_000:
-        raise ImageError(
-            f"{size}, and at most {how.most_megapixels} megapixels are read; if it is meant to be so large, "
-            "raise most_megapixels under [images] in fmi.toml"
-        )
+        raise ImageError(_TOO_LARGE.format(**size, most=how.most_megapixels))
     if max(header.width, header.height) > LONGEST_SIDE:
-        raise ImageError(f"{size}, and no side may be longer than {LONGEST_SIDE:,}: cut it into parts")
+        raise ImageError(_TOO_LONG.format(**size, most=LONGEST_SIDE))
 
 
 def _white(path: Path, values: Values, header: Header, how: Reading) -> float:
@@ -313,15 +352,8 @@ def _white(path: Path, values: Values, header: Header, how: Reading) -> float:
         return how.float_white
     white, brightest = _whole_white(path, values, header, how), int(values[:, :, :3].max())
     if brightest > white:
-        remedy = (
-            f"the line's bit depth is {how.bit_depth}: if its camera uses more bits, set bit_depth under "
-            "[images] in fmi.toml, which then holds for all its images"
-            if header.is_open
-            else "so says the file itself, and is wrong: write it anew"
-        )
-        raise ImageError(
-            f"{path}: its brightest value is {brightest}, above {white}, which is white; {remedy}"
-        )
+        said = _ABOVE_DEPTH if header.is_open else _ABOVE_OWN
+        raise ImageError(said.format(path=path, brightest=brightest, white=white, depth=how.bit_depth))
     return white
 
 
@@ -329,7 +361,7 @@ def _whole_white(path: Path, values: Values, header: Header, how: Reading) -> in
     """The value that is white, of whole numbers."""
     if header.is_open:
         if how.bit_depth is None and not _fills(values, 8):  # 8 bits spread over 16 say it by themselves
-            raise _unknown_depth(path)
+            raise ImageError(_UNKNOWN_DEPTH.format(path=path))
         return (1 << (how.bit_depth or 16)) - 1
     if header.white is not None:
         return header.white
@@ -338,30 +370,13 @@ def _whole_white(path: Path, values: Values, header: Header, how: Reading) -> in
     return 255 if values.dtype == np.uint8 else 65535
 
 
-def _unknown_depth(path: Path) -> ImageError:
-    return ImageError(
-        f"{path}: its values have 16 bits, and how many of these the camera uses is not known: none of the "
-        "images that the model was registered with has 16 bits, or an earlier version did not measure it. "
-        "Set bit_depth under [images] in fmi.toml (12 for most cameras), or register the model again with "
-        "images as the camera writes them"
-    )
-
-
 def _check_range(path: Path, values: Values, white: float) -> None:
     """Raise ImageError where floating-point values lie outside black and white, or are no numbers."""
     low, high = float(values.min()), float(values.max())
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ImageError(
-            f"{path}: some of its values are no finite numbers (NaN or infinity), which have no brightness; "
-            "write 0, or what stands for a missing measurement, before logging the image"
-        )
+        raise ImageError(_NOT_FINITE.format(path=path))
     if low < 0 or high > white:
-        raise ImageError(
-            f"{path}: its values are floating-point numbers from {low:g} to {high:g}; 0 is black and "
-            f"{white:g} is white. Where another value is white in this line's images (255, 4095, 65535), set "
-            "float_white under [images] in fmi.toml, which then holds for all of them; where values lie "
-            "below 0, convert the images before logging them"
-        )
+        raise ImageError(_OUTSIDE.format(path=path, low=low, high=high, white=white))
 
 
 def _fills(values: Values, bits: int) -> bool:

@@ -12,13 +12,32 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 _BOOLEANS = ("true", "false")
 
 
+# What is said of a label that means no class.
+_NO_CLASS = "{column} '{label}' is no class of the model ({classes}); if it "
+PLANTS_WORD = (
+    f"{_NO_CLASS}is the plant's word for one, map it in fmi.toml under [defect_log.labels]; if it stands for "
+    "several, register the model with a decision that says so (fmi help decisions)"
+)
+ALIKE = f"{_NO_CLASS}means {{meant}}, add it to the map [defect_log.labels] in fmi.toml: {{line}}"
+SAID = (PLANTS_WORD, ALIKE)
+
+
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """The class that a label means, or what to say where it means none."""
+    """The class that a label means, or what it may have been meant for."""
 
     class_name: str | None
     as_spelt: bool = True  # the label is the class's name or a word of the label map
-    complaint: str = ""
+    alike: tuple[str, ...] = ()  # classes that it may mean, where it means none
+
+    def complaint(self, column: str, label: str, class_names: Sequence[str]) -> str:
+        """What to say of a label that means none of the classes."""
+        known = {"column": column, "label": label, "classes": ", ".join(class_names)}
+        if not self.alike:
+            return PLANTS_WORD.format(**known)
+        meant = " / ".join(f"'{name}'" for name in self.alike)
+        line = f"labels = {{ {toml_text(label)} = {toml_text(self.alike[0])} }}"
+        return ALIKE.format(**known, meant=meant, line=line)
 
 
 def meaning(label: str, class_names: Sequence[str], label_map: Mapping[str, str]) -> Meaning:
@@ -35,19 +54,7 @@ def meaning(label: str, class_names: Sequence[str], label_map: Mapping[str, str]
     if len(same) == 1:
         return Meaning(same.pop(), as_spelt=False)
     alike = same or {name for word, name in words.items() if _folded(word) == _folded(label)}
-    return Meaning(None, complaint=_complaint(label, sorted(alike), class_names))
-
-
-def _complaint(label: str, alike: Sequence[str], class_names: Sequence[str]) -> str:
-    no_class = f"'{label}' is no class of the model ({', '.join(class_names)})"
-    if not alike:
-        return (
-            f"{no_class}; if it is the plant's word for one, map it in fmi.toml under [defect_log.labels]; "
-            "if it stands for several, register the model with a decision that says so (fmi help decisions)"
-        )
-    meant = " or ".join(f"'{name}'" for name in alike)
-    line = f"labels = {{ {toml_text(label)} = {toml_text(alike[0])} }}"
-    return f"{no_class}; if it means {meant}, add it to the map [defect_log.labels] in fmi.toml: {line}"
+    return Meaning(None, alike=tuple(sorted(alike)))
 
 
 def _folded(text: str) -> str:

@@ -16,6 +16,10 @@ _WINDOWS = re.compile(r"[A-Za-z]:|//")  # a drive or a share begins so
 _WHOLE = re.compile(
     r"[A-Za-z]:[\\/]|[\\/]|~[^\\/]*[\\/]|[A-Za-z][A-Za-z0-9+.-]+:/"
 )  # not relative to the log
+ADVICE = (
+    "; mount the drive, or where it is a path of another machine, say where its folder lies here, "
+    "in the map [defect_log.paths] of fmi.toml: paths = {{ {folder} = '/folder/here' }}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,7 @@ class PathMap:
         if not _WHOLE.match(spelt) or any(_is_in(slashed, theirs) for theirs, _ in self.folders):
             return ""
         folder = re.sub(r"[\\/][^\\/]*$", "", spelt) or "/"
-        return (
-            "; mount the drive, or where it is a path of another machine, say where its folder lies here, "
-            "in the map [defect_log.paths] of fmi.toml: "
-            f"paths = {{ {toml_text(folder)} = '/folder/here' }}"
-        )
+        return ADVICE.format(folder=toml_text(folder))
 
 
 def path_map(folders: Mapping[str, str]) -> PathMap:

@@ -10,6 +10,8 @@ import duckdb
 
 from inspection.errors import InspectionError, LogError
 from inspection.findings import SetAside
+from inspection.inputs import delimited
+from inspection.inputs import text as texts
 from inspection.inputs.delimited import HeaderError, find_header, longest_cell, records
 from inspection.inputs.formulas import as_meant
 from inspection.inputs.images import is_file
@@ -21,6 +23,9 @@ PARQUET = (".parquet",)
 JSON_LINES = (".jsonl", ".ndjson")
 JSON = (".json", *JSON_LINES)  # a .json file may hold one array
 DATABASE = (".duckdb", ".db")
+_TWICE, _NO_OBJECT = "a key stands in it twice", "not a JSON object"
+SAID = tuple(f"{why}: {{line}}" for why in (*delimited.SAID, *texts.SAID, _TWICE, _NO_OBJECT))
+"""What is said of lines that are no rows."""
 
 
 def folded(name: str) -> str:
@@ -224,11 +229,11 @@ def _read_objects(file: _File, text: str, how: str, lines: Sequence[str]) -> Tab
     for number, ((kind, keys), (cells,)) in enumerate(zip(kinds, values, strict=True), start=1):
         line = lines[number - 1] if lines else f"element {number}"
         if kind == "OBJECT" and len(set(keys)) < len(keys):
-            table.malformed.append(_malformed(number, "a key stands in it twice", line))
+            table.malformed.append(_malformed(number, _TWICE, line))
         elif kind == "OBJECT":
             table.rows.append((number, cells))
         elif kind != "NULL":
-            table.malformed.append(_malformed(number, "not a JSON object", line))
+            table.malformed.append(_malformed(number, _NO_OBJECT, line))
     return table
 
 

@@ -9,6 +9,10 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 _DOS_END = b"\x1a"  # programs of old write it where a file ends
 _REPLACED = "\ufffd"  # what stands for bytes that are no text
 _OTHER = re.compile(r"[^\x00-\x7f]")
+_NO_TEXT = "bytes that are no {encoding} text"
+_NUL = "NUL bytes, as a power loss leaves them"
+SAID = (_NO_TEXT, _NUL)
+"""Why a line could not be read."""
 # What plants write in cp1252: an accented letter or two in a Latin word, and a letter or a sign by itself.
 _ACCENTED = "[À-ÖØ-öø-ÿŒœŠšŽž]"
 _LATIN = re.compile(
@@ -55,10 +59,10 @@ def read_text(data: bytes) -> Text:
         pass
     if data.startswith(_UTF16):
         lines = _parted(data.decode("utf-16", "replace"))
-        broken = {i: "bytes that are no UTF-16 text" for i, line in enumerate(lines) if _REPLACED in line}
+        broken = {i: _NO_TEXT.format(encoding="UTF-16") for i, line in enumerate(lines) if _REPLACED in line}
     else:
         lines, broken = _decoded(data)
-    nul = {i: "NUL bytes, as a power loss leaves them" for i, line in enumerate(lines) if "\0" in line}
+    nul = {i: _NUL for i, line in enumerate(lines) if "\0" in line}
     bad = dict(sorted((broken | nul).items()))
     return Text([line.replace("\0", _REPLACED) for line in lines] if nul else lines, bad)
 
@@ -78,7 +82,7 @@ def _decoded(data: bytes) -> tuple[list[str], dict[int, str]]:
             line = row.decode(encoding)
         except UnicodeDecodeError:
             line = row.decode(encoding, "replace")
-            bad[i] = f"bytes that are no {encoding.upper()} text"
+            bad[i] = _NO_TEXT.format(encoding=encoding.upper())
         lines.append(line.rstrip("\r\n") + "\n")
     return lines, bad
 

@@ -242,6 +242,11 @@ def sentences(said: Iterable[str]) -> str:
     return _(" ").join(each for each in said if each)
 
 
+def set_aside_in_words(reason: str) -> str:
+    """Why a row is set aside."""
+    return _(SET_ASIDE[reason])
+
+
 def capital(text: str) -> str:
     """The text as a sentence begins."""
     return text[:1].upper() + text[1:]
@@ -281,6 +286,23 @@ def doubt_in_words(doubt: Doubt) -> str:
         errors=doubt.errors,
         amount=f"{doubt.found:.3g} {_(doubt.unit)}".rstrip(),
     )
+
+
+SET_ASIDE = {
+    "malformed": "no row of the log's table",
+    "not_verified": "no verdict by an operator yet",
+    "unknown_class": "a label that is no class of the model",
+    "missing_image": "the image is not there",
+    "unreadable_image": "the image cannot be read",
+    "hash_mismatch": "the image is not the one that was inspected",
+    "conflicting": "rows of one image contradict each other",
+    "superseded": "a later verdict says otherwise",
+    "not_an_error": "the model was right",
+    "undecided": "the model left the part to a person",
+    "duplicate": "a row says the same again",
+    "not_reproduced": "the model does not make this error again",
+}
+"""Why a row is set aside, by `defect_log.REASONS`."""
 
 
 DOUBTS = {
@@ -962,6 +984,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "prose": prose,
     "reach": reach,
     "recipe_in_words": recipe_in_words,
+    "set_aside_in_words": set_aside_in_words,
     "setting_rows": setting_rows,
     "signed": signed,
     "strength_in_words": strength_in_words,

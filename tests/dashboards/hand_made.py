@@ -90,9 +90,9 @@ def make_night(workspace: Workspace) -> Night:
         settings={"blame": {"filters": 20}, "compute": {"device": "auto"}, "defect_log": {"columns": {}}},
         seconds={"read the defect log": 0.84, "blame": 42.2, "invert": 185.0},
         set_aside=(
-            SetAside(17, "image missing", "no such file", "/plant/line3/17.png"),
-            SetAside(23, "image missing", "no such file", "/plant/line3/23.png"),
-            SetAside(31, "not yet verified", "verdict is empty"),
+            SetAside(17, "missing_image", "there is no file /plant/line3/17.png", "/plant/line3/17.png"),
+            SetAside(23, "missing_image", "there is no file /plant/line3/23.png", "/plant/line3/23.png"),
+            SetAside(31, "not_verified", "no label by an operator"),
         ),
         modes=(_claimed_mode(pictures), _withheld_mode(pictures)),
         unclustered=_errors(pictures, "lone", 1, "pit", "scratch", ErrorKind.CONFUSION, 90.0),

@@ -87,6 +87,21 @@ LOST = "2 of 30 rows that are or may be errors could not be used"
             "記録画像2枚は学習に使いません：ラベルが疑わしいため。確認してください",
         ),
         ("what no version has said", "what no version has said"),
+        (
+            "there is no file /a/b; c.png",
+            "ファイル/a/b; c.pngがありません",
+        ),
+        (
+            "there is no file C:/a.png; mount the drive, or where it is a path of another machine, say where "
+            "its folder lies here, in the map [defect_log.paths] of fmi.toml: "
+            "paths = { 'C:/' = '/folder/here' }",
+            "ファイルC:/a.pngがありません。ドライブをマウントするか、別のマシンのパスであれば、そのフォルダがこのマシンの"
+            "どこにあるかをfmi.tomlの[defect_log.paths]に記してください： paths = { 'C:/' = '/folder/here' }",
+        ),
+        (
+            "Expected Number of Columns: 3 Found: 2: 1.png;good",
+            "列の数が3であるべきところ、2です： 1.png;good",
+        ),
     ],
 )
 def test_sentences_of_the_store_are_told_again(kept: str, told: str) -> None:

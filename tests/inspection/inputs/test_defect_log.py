@@ -15,6 +15,7 @@ from inspection.inputs.defect_log import (
     read_defect_log,
     write_defect_log,
 )
+from inspection.language import retold, speaking
 from inspection.workspace.files import sha256_of
 from tests.inspection.inputs.files import looked_at
 from tests.inspection.inputs.logs import HEADER, kept, logged, read, reasons
@@ -127,6 +128,8 @@ def test_bad_rows_together_keep_their_numbers(plant: Path, capfd: pytest.Capture
         number for number, (_, reason) in enumerate(ROWS, 1) if not reason
     ]
     assert {aside.reason for aside in log.set_aside} < set(REASONS)
+    with speaking("ja"):
+        assert all(retold(aside.detail) != aside.detail for aside in log.set_aside)
     assert capfd.readouterr().err == ""
 
 
@@ -288,8 +291,7 @@ def test_conflicts_cost_every_row_of_the_image(plant: Path) -> None:
         (9, "unknown_class"),
     ]
     assert log.set_aside[0].detail == (
-        "the same image has different true labels: "
-        "row 1 says 'stain', row 3 says 'scratch', row 4 says 'stain'"
+        "the same image has different true labels (row: label): 1: 'stain', 3: 'scratch', 4: 'stain'"
     )
 
 
@@ -370,8 +372,8 @@ def test_a_conflict_of_many_rows_counts_them(plant: Path) -> None:
     log = read(logged(plant, "\n".join([HEADER, *rows])))
     assert len(log.set_aside) == 6000
     assert {each.detail for each in log.set_aside} == {
-        "the same image has different true labels in 6000 rows: "
-        "4000 say 'good' (first row 2), 2000 say 'stain' (first row 1)"
+        "the same image has different true labels in 6000 rows (label: rows, the first of them): "
+        "'good': 4000 (2), 'stain': 2000 (1)"
     }
 
 

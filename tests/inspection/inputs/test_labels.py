@@ -44,10 +44,11 @@ def test_a_word_of_the_map_counts_before_a_class_and_may_be_written_otherwise() 
          "labels = { 'Good' = 'good' }"),
         ("it's", "if it is the plant's word for one, map it in fmi.toml under [defect_log.labels]; "
          "if it stands for several, register the model with a decision that says so (fmi help decisions)"),
-        ("ng", "if it means 'NG' or 'Ng', add it to the map [defect_log.labels] in fmi.toml: "
+        ("ng", "if it means 'NG' / 'Ng', add it to the map [defect_log.labels] in fmi.toml: "
          "labels = { 'ng' = 'NG' }"),
     ],
 )  # fmt: skip
 def test_a_label_that_means_none_is_told_the_likely_one(label: str, ends: str) -> None:
-    complaint = meaning(label, ["good", "NG", "Ng"], {}).complaint
-    assert complaint == f"'{label}' is no class of the model (good, NG, Ng); {ends}"
+    classes = ["good", "NG", "Ng"]
+    complaint = meaning(label, classes, {}).complaint("true_label", label, classes)
+    assert complaint == f"true_label '{label}' is no class of the model (good, NG, Ng); {ends}"

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from inspection.findings import Cause, Diagnosis, Doubt, DoubtKind, OperationMatch
-from inspection.nights.phrases import NBSP, sentence, strength_in_words
+from inspection.inputs.defect_log import REASONS
+from inspection.nights.phrases import NBSP, SET_ASIDE, sentence, strength_in_words
 from inspection.operations.catalogue import CATALOGUE, find_operation
 from inspection.operations.operation import Operation
 
@@ -77,3 +78,7 @@ def test_equals_are_named_together() -> None:
         "veil of stray light (10 % of the light shows nothing). The first explains 80 % of"
     )
     assert said.endswith("These errors do not tell which of them it is; the recipe holds each.")
+
+
+def test_why_a_row_is_set_aside_is_said_in_words() -> None:
+    assert [*SET_ASIDE] == [*REASONS]

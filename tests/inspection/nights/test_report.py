@@ -243,10 +243,11 @@ def test_the_report_begins_with_counts_and_cause(night: Night, workspace: Worksp
 def test_it_says_what_was_set_aside_and_why(night: Night, workspace: Workspace) -> None:
     text = words(written(night, workspace))
     assert (
-        "3 rows of the defect log could not be used. Reason Rows image missing 2 not yet verified 1" in text
+        "3 rows of the defect log could not be used. Reason Rows the image is not there missing_image 2 "
+        "no verdict by an operator yet not_verified 1" in text
     )
-    assert "17 image missing no such file /plant/line3/17.png" in text
-    assert "31 not yet verified verdict is empty –" in text
+    assert "17 the image is not there there is no file /plant/line3/17.png" in text
+    assert "31 no verdict by an operator yet no label by an operator –" in text
 
 
 def test_an_error_shows_its_labels_kind_and_margin(night: Night, workspace: Workspace) -> None:
@@ -629,6 +630,8 @@ def test_a_report_speaks_the_language_of_the_settings(workspace: Workspace) -> N
     assert '<html lang="ja">' in text
     assert "誤判定10件" in text
     assert "errors:" not in text
+    assert "ファイル/plant/line3/17.pngがありません" in text
+    assert "no label by an operator" not in text
 
 
 def test_all_errors_stand_beside_the_report_and_the_first_in_it(workspace: Workspace) -> None:
