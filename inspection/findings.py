@@ -329,6 +329,12 @@ class Diagnosis:
         """Whether the cause was read off the errors, because no operation explains them."""
         return self.measured is not None and self.measured == self.operation
 
+    @property
+    def mean_share(self) -> float:
+        """The mean of the three explained shares of the account; of a measured cause its only one."""
+        account = () if self.measured_alone else self.pair or self.matches[:1]
+        return account[0].mean_share if account else self.share
+
 
 @dataclass(frozen=True, slots=True)
 class RecipeStep:

@@ -83,6 +83,7 @@ class ModeRecipe:
     folder: Path  # where its textures lie
     sha256: str  # of the file
     errors: int  # of the failure mode: what it counts beside the others
+    explained: float = 0.0  # mean share of their shift that the cause explains
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Material:
     arm: Arm | None = None  # alone, without a competition
     right_read: int = 0  # parts that the logs say went right, whether or not they judge
     mode_of: dict[int, str] = field(default_factory=dict)  # the failure mode of a logged row; none: by itself
+    explained: float = 0.0  # share of the errors' shift that the recipes' causes explain, over all errors
 
     @cached_property
     def line(self) -> Labelled:
@@ -194,6 +196,7 @@ def gather_material(
         arm=request.arm,
         right_read=sum(night.right_read for night in nights),
         mode_of={row: mode for row, (_, mode) in enumerate(joining) if mode},
+        explained=sum(each.errors * each.explained for each in recipes) / _errors(modes, alone),
     )
 
 
@@ -334,8 +337,14 @@ def _recipes(
             notes.append(RECIPE_LEFT_OUT.format(mode=mode.mode_id, judgement=judgement))
             continue
         path = workspace.root / mode.recipe.path
-        found.append(ModeRecipe(load_recipe(path), path.parent, mode.recipe.sha256, len(mode.errors)))
+        recipe, explained = load_recipe(path), mode.diagnosis.mean_share
+        found.append(ModeRecipe(recipe, path.parent, mode.recipe.sha256, len(mode.errors), explained))
     return tuple(found)
+
+
+def _errors(modes: Sequence[FailureMode], alone: Sequence[LoggedError]) -> int:
+    """How many errors were asked for, at least one."""
+    return max(1, sum(len(mode.errors) for mode in modes) + len(alone))
 
 
 def _unseen(

@@ -204,7 +204,9 @@ class RecipeSettings(Section):
     weakest: float = Field(0.2, gt=0, description="lowest strength drawn, as a multiple of the fitted one")
     strongest: float = Field(1.6, gt=0, description="highest strength drawn, as a multiple of the fitted one")
     logged_share: Share = Field(
-        0.1, description="of the training images that logged ones take, repeated, where any join"
+        0.1,
+        description="of the training images that logged ones take, repeated, beside recipes that explain the "
+        "errors in full; up to twice as many where they explain less",
     )
     textures: Count = Field(24, description="residual textures that go along with a recipe, at most")
     examples: Count = Field(4, description="before and after pictures in the report")

@@ -52,7 +52,7 @@ from inspection.retraining.gate import decide
 from inspection.retraining.material import Material, ModeRecipe
 from inspection.workspace.files import sha256_of
 from inspection.workspace.settings import Settings
-from tests.benchmarks.diagnosing import describe, find_modes, recipe_of
+from tests.benchmarks.diagnosing import describe, explained, find_modes, recipe_of
 from tests.benchmarks.faults.__main__ import QUICK, chosen_faults
 from tests.benchmarks.faults.nights import planted_log, under
 from tests.benchmarks.kept import Kept, Result, bar, code, exit_code
@@ -216,6 +216,7 @@ def material_of(case: Case, most: int, right: bool) -> Material:
         right=case.log.right if right and case.log.right else none,
         right_read=len(case.log.right) if right and case.log.right else 0,
         paths={},
+        explained=explained(case.described),
     )
 
 

@@ -1,5 +1,6 @@
 """A night of the benchmark, diagnosed by the same library functions that the flow's tasks call."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,12 @@ def describe(world: World, log: Log, modes: list[Mode]) -> dict[str, Any]:
     }
 
 
+def explained(night: Mapping[str, Any]) -> float:
+    """The share of the errors' shift that causes with a recipe explain, over all errors of a night."""
+    found = sum(each["errors"] * each["explained"] for each in night["modes"] if each["recipe"])
+    return float(found) / max(1, int(night["errors"]))
+
+
 def _describe_mode(log: Log, mode: Mode) -> dict[str, Any]:
     found, best = mode.found, mode.found.matches[0]
     planted = log.planted[mode.rows]
@@ -89,6 +96,7 @@ def _describe_mode(log: Log, mode: Mode) -> dict[str, Any]:
         "strength": best.strength,
         "equals": {each.operation: each.strength for each in found.matches if each.alternative},
         "shares": [best.share, best.overall_share, best.look_share],
+        "explained": found.mean_share,
         "measured": found.measured,
         "pair": [each.operation for each in found.pair],
         "pair_families": [each.family for each in found.pair],

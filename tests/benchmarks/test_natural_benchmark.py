@@ -16,7 +16,6 @@ from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import write_image
 from inspection.inputs.sample_line import Lamp, SampleLine, write_images
 from inspection.models import first_model
-from inspection.retraining.arms import LOGGED_ALONE
 from tests.benchmarks.natural import __main__ as benchmark
 from tests.benchmarks.natural import scores
 from tests.benchmarks.natural.arms import ARMS, Arm, arms_of, generic_augmentation
@@ -78,6 +77,7 @@ def mode(operation: str, *, recipe: str | None = None, errors: int = 10) -> Json
         "family": "brighter",
         "operation": operation,
         "strength": 0.5,
+        "explained": 0.9,
         "recipe": recipe,
     }
 
@@ -191,7 +191,7 @@ def test_a_class_that_falls_is_told() -> None:
 def test_without_a_claim_the_recipe_does_nothing_and_the_log_stands_alone() -> None:
     found = arms_of(night(mode("noise"), forced=("lamp", "gamma")), 0.1)
     assert found["recipe"] == found["nothing"] == Arm()
-    assert found["recipe_logged"] == found["logged_all"] == Arm(logged=50, share=LOGGED_ALONE)
+    assert found["recipe_logged"] == found["logged_all"] == Arm(logged=50, share=0.2)
     assert (found["logged_10"].logged, found["logged_35"].logged) == (10, 35)
     assert found["forced lamp"] == Arm((("lamp.yaml", 1),))
     assert {*ARMS} - {"before"} == {name for name in found if not name.startswith("forced ")}
@@ -199,9 +199,11 @@ def test_without_a_claim_the_recipe_does_nothing_and_the_log_stands_alone() -> N
 
 def test_every_claim_has_a_training_of_its_own_and_all_go_into_the_nights_recipe() -> None:
     modes = mode("gamma", recipe="a.yaml", errors=30), mode("noise"), mode("lamp", recipe="b.yaml", errors=5)
-    found = arms_of(night(*modes, errors=20), 0.1)
+    found = arms_of(night(*modes, errors=35), 0.1)
     assert found["recipe"] == Arm((("a.yaml", 30), ("b.yaml", 5)))
-    assert found["recipe_logged"] == Arm((("a.yaml", 30), ("b.yaml", 5)), logged=20, share=0.1)
+    assert found["recipe_logged"].recipes == (("a.yaml", 30), ("b.yaml", 5))
+    assert found["recipe_logged"].logged == 35
+    assert found["recipe_logged"].share == pytest.approx(0.15)
     assert (found["claim 1"], found["claim 3"]) == (Arm((("a.yaml", 1),)), Arm((("b.yaml", 1),)))
     assert "claim 2" not in found
     assert found["logged_35"] == found["logged_all"]  # the log holds no more

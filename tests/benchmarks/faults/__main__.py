@@ -285,7 +285,8 @@ def _retraining(world: World, fault: Fault, name: str, count: int, steps: int, k
     rng = np.random.default_rng([world.seed, 4])
     unlabelled = nights.under(world.logs.images, [fault] * len(world.logs), 1.0, rng)
     judging = judging_images(world, fault, 1.0)
-    material = Material(fault, 1.0, logged, classes, unlabelled, judging, recipe)
+    explained = modes[0].found.mean_share if recipe else 0.0
+    material = Material(fault, 1.0, logged, classes, unlabelled, judging, recipe, explained)
     arms = {"before": measure(material, world.subject.classifier)}
     for arm in ARMS:
         train = partial(train_arm, world, material, arm, epochs)

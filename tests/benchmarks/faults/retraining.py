@@ -15,7 +15,7 @@ from inspection.inputs.labelled import Labelled
 from inspection.models.comparison import right
 from inspection.models.training import Augmentation, mixed
 from inspection.recipes.recipe import load_recipe, sample_generators
-from inspection.retraining.arms import LOGGED_ALONE, renormalised, with_recipe
+from inspection.retraining.arms import logged_share, renormalised, with_recipe
 from inspection.workspace.settings import Settings
 from tests.benchmarks.candidates import fine_tune
 from tests.benchmarks.faults.nights import under
@@ -50,6 +50,7 @@ class Material:
     unlabelled: NDArray[np.uint8]  # the line's images under the fault
     judging: Mapping[str, Labelled]  # images that nobody trained on: faulted, drifted and clean
     recipe: Path | None  # None: the night claimed no cause
+    explained: float  # share of the errors' shift that the recipe's cause explains
 
 
 def train_arm(world: World, material: Material, arm: str, epochs: int) -> Classifier:
@@ -64,9 +65,10 @@ def train_arm(world: World, material: Material, arm: str, epochs: int) -> Classi
         "recipe_logged": recipe,
         "ceiling": [_true_fault(material, world.seed)],
     }
-    share = {"logged": LOGGED_ALONE, "generic_logged": LOGGED_ALONE}.get(arm, 0.0)
-    if arm == "recipe_logged":  # as `fmi retrain` does; without a recipe the log has to mend it alone
-        share = world.subject.settings.recipe.logged_share if recipe else LOGGED_ALONE
+    share = 0.0
+    if arm.endswith("logged"):  # as `fmi retrain` does; without a recipe the log has to mend it alone
+        explained = material.explained if arm == "recipe_logged" and recipe else 0.0
+        share = logged_share(world.subject.settings.recipe.logged_share, explained)
     data = mixed(world.train, material.logged, share, world.seed)
     return fine_tune(world, changes.get(arm, []), data, epochs)
 

@@ -19,10 +19,11 @@ from inspection.inputs.labelled import Labelled
 from inspection.models.training import Augmentation, mixed
 from inspection.progress import Progress
 from inspection.recipes.recipe import load_recipe, sample_generators
-from inspection.retraining.arms import LOGGED_ALONE, with_recipes
+from inspection.retraining.arms import logged_share, with_recipes
 from inspection.retraining.material import ModeRecipe
 from inspection.workspace.files import sha256_of, write_whole
 from tests.benchmarks.candidates import epochs_of, fine_tune
+from tests.benchmarks.diagnosing import explained
 from tests.benchmarks.natural.night import Shift, log_of
 
 FEW, SOME = 10, 35  # logged images
@@ -62,11 +63,11 @@ class Arm:
     ceiling: bool = False  # every image of the line, with its label, logged or not
 
 
-def arms_of(night: Night, recipe_logged_share: float) -> dict[str, Arm]:
+def arms_of(night: Night, share: float) -> dict[str, Arm]:
     """The arms of a night that train, by name; `forced NAME` for each of its operations that is forced.
 
     Without a claim the night's recipes are none: that arm does nothing, and with the log it is
-    the log alone.
+    the log alone. `share` is that of the settings: see `logged_share`.
     """
     errors = int(night["errors"])
     recipes = tuple((each["recipe"], each["errors"]) for each in night["modes"] if each["recipe"])
@@ -76,11 +77,11 @@ def arms_of(night: Night, recipe_logged_share: float) -> dict[str, Arm]:
     return {
         "nothing": Arm(),
         "generic": Arm(generic=True),
-        **{name: _logged(min(count, errors)) for name, count in logged.items()},
+        **{name: _logged(min(count, errors), share) for name, count in logged.items()},
         "recipe": Arm(recipes),
-        "recipe_logged": Arm(recipes, logged=errors, share=recipe_logged_share if errors else 0.0)
+        "recipe_logged": Arm(recipes, logged=errors, share=logged_share(share, explained(night)))
         if recipes
-        else _logged(errors),
+        else _logged(errors, share),
         "ceiling": Arm(ceiling=True),
         **{name: Arm(alone) for name, alone in (claims | forced).items()},
     }
@@ -91,8 +92,8 @@ def claimed(night: Night) -> dict[int, str]:
     return {number: each["recipe"] for number, each in enumerate(night["modes"], 1) if each["recipe"]}
 
 
-def _logged(count: int) -> Arm:
-    return Arm(logged=count, share=LOGGED_ALONE) if count else Arm()
+def _logged(count: int, share: float) -> Arm:
+    return Arm(logged=count, share=logged_share(share, 0.0)) if count else Arm()
 
 
 # --- training ---
