@@ -37,11 +37,14 @@ def decoding() -> Decoding | None:
     return _decode if crew().has_workers else None
 
 
-def _decode(paths: Sequence[Path], how: LogReading) -> Iterator[CheckedImage | Failure]:
+def _decode(sources: Sequence[Path | str], how: LogReading) -> Iterator[CheckedImage | Failure]:
     kept_in = how.kept_in
     assert kept_in is not None, "a night holds the images of its log"
-    file = kept_in.make_room(len(paths))
-    pieces = ((paths[i : i + BATCH], i, file, kept_in.shape, how.images) for i in range(0, len(paths), BATCH))
+    file = kept_in.make_room(len(sources))
+    pieces = (
+        (sources[i : i + BATCH], i, file, kept_in.shape, how.images, how.copies)
+        for i in range(0, len(sources), BATCH)
+    )
     for done in crew().each(decode_some, pieces):
         yield from done
 

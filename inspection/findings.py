@@ -464,7 +464,7 @@ class RightPart:
     """A part of a defect log that the model took for what the operator says it is."""
 
     row: int  # 1-based data row of the log
-    image_path: str  # absolute; nobody has looked whether it is there
+    image_path: str  # absolute, or an address; nobody has looked whether it is there
     label: str
 
 

@@ -23,13 +23,14 @@ from inspection import findings
 from inspection.access.roles import Role
 from inspection.access.trail import Event
 from inspection.evidence import reproduced
-from inspection.inputs import defect_log, images, labels, tables
+from inspection.inputs import addresses, defect_log, images, labels, tables
 from inspection.language import ENGLISH, LANGUAGES, STORED
 from inspection.nights import night as nights
 from inspection.nights import phrases, poc, review
 from inspection.operations.catalogue import CATALOGUE
 from inspection.operations.operation import FAMILIES
 from inspection.retraining import material, retrain
+from inspection.workspace import files
 from inspection.workspace.settings import line_rows, settings_rows
 from tests.conftest import REPOSITORY
 
@@ -124,7 +125,9 @@ def _in_tables() -> Iterable[str | tuple[str, ...]]:
 def _in_the_store() -> Iterable[str]:
     """Sentences that the store keeps, which are told again on pages."""
     yield from (*wording.REASONS.values(), *wording.UNCOMPARED.values(), wording.GUESSED, wording.INDEPENDENT)
-    yield from (*defect_log.SAID, *images.SAID, *labels.SAID, *tables.SAID, reproduced.OF_ANOTHER)
+    for part in (addresses, defect_log, files, images, labels, tables):
+        yield from part.SAID
+    yield reproduced.OF_ANOTHER
     yield from (*nights.SAID, night.MADE_AGAIN, night.NOT_MADE_AGAIN)
     yield from (*material.SAID, *retrain.SAID)
     yield from ("{count}\N{NO-BREAK SPACE}logged image", "{count}\N{NO-BREAK SPACE}logged images")

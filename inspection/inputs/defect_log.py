@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from inspection.errors import ImageError, LogError
 from inspection.findings import NO_OFFSET, LogContext, SetAside
+from inspection.inputs.addresses import Copies, NotThereError, is_address, joined
 from inspection.inputs.formulas import as_text
 from inspection.inputs.held import HeldImages, ImageFile
 from inspection.inputs.images import (
@@ -131,6 +132,7 @@ class CheckedImage:
 
     sha256: str
     place: int | None = None  # among the images that were kept
+    copy: Path | None = None  # of an image that has an address
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ class LogRow:
 
     row: int  # data row in the file, from 1; blank rows count, the header does not
     inspection_id: str
-    image_path: Path  # absolute
+    image_path: Path  # absolute; of an error whose image has an address that of its copy
     predicted_label: str
     true_label: str
     score: float | None  # as logged; None where absent or no finite number
@@ -148,15 +150,21 @@ class LogRow:
     verified_at: datetime | None = None  # as captured_at
     more: Mapping[str, str] = field(default_factory=dict)  # what the log says beside, by its own column names
     image: CheckedImage | None = field(default=None, compare=False)  # of an error
+    address: str = ""  # of the image, where it lies in an object store or on a server
+
+    @property
+    def source(self) -> Path | str:
+        """Where the image is read from."""
+        return self.address or self.image_path
 
     @property
     def said(self) -> LogContext:
-        """What the log says beside the image and the labels."""
+        """What the log says beside the image and the labels, and the address of its image."""
         return LogContext(
             captured_at=self.captured_at,
             score=self.score,
             verified_at=self.verified_at,
-            more=dict(self.more),
+            more=dict(self.more) | ({"address": self.address} if self.address else {}),
             **self.context,
         )
 
@@ -176,7 +184,7 @@ class DefectLog:
 
 Failure = tuple[str, str]
 """Of an image that cannot be read: reason, detail."""
-Decoding = Callable[[Sequence[Path], "LogReading"], Iterable[CheckedImage | Failure]]
+Decoding = Callable[[Sequence[Path | str], "LogReading"], Iterable[CheckedImage | Failure]]
 """Decodes images and keeps them; gives what each is, or why it cannot be read, in order."""
 
 
@@ -184,7 +192,8 @@ Decoding = Callable[[Sequence[Path], "LogReading"], Iterable[CheckedImage | Fail
 class LogReading:
     """How a plant's log is read, beside the names of its columns."""
 
-    images_root: Path | None = None  # where relative image paths start; None: the log's folder
+    images_root: Path | str | None = None  # folder or address where relative paths start; None: the log's
+    copies: Copies | None = None  # of images that have an address; None: none is read
     label_map: Mapping[str, str] = field(default_factory=dict)  # the plant's word -> class name
     paths: Mapping[str, str] = field(default_factory=dict)  # a folder as the log spells it -> where it lies
     query: str | None = None  # on a DuckDB file: the SELECT that gives the log
@@ -451,7 +460,7 @@ class _Words:
         )
 
 
-def _labelled(number: int, cells: _Cells, root: Path, words: _Words, folders: PathMap) -> _Checked:
+def _labelled(number: int, cells: _Cells, root: Path | str, words: _Words, folders: PathMap) -> _Checked:
     """Make a row of cells that name an image and two classes of the model."""
     ours = cells.ours
     spelt = ours["image_path"]
@@ -471,7 +480,7 @@ def _labelled(number: int, cells: _Cells, root: Path, words: _Words, folders: Pa
             return SetAside(number, "unknown_class", detail, spelt)
         labels[name] = meant.class_name
     words.count((ours["predicted_label"], ours["true_label"]))
-    path = locate_image(root, folders.here(spelt))
+    address, path = _located(root, folders.here(spelt))
     score, captured_at = _number(ours.get("score", "")), _instant(ours.get("captured_at", ""))
     verified_at = _instant(ours.get("verified_at", ""))
     read = {"score": score, "captured_at": captured_at, "verified_at": verified_at}
@@ -487,8 +496,20 @@ def _labelled(number: int, cells: _Cells, root: Path, words: _Words, folders: Pa
         context={name: ours[name] for name in _CONTEXT if ours.get(name)},
         verified_at=verified_at,
         more=cells.more | {name: text for name, text in as_text.items() if text},
+        address=address,
     )
     return _Entry(row, spelt, ours.get("image_sha256", "").lower())
+
+
+def _located(root: Path | str, spelt: str) -> tuple[str, Path]:
+    """The address of an image, empty where it has none, and its path."""
+    if is_address(spelt):
+        return spelt, Path(spelt)
+    if isinstance(root, Path):
+        return "", locate_image(root, spelt)
+    if Path(spelt).is_absolute():
+        return "", Path(spelt)
+    return joined(root, spelt), Path(spelt)
 
 
 def _number(text: str) -> float | None:
@@ -533,18 +554,18 @@ def _with_pictures(
     rows_of = defaultdict(list)
     for entry in entries:
         if entry.is_error:
-            rows_of[entry.row.image_path].append(entry)
-    pictures: dict[Path, CheckedImage | Failure] = {}
+            rows_of[entry.row.source].append(entry)
+    pictures: dict[Path | str, CheckedImage | Failure] = {}
     found = how.decoded([*rows_of], how) if how.decoded else _decoded(rows_of, how)
-    for path, picture in zip(rows_of, found, strict=True):
-        pictures[path] = picture
-        tell(len(rows_of[path]))
+    for source, picture in zip(rows_of, found, strict=True):
+        pictures[source] = picture
+        tell(len(rows_of[source]))
     for entry in entries:
-        yield _with_picture(entry, pictures.get(entry.row.image_path), folders)
+        yield _with_picture(entry, pictures.get(entry.row.source), folders)
 
 
-def _decoded(paths: Iterable[Path], how: LogReading) -> Iterator[CheckedImage | Failure]:
-    for picture, image in each_read(lambda path: _picture(path, how), paths):
+def _decoded(sources: Iterable[Path | str], how: LogReading) -> Iterator[CheckedImage | Failure]:
+    for picture, image in each_read(lambda source: _picture(source, how), sources):
         if how.kept_in and image is not None and isinstance(picture, CheckedImage):
             yield replace(picture, place=how.kept_in.keep(image))
         else:
@@ -552,46 +573,64 @@ def _decoded(paths: Iterable[Path], how: LogReading) -> Iterator[CheckedImage | 
 
 
 def decode_some(
-    paths: Sequence[Path], first: int, file: Path, shape: tuple[int, int, int], images: Reading
+    sources: Sequence[Path | str],
+    first: int,
+    file: Path,
+    shape: tuple[int, int, int],
+    images: Reading,
+    copies: Copies | None,
 ) -> list[CheckedImage | Failure]:
     """Decode some of a log's images into a file with room for all; their places begin at `first` in it."""
     with file.open("r+b") as opened:
         kept_in = ImageFile(file, shape, opened)
         kept_in.go_to(first)
-        return [*_decoded(paths, LogReading(images=images, kept_in=kept_in))]
+        return [*_decoded(sources, LogReading(images=images, kept_in=kept_in, copies=copies))]
 
 
-def _picture(path: Path, how: LogReading) -> tuple[CheckedImage | Failure, NDArray[np.uint8] | None]:
+def _picture(source: Path | str, how: LogReading) -> tuple[CheckedImage | Failure, NDArray[np.uint8] | None]:
     """Return what an image that can be read is, else why it cannot; and the image, where it is to be kept."""
     try:
+        path, copy = _at_hand(source, how)
         if how.kept_in is None:
-            return CheckedImage(check_image(path, how.images)), None
+            return CheckedImage(check_image(path, how.images), copy=copy), None
         *size, channels = how.kept_in.shape
         sha256, image = read_checked(path, (size[0], size[1]), channels, how.images)
-        return CheckedImage(sha256), image
+        return CheckedImage(sha256, copy=copy), image
     except (ImageError, OSError, ValueError) as error:
-        return _why_not_read(path, error), None
+        return _why_not_read(source, error), None
 
 
-def _why_not_read(path: Path, error: Exception) -> Failure:
+def _at_hand(source: Path | str, how: LogReading) -> tuple[Path, Path | None]:
+    """The path of an image, and the same where it is a copy's."""
+    if isinstance(source, Path):
+        return source, None
+    if how.copies is None:
+        raise NotThereError(NO_FILE.format(path=source))
+    copy = how.copies.fetch(source, how.images.most_megabytes)
+    return copy, copy
+
+
+def _why_not_read(source: Path | str, error: Exception) -> Failure:
     """The reason and the detail for setting aside a row whose image gave this error."""
-    if is_file(path):
+    if isinstance(error, NotThereError):
+        return "missing_image", f"{error}"
+    if isinstance(source, str) or is_file(source):
         return "unreadable_image", f"{error}"
-    return "missing_image", NO_FILE.format(path=path)
+    return "missing_image", NO_FILE.format(path=source)
 
 
 def _with_picture(entry: _Entry, picture: CheckedImage | Failure | None, folders: PathMap) -> _Checked:
     if picture is None:
-        return replace(entry, picture=entry.logged or str(entry.row.image_path))
+        return replace(entry, picture=entry.logged or str(entry.row.source))
     if isinstance(picture, tuple):
         reason, detail = picture
-        return entry.aside(
-            reason, detail + folders.advice(entry.spelt) if reason == "missing_image" else detail
-        )
+        mapped = reason == "missing_image" and not entry.row.address
+        return entry.aside(reason, detail + folders.advice(entry.spelt) if mapped else detail)
     if entry.logged not in ("", picture.sha256):
         detail = OTHER_FILE.format(logged=entry.logged, found=picture.sha256)
         return entry.aside("hash_mismatch", detail)
-    return replace(entry, row=replace(entry.row, image=picture), picture=picture.sha256)
+    row = replace(entry.row, image=picture, image_path=picture.copy or entry.row.image_path)
+    return replace(entry, row=row, picture=picture.sha256)
 
 
 def _settled(entries: Sequence[_Entry]) -> Iterator[_Checked]:

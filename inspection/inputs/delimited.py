@@ -11,7 +11,8 @@ _STATED = re.compile(r'"?sep=([,;\t|:])"?[,;\t|:]*\n', re.IGNORECASE)  # Excel's
 _SEARCHED = 20  # lines in which the header is sought, below the preamble of a camera or an export
 _UNCLOSED = "a quotation mark is not closed in this line"
 _MISFIT = "Expected Number of Columns: {columns} Found: {found}"
-SAID = (_UNCLOSED, _MISFIT)
+_AFTER = "'{delimiter}' expected after '\"'"  # the words of Python's csv
+SAID = (_UNCLOSED, _MISFIT, _AFTER)
 """Why a line is no row."""
 
 Places = Callable[[Sequence[str]], list[int] | None]

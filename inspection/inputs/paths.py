@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from inspection.errors import LogError
+from inspection.inputs.addresses import is_address
 from inspection.workspace.settings import toml_text
 
 _WINDOWS = re.compile(r"[A-Za-z]:|//")  # a drive or a share begins so
@@ -34,7 +35,7 @@ class PathMap:
         for theirs, ours in self.folders:
             if _is_in(slashed, theirs):
                 return f"{ours}/{slashed[len(theirs) :].lstrip('/')}"
-        return slashed if _is_address(spelt) else spelt
+        return slashed if _is_file_address(spelt) else spelt
 
     def advice(self, spelt: str) -> str:
         """What to do where an image is not there; empty for one that is mapped, or relative to the log."""
@@ -52,8 +53,12 @@ def path_map(folders: Mapping[str, str]) -> PathMap:
             "[defect_log.paths] maps an empty path, or to one; expected for example "
             "'Z:\\images' = '/mnt/images'. defect_log.images_root says where relative paths start"
         )
-    pairs = [(_slashed(theirs).rstrip("/"), str(Path(ours).expanduser())) for theirs, ours in folders.items()]
+    pairs = [(_slashed(theirs).rstrip("/"), _ours(ours)) for theirs, ours in folders.items()]
     return PathMap(tuple(sorted(pairs, key=lambda pair: -len(pair[0]))))
+
+
+def _ours(spelt: str) -> str:
+    return spelt.rstrip("/") if is_address(spelt) else str(Path(spelt).expanduser())
 
 
 def _is_in(slashed: str, folder: str) -> bool:
@@ -66,11 +71,11 @@ def _is_in(slashed: str, folder: str) -> bool:
 def _slashed(spelt: str) -> str:
     """With forward slashes, and as a path where it is an address."""
     slashed = spelt.replace("\\", "/")
-    if not _is_address(spelt):
+    if not _is_file_address(spelt):
         return slashed
     path = unquote(re.sub("^file:(//localhost(?=/)|//(?=/))?", "", slashed, flags=re.IGNORECASE))
     return path[1:] if re.match("/[A-Za-z]:", path) else path
 
 
-def _is_address(spelt: str) -> bool:
+def _is_file_address(spelt: str) -> bool:
     return spelt.lower().startswith("file:")

@@ -26,6 +26,7 @@ from inspection.findings import (
     RightPart,
     SetAside,
 )
+from inspection.inputs.addresses import Copies, is_address
 from inspection.inputs.defect_log import Decoding, DefectLog, LogReading, LogRow, read_defect_log
 from inspection.inputs.held import hold
 from inspection.inputs.images import reading
@@ -260,14 +261,24 @@ def read_log(
             tables=site.workspace.settings.tables,
             sha256=night.log_sha256,
             undecided=rule.undecided,
+            copies=copies(site.workspace),
             kept_in=file,
             decoded=decoded,
         )
         return read_defect_log(Path(night.log_path), settings.columns, model.class_names, how, progress)
 
 
-def _root(workspace: Workspace, spelt: str) -> Path | None:
-    """Where relative image paths start; a relative place counts from the workspace."""
+def copies(workspace: Workspace) -> Copies:
+    """The copies of images that have an address, and the stores that the settings name."""
+    settings = workspace.settings.defect_log
+    named = (settings.images_root, *settings.paths.values())
+    return Copies(workspace.copies, tuple(each.rstrip("/") for each in named if is_address(each)))
+
+
+def _root(workspace: Workspace, spelt: str) -> Path | str | None:
+    """Where relative image paths start; a relative folder counts from the workspace."""
+    if is_address(spelt):
+        return spelt
     return workspace.root / Path(spelt).expanduser() if spelt else None
 
 
@@ -405,7 +416,7 @@ def _some(right: Sequence[LogRow]) -> tuple[RightPart, ...]:
     ordered = sorted(right, key=lambda row: (row.true_label, row.row))
     most = min(MOST_RIGHT, len(ordered))
     chosen = [ordered[i * len(ordered) // most] for i in range(most)]
-    return tuple(RightPart(row.row, str(row.image_path), row.true_label) for row in chosen)
+    return tuple(RightPart(row.row, str(row.source), row.true_label) for row in chosen)
 
 
 def _message(results: Results) -> str:

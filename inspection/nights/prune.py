@@ -5,7 +5,9 @@ there as a whole or not at all, whenever the process ends: files that were left 
 """
 
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +16,8 @@ from inspection.findings import OldNight
 from inspection.nights.night import Site
 from inspection.workspace.files import bytes_of
 from inspection.workspace.folder import Workspace
+
+DAY = 24 * 60 * 60  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,28 @@ def prune(site: Site, before: datetime) -> Plan:
     for night in (*removed, *planned.left):
         for path in _files(site.workspace, night):
             _remove(path)
+    if removed:
+        _forget_copies(site)
     return Plan(
         goes=tuple(each for each in planned.goes if each.night_id in removed),
         stays=planned.stays,
         left=planned.left,
         bytes_of=planned.bytes_of,
     )
+
+
+def _forget_copies(site: Site) -> None:
+    """Remove copies of images in object stores that no error of a night is any more.
+
+    A night that runs may have fetched what it has not stored yet: copies of the last day stay.
+    """
+    known, recent = site.store.image_paths(), time.time() - DAY
+    for path in site.workspace.copies.glob("*/*/*"):
+        if str(path) not in known and path.stat().st_mtime < recent:
+            path.unlink(missing_ok=True)
+            for folder in (path.parent, path.parent.parent):
+                with suppress(OSError):  # it holds others
+                    folder.rmdir()
 
 
 def _files(workspace: Workspace, night_id: str) -> Iterator[Path]:

@@ -23,11 +23,12 @@ from inspection.findings import (
     RegisteredModel,
     Relabel,
 )
+from inspection.inputs.addresses import Copies, is_address
 from inspection.inputs.image_sets import LabelledImage
 from inspection.inputs.images import Reading, check_image, each_read, reading
 from inspection.inputs.labelled import Labelled, load_images, sample
 from inspection.models.registry import as_decided, spec_of
-from inspection.nights.night import MOST_RIGHT
+from inspection.nights.night import MOST_RIGHT, copies
 from inspection.nights.phrases import plural
 from inspection.progress import Progress
 from inspection.recipes.recipe import Recipe, load_recipe
@@ -84,6 +85,24 @@ class ModeRecipe:
     sha256: str  # of the file
     errors: int  # of the failure mode: what it counts beside the others
     explained: float = 0.0  # mean share of their shift that the cause explains
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """How images are read that a night has only named."""
+
+    how: Reading
+    copies: Copies  # of those that have an address
+
+    def readable(self, spelt: str) -> Path | None:
+        """The path of an image, or that of the copy of an address; None where it cannot be read."""
+        try:
+            most = self.how.most_megabytes
+            path = self.copies.fetch(spelt, most) if is_address(spelt) else Path(spelt)
+            check_image(path, self.how)
+        except (ImageError, OSError):
+            return None
+        return path
 
 
 @dataclass(frozen=True)
@@ -177,7 +196,7 @@ def gather_material(
     own = _labelled(joining)
     how = reading(workspace.settings.images, model.bit_depth, model.prepared)
     unseen = _unseen(holdout, [*seen, *train], OF_HOLDOUT, notes)
-    right = _right(nights, model, how, notes)
+    right = _right(nights, model, Sources(how, copies(workspace)), notes)
     right = _unseen(right, [*seen, *train], OF_LOG, notes)
     others = _others(store, modes, own, model)
     judging = {"logged": own, "clean": clean, "holdout": unseen, "others": others, "right": right}
@@ -362,34 +381,26 @@ def _unseen(
 
 
 def _right(
-    nights: Sequence[Night], model: RegisteredModel, how: Reading, notes: list[str]
+    nights: Sequence[Night], model: RegisteredModel, sources: Sources, notes: list[str]
 ) -> list[LabelledImage]:
     """Parts of the logs that went right, the newest night's first, each once.
 
     Nobody has looked at their images until now, for a night looks at errors: what cannot be read is told.
     """
     newest = sorted(nights, key=lambda night: night.started_at, reverse=True)
-    parts: dict[Path, str] = {}
+    parts: dict[str, str] = {}
     for part in (part for night in newest for part in night.right):
-        parts.setdefault(Path(part.image_path), part.label)
-    paths = list(parts)[:MOST_RIGHT]
-    read = list(each_read(lambda path: _can_be_read(path, how), paths))
-    gone = [str(path) for path, fine in zip(paths, read, strict=True) if not fine]
+        parts.setdefault(part.image_path, part.label)
+    spelt = list(parts)[:MOST_RIGHT]
+    paths = list(each_read(sources.readable, spelt))
+    gone = [each for each, path in zip(spelt, paths, strict=True) if path is None]
     if gone:
-        notes.append(UNREAD.format(gone=len(gone), parts=len(paths), names=some(gone)))
+        notes.append(UNREAD.format(gone=len(gone), parts=len(spelt), names=some(gone)))
     return [
-        LabelledImage(path, parts[path], None)
-        for path, fine in zip(paths, read, strict=True)
-        if fine and parts[path] in model.class_names
+        LabelledImage(path, parts[each], None)
+        for each, path in zip(spelt, paths, strict=True)
+        if path and parts[each] in model.class_names
     ]
-
-
-def _can_be_read(path: Path, how: Reading) -> bool:
-    try:
-        check_image(path, how)
-    except (ImageError, OSError):
-        return False
-    return True
 
 
 def _others(

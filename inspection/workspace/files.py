@@ -9,6 +9,17 @@ from uuid import uuid4
 
 from inspection.errors import ImageError
 
+# Why the file of an image is not read.
+TOO_LARGE = (
+    "{path}: the image file has {size:,.0f} MB, and at most {most} MB are read; if it is meant to be so "
+    "large, raise most_megabytes under [images] in fmi.toml"
+)
+_EMPTY = "{path}: the image file is empty (0 bytes); copy it again from its source"
+_NO_FILE = "{path}: there is no such image file"
+_FOLDER = "{path}: this is a folder; expected an image file"
+_CLOSED = "{path}: the image file cannot be opened: {said}"
+SAID = (TOO_LARGE, _EMPTY, _NO_FILE, _FOLDER, _CLOSED)
+
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal; ImageError where it cannot be read."""
@@ -61,13 +72,10 @@ def file_bytes(path: Path, most_megabytes: int) -> bytes:
     with _told(path):
         size = path.stat().st_size
         if size > most_megabytes * 1_000_000:
-            raise ImageError(
-                f"{path}: the image file has {size / 1e6:,.0f} MB, and at most {most_megabytes} MB are read; "
-                "if it is meant to be so large, raise most_megabytes under [images] in fmi.toml"
-            )
+            raise ImageError(TOO_LARGE.format(path=path, size=size / 1e6, most=most_megabytes))
         data = path.read_bytes()
     if not data:
-        raise ImageError(f"{path}: the image file is empty (0 bytes); copy it again from its source")
+        raise ImageError(_EMPTY.format(path=path))
     return data
 
 
@@ -77,11 +85,11 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise ImageError(f"{path}: there is no such image file") from None
+        raise ImageError(_NO_FILE.format(path=path)) from None
     except IsADirectoryError:
-        raise ImageError(f"{path}: this is a folder; expected an image file") from None
+        raise ImageError(_FOLDER.format(path=path)) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-        raise ImageError(f"{path}: the image file cannot be opened: {error}") from error
+        raise ImageError(_CLOSED.format(path=path, said=error)) from error
 
 
 def bytes_of(path: Path) -> int:

@@ -76,6 +76,11 @@ class Workspace:
         """Where trainings stand that have not ended yet."""
         return self.root / "cache" / "training"
 
+    @property
+    def copies(self) -> Path:
+        """Where copies of logged images lie that have an address."""
+        return self.root / "copies"
+
     def night_folder(self, night_id: str) -> Path:
         """The folder of a night's pictures and recipe."""
         return self.root / "artifacts" / night_id

@@ -288,6 +288,12 @@ WHERE night_id NOT IN (SELECT night_id FROM nights)
 ORDER BY night_id
 """
 
+_IMAGE_PATHS = """
+SELECT image_path FROM errors
+UNION SELECT image_path FROM judged_images
+UNION SELECT image_path FROM reference_images
+"""
+
 _CONFUSIONS = """
 SELECT mode_id, true_label, predicted_label
 FROM errors WHERE list_contains(?, mode_id)
@@ -731,6 +737,11 @@ class Reader(ABC):
         """Return the ids of nights that were removed, and not made again since."""
         with self._reading() as connection:
             return [row["night_id"] for row in fetch(connection, _PRUNED_NIGHTS)]
+
+    def image_paths(self) -> set[str]:
+        """Return the images that anything in the store names: errors, what judged, reference images."""
+        with self._reading() as connection:
+            return {row["image_path"] for row in fetch(connection, _IMAGE_PATHS)}
 
     def old_nights(self, before: datetime) -> list[OldNight]:
         """Return the nights that started before a moment, the oldest first, with what rests on them."""

@@ -63,13 +63,13 @@ class DefectLogSettings(Section):
     )
     images_root: str = Field(
         "",
-        description="folder in which relative image paths start, itself relative to the workspace; empty: "
-        "the log's folder",
+        description="folder in which relative image paths start, itself relative to the workspace, or its "
+        "address (s3://plant/line1); empty: the log's folder",
     )
     paths: dict[str, str] = Field(
         {},
         description="for example { 'Z:\\images' = '/mnt/images' }: a folder as the log spells it = where it "
-        "lies here",
+        "lies here, a folder or an address",
     )
 
 

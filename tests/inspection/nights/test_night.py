@@ -377,6 +377,26 @@ def test_the_log_is_read_with_the_maps_of_the_settings(plant: Plant, tmp_path: P
     assert sum(counted) == 1
 
 
+def test_the_images_of_a_log_may_lie_in_a_store(plant: Plant, tmp_path: Path) -> None:
+    """A folder of this machine by its address, as fsspec has it: what is read is a copy."""
+    aged, log = plant.labelled("aged"), tmp_path / "log.csv"
+    store = f"local://{plant.images.as_posix()}"
+    spelt = [each.path.relative_to(plant.images).as_posix() for each in aged[:3]]
+    rows = [f"{spelt[0]},pit,good", f"{spelt[1]}.gone,pit,good", f"{spelt[2]},good,good"]
+    log.write_text("\n".join(["image_path,predicted_label,true_label", *rows]) + "\n", encoding="utf-8")
+    mine = plant.copied(tmp_path / "workspace", f'defect_log.images_root = "{store}"')
+    site = nights.open_site(mine.workspace.root)
+    found = nights.read_log(site, begun(site, log), None)
+    (row,) = found.rows
+    assert row.image_path.is_relative_to(mine.workspace.copies)
+    assert row.image_path.read_bytes() == aged[0].path.read_bytes()
+    assert row.said.more == {"address": f"{store}/{spelt[0]}"}
+    assert {each.row: each.reason for each in found.set_aside} == {2: "missing_image", 3: "not_an_error"}
+    assert [each.source for each in found.right] == [f"{store}/{spelt[2]}"]
+    done = nights.finish(site, begun(site, log), Results(3, 1, found.set_aside, right=found.right))
+    assert [part.image_path for part in done.right] == [f"{store}/{spelt[2]}"]
+
+
 def test_a_log_that_grew_since_the_night_began_is_not_read(site: Site, mine: Plant) -> None:
     night = begun(site, mine.log)
     with mine.log.open("a", encoding="utf-8") as log:

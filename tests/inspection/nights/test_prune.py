@@ -1,5 +1,7 @@
 """Retention: what stays, what goes, and what a process that was ended in between has left."""
 
+import os
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -125,3 +127,18 @@ def test_what_was_removed_is_noted(site: Site) -> None:
     assert site.store.pruned_logs("front") == {"n0", "n1", "n2", "n3", "n4"}
     _, rows = site.store.query("SELECT min(pruned_at) FROM pruned_nights")
     assert rows[0][0] >= before
+
+
+def test_copies_from_an_object_store_go_with_the_last_night_that_names_them(site: Site) -> None:
+    old, recent = NOW.timestamp() - 10**9, time.time()
+    copies = {name: site.workspace.copies / name / name / "1.png" for name in ("known", "gone", "new")}
+    for name, path in copies.items():
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"p")
+        os.utime(path, (old, recent if name == "new" else old))
+    mode = a_mode("n9", 1)
+    errors = tuple(replace(each, image_path=str(copies["known"])) for each in mode.errors)
+    found(site, "n9", 9, modes=(replace(mode, errors=errors),))
+    retention.prune(site, STARTED + timedelta(days=1.5))
+    assert {name for name, path in copies.items() if path.exists()} == {"known", "new"}
+    assert not copies["gone"].parent.parent.exists()

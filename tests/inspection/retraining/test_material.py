@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from inspection import tuning
 from inspection.errors import ModelError, RecipeError, UnknownIdError
 from inspection.findings import Judgement, LoggedError, Relabel, RightPart, SuspectLabel, Verdict
+from inspection.inputs.addresses import Copies
 from inspection.inputs.defect_log import read_defect_log, write_defect_log
 from inspection.inputs.image_sets import LabelledImage
-from inspection.inputs.images import read_image
+from inspection.inputs.images import AS_STORED, read_image
 from inspection.inputs.labelled import Labelled
 from inspection.recipes.recipe import RecipeTransform, load_recipe
 from inspection.retraining import arms
 from inspection.retraining.arms import Workshop, epochs, with_recipe
-from inspection.retraining.material import RetrainingRequest, gather_material, workspace_of
+from inspection.retraining.material import RetrainingRequest, Sources, gather_material, workspace_of
 from inspection.workspace.settings import Settings, TrainingSettings
 from tests.inspection.conftest import DIMMED, FinishedNight
 from tests.inspection.retraining.conftest import gathered, mode_of
@@ -153,6 +154,17 @@ def test_parts_of_the_log_that_went_right_judge_too(mine: FinishedNight, tmp_pat
     told = " ".join(material.notes)
     assert f"2 of {len(parts)} parts of the log that went right are gone or cannot be read" in told
     assert f"2 of {len(parts) - 2} parts of the log that went right stand in the log as errors" in told
+
+
+def test_a_part_that_went_right_is_fetched_from_its_address(mine: FinishedNight, tmp_path: Path) -> None:
+    path = mine.plant.labelled("unseen")[0].path
+    sources = Sources(AS_STORED, Copies(tmp_path, (f"local://{path.parent}",)))
+    copy = sources.readable(f"local://{path}")
+    assert copy is not None
+    assert copy.is_relative_to(tmp_path)
+    assert copy.read_bytes() == path.read_bytes()
+    assert sources.readable(f"local://{path}.gone") is None
+    assert sources.readable(f"s3://plant/{path.name}") is None
 
 
 def test_a_copy_of_a_logged_image_is_left_out_too(finished: FinishedNight, tmp_path: Path) -> None:
