@@ -24,6 +24,7 @@ def test_dimmed_steel_is_named_as_darker_and_mended_by_the_recipe_alone(
     monkeypatch.setenv("FMI_TRAINING__FINE_TUNE_STEPS", "100")
     monkeypatch.setenv("FMI_INVERSION__DENOISER_STEPS", "100")
     monkeypatch.setenv("FMI_INVERSION__FILTERS", "1")
+    monkeypatch.setenv("FMI_INVERSION__SOURCES", "2")
     steel, at = shared_data / "xsdd_hot_rolled_steel", ("--workspace", tmp_path / "steel")
     _dim(steel / "test", tmp_path, 0.45)
     succeeded(fmi("init", tmp_path / "steel"))

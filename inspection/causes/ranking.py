@@ -1,6 +1,6 @@
 """Which operations explain a group of errors most: alone, two together, and what chance explains."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from inspection.operations.catalogue import Steps, find_operation
 from inspection.operations.operation import FAMILIES
 
 TriedOperations = Mapping[str, Tried]
+BLURS, NOISE = {"defocus", "motion blur"}, "noise"  # families
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ def _best_pair(case: Case, best: OperationMatch) -> tuple[tuple[OperationMatch, 
     alone, gain = shares_of(best), case.settings.pair_gain
     if alone.mean + gain > 1:
         return (), None
-    found, (pairs, effects) = [], _promising_pairs(case, _defocus_before_noise(case))
+    found, (pairs, effects) = [], _promising_pairs(case)
     for steps in pairs:
         first = case.nearest.at(steps, effects)
         if first.match.shares.mean <= alone.mean:
@@ -177,7 +178,7 @@ def _defocus_before_noise(case: Case) -> list[Steps]:
     Their shifts do not add up: what the defocus takes of fine detail the noise brings in any case. Alone the
     noise has to make up for that, too, and so less of it explains most.
     """
-    noises = [name for name in case.effects if find_operation(name).family == "noise"]
+    noises = [name for name in case.effects if find_operation(name).family == NOISE]
     if not noises or "defocus" not in case.effects:
         return []
     noise = max(noises, key=lambda name: case.fitted[name].share)
@@ -190,19 +191,35 @@ def _defocus_before_noise(case: Case) -> list[Steps]:
     return sorted(tried, key=lambda steps: case.nearest.under(steps).shares.unexplained)[:2]
 
 
-def _promising_pairs(case: Case, more_pairs: Sequence[Steps]) -> tuple[list[Steps], ResponsePaths]:
-    """The pairs whose mean shift explains clearly more than that of any one, best first, and more of them.
+def _promising_pairs(case: Case) -> tuple[list[Steps], ResponsePaths]:
+    """The pairs whose mean shift explains clearly more than that of any one, best first.
 
-    Their operations are measured in full, as those near the errors are; with the effects of all.
+    Where noise comes near the errors, or blur and noise together, a defocus before noise as well. Their
+    operations are measured in full, as those near the errors are; with the effects of all.
     """
     effects, full = dict(case.effects), set(case.near)
+    by_themselves: list[Steps] | None = None
     while True:
-        pairs = [*_leading_pairs(case, effects), *more_pairs]
+        pairs = _leading_pairs(case, effects)
+        if by_themselves is None and (
+            NOISE in _families(case.near) or any(map(_blurs_and_is_noisier, pairs))
+        ):
+            by_themselves = _defocus_before_noise(case)
+        pairs += by_themselves or []
         more = {name for pair in pairs for name, _ in pair.named} - full
         if not more:
             return pairs, effects
         effects |= case.in_full(sorted(more))
         full |= more
+
+
+def _families(names: Iterable[str]) -> set[str]:
+    return {find_operation(name).family for name in names}
+
+
+def _blurs_and_is_noisier(pair: Steps) -> bool:
+    families = _families(name for name, _ in pair.named)
+    return NOISE in families and bool(BLURS & families)
 
 
 def _leading_pairs(case: Case, effects: ResponsePaths) -> list[Steps]:
