@@ -31,8 +31,9 @@ fine_tune_steps = 100
 """
 QUICK_DEMO = f"""\
 {DEMO}[inversion]
+filters = 4
 sources = 2
-denoiser_steps = 400
+denoiser_steps = 200
 """
 
 
