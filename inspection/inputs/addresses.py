@@ -76,14 +76,15 @@ class Copies:
             raise NotThereError(NOT_REACHED.format(address=address, said=self.unreachable[store]))
         try:
             system, path = fsspec.url_to_fs(address)
+        except (ImportError, ValueError) as error:  # ValueError: nobody knows such addresses
+            raise NotThereError(NO_PACKAGE.format(address=address, said=first_line(error))) from None
+        try:
             size = system.size(path)
             if size is not None and size > most_megabytes * 1_000_000:
                 raise ImageError(TOO_LARGE.format(path=address, size=size / 1e6, most=most_megabytes))
             data = system.cat_file(path)
         except ImageError:
             raise
-        except (ImportError, ValueError) as error:  # ValueError: nobody knows such addresses
-            raise NotThereError(NO_PACKAGE.format(address=address, said=first_line(error))) from None
         except (FileNotFoundError, IsADirectoryError):
             raise NotThereError(NO_OBJECT.format(address=address)) from None
         except Exception as error:  # each store's package has errors of its own

@@ -51,18 +51,8 @@ MANY_CONFLICT = (
 )
 MORE_CONFLICT = f"{MANY_CONFLICT} and {{more}} more labels"
 SAID = (
-    *(
-        EMPTY,
-        UNVERIFIED,
-        LEFT_TO_A_PERSON,
-        NO_FILE,
-        f"{NO_FILE}{ADVICE}",
-        OTHER_FILE,
-        SUPERSEDED,
-        NO_ERROR,
-        DUPLICATE,
-    ),
-    *(CONFLICT, MANY_CONFLICT, MORE_CONFLICT, *TAKEN_FOR),
+    *(EMPTY, UNVERIFIED, LEFT_TO_A_PERSON, NO_FILE, f"{NO_FILE}{ADVICE}", OTHER_FILE, SUPERSEDED),
+    *(NO_ERROR, DUPLICATE, CONFLICT, MANY_CONFLICT, MORE_CONFLICT, *TAKEN_FOR),
 )
 REASONS = (
     "malformed",  # a line that is no row, or a row without an image path or a predicted label
