@@ -13,11 +13,12 @@ from rich.text import Text
 from inspection.cli.app import app, console
 from inspection.cli.options import WorkspaceOption, open_given
 from inspection.console import bytes_in_words
-from inspection.errors import WorkspaceError
+from inspection.errors import InspectionError, WorkspaceError
 from inspection.findings import NightState
+from inspection.inputs.addresses import look
 from inspection.models.promotion import deployed_in_turn
 from inspection.nights.lines import state_of
-from inspection.nights.night import INTERRUPTED, Site, open_site, runs_now
+from inspection.nights.night import INTERRUPTED, Site, copies, open_site, runs_now
 from inspection.workspace.files import bytes_of
 from inspection.workspace.folder import Workspace
 
@@ -71,7 +72,19 @@ def examine_workspace(workspace: Workspace) -> list[Finding]:
     space = f"{workspace.root} takes {bytes_in_words(sum(sizes.values()))}: {told}"
     running = _running(open_site(workspace.root))
     workers = _tried("work of a night", partial(_workers, workspace))
-    return [Finding("workspace", space, True), workers, *running, *_lines(workspace)]
+    return [Finding("workspace", space, True), workers, *running, *_stores(workspace), *_lines(workspace)]
+
+
+def _stores(workspace: Workspace) -> Iterator[Finding]:
+    """The object stores and servers that the settings name, each once."""
+    of_lines = [workspace.of_line(name) for name in workspace.settings.lines]
+    for address in dict.fromkeys(store for each in (workspace, *of_lines) for store in copies(each).stores):
+        yield _tried(f"images at {address}", partial(_answers, address))
+
+
+def _answers(address: str) -> str:
+    look(address)
+    return "can be seen"
 
 
 def _lines(workspace: Workspace) -> Iterator[Finding]:
@@ -135,7 +148,8 @@ def _tried(subject: str, attempt: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, attempt(), True)
     except Exception as error:  # whatever is wrong with a part is what this is here to tell
-        return Finding(subject, f"{type(error).__name__}: {error}", False)
+        said = f"{error}" if isinstance(error, InspectionError) else f"{type(error).__name__}: {error}"
+        return Finding(subject, said, False)
 
 
 def _torchvision() -> str:

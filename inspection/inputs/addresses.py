@@ -9,6 +9,8 @@ one that the settings name.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -33,10 +35,19 @@ NOT_NAMED = (
     "line, name its folder under [defect_log] in fmi.toml: paths = {{ {folder} = {folder} }}"
 )
 SAID = (NO_OBJECT, NO_PACKAGE, NOT_REACHED, NOT_NAMED)
+NOTHING = "{address}: nothing lies there, or this machine may not see it"
 
 
 class NotThereError(ImageError):
     """There is no image at an address, or its store cannot be read."""
+
+
+class NoAnswerError(NotThereError):
+    """A store cannot be read, for a reason that is not one image's."""
+
+    def __init__(self, address: str, said: str) -> None:
+        super().__init__(NOT_REACHED.format(address=address, said=said))
+        self.said = said
 
 
 def is_address(spelt: str) -> bool:
@@ -73,30 +84,53 @@ class Copies:
         parts = urlsplit(address)
         store = f"{parts.scheme}://{parts.netloc}"
         if store in self.unreachable:
-            raise NotThereError(NOT_REACHED.format(address=address, said=self.unreachable[store]))
+            raise NoAnswerError(address, self.unreachable[store])
         try:
-            system, path = fsspec.url_to_fs(address)
-        except (ImportError, ValueError) as error:  # ValueError: nobody knows such addresses
-            raise NotThereError(NO_PACKAGE.format(address=address, said=first_line(error))) from None
-        try:
-            size = system.size(path)
-            if size is not None and size > most_megabytes * 1_000_000:
-                raise ImageError(TOO_LARGE.format(path=address, size=size / 1e6, most=most_megabytes))
-            data = system.cat_file(path)
-        except ImageError:
+            with _told(address):
+                system, path = fsspec.url_to_fs(address)
+                size = system.size(path)
+                if size is not None and size > most_megabytes * 1_000_000:
+                    raise ImageError(TOO_LARGE.format(path=address, size=size / 1e6, most=most_megabytes))
+                data = system.cat_file(path)
+        except NoAnswerError as error:
+            self.unreachable[store] = error.said
             raise
-        except (FileNotFoundError, IsADirectoryError):
-            raise NotThereError(NO_OBJECT.format(address=address)) from None
-        except Exception as error:  # each store's package has errors of its own
-            said = f"{type(error).__name__}: {first_line(error)}"
-            if not isinstance(error, PermissionError):  # which may be of one image
-                self.unreachable[store] = said
-            raise NotThereError(NOT_REACHED.format(address=address, said=said)) from error
         digest = sha256(data).hexdigest()
         copy = self.folder / digest[:2] / digest[:32] / (Path(parts.path).name or "image")
         if not copy.is_file():
             write_whole(copy, data)
         return copy
+
+
+def look(address: str) -> None:
+    """Raise NotThereError where nothing lies at an address, or its store cannot be read."""
+    with _told(address):
+        system, path = fsspec.url_to_fs(address)
+        if not system.exists(path):
+            raise NotThereError(NOTHING.format(address=address))
+
+
+@contextmanager
+def _told(address: str) -> Iterator[None]:
+    """Turn what fsspec and its packages say into NotThereError."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except (FileNotFoundError, IsADirectoryError):
+        raise NotThereError(NO_OBJECT.format(address=address)) from None
+    except PermissionError as error:  # it may be of one image
+        said = f"{type(error).__name__}: {first_line(error)}"
+        raise NotThereError(NOT_REACHED.format(address=address, said=said)) from error
+    except Exception as error:  # each store's package has errors of its own
+        if isinstance(error, ImportError) or not _is_known(address):
+            raise NotThereError(NO_PACKAGE.format(address=address, said=first_line(error))) from None
+        raise NoAnswerError(address, f"{type(error).__name__}: {first_line(error)}") from error
+
+
+def _is_known(address: str) -> bool:
+    """Whether fsspec has heard of such addresses."""
+    return urlsplit(address).scheme.lower() in fsspec.available_protocols()
 
 
 def _is_below(address: str, folder: str) -> bool:

@@ -14,6 +14,7 @@ from inspection.operations.catalogue import CATALOGUE
 from inspection.workspace.folder import Workspace, open_workspace
 from inspection.workspace.store import Store
 from tests.conftest import Answer, Diagnosed
+from tests.inspection.conftest import rewrite_settings
 from tests.inspection.workspace.records import a_model
 
 Fmi = Callable[..., Answer]
@@ -137,3 +138,18 @@ def test_a_line_without_a_model_is_told_where_several_are_deployed(
     (told,) = (each for each in examine_workspace(open_workspace(workspace.root)) if not each.fine)
     assert told.subject == "line side"
     assert "the one that was deployed last (rear v1); deployed are those called front, rear" in told.detail
+
+
+@pytest.mark.usefixtures("store")
+def test_it_tells_whether_the_stores_of_the_settings_answer(workspace: Workspace, tmp_path: Path) -> None:
+    rewrite_settings(workspace.root, f'defect_log.images_root = "local://{tmp_path}"')
+    rewrite_settings(workspace.root, f"defect_log.paths = {{ 'Z:' = 'local://{tmp_path}/gone' }}")
+    findings = examine_workspace(open_workspace(workspace.root))
+    told = {each.subject: (each.fine, each.detail) for each in findings if each.subject.startswith("images")}
+    assert told == {
+        f"images at local://{tmp_path}": (True, "can be seen"),
+        f"images at local://{tmp_path}/gone": (
+            False,
+            f"local://{tmp_path}/gone: nothing lies there, or this machine may not see it",
+        ),
+    }
