@@ -243,8 +243,8 @@ def sentences(said: Iterable[str]) -> str:
 
 
 def set_aside_in_words(reason: str) -> str:
-    """Why a row is set aside."""
-    return _(SET_ASIDE[reason])
+    """Why a row is set aside; of a reason that this version does not know its name."""
+    return _(SET_ASIDE.get(reason, reason))
 
 
 def capital(text: str) -> str:
