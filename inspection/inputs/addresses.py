@@ -69,7 +69,7 @@ class Copies:
     """
 
     folder: Path
-    stores: tuple[str, ...]  # addresses that the settings name: no other is read
+    stores: tuple[str, ...]  # addresses that the settings name, without a slash at the end: no other is read
     unreachable: dict[str, str] = field(default_factory=dict, compare=False)  # store -> what it said
 
     def fetch(self, address: str, most_megabytes: int) -> Path:
@@ -136,5 +136,4 @@ def _is_known(address: str) -> bool:
 def _is_below(address: str, folder: str) -> bool:
     """Whether an address is a folder's or lies below it; `::` would chain it to an address elsewhere."""
     start, rest = address[: len(folder)], address[len(folder) :]
-    below = start == folder and (folder.endswith("/") or rest[:1] == "/")
-    return below and "::" not in rest and ".." not in rest.split("/")
+    return start == folder and rest[:1] == "/" and "::" not in rest and ".." not in rest.split("/")

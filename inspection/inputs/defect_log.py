@@ -154,7 +154,7 @@ class LogRow:
             captured_at=self.captured_at,
             score=self.score,
             verified_at=self.verified_at,
-            more=dict(self.more) | ({"address": self.address} if self.address else {}),
+            more=dict(self.more) | ({"image_address": self.address} if self.address else {}),
             **self.context,
         )
 

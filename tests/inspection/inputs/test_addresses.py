@@ -61,7 +61,7 @@ def test_images_of_a_store_are_copied_and_their_address_stays_with_them(
     for row in log.rows:
         assert row.image_path.is_relative_to(tmp_path / "copies")
         assert row.image_path.read_bytes() == (plant / row.image_path.name).read_bytes()
-        assert row.said.more["address"] == f"{STORE}/lot 7/{row.image_path.name}"
+        assert row.said.more["image_address"] == f"{STORE}/lot 7/{row.image_path.name}"
     (right,) = log.right
     assert right.source == f"{STORE}/lot 7/4.png"
 

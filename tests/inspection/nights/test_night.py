@@ -390,7 +390,7 @@ def test_the_images_of_a_log_may_lie_in_a_store(plant: Plant, tmp_path: Path) ->
     (row,) = found.rows
     assert row.image_path.is_relative_to(mine.workspace.copies)
     assert row.image_path.read_bytes() == aged[0].path.read_bytes()
-    assert row.said.more == {"address": f"{store}/{spelt[0]}"}
+    assert row.said.more == {"image_address": f"{store}/{spelt[0]}"}
     assert {each.row: each.reason for each in found.set_aside} == {2: "missing_image", 3: "not_an_error"}
     assert [each.source for each in found.right] == [f"{store}/{spelt[2]}"]
     done = nights.finish(site, begun(site, log), Results(3, 1, found.set_aside, right=found.right))
