@@ -68,7 +68,7 @@ def test_the_best_that_harms_nothing_is_trained_in_full(retrained: Retrained) ->
     harmless = [each for each in done.arms if not each.harm]
     mended = [each.accuracies[0].after for each in harmless]
     assert done.arm == harmless[mended.index(max(mended))].arm
-    assert max(mended) >= 0.3 * len(retrained.workshop.material.logged)
+    assert max(mended) >= 0.5 * len(retrained.workshop.material.logged)
 
 
 @pytest.mark.parametrize(
